@@ -1,0 +1,116 @@
+"""tokdyn: a JAX laboratory for the dynamics of visual tokens.
+
+``import tokdyn as td`` gives the names below; each is loaded on first use (PEP 562), so that the import itself
+costs little more than ``import jax``.
+"""
+
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from tokdyn.environment import refuse_excluded_jax as _refuse_excluded_jax
+
+__version__ = "0.1.0"
+
+_refuse_excluded_jax()
+
+if _TYPE_CHECKING:
+    from tokdyn import claims as claims
+    from tokdyn import data as data
+    from tokdyn import keys as keys
+    from tokdyn import metrics as metrics
+    from tokdyn import numerics as numerics
+    from tokdyn import plot as plot
+    from tokdyn import stats as stats
+    from tokdyn import studies as studies
+    from tokdyn import testing as testing
+    from tokdyn import tree as tree
+    from tokdyn.checks import Status as Status
+    from tokdyn.dynamics import Dynamics as Dynamics
+    from tokdyn.dynamics import Flow as Flow
+    from tokdyn.dynamics import Info as Info
+    from tokdyn.dynamics import Schedule as Schedule
+    from tokdyn.dynamics import State as State
+    from tokdyn.dynamics import Term as Term
+    from tokdyn.dynamics import annealing as annealing
+    from tokdyn.dynamics import attraction as attraction
+    from tokdyn.dynamics import catalog as catalog
+    from tokdyn.dynamics import compose as compose
+    from tokdyn.dynamics import inertia as inertia
+    from tokdyn.dynamics import load as load
+    from tokdyn.dynamics import noise as noise
+    from tokdyn.dynamics import part as part
+    from tokdyn.dynamics import repulsion as repulsion
+    from tokdyn.dynamics import save as save
+    from tokdyn.dynamics import static as static
+    from tokdyn.environment import enable_compile_cache as enable_compile_cache
+    from tokdyn.estimator import TokenClustering as TokenClustering
+    from tokdyn.solve import Result as Result
+    from tokdyn.solve import init as init
+    from tokdyn.solve import run as run
+    from tokdyn.solve import step as step
+    from tokdyn.solve import trajectory as trajectory
+    from tokdyn.solve import vmap as vmap
+    from tokdyn.tree import values as values
+    from tokdyn.tree import with_values as with_values
+
+# Public name -> the module that holds it; a module's own name stands for the module.
+_HOME = {
+    "Dynamics": "tokdyn.dynamics",
+    "Flow": "tokdyn.dynamics",
+    "Info": "tokdyn.dynamics",
+    "Result": "tokdyn.solve",
+    "Schedule": "tokdyn.dynamics",
+    "State": "tokdyn.dynamics",
+    "Status": "tokdyn.checks",
+    "Term": "tokdyn.dynamics",
+    "TokenClustering": "tokdyn.estimator",
+    "annealing": "tokdyn.dynamics",
+    "attraction": "tokdyn.dynamics",
+    "compose": "tokdyn.dynamics",
+    "enable_compile_cache": "tokdyn.environment",
+    "inertia": "tokdyn.dynamics",
+    "init": "tokdyn.solve",
+    "load": "tokdyn.dynamics",
+    "noise": "tokdyn.dynamics",
+    "part": "tokdyn.dynamics",
+    "repulsion": "tokdyn.dynamics",
+    "run": "tokdyn.solve",
+    "save": "tokdyn.dynamics",
+    "static": "tokdyn.dynamics",
+    "step": "tokdyn.solve",
+    "trajectory": "tokdyn.solve",
+    "values": "tokdyn.tree",
+    "vmap": "tokdyn.solve",
+    "with_values": "tokdyn.tree",
+}
+_MODULES = {
+    "catalog": "tokdyn.dynamics.catalog",
+    "claims": "tokdyn.claims",
+    "data": "tokdyn.data",
+    "keys": "tokdyn.keys",
+    "metrics": "tokdyn.metrics",
+    "numerics": "tokdyn.numerics",
+    "plot": "tokdyn.plot",
+    "stats": "tokdyn.stats",
+    "studies": "tokdyn.studies",
+    "testing": "tokdyn.testing",
+    "tree": "tokdyn.tree",
+}
+
+__all__ = sorted([*_HOME, *_MODULES])
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _MODULES:
+        value = _importlib.import_module(_MODULES[name])
+    elif name in _HOME:
+        value = getattr(_importlib.import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'tokdyn' has no attribute {name!r}")
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

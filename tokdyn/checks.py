@@ -1,0 +1,144 @@
+"""Static checks of arguments, and the codes that report what went wrong inside a compiled run.
+
+Two kinds of failure, two answers (DESIGN section 7): what is known while tracing (a shape, a dtype, a plain number)
+raises ``ValueError`` with one sentence *name: expected ..., got ...*; what is known only at run time is a ``Status``.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Status(enum.IntEnum):
+    """How a run ended. One integer a run, so that it can be read for every lane of a vmapped batch."""
+
+    CONVERGED = 0  # the tolerance was met, also when at the very last step
+    MAX_STEPS = 1  # the steps ran out first
+    NONFINITE = 2  # a token became infinite or NaN; the run was stopped there
+    COINCIDENT = 3  # all tokens ended at exactly one point: a distance between distinct tokens is undefined
+    INVALID = 4  # the masks leave nothing to simulate: fewer features than tokens to draw, or no token
+
+
+def bad(name: str, expected: str, got: Any) -> ValueError:
+    """The one form of our error sentences; the caller raises it."""
+    return ValueError(f"{name}: expected {expected}, got {got}")
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether the numbers are known now, so that their range can be checked (False inside jit, vmap, grad)."""
+    return not isinstance(value, jax.core.Tracer)
+
+
+def describe_array(value: Any) -> str:
+    """``shape (3, 2) and dtype float32``, or the type's name where it is no array."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"shape {tuple(value.shape)} and dtype {value.dtype}"
+    return f"a {type(value).__name__}"
+
+
+def floating(name: str, value: Any, *, axes: str) -> jax.Array:
+    """A floating-point array whose axes are spelled ``axes``, for example ``"[N, D]"``.
+
+    Raises:
+        ValueError: not numbers, not floating point, or not of that rank.
+    """
+    rank = 0 if axes == "[]" else axes.count(",") + 1
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise bad(name, f"a floating-point array {axes}", describe_array(value)) from None
+    if array.ndim != rank or not jnp.issubdtype(array.dtype, jnp.floating):
+        raise bad(name, f"a floating-point array {axes}", describe_array(array))
+    return array
+
+
+def boolean_mask(name: str, value: Any, length: int, *, axes: str) -> jax.Array | None:
+    """A boolean array of that length, or None.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
+    if value is None:
+        return None
+    array = jnp.asarray(value)
+    if array.shape != (length,) or array.dtype != jnp.bool_:
+        raise bad(name, f"a boolean array {axes} of length {length}", describe_array(array))
+    return array
+
+
+def whole_number(name: str, value: Any, *, at_least: int) -> int:
+    """A static integer (Python or NumPy), at least that large.
+
+    Raises:
+        ValueError: traced, not an integer, or too small.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise bad(name, f"a static integer of at least {at_least}", f"{value!r} ({type(value).__name__})")
+    if value < at_least:
+        raise bad(name, f"a static integer of at least {at_least}", value)
+    return int(value)
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """One of the named options.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if value not in options:
+        raise bad(name, "one of " + ", ".join(repr(option) for option in options), repr(value))
+    return value
+
+
+def hyperparameter(
+    name: str, value: Any, *, above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf
+) -> Any:
+    """A traced hyperparameter as it is stored in a part.
+
+    Plain numbers become ``np.float64``: one dtype whatever was typed (1, 1.0, np.float32(1)), hence one compiled
+    program; ``run`` casts them to the features' dtype. Arrays, tracers and schedules are kept, for vmap and grad.
+    The range is checked where the numbers are known.
+
+    Args:
+        name: the argument's name, for the sentence.
+        value: a number, an array of numbers, a tracer, or a schedule (any pytree of those).
+        above: exclusive lower limit.
+        at_least: inclusive lower limit.
+        below: exclusive upper limit.
+
+    Raises:
+        ValueError: not a number, NaN, or outside the limits.
+    """
+    if not is_concrete(value) or _is_container(value):
+        return value
+    limits = []
+    if above > -math.inf:
+        limits.append(f"above {above:g}")
+    if at_least > -math.inf:
+        limits.append(f"of at least {at_least:g}")
+    if below < math.inf:
+        limits.append(f"below {below:g}")
+    expected = " and ".join(["a number", *limits]) if limits else "a finite number"
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise bad(name, expected, f"{value!r}") from None
+    inside = np.isfinite(numbers) & (numbers > above) & (numbers >= at_least) & (numbers < below)
+    if not inside.all():
+        raise bad(name, expected, numbers[~inside].flat[0] if numbers.ndim else numbers[()])
+    if isinstance(value, jax.Array):
+        return value  # keeps its device and dtype
+    return numbers[()] if numbers.ndim == 0 else numbers
+
+
+def _is_container(value: Any) -> bool:
+    """Whether the value is a pytree node of our own (a schedule), not a bare number, list or array."""
+    if isinstance(value, (list, tuple, dict)) or value is None:
+        return False
+    return not jax.tree_util.all_leaves([value])

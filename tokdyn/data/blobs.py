@@ -1,0 +1,163 @@
+"""Gaussian clusters: the published study's, drawn on the host by NumPy's legacy generator, and native ones from a key.
+
+Both keep a fixed shape for every number of clusters (rows that do not exist are masked), so that all conditions share
+one compiled program.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import checks, keys
+
+
+class Blobs(NamedTuple):
+    """Clustered features; under vmap every leaf has leading axes.
+
+    Attributes:
+        features: `[N, D]`; masked rows are zero.
+        labels: the cluster each feature was drawn from `[N]`.
+        mask: features that exist `[N]`.
+        centres: `[L, D]`, L the largest number of clusters.
+    """
+
+    features: Any
+    labels: Any
+    mask: Any
+    centres: Any
+
+
+def blobs(
+    key: jax.Array,
+    *,
+    num_clusters: Any,
+    noise: Any,
+    max_clusters: int | None = None,
+    points_per_cluster: int = 80,
+    num_dimensions: int = 6,
+    spread: float = 5.0,
+    dtype: Any = None,
+) -> Blobs:
+    r"""Isotropic Gaussian clusters around uniform centres, as a pure function of a key.
+
+    .. math:: c_l \sim \mathcal U(-a, a)^D,\qquad x_i \sim \mathcal N(c_{l(i)}, \sigma^2 I)
+
+    One key gives one scene: other noise levels scale the same draws, and fewer clusters are the first ones of more.
+
+    Args:
+        key: a JAX key.
+        num_clusters: how many clusters exist `[]`; may be traced where ``max_clusters`` is given.
+        noise: `\sigma` `[]`, may be traced.
+        max_clusters: L, the shape that all numbers of clusters share (static); by default ``num_clusters``.
+        points_per_cluster: features of each cluster (static).
+        num_dimensions: D (static).
+        spread: `a`, half the width of the box of centres.
+        dtype: floating dtype; by default JAX's.
+
+    Returns:
+        ``Blobs`` with N = L * points_per_cluster.
+
+    Raises:
+        ValueError: a count that is not a positive static integer, or more clusters than ``max_clusters``.
+
+    Example:
+        >>> import jax, tokdyn as td
+        >>> scene = td.data.blobs(jax.random.key(0), num_clusters=3, noise=0.5, max_clusters=5)
+        >>> scene.features.shape, int(scene.mask.sum())
+        ((400, 6), 240)
+    """
+    if max_clusters is None:
+        max_clusters = checks.whole_number("num_clusters", num_clusters, at_least=1)
+    max_clusters = checks.whole_number("max_clusters", max_clusters, at_least=1)
+    points_per_cluster = checks.whole_number("points_per_cluster", points_per_cluster, at_least=1)
+    num_dimensions = checks.whole_number("num_dimensions", num_dimensions, at_least=1)
+    if checks.is_concrete(num_clusters) and np.max(num_clusters) > max_clusters:
+        raise checks.bad("num_clusters", f"at most max_clusters, {max_clusters}", num_clusters)
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    centres = jax.random.uniform(
+        keys.for_purpose(key, "centres"), (max_clusters, num_dimensions), dtype, -spread, spread
+    )
+    shape = (max_clusters, points_per_cluster, num_dimensions)
+    features = centres[:, None, :] + jnp.asarray(noise, dtype) * jax.random.normal(
+        keys.for_purpose(key, "features"), shape, dtype
+    )
+    labels = jnp.repeat(jnp.arange(max_clusters), points_per_cluster)
+    mask = labels < num_clusters
+    return Blobs(jnp.where(mask[:, None], features.reshape(-1, num_dimensions), 0), labels, mask, centres)
+
+
+def published_blobs(
+    seed: int,
+    *,
+    num_clusters: int,
+    noise: float,
+    max_clusters: int | None = None,
+    points_per_cluster: int = 80,
+    num_dimensions: int = 6,
+) -> Blobs:
+    """The published study's scene of that seed, in NumPy and float64.
+
+    JAX cannot produce NumPy's legacy streams, so these are drawn on the host: centres uniform in (-5, 5), then each
+    cluster's normal displacements, in order, from one generator seeded with the seed. For one seed all noise levels
+    scale the same draws, and all cluster counts share their first centres.
+
+    Args:
+        seed: of the legacy generator.
+        num_clusters: how many clusters exist.
+        noise: standard deviation of a cluster.
+        max_clusters: pad to so many; by default no padding.
+        points_per_cluster: features of each cluster.
+        num_dimensions: D.
+
+    Returns:
+        ``Blobs`` of NumPy arrays.
+
+    Raises:
+        ValueError: a count that is not a positive integer, or more clusters than ``max_clusters``.
+
+    Example:
+        >>> import tokdyn as td
+        >>> td.data.published_blobs(0, num_clusters=3, noise=0.3).features[0].round(3).tolist()
+        [0.439, 1.772, 1.111, 1.242, -0.7, 1.429]
+    """
+    num_clusters = checks.whole_number("num_clusters", num_clusters, at_least=1)
+    max_clusters = (
+        num_clusters if max_clusters is None else checks.whole_number("max_clusters", max_clusters, at_least=1)
+    )
+    if num_clusters > max_clusters:
+        raise checks.bad("num_clusters", f"at most max_clusters, {max_clusters}", num_clusters)
+    generator = np.random.RandomState(seed)
+    centres = np.zeros((max_clusters, num_dimensions))
+    centres[:num_clusters] = generator.uniform(-5.0, 5.0, size=(num_clusters, num_dimensions))
+    features = np.zeros((max_clusters, points_per_cluster, num_dimensions))
+    for cluster in range(num_clusters):
+        displacements = generator.normal(0.0, noise, size=(points_per_cluster, num_dimensions))
+        features[cluster] = centres[cluster] + displacements
+    labels = np.repeat(np.arange(max_clusters), points_per_cluster)
+    return Blobs(features.reshape(-1, num_dimensions), labels, labels < num_clusters, centres)
+
+
+def published_tokens(blobs: Blobs, seed: int, *, num_tokens: int = 4) -> np.ndarray:
+    """The published study's starting tokens: features drawn without replacement, plus normal(0, 0.05).
+
+    Args:
+        blobs: from ``published_blobs``.
+        seed: the scene's seed; the generator is seeded with ``seed + 1234``.
+        num_tokens: K.
+
+    Returns:
+        Tokens `[K, D]`, float64.
+
+    Raises:
+        ValueError: more tokens than features.
+    """
+    existing = np.asarray(blobs.features)[np.asarray(blobs.mask)]
+    if num_tokens > len(existing):
+        raise checks.bad("num_tokens", f"at most the number of features, {len(existing)}", num_tokens)
+    generator = np.random.RandomState(seed + 1234)
+    rows = generator.choice(len(existing), size=num_tokens, replace=False)
+    return existing[rows] + generator.normal(scale=0.05, size=(num_tokens, existing.shape[1]))

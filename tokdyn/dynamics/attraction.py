@@ -1,0 +1,115 @@
+"""Attraction: every token is pulled to the mean of the features, weighted by how much it owns them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks
+from tokdyn.dynamics.base import Flow, Memory, Term, part
+from tokdyn.numerics import masked_mean, squared_distances, tempered_softmax
+
+
+class Layout(NamedTuple):
+    """The features as the loop reads them; built once a run.
+
+    Attributes:
+        centre: mean of the features `[D]`. The product form of a squared distance loses digits far from the origin,
+            so all products are taken relative to it.
+        scores: centred features with a row of ones below `[D + 1, N]`; points last, so that a step is two products.
+        sums: the same, zero in masked columns `[D + 1, N]`: a masked feature has no mass and pulls nobody.
+        token_bias: 0 for tokens that exist, else so low that they own nothing `[K]`; None when all exist.
+    """
+
+    centre: jax.Array
+    scores: jax.Array
+    sums: jax.Array
+    token_bias: jax.Array | None
+
+
+@part
+class Attraction(Term):
+    """See ``attraction``."""
+
+    temperature: jax.Array
+    rate: jax.Array
+    mass_floor: jax.Array
+
+    def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
+        centre = jax.lax.stop_gradient(
+            masked_mean(features, mask)
+        )  # a choice of origin; the result does not depend on it
+        centred = features - centre
+        ones = jnp.ones((1, features.shape[0]), features.dtype)
+        scores = jnp.concatenate([centred.T, ones])
+        sums = scores if mask is None else jnp.where(mask, scores, 0.0)
+        bias = None
+        if token_mask is not None:
+            # Finite, so that no 0 * inf can arise, in values or in gradients; its square root leaves room for 1 / T^2.
+            lowest = -jnp.sqrt(jnp.finfo(features.dtype).max).astype(features.dtype)
+            bias = jnp.where(token_mask, 0.0, lowest)
+        return Layout(centre, scores, sums, bias)
+
+    def apply(
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Layout
+    ) -> tuple[Flow, Memory]:
+        moved = tokens - context.centre
+        # -|x - s|^2 up to |x|^2, which is the same for all tokens and cancels in the softmax over them.
+        offset = -jnp.sum(moved * moved, axis=1, keepdims=True)
+        if context.token_bias is not None:
+            offset = offset + context.token_bias[:, None]
+        scores = jnp.concatenate([2.0 * moved, offset], axis=1) @ context.scores  # [K, N]
+        weights = tempered_softmax(scores, self.temperature, axis=0)
+        sums = weights @ context.sums.T  # [K, D + 1]: weighted sums of centred features, and the mass
+        mass = sums[:, -1:] + self.mass_floor
+        has_mass = mass > 0
+        # The published floor pulls toward the origin of the data, which in centred coordinates is at -centre.
+        target = (sums[:, :-1] - self.mass_floor * context.centre) / jnp.where(has_mass, mass, 1.0)
+        # A token whose mass has underflowed to nothing stays where it is.
+        return flow.push(jnp.where(has_mass, self.rate * (target - moved), 0.0)), memory
+
+    def assign(self, tokens: jax.Array, features: jax.Array, token_mask: jax.Array | None) -> jax.Array:
+        """The soft assignment `[N, K]`, by differences: computed once a run, so digits matter more than speed."""
+        scores = -squared_distances(tokens, features)  # [K, N]
+        if token_mask is not None:
+            scores = jnp.where(token_mask[:, None], scores, -jnp.inf)
+        return tempered_softmax(scores, self.temperature, axis=0).T
+
+
+def attraction(*, temperature: float, rate: float = 1.0, mass_floor: float = 0.0) -> Attraction:
+    r"""The pull of the features: soft clustering with a softmax over tokens.
+
+    .. math::
+        w_{ik} = \mathrm{softmax}_k\left(-\frac{\lVert x_i - s_k\rVert^2}{T}\right),\qquad
+        \Delta_k = \eta\left(\frac{\sum_i w_{ik} x_i}{\sum_i w_{ik} + \epsilon} - s_k\right)
+
+    This is one step of expectation-maximisation for an equal-weight isotropic mixture of variance `T / 2`, damped by
+    the rate. It is equivariant under translation as long as ``mass_floor`` is 0; the published study's 1e-9 pulls
+    tokens without mass to the origin (``td.catalog.published`` sets it).
+
+    Args:
+        temperature: `T` `[]`, in squared units of the features; values below 1e-6 act as 1e-6 (one Lloyd step).
+        rate: `\eta` `[]`; 1 jumps to the mean. The free energy falls at every step for rates between 0 and 2.
+        mass_floor: `\epsilon` `[]`, added to the mass.
+
+    Returns:
+        A part for ``compose``.
+
+    Raises:
+        ValueError: a negative or non-finite number.
+
+    References:
+        K. Rose, Proc. IEEE 86 (1998) 2210; F. Locatello et al., Slot Attention, arXiv:2006.15055.
+
+    Example:
+        >>> import tokdyn as td
+        >>> float(td.attraction(temperature=0.5).rate)
+        1.0
+    """
+    return Attraction(
+        checks.hyperparameter("temperature", temperature, at_least=0.0),
+        checks.hyperparameter("rate", rate, at_least=0.0),
+        checks.hyperparameter("mass_floor", mass_floor, at_least=0.0),
+    )

@@ -1,0 +1,154 @@
+"""Known systems as compositions, by name. The contract tests run over this registry: a new row gets all of them.
+
+A name leads to a function without arguments that builds the dynamics; ``register`` adds a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tokdyn import checks
+from tokdyn.dynamics.annealing import annealing
+from tokdyn.dynamics.attraction import attraction
+from tokdyn.dynamics.base import Dynamics, compose
+from tokdyn.dynamics.inertia import inertia
+from tokdyn.dynamics.noise import noise
+from tokdyn.dynamics.repulsion import repulsion
+
+# The published study's four methods: (momentum, repulsion).
+PUBLISHED_METHODS = {
+    "baseline": (0.0, 0.0),
+    "inertia": (0.5, 0.0),
+    "repulsion": (0.0, 0.05),
+    "inertia_repulsion": (0.5, 0.05),
+}
+
+_SYSTEMS: dict[str, Callable[[], Dynamics]] = {}
+
+
+def published(method: str = "baseline", *, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """The token-dynamics study's rule, number for number.
+
+    All four methods are one composition with different numbers, hence one compiled program. The mass floor of 1e-9
+    and the softening of 1e-3 are the study's.
+
+    Args:
+        method: ``"baseline"``, ``"inertia"``, ``"repulsion"`` or ``"inertia_repulsion"``.
+        temperature: of the softmax `[]`.
+        rate: of the attraction `[]`.
+
+    Returns:
+        A dynamics with the parts attract, repel, inertia.
+
+    Raises:
+        ValueError: an unknown method.
+
+    References:
+        Formalizing Latent Visual Reasoning, github.com/Hypogenic-AI/latent-visual-reasoning-codex, commit a21526d.
+
+    Example:
+        >>> import tokdyn as td
+        >>> float(td.catalog.published("inertia")["inertia"].momentum)
+        0.5
+    """
+    momentum, strength = PUBLISHED_METHODS[checks.choice("method", method, tuple(PUBLISHED_METHODS))]
+    return compose(
+        attract=attraction(temperature=temperature, rate=rate, mass_floor=1e-9),
+        repel=repulsion(strength=strength, eps=1e-3),
+        inertia=inertia(momentum=momentum),
+    )
+
+
+def soft_kmeans(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """Attraction alone, translation equivariant: expectation-maximisation of an isotropic mixture.
+
+    Args:
+        temperature: twice the mixture's variance `[]`.
+        rate: of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part attract.
+    """
+    return compose(attract=attraction(temperature=temperature, rate=rate))
+
+
+def annealed(*, start: float = 60.0, end: float = 1.0, num_steps: int = 20) -> Dynamics:
+    """Soft k-means whose temperature falls geometrically: Rose's deterministic annealing.
+
+    Args:
+        start: first temperature `[]`; above `2 lambda_max` of the features' covariance all tokens begin as one.
+        end: last temperature `[]`.
+        num_steps: length of the fall.
+
+    Returns:
+        A dynamics with the part attract.
+    """
+    return compose(attract=attraction(temperature=annealing(start=start, end=end, num_steps=num_steps)))  # type: ignore[arg-type]
+
+
+def repelled(*, temperature: float = 1.0, strength: float = 0.05, eps: float = 0.1, rate: float = 0.5) -> Dynamics:
+    """Soft k-means with a Plummer repulsion, damped so that a repelled pair comes to rest.
+
+    At rate 1 a pair inside one cluster oscillates with period two for temperatures above `6 lambda_max`.
+
+    Args:
+        temperature: of the softmax `[]`.
+        strength: of the repulsion `[]`.
+        eps: softening length `[]`.
+        rate: of the attraction `[]`; below 2/3 the pair is stable at every temperature.
+
+    Returns:
+        A dynamics with the parts attract, repel.
+    """
+    return compose(
+        attract=attraction(temperature=temperature, rate=rate),
+        repel=repulsion(strength=strength, eps=eps, kernel="plummer"),
+    )
+
+
+def langevin(*, temperature: float = 1.0, scale: float = 0.05) -> Dynamics:
+    """Soft k-means with noise at every step.
+
+    Args:
+        temperature: of the softmax `[]`.
+        scale: of the noise `[]`.
+
+    Returns:
+        A dynamics with the parts attract, noise.
+    """
+    return compose(attract=attraction(temperature=temperature), noise=noise(scale=scale))
+
+
+def register(name: str, build: Callable[[], Dynamics]) -> None:
+    """Add a system to the registry.
+
+    Args:
+        name: its name.
+        build: a function without arguments that returns the dynamics.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _SYSTEMS:
+        raise checks.bad("name", "a name that is not taken", repr(name))
+    _SYSTEMS[name] = build
+
+
+def names() -> tuple[str, ...]:
+    """The registered systems."""
+    return tuple(_SYSTEMS)
+
+
+def build(name: str) -> Dynamics:
+    """The registered system of that name.
+
+    Raises:
+        ValueError: no such system.
+    """
+    return _SYSTEMS[checks.choice("name", name, names())]()
+
+
+for _method in PUBLISHED_METHODS:
+    register(f"published/{_method}", lambda method=_method: published(method))  # type: ignore[misc]
+for _system in (soft_kmeans, annealed, repelled, langevin):
+    register(_system.__name__, _system)

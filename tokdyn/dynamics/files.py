@@ -1,0 +1,141 @@
+"""A dynamics on disk: one ``.npz`` file with the structure as JSON and every number as an array. No pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from tokdyn import checks
+from tokdyn.dynamics.base import Dynamics, kind_named
+
+FORMAT = "tokdyn.dynamics"
+SCHEMA_VERSION = 1
+
+
+def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
+    """Write a dynamics to a file.
+
+    The file is written under a temporary name and renamed, so that no half of it is ever seen.
+
+    Args:
+        dynamics: what ``compose`` made.
+        path: the file; ``.npz`` is appended where it is missing.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ValueError: not a dynamics, traced numbers, or a static field that JSON cannot hold.
+
+    Example:
+        >>> import tempfile, pathlib, tokdyn as td
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = td.save(td.catalog.published("inertia"), pathlib.Path(folder) / "inertia")
+        ...     float(td.load(path)["inertia"].momentum)
+        0.5
+    """
+    if not isinstance(dynamics, Dynamics):
+        raise checks.bad("dynamics", "what td.compose returned", f"a {type(dynamics).__name__}")
+    arrays: dict[str, np.ndarray] = {}
+    parts = [
+        {"name": name, "part": _encoded(value, name, arrays)}
+        for name, value in zip(dynamics.names, dynamics.parts, strict=True)
+    ]
+    structure = json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION, "parts": parts})
+    target = Path(path)
+    if target.suffix != ".npz":
+        target = target.with_name(target.name + ".npz")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, structure=np.array(structure), **arrays)  # type: ignore[arg-type]
+        os.replace(temporary, target)
+    except OSError as error:
+        raise checks.bad("path", "a place where a file can be written", f"{target} ({error.strerror})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> Dynamics:
+    """Read a dynamics that ``save`` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        An equal dynamics.
+
+    Raises:
+        ValueError: no such file, not one of ours, or a part that this process has not defined.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        structure = json.loads(str(arrays.pop("structure")))
+        if structure["format"] != FORMAT or structure["schema_version"] != SCHEMA_VERSION:
+            raise KeyError("format")
+        entries = [(entry["name"], entry["part"]) for entry in structure["parts"]]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "not such a file"
+        raise checks.bad("path", "a dynamics written by td.save", f"{os.fspath(path)} ({reason})") from None
+    names = tuple(name for name, _ in entries)
+    return Dynamics(names, tuple(_decoded(value, arrays) for _, value in entries))
+
+
+def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    """JSON for one node; its numbers go to ``arrays`` under their path."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kind_named(type(value).__name__)  # refuse what load could not find again
+        fields, static = {}, {}
+        for field in dataclasses.fields(value):
+            inside = getattr(value, field.name)
+            if field.metadata.get("static"):
+                static[field.name] = _plain(f"{path}.{field.name}", inside)
+            else:
+                fields[field.name] = _encoded(inside, f"{path}.{field.name}", arrays)
+        return {"kind": type(value).__name__, "fields": fields, "static": static}
+    if isinstance(value, dict):
+        return {"dict": {str(name): _encoded(inside, f"{path}.{name}", arrays) for name, inside in value.items()}}
+    if isinstance(value, (list, tuple)):
+        items = [_encoded(inside, f"{path}.{i}", arrays) for i, inside in enumerate(value)]
+        return {"tuple" if isinstance(value, tuple) else "list": items}
+    if value is None:
+        return None
+    if not checks.is_concrete(value):
+        raise checks.bad(path, "a number that is known (save outside jit)", "a traced one")
+    array = np.asarray(jax.device_get(value))
+    if array.dtype == object:
+        raise checks.bad(path, "numbers", f"a {type(value).__name__}")
+    arrays[path] = array
+    return {"array": path}
+
+
+def _decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The inverse of ``_encoded``."""
+    if node is None:
+        return None
+    if "array" in node:
+        array = arrays[node["array"]]
+        return array[()] if array.ndim == 0 else array
+    if "dict" in node:
+        return {name: _decoded(inside, arrays) for name, inside in node["dict"].items()}
+    if "list" in node:
+        return [_decoded(inside, arrays) for inside in node["list"]]
+    if "tuple" in node:
+        return tuple(_decoded(inside, arrays) for inside in node["tuple"])
+    fields = {name: _decoded(inside, arrays) for name, inside in node["fields"].items()}
+    return kind_named(node["kind"])(**fields, **node["static"])
+
+
+def _plain(path: str, value: Any) -> Any:
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    raise checks.bad(path, "a static field that JSON can hold (text, number, true, false, null)", repr(value))

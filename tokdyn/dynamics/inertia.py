@@ -1,0 +1,56 @@
+"""Inertia: tokens keep a share of their last displacement (heavy ball)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks
+from tokdyn.dynamics.base import Flow, Term, part
+
+
+@part
+class Inertia(Term):
+    """See ``inertia``. Its memory is the tokens of a step ago `[K, D]`."""
+
+    momentum: jax.Array
+
+    def init(self, tokens: jax.Array, context: Any) -> jax.Array:
+        return tokens
+
+    def apply(
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: jax.Array, context: Any
+    ) -> tuple[Flow, jax.Array]:
+        carried = jnp.where(self.momentum > 0, self.momentum * (tokens - memory), 0.0)
+        return flow.carry(carried), tokens
+
+
+def inertia(*, momentum: float) -> Inertia:
+    r"""A share of the last displacement, added to the next one.
+
+    .. math:: \Delta_k(t) = m\,(s_k(t) - s_k(t-1)),\qquad \Delta_k(0) = 0
+
+    The last displacement is the whole one: it contains the repulsion of a step ago. Near a fixed point the step
+    length passes through zero at every turning point, so ``tol`` on the displacement can stop too early:
+    ``run(..., stop="residual")`` watches the force instead.
+
+    Args:
+        momentum: `m` `[]`, at least 0 and below 1 for stability; acts only if above 0.
+
+    Returns:
+        A part for ``compose``.
+
+    Raises:
+        ValueError: a negative or non-finite number.
+
+    References:
+        B. T. Polyak, USSR Comp. Math. Math. Phys. 4 (1964) 1.
+
+    Example:
+        >>> import tokdyn as td
+        >>> float(td.inertia(momentum=0.5).momentum)
+        0.5
+    """
+    return Inertia(checks.hyperparameter("momentum", momentum, at_least=0.0))

@@ -1,0 +1,45 @@
+"""Noise: a random displacement at every step."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax
+
+from tokdyn import checks
+from tokdyn.dynamics.base import Flow, Memory, Term, part
+
+
+@part
+class Noise(Term):
+    """See ``noise``."""
+
+    stochastic: ClassVar[bool] = True
+
+    scale: jax.Array
+
+    def apply(
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
+    ) -> tuple[Flow, Memory]:
+        return flow.carry(self.scale * jax.random.normal(key, tokens.shape, tokens.dtype)), memory
+
+
+def noise(*, scale: float) -> Noise:
+    r"""Independent normal displacements, `\Delta_k \sim \mathcal N(0, \sigma^2 I)`.
+
+    Alone it makes the tokens random walkers, whose variance per coordinate is `\sigma^2` times the number of steps.
+
+    Args:
+        scale: `\sigma` `[]`, in units of the features; may be a schedule.
+
+    Returns:
+        A part for ``compose``.
+
+    Raises:
+        ValueError: a negative or non-finite number.
+
+    Example:
+        >>> import tokdyn as td
+        >>> cooled = td.noise(scale=td.annealing(start=1.0, end=0.01, num_steps=50))
+    """
+    return Noise(checks.hyperparameter("scale", scale, at_least=0.0))

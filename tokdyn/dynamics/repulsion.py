@@ -1,0 +1,80 @@
+"""Repulsion: tokens push each other apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks
+from tokdyn.dynamics.base import Flow, Memory, Term, part, static
+from tokdyn.numerics import safe_norm
+
+KERNELS = ("coulomb", "plummer")
+
+
+@part
+class Repulsion(Term):
+    """See ``repulsion``."""
+
+    strength: jax.Array
+    eps: jax.Array
+    kernel: str = static("coulomb")
+
+    def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Any:
+        return token_mask
+
+    def apply(
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
+    ) -> tuple[Flow, Memory]:
+        differences = tokens[:, None, :] - tokens[None, :, :]  # [K, K, D], from the second to the first
+        if self.kernel == "coulomb":
+            cube = (safe_norm(differences) + self.eps) ** 3
+        else:
+            cube = (jnp.sum(differences * differences, axis=-1) + self.eps**2) ** 1.5
+        feels = ~jnp.eye(tokens.shape[0], dtype=bool)
+        if context is not None:
+            feels = feels & context[None, :]
+        # Two tokens at one point feel nothing: there is no direction to part in. With eps = 0 that is a division by
+        # zero, hence the inner where, which also keeps its gradient out.
+        feels = feels & (cube > 0)
+        inverse = jnp.where(feels, 1.0 / jnp.where(feels, cube, 1.0), 0.0)
+        push = self.strength * jnp.sum(differences * inverse[:, :, None], axis=1)
+        return flow.push(jnp.where(self.strength > 0, push, 0.0)), memory
+
+
+def repulsion(*, strength: float, eps: float = 1e-3, kernel: str = "coulomb") -> Repulsion:
+    r"""A push between tokens that falls with the square of their distance.
+
+    .. math::
+        \Delta_k = \rho \sum_{j \ne k} \frac{s_k - s_j}{(\lVert s_k - s_j\rVert + \epsilon)^3}
+        \quad\text{(coulomb, as published)},\qquad
+        \Delta_k = \rho \sum_{j \ne k} \frac{s_k - s_j}{(\lVert s_k - s_j\rVert^2 + \epsilon^2)^{3/2}}
+        \quad\text{(plummer)}
+
+    The published kernel's largest kick is `4 rho / (27 eps^2)`, at distance `eps / 2`: 7,407 for the published 0.05
+    and 1e-3. The Plummer form has no such spike when `eps` is a tenth of a cluster's width. The rate of the
+    attraction does not multiply it.
+
+    Args:
+        strength: `\rho` `[]`; acts only if above 0.
+        eps: `\epsilon` `[]`, the softening length, in units of the features.
+        kernel: ``"coulomb"`` or ``"plummer"`` (static).
+
+    Returns:
+        A part for ``compose``.
+
+    Raises:
+        ValueError: a negative or non-finite number, or an unknown kernel.
+
+    Example:
+        >>> import tokdyn as td
+        >>> td.repulsion(strength=0.05).kernel
+        'coulomb'
+    """
+    return Repulsion(
+        checks.hyperparameter("strength", strength, at_least=0.0),
+        checks.hyperparameter("eps", eps, at_least=0.0),
+        checks.choice("kernel", kernel, KERNELS),
+    )

@@ -1,0 +1,121 @@
+"""What the program runs on: the refused jax releases, the compile cache, and the record kept with every result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+# Release -> what is wrong with it. pyproject.toml keeps pip from choosing these; this catches other roads.
+EXCLUDED_JAX = {
+    "0.10.2": "it returns silently wrong numbers on CPU for a vmapped matrix-vector product followed by a reduction "
+    "(jax issue 39103)",
+    "0.11.0": "it can crash or hang on CPU in a reduction of a high-rank product (jax issue 39257)",
+}
+
+PACKAGES_THAT_MATTER = (
+    "tokdyn",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "pandas",
+    "xarray",
+    "zarr",
+    "optax",
+    "flax",
+)
+
+
+def refuse_excluded_jax() -> None:
+    """Raise one clear sentence when the installed jax or jaxlib is a release that is known to be wrong.
+
+    Raises:
+        ImportError: jax or jaxlib is missing, or is one of ``EXCLUDED_JAX``.
+    """
+    for package in ("jax", "jaxlib"):
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise ImportError(f"tokdyn needs {package}, which is not installed: pip install tokdyn") from None
+        if version in EXCLUDED_JAX:
+            raise ImportError(
+                f"tokdyn refuses {package} {version} because {EXCLUDED_JAX[version]}; "
+                f"install another release: pip install 'jax>=0.10.1,!=0.10.2,!=0.11.0'"
+            )
+
+
+def enable_compile_cache(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Keep compiled programs on disk, so that the next process starts without compiling them again.
+
+    Nothing is cached unless this is called: tokdyn changes no global JAX setting by itself.
+
+    Args:
+        folder: where to keep them; by default ``$XDG_CACHE_HOME/tokdyn`` or ``~/.cache/tokdyn``.
+
+    Returns:
+        The folder that is used.
+
+    Raises:
+        ValueError: the folder cannot be made or written.
+    """
+    import jax
+
+    if folder is None:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        folder = os.path.join(base, "tokdyn")
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"folder: expected a place where compiled programs can be kept, got {path} ({error})"
+        ) from None
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"folder: expected a writable folder for compiled programs, got {path}")
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return path
+
+
+def describe() -> dict[str, Any]:
+    """Versions, machine, devices and git revision: what every stored result carries.
+
+    Returns:
+        A dict that ``json.dumps`` takes.
+    """
+    import jax
+
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES_THAT_MATTER:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "git_revision": git_revision(),
+    }
+
+
+def git_revision() -> str | None:
+    """The commit of the source tree this is imported from, ``+changes`` if it was edited; None outside one."""
+    folder = Path(__file__).resolve().parent
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        arguments = {"cwd": folder, "capture_output": True, "text": True, "timeout": 5, "check": True}
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], **arguments).stdout.strip()  # type: ignore[call-overload]
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "."], **arguments).stdout.strip()  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision + ("+changes" if changed else "")

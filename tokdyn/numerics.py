@@ -1,0 +1,84 @@
+"""The few numerical primitives that everything shares, each safe where the obvious form is not."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+# The published rule's floor on the temperature; below it a softmax of squared distances is an argmin anyway.
+MIN_TEMPERATURE = 1e-6
+
+
+def tempered_softmax(scores: jax.Array, temperature: jax.Array | float, *, axis: int = -1) -> jax.Array:
+    """Softmax of ``scores / temperature``, right for any temperature down to 0.
+
+    The maximum is subtracted *before* the division: under jit on CPU, jax 0.10.1 to 0.11.0 return NaN for a softmax
+    of scaled arguments beyond 2^31 (jax issue 37234), where a falling temperature soon is.
+
+    Args:
+        scores: any shape.
+        temperature: broadcastable to scores; values below 1e-6 count as 1e-6.
+        axis: the axis that sums to one.
+
+    Returns:
+        Weights of the shape of scores.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.numerics import tempered_softmax
+        >>> tempered_softmax(jnp.array([1.0, 2.0, 4e9]), 1e-3).tolist()
+        [0.0, 0.0, 1.0]
+    """
+    scores = scores - jax.lax.stop_gradient(jnp.max(scores, axis=axis, keepdims=True))
+    weights = jnp.exp(scores / jnp.maximum(temperature, MIN_TEMPERATURE))
+    return weights / jnp.sum(weights, axis=axis, keepdims=True)
+
+
+def safe_norm(vectors: jax.Array, *, axis: int = -1) -> jax.Array:
+    """Euclidean norm whose gradient at zero is zero instead of NaN (jax issues 3058, 5798).
+
+    Args:
+        vectors: any shape.
+        axis: the axis of the components.
+
+    Returns:
+        Norms, without that axis.
+    """
+    squared = jnp.sum(vectors * vectors, axis=axis)
+    is_zero = squared == 0
+    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)))
+
+
+def squared_distances(left: jax.Array, right: jax.Array) -> jax.Array:
+    """All squared Euclidean distances, by differences: no cancellation far from the origin, smooth at zero.
+
+    Args:
+        left: `[A, D]`.
+        right: `[B, D]`.
+
+    Returns:
+        `[A, B]`.
+    """
+    # [A, D, B]: the long axis last, so that the sum over the few components is vectorised over it.
+    differences = left[:, :, None] - right.T[None, :, :]
+    return jnp.sum(differences * differences, axis=1)
+
+
+def masked_mean(values: jax.Array, mask: jax.Array | None, *, axis: int = 0) -> jax.Array:
+    """Mean over the entries that the mask keeps; zero where it keeps none. Masked values may be NaN.
+
+    Args:
+        values: any shape.
+        mask: boolean, the length of that axis; None keeps all.
+        axis: the axis that is averaged.
+
+    Returns:
+        values without that axis.
+    """
+    if mask is None:
+        return jnp.mean(values, axis=axis)
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    kept = mask.reshape(shape)
+    total = jnp.sum(jnp.where(kept, values, 0), axis=axis)
+    return total / jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)

@@ -1,0 +1,7 @@
+"""How a dynamics runs: the only place with loops over steps."""
+
+from tokdyn.solve.batching import vmap
+from tokdyn.solve.driver import Result, run, trajectory
+from tokdyn.solve.stepping import init, random_features, step
+
+__all__ = ["Result", "init", "random_features", "run", "step", "trajectory", "vmap"]

@@ -1,0 +1,342 @@
+"""The drivers: run a composed dynamics until it rests, or watch it for a number of steps.
+
+This folder holds the only loops over steps. ``run`` stops early in a ``while_loop``; the differentiable forms are a
+masked scan of the same step, and all agree step for step.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks, keys
+from tokdyn.checks import Status
+from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
+from tokdyn.numerics import safe_norm
+from tokdyn.solve import stepping
+from tokdyn.solve.adjoint import forward_only, implicit_gradient
+
+STOPS = ("displacement", "residual")
+ADJOINTS = ("none", "unroll", "checkpoint", "implicit")
+
+
+class Result(NamedTuple):
+    """What a run returns; under vmap every leaf has a leading axis.
+
+    Attributes:
+        tokens: where they ended `[K, D]`.
+        assignment: soft responsibilities, computed once at the end `[N, K]`; rows of masked features mean nothing.
+        num_steps: steps taken `[]`, counting the one that met the tolerance.
+        status: a ``Status`` code `[]`.
+        displacement: the largest displacement of a token in the last step `[]`.
+        residual: the largest force on a token in the last step, memory and noise left out `[]`.
+    """
+
+    tokens: jax.Array
+    assignment: jax.Array
+    num_steps: jax.Array
+    status: jax.Array
+    displacement: jax.Array
+    residual: jax.Array
+
+
+class Progress(NamedTuple):
+    """What the loop carries."""
+
+    state: State
+    displacement: jax.Array
+    residual: jax.Array
+    done: jax.Array
+
+
+def run(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    features: Any,
+    *,
+    num_tokens: int | None = None,
+    max_steps: int,
+    tol: Any,
+    min_steps: Any = 0,
+    stop: str = "displacement",
+    tokens: Any = None,
+    mask: Any = None,
+    token_mask: Any = None,
+    adjoint: str = "none",
+) -> Result:
+    """Run a dynamics until its tokens rest, or the steps are up.
+
+    Numbers inside ``dynamics`` (and ``tol``, ``min_steps``) are traced: changing one compiles nothing, and ``vmap``,
+    ``grad`` and ``jit`` over them work. Shapes, ``max_steps``, ``stop`` and ``adjoint`` choose the program.
+
+    Args:
+        dynamics: what ``td.compose`` returned.
+        key: a JAX key; None is enough where ``tokens`` are given and no part is random.
+        features: `[N, D]`, floating point; the whole run is computed in their dtype.
+        num_tokens: K (static); may be left out where ``tokens`` are given.
+        max_steps: at most so many steps (static).
+        tol: stop after the first step whose largest displacement of a token (Euclidean) is below it `[]`; 0 never
+            stops early.
+        min_steps: do not stop before `[]`. A schedule inside the dynamics raises it to its own length.
+        stop: what is compared with ``tol``: ``"displacement"``, or ``"residual"``, the force that a token at rest
+            would feel. With inertia the displacement passes near zero at turning points; the residual does not.
+        tokens: the start `[K, D]`; by default K features drawn without replacement.
+        mask: features that exist `[N]`; the others have no influence, whatever they hold.
+        token_mask: tokens that exist `[K]`; the others do not move and own nothing.
+        adjoint: how reverse-mode differentiation goes through the loop.
+            ``"none"``: not at all (forward mode works). ``"unroll"``: a masked scan of ``max_steps``; exact, keeps
+            all steps in memory. ``"checkpoint"``: the same, keeps only the tokens and recomputes.
+            ``"implicit"``: the fixed point is differentiated, not the road to it: solves ``(I - J^T) v = g`` by GMRES
+            with every memory at rest; exact where the run has converged tightly, NaN unless CONVERGED, zero for the
+            starting tokens.
+
+    Returns:
+        A ``Result``. Failures that only the numbers decide are in its ``status``, never an exception.
+
+    Raises:
+        ValueError: bad shapes, dtypes, counts or options; ``implicit`` with a random part or a schedule.
+
+    Example:
+        >>> import jax, tokdyn as td
+        >>> dynamics = td.compose(attract=td.attraction(temperature=1.0), inertia=td.inertia(momentum=0.2))
+        >>> features = jax.random.normal(jax.random.key(0), (100, 2)) + 10.0
+        >>> result = td.run(dynamics, jax.random.key(1), features, num_tokens=3, max_steps=200, tol=1e-4)
+        >>> td.Status(int(result.status)).name, result.assignment.shape
+        ('CONVERGED', (100, 3))
+    """
+    checks.choice("stop", stop, STOPS)
+    checks.choice("adjoint", adjoint, ADJOINTS)
+    max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
+    dynamics, features, tokens, mask, token_mask, num_tokens = stepping.checked(
+        dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
+    )
+    if adjoint == "implicit":
+        if stepping.is_random(dynamics):
+            raise checks.bad("adjoint", "one other than 'implicit' for a random part (no fixed point)", "'implicit'")
+        if schedules(dynamics):
+            raise checks.bad("adjoint", "one other than 'implicit' for a schedule (no one map)", "'implicit'")
+    return _run(
+        dynamics,
+        key,
+        features,
+        tokens,
+        mask,
+        token_mask,
+        checks.hyperparameter("tol", tol, at_least=0.0),
+        checks.hyperparameter("min_steps", min_steps, at_least=0.0),
+        num_tokens=num_tokens,
+        max_steps=max_steps,
+        stop=stop,
+        adjoint=adjoint,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "adjoint"))
+def _run(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    features: jax.Array,
+    tokens: jax.Array | None,
+    mask: jax.Array | None,
+    token_mask: jax.Array | None,
+    tol: jax.Array,
+    min_steps: jax.Array,
+    *,
+    num_tokens: int,
+    max_steps: int,
+    stop: str,
+    adjoint: str,
+) -> Result:
+    """``run`` after its checks. Jitted here so that a plain call compiles once; inside another jit it is inlined."""
+    invalid = jnp.zeros((), bool) if token_mask is None else ~jnp.any(token_mask)
+    if mask is not None:
+        invalid = invalid | (jnp.sum(mask) < (num_tokens if tokens is None else 1))
+    if tokens is None:
+        assert key is not None  # checked by the caller
+        tokens = stepping.random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
+
+    def solve(
+        dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]
+    ) -> tuple[jax.Array, ...]:
+        key, mask, token_mask, tol, min_steps = rest
+        contexts = stepping.prepare(dynamics, features, mask, token_mask)
+        state = stepping.at_rest(dynamics, tokens, contexts)
+        progress, stopped = _loop(
+            dynamics,
+            key,
+            state,
+            contexts,
+            token_mask,
+            tol,
+            min_steps,
+            max_steps=max_steps,
+            stop=stop,
+            adjoint=adjoint,
+        )
+        finite = jnp.all(jnp.isfinite(progress.state.tokens))
+        status = jnp.where(stopped, Status.CONVERGED, Status.MAX_STEPS)
+        status = jnp.where(finite, status, Status.NONFINITE)
+        return (
+            progress.state.tokens,
+            progress.state.step,
+            status.astype(jnp.int32),
+            jax.lax.stop_gradient(progress.displacement),
+            jax.lax.stop_gradient(progress.residual),
+        )
+
+    def at_fixed_point(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]) -> jax.Array:
+        _, mask, token_mask, _, _ = rest
+        contexts = stepping.prepare(dynamics, features, mask, token_mask)
+        state, _ = stepping.advance(dynamics, None, stepping.at_rest(dynamics, tokens, contexts), contexts, token_mask)
+        return state.tokens
+
+    rest = (key, mask, token_mask, tol, min_steps)
+    solver = implicit_gradient(solve, at_fixed_point) if adjoint == "implicit" else solve
+    tokens, num_steps, status, displacement, residual = solver(dynamics, features, tokens, rest)
+    if adjoint == "none":
+        tokens = forward_only(tokens)
+    status = jnp.where(invalid, Status.INVALID, status).astype(jnp.int32)
+    assignment = stepping.assignment_of(dynamics, num_steps, tokens, features, token_mask)
+    return Result(tokens, assignment, num_steps, status, displacement, residual)
+
+
+def _loop(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    state: State,
+    contexts: tuple[Context, ...],
+    token_mask: jax.Array | None,
+    tol: jax.Array,
+    min_steps: jax.Array,
+    *,
+    max_steps: int,
+    stop: str,
+    adjoint: str,
+) -> tuple[Progress, jax.Array]:
+    """Steps until done; returns what was carried, and whether the tolerance was met."""
+    dtype = state.tokens.dtype
+    tol = jnp.asarray(tol, dtype)
+    for schedule in schedules(dynamics):
+        min_steps = jnp.maximum(min_steps, schedule.num_steps)
+
+    def met(progress: Progress) -> jax.Array:
+        watched = progress.displacement if stop == "displacement" else progress.residual
+        return (watched < tol) & (progress.state.step >= min_steps)
+
+    def one_more(progress: Progress) -> Progress:
+        state, info = stepping.advance(dynamics, key, progress.state, contexts, token_mask)
+        displacement, residual = _largest(info.displacement), _largest(info.force)
+        after = Progress(state, displacement, residual, progress.done)
+        # A NaN or infinite displacement ends the run: it can only spread.
+        return after._replace(done=met(after) | ~jnp.isfinite(displacement))
+
+    far = jnp.asarray(jnp.inf, dtype)
+    before = Progress(state, far, far, jnp.zeros((), bool))
+    if adjoint in ("none", "implicit"):
+        after = jax.lax.while_loop(lambda p: ~p.done & (p.state.step < max_steps), one_more, before)
+        return after, met(after)
+
+    def masked(progress: Progress, _: None) -> tuple[Progress, None]:
+        after = one_more(progress)
+        return jax.tree.map(lambda old, new: jnp.where(progress.done, old, new), progress, after), None
+
+    if adjoint == "checkpoint":
+        masked = jax.checkpoint(masked)
+    after, _ = jax.lax.scan(masked, before, None, length=max_steps)
+    return after, met(after)
+
+
+def _largest(vectors: jax.Array) -> jax.Array:
+    """The largest Euclidean norm of the rows `[K, D]`, as a `[]`; NaN if any is."""
+    return jax.lax.stop_gradient(jnp.max(safe_norm(vectors)))
+
+
+def trajectory(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    features: Any,
+    *,
+    num_tokens: int | None = None,
+    num_steps: int,
+    keep: stepping.KeepFunction | None = None,
+    tokens: Any = None,
+    mask: Any = None,
+    token_mask: Any = None,
+) -> tuple[State, Any]:
+    """Run a fixed number of steps and store, after each, only what ``keep`` returns.
+
+    Args:
+        dynamics: what ``td.compose`` returned.
+        key: a JAX key; None is enough where ``tokens`` are given and no part is random. The same key, steps and
+            start give the same tokens as ``run``.
+        features: `[N, D]`.
+        num_tokens: K (static); may be left out where ``tokens`` are given.
+        num_steps: how many steps (static).
+        keep: ``(State, Info) -> pytree`` of what is stored; by default the tokens. Define it once (a new lambda is a
+            new program).
+        tokens: the start `[K, D]`; by default K features drawn without replacement.
+        mask: features that exist `[N]`.
+        token_mask: tokens that exist `[K]`.
+
+    Returns:
+        ``(State, kept)``: the last state, and what was kept with a leading axis ``[num_steps]``; the start itself is
+        not among it (``td.init`` gives it). Reverse-mode differentiation works, and keeps all steps.
+
+    Raises:
+        ValueError: bad shapes, dtypes or counts.
+
+    Example:
+        >>> import jax, tokdyn as td
+        >>> features = jax.random.normal(jax.random.key(0), (50, 2))
+        >>> dynamics = td.catalog.soft_kmeans(temperature=0.5)
+        >>> state, path = td.trajectory(dynamics, jax.random.key(1), features, num_tokens=3, num_steps=10)
+        >>> path.shape
+        (10, 3, 2)
+    """
+    num_steps = checks.whole_number("num_steps", num_steps, at_least=1)
+    dynamics, features, tokens, mask, token_mask, num_tokens = stepping.checked(
+        dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
+    )
+    return _trajectory(
+        dynamics,
+        key,
+        features,
+        tokens,
+        mask,
+        token_mask,
+        num_tokens=num_tokens,
+        num_steps=num_steps,
+        keep=keep or _tokens,
+    )
+
+
+def _tokens(state: State, info: Info) -> jax.Array:
+    return state.tokens
+
+
+@functools.partial(jax.jit, static_argnames=("num_tokens", "num_steps", "keep"))
+def _trajectory(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    features: jax.Array,
+    tokens: jax.Array | None,
+    mask: jax.Array | None,
+    token_mask: jax.Array | None,
+    *,
+    num_tokens: int,
+    num_steps: int,
+    keep: stepping.KeepFunction,
+) -> tuple[State, Any]:
+    if tokens is None:
+        assert key is not None  # checked by the caller
+        tokens = stepping.random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
+    contexts = stepping.prepare(dynamics, features, mask, token_mask)
+
+    def one(state: State, _: None) -> tuple[State, Any]:
+        state, info = stepping.advance(dynamics, key, state, contexts, token_mask)
+        return state, keep(state, info)
+
+    return jax.lax.scan(one, stepping.at_rest(dynamics, tokens, contexts), None, length=num_steps)

@@ -1,0 +1,241 @@
+"""One step of a composed dynamics, and where the tokens start. No loops here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks, keys
+from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State, resolved
+
+
+def random_features(
+    key: jax.Array, features: jax.Array, num_tokens: int, *, mask: jax.Array | None = None, jitter: Any = 0.0
+) -> jax.Array:
+    """Starting tokens: features drawn without replacement, each with its own normal displacement.
+
+    Args:
+        key: a JAX key.
+        features: `[N, D]`.
+        num_tokens: how many (static), at most N.
+        mask: features that may be drawn `[N]`. Where it keeps fewer than ``num_tokens``, rows of zeros fill the rest.
+        jitter: scale of the displacement `[]`, in units of the features; the published study uses 0.05.
+
+    Returns:
+        Tokens `[K, D]`.
+
+    Raises:
+        ValueError: more tokens than features.
+    """
+    if num_tokens > features.shape[0]:
+        raise checks.bad("num_tokens", f"at most the number of features, {features.shape[0]}", num_tokens)
+    chances = None if mask is None else mask / jnp.maximum(jnp.sum(mask), 1)
+    rows = jax.random.choice(keys.for_purpose(key, "rows"), features.shape[0], (num_tokens,), replace=False, p=chances)
+    drawn = features[rows]
+    if mask is not None:
+        drawn = jnp.where(mask[rows][:, None], drawn, 0.0)
+    noise = jax.random.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
+    return drawn + jnp.asarray(jitter, drawn.dtype) * noise
+
+
+def checked(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    features: Any,
+    *,
+    num_tokens: int | None,
+    tokens: Any,
+    mask: Any,
+    token_mask: Any,
+) -> tuple[Dynamics, jax.Array, jax.Array | None, jax.Array | None, jax.Array | None, int]:
+    """The arguments that all drivers share, checked and cast to the features' dtype.
+
+    Returns:
+        ``(dynamics, features, tokens, mask, token_mask, num_tokens)``; masked features are zero.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(dynamics, Dynamics):
+        raise checks.bad("dynamics", "what td.compose returned", f"a {type(dynamics).__name__}")
+    features = checks.floating("features", features, axes="[N, D]")
+    num_features, num_dimensions = features.shape
+    if num_features == 0 or num_dimensions == 0:
+        raise checks.bad("features", "at least one feature of at least one dimension", checks.describe_array(features))
+    mask = checks.boolean_mask("mask", mask, num_features, axes="[N]")
+    if mask is not None:
+        features = jnp.where(mask[:, None], features, 0.0)
+    if tokens is not None:
+        tokens = checks.floating("tokens", tokens, axes="[K, D]").astype(features.dtype)
+        if tokens.shape[1] != num_dimensions or tokens.shape[0] == 0:
+            raise checks.bad(
+                "tokens", f"shape (K, {num_dimensions}), as the features have", checks.describe_array(tokens)
+            )
+        if num_tokens is not None and num_tokens != tokens.shape[0]:
+            raise checks.bad("num_tokens", f"{tokens.shape[0]}, the number of tokens given", num_tokens)
+        num_tokens = tokens.shape[0]
+    else:
+        if num_tokens is None:
+            raise checks.bad("num_tokens", "a number, because no tokens are given", None)
+        num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
+        if num_tokens > num_features:
+            raise checks.bad("num_tokens", f"at most the number of features, {num_features}", num_tokens)
+    token_mask = checks.boolean_mask("token_mask", token_mask, num_tokens, axes="[K]")
+    stochastic = [name for name, part in zip(dynamics.names, dynamics.parts, strict=True) if _is_stochastic(part)]
+    if key is None and (tokens is None or stochastic):
+        reason = f"the part {stochastic[0]!r} is random" if stochastic else "no tokens are given"
+        raise checks.bad("key", f"a JAX key, because {reason}", None)
+    return cast(dynamics, features.dtype), features, tokens, mask, token_mask, num_tokens
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """Floating-point leaves in that dtype; others as they are."""
+
+    def to_dtype(leaf: Any) -> Any:
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            return jnp.asarray(leaf, dtype)
+        return leaf
+
+    return jax.tree.map(to_dtype, tree)
+
+
+def prepare(
+    dynamics: Dynamics, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None
+) -> tuple[Context, ...]:
+    """Every part's loop-invariant view of the features. Schedules count with their first value."""
+    return tuple(part.prepare(features, mask, token_mask) for part in resolved(dynamics, 0).parts)
+
+
+def at_rest(dynamics: Dynamics, tokens: jax.Array, contexts: tuple[Context, ...]) -> State:
+    """The state of tokens that have not moved yet."""
+    memory = tuple(
+        part.init(tokens, context) for part, context in zip(resolved(dynamics, 0).parts, contexts, strict=True)
+    )
+    return State(tokens, memory, jnp.zeros((), jnp.int32))
+
+
+def advance(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    state: State,
+    contexts: tuple[Context, ...],
+    token_mask: jax.Array | None,
+) -> tuple[State, Info]:
+    """One step: all parts in order, then the tokens move."""
+    now = resolved(dynamics, state.step)
+    still = jnp.zeros_like(state.tokens)
+    flow = Flow(still, still)
+    memories = []
+    for name, part, memory, context in zip(now.names, now.parts, state.memory, contexts, strict=True):
+        part_key = keys.for_step(key, state.step, name) if key is not None and _is_stochastic(part) else None
+        flow, memory = part.apply(part_key, state.step, flow, state.tokens, memory, context)
+        memories.append(memory)
+    if token_mask is not None:
+        flow = Flow(*(jnp.where(token_mask[:, None], x, 0.0) for x in flow))
+    tokens = state.tokens + flow.displacement
+    # Not flow.displacement: what the tokens really did, after rounding.
+    return State(tokens, tuple(memories), state.step + 1), Info(tokens - state.tokens, flow.force)
+
+
+def assignment_of(
+    dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, token_mask: jax.Array | None
+) -> jax.Array:
+    """The assignment `[N, K]` of the first part that defines one; without any, each feature to its nearest token."""
+    for part in resolved(dynamics, step).parts:
+        if hasattr(part, "assign"):
+            return part.assign(tokens, features, token_mask)
+    from tokdyn.dynamics.attraction import attraction
+
+    nearest = cast(attraction(temperature=0.0), features.dtype)
+    return nearest.assign(tokens, features, token_mask)
+
+
+def init(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    features: Any,
+    *,
+    num_tokens: int | None = None,
+    tokens: Any = None,
+    mask: Any = None,
+    token_mask: Any = None,
+) -> State:
+    """The state before the first step, for those who write their own loop with ``step``.
+
+    Args:
+        dynamics: what ``compose`` returned.
+        key: a JAX key, for the starting tokens; may be None where tokens are given.
+        features: `[N, D]`.
+        num_tokens: K (static); needed where no tokens are given.
+        tokens: the start `[K, D]`; by default K features drawn without replacement.
+        mask: features that exist `[N]`.
+        token_mask: tokens that exist `[K]`.
+
+    Returns:
+        A ``State``.
+
+    Raises:
+        ValueError: bad shapes, dtypes or counts.
+
+    Example:
+        >>> import jax, tokdyn as td
+        >>> features = jax.random.normal(jax.random.key(0), (20, 2))
+        >>> dynamics, key = td.compose(attract=td.attraction(temperature=1.0)), jax.random.key(1)
+        >>> state = td.init(dynamics, key, features, num_tokens=3)
+        >>> state, info = td.step(dynamics, key, state, features)
+        >>> state.tokens.shape, int(state.step)
+        ((3, 2), 1)
+    """
+    dynamics, features, tokens, mask, token_mask, num_tokens = checked(
+        dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
+    )
+    if tokens is None:
+        assert key is not None  # checked above
+        tokens = random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
+    return at_rest(dynamics, tokens, prepare(dynamics, features, mask, token_mask))
+
+
+def step(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    state: State,
+    features: Any,
+    *,
+    mask: Any = None,
+    token_mask: Any = None,
+) -> tuple[State, Info]:
+    """One step, for those who write their own loop; ``run`` and ``trajectory`` do the same, and prepare only once.
+
+    Args:
+        dynamics: what ``compose`` returned.
+        key: the run's key (the step's number is folded in here); None where no part is random.
+        state: from ``init`` or the step before.
+        features: `[N, D]`.
+        mask: features that exist `[N]`.
+        token_mask: tokens that exist `[K]`.
+
+    Returns:
+        ``(State, Info)``.
+
+    Raises:
+        ValueError: bad shapes or dtypes.
+    """
+    dynamics, features, _, mask, token_mask, _ = checked(
+        dynamics, key, features, num_tokens=None, tokens=state.tokens, mask=mask, token_mask=token_mask
+    )
+    return advance(dynamics, key, state, prepare(dynamics, features, mask, token_mask), token_mask)
+
+
+def is_random(dynamics: Dynamics) -> bool:
+    """Whether any part uses its key."""
+    return any(_is_stochastic(part) for part in dynamics.parts)
+
+
+def _is_stochastic(part: Any) -> bool:
+    return bool(getattr(part, "stochastic", False))
+
+
+KeepFunction = Callable[[State, Info], Any]

@@ -1,0 +1,118 @@
+"""Numbers inside a pytree, by dotted path: read them, replace them, take them apart and put them together.
+
+The paths are the names a reader would write: ``"attract.temperature"`` for ``compose(attract=attraction(...))``. The
+same paths label the axes of a sweep, the columns of a table and the sentences of an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import jax
+
+T = TypeVar("T")
+
+
+def path_of(keys: tuple[Any, ...]) -> str:
+    """A JAX key path as a dotted name."""
+    names = []
+    for key in keys:
+        for attribute in ("name", "key", "idx"):
+            if hasattr(key, attribute):
+                names.append(str(getattr(key, attribute)))
+                break
+    return ".".join(names)
+
+
+def values(tree: Any) -> dict[str, Any]:
+    """All leaves by path.
+
+    Args:
+        tree: any pytree, for example a dynamics.
+
+    Returns:
+        ``{path: leaf}`` in flattening order.
+
+    Example:
+        >>> import tokdyn as td
+        >>> {path: float(x) for path, x in td.values(td.compose(inertia=td.inertia(momentum=0.5))).items()}
+        {'inertia.momentum': 0.5}
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {path_of(keys): leaf for keys, leaf in leaves}
+
+
+def with_values(tree: T, replacements: Mapping[str, Any]) -> T:
+    """A copy with some leaves replaced; nothing is recompiled where only numbers change.
+
+    Args:
+        tree: any pytree.
+        replacements: ``{path: new leaf}``. The new value may itself be a pytree, for example a schedule.
+
+    Returns:
+        A tree of the same type.
+
+    Raises:
+        ValueError: a path that the tree does not have, naming the nearest that it has.
+
+    Example:
+        >>> import tokdyn as td
+        >>> dynamics = td.compose(attract=td.attraction(temperature=1.0))
+        >>> float(td.with_values(dynamics, {"attract.temperature": 0.3})["attract"].temperature)
+        0.3
+    """
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
+    paths = [path_of(keys) for keys, _ in leaves]
+    _check_known(replacements, paths)
+    return jax.tree_util.tree_unflatten(
+        treedef, [replacements.get(path, leaf) for path, (_, leaf) in zip(paths, leaves, strict=True)]
+    )
+
+
+def split(tree: T, selected: Iterable[str]) -> tuple[T, T]:
+    """Two trees of the same type: one holds the selected leaves, the other the rest, None in the gaps.
+
+    So that one part can be trained or swept while the other is held: ``grad`` sees only the first.
+
+    Args:
+        tree: any pytree.
+        selected: paths of leaves, or of whole parts (``"attract"`` takes all its leaves).
+
+    Returns:
+        ``(selected, rest)``; ``merge`` undoes it.
+
+    Raises:
+        ValueError: a path that the tree does not have.
+    """
+    wanted = list(selected)
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
+    paths = [path_of(keys) for keys, _ in leaves]
+    prefixes = {".".join(path.split(".")[: i + 1]) for path in paths for i in range(path.count(".") + 1)}
+    _check_known(wanted, sorted(prefixes))
+    takes = [any(path == want or path.startswith(want + ".") for want in wanted) for path in paths]
+    first = [leaf if take else None for take, (_, leaf) in zip(takes, leaves, strict=True)]
+    second = [None if take else leaf for take, (_, leaf) in zip(takes, leaves, strict=True)]
+    return jax.tree_util.tree_unflatten(treedef, first), jax.tree_util.tree_unflatten(treedef, second)
+
+
+def merge(first: T, second: T) -> T:
+    """The tree that ``split`` took apart.
+
+    Args:
+        first: a tree with None in some places.
+        second: the same, with None in the others.
+
+    Returns:
+        A tree without gaps.
+    """
+    return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=lambda leaf: leaf is None)
+
+
+def _check_known(wanted: Iterable[str], known: list[str]) -> None:
+    for path in wanted:
+        if path not in known:
+            near = difflib.get_close_matches(path, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"path: expected one of {', '.join(known)}, got {path!r}{hint}")

@@ -20,7 +20,7 @@ class Status(enum.IntEnum):
 
     CONVERGED = 0  # the tolerance was met, also when at the very last step
     MAX_STEPS = 1  # the steps ran out first
-    NONFINITE = 2  # a token became infinite or NaN; the run was stopped there
+    NONFINITE = 2  # a token, or the length of its displacement, became infinite or NaN; stopped there
     COINCIDENT = 3  # all tokens ended at exactly one point: a distance between distinct tokens is undefined
     INVALID = 4  # the masks leave nothing to simulate: fewer features than tokens to draw, or no token
 
@@ -124,8 +124,10 @@ def hyperparameter(
         limits.append(f"of at least {at_least:g}")
     if below < math.inf:
         limits.append(f"below {below:g}")
-    expected = " and ".join(["a number", *limits]) if limits else "a finite number"
+    expected = "a number " + " and ".join(limits) if limits else "a finite number"
     try:
+        if value is None:
+            raise TypeError  # NumPy would make it NaN
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise bad(name, expected, f"{value!r}") from None

@@ -176,7 +176,7 @@ def _run(
             stop=stop,
             adjoint=adjoint,
         )
-        finite = jnp.all(jnp.isfinite(progress.state.tokens))
+        finite = jnp.all(jnp.isfinite(progress.state.tokens)) & jnp.isfinite(progress.displacement)
         status = jnp.where(stopped, Status.CONVERGED, Status.MAX_STEPS)
         status = jnp.where(finite, status, Status.NONFINITE)
         return (

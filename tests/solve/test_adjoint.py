@@ -1,0 +1,143 @@
+"""Gradients through runs: unrolled, checkpointed, implicit, refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tokdyn as td
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture
+def scene():
+    generator = np.random.default_rng(2)
+    features = np.concatenate([generator.normal(c, 0.5, (20, 3)) for c in (-0.8, 0.8)])
+    return features, features[[0, 25]]
+
+
+def loss_of(dynamics, features, tokens, **options):
+    weights = jnp.cos(jnp.arange(tokens.size, dtype=features.dtype)).reshape(tokens.shape)
+    return jnp.sum(weights * td.run(dynamics, None, features, tokens=tokens, **options).tokens)
+
+
+@pytest.mark.parametrize(
+    "dynamics",
+    [
+        td.catalog.soft_kmeans(temperature=1.5),
+        td.compose(attract=td.attraction(temperature=1.5, rate=0.7), inertia=td.inertia(momentum=0.3)),
+        td.catalog.repelled(temperature=1.5),
+        td.catalog.published("inertia_repulsion"),
+    ],
+    ids=["soft_kmeans", "inertia", "repelled", "published"],
+)
+def test_implicit_equals_unrolled_at_convergence(scene, dynamics):
+    """300 steps are far past convergence: both are the gradient of the fixed point. Inertia has memory, and agrees."""
+    features, tokens = scene
+    with jax.enable_x64(True):
+        gradients = {}
+        for adjoint, stop in (("unroll", "displacement"), ("implicit", "residual")):
+            gradients[adjoint] = jax.grad(loss_of, argnums=(0, 1))(
+                dynamics, jnp.asarray(features), jnp.asarray(tokens), max_steps=600, tol=1e-13, stop=stop, adjoint=adjoint
+            )
+        unrolled, implicit = (jax.tree.leaves(gradients[adjoint]) for adjoint in ("unroll", "implicit"))
+    for expected, got in zip(unrolled, implicit, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9)
+    assert max(float(jnp.abs(g).max()) for g in implicit) > 1e-3  # not a comparison of zeros
+
+
+def test_implicit_equals_finite_differences(scene):
+    features, tokens = scene
+    with jax.enable_x64(True):
+        features, tokens = jnp.asarray(features), jnp.asarray(tokens)
+
+        def loss(temperature):
+            dynamics = td.catalog.soft_kmeans(temperature=temperature)
+            return loss_of(dynamics, features, tokens, max_steps=500, tol=1e-13, adjoint="implicit")
+
+        numeric = (loss(1.5 + 1e-5) - loss(1.5 - 1e-5)) / 2e-5
+        np.testing.assert_allclose(jax.grad(loss)(1.5), numeric, rtol=1e-7)
+
+
+def test_implicit_ignores_masked_tokens(scene):
+    features, tokens = scene
+    with jax.enable_x64(True):
+        padded = jnp.concatenate([jnp.asarray(tokens), jnp.full((1, 3), 7.0)])
+        mask = jnp.array([True, True, False])
+
+        def loss(temperature, tokens, token_mask):
+            dynamics = td.catalog.soft_kmeans(temperature=temperature)
+            result = td.run(
+                dynamics, None, jnp.asarray(features), tokens=tokens, token_mask=token_mask,
+                max_steps=500, tol=1e-13, adjoint="implicit",
+            )  # fmt: skip
+            return jnp.sum(result.tokens**2)
+
+        np.testing.assert_allclose(
+            jax.grad(loss)(1.5, padded, mask), jax.grad(loss)(1.5, jnp.asarray(tokens), None), rtol=1e-9
+        )
+
+
+def test_implicit_is_nan_unless_converged_and_zero_for_the_start(scene):
+    features, tokens = map(jnp.asarray, scene)
+    dynamics = td.catalog.soft_kmeans(temperature=1.5)
+    gradient = jax.grad(loss_of)(dynamics, features, tokens, max_steps=2, tol=1e-9, adjoint="implicit")
+    assert np.isnan(float(gradient["attract"].temperature))
+    start = jax.grad(loss_of, argnums=2)(dynamics, features, tokens, max_steps=300, tol=1e-4, adjoint="implicit")
+    np.testing.assert_array_equal(start, 0.0)
+
+
+def test_reverse_mode_through_the_default_is_refused_in_our_words(scene):
+    features, tokens = map(jnp.asarray, scene)
+    for wrap in (lambda f: f, jax.jit):
+        with pytest.raises(ValueError, match="adjoint: expected 'unroll', 'checkpoint' or 'implicit' to differentiate"):
+            wrap(jax.grad(lambda t: loss_of(td.catalog.soft_kmeans(temperature=t), features, tokens, max_steps=9, tol=0.0)))(1.0)
+
+
+def test_forward_mode_through_the_default_equals_reverse_mode(scene):
+    with jax.enable_x64(True):
+        features, tokens = map(jnp.asarray, scene)
+
+        def loss(temperature, adjoint):
+            dynamics = td.catalog.soft_kmeans(temperature=temperature)
+            return loss_of(dynamics, features, tokens, max_steps=9, tol=0.0, adjoint=adjoint)
+
+        _, forward = jax.jvp(lambda t: loss(t, "none"), (1.5,), (1.0,))
+        np.testing.assert_allclose(forward, jax.grad(loss)(1.5, "unroll"), rtol=1e-10)
+        batched = jax.vmap(jax.jacfwd(lambda t: loss(t, "none")))(jnp.array([1.5, 2.0]))
+        np.testing.assert_allclose(batched[0], forward, rtol=1e-10)
+
+
+def test_gradients_under_vmap_equal_gradients_one_by_one(scene):
+    """Adaptive stepping under vmap has been seen to give wrong reverse passes elsewhere (galpy 1344)."""
+    with jax.enable_x64(True):
+        features, tokens = map(jnp.asarray, scene)
+
+        def gradient(temperature, adjoint):
+            return jax.grad(
+                lambda t: loss_of(
+                    td.catalog.soft_kmeans(temperature=t), features, tokens, max_steps=400, tol=1e-12, adjoint=adjoint
+                )
+            )(temperature)
+
+        temperatures = jnp.array([0.5, 1.5, 2.5])
+        for adjoint in ("unroll", "checkpoint", "implicit"):
+            batched = jax.vmap(lambda t, adjoint=adjoint: gradient(t, adjoint))(temperatures)
+            single = [gradient(t, adjoint) for t in temperatures]
+            np.testing.assert_allclose(batched, single, rtol=1e-8)
+
+
+def test_checkpointing_saves_memory(scene):
+    """What the compiled programs ask for: the unrolled one keeps every step's [K, N] weights, the other does not."""
+    features = jax.random.normal(KEY, (4000, 3))
+    tokens = features[:4]
+
+    def temporaries(adjoint):
+        def loss(temperature):
+            dynamics = td.catalog.soft_kmeans(temperature=temperature)
+            return loss_of(dynamics, features, tokens, max_steps=100, tol=0.0, adjoint=adjoint)
+
+        return jax.jit(jax.grad(loss)).lower(1.0).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries("checkpoint") < temporaries("unroll") / 10

@@ -1,0 +1,78 @@
+"""Imports go one way: a layer imports only the layers before it. Nothing else keeps that true."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "tokdyn"
+# A tuple is one layer, whose members do not import each other.
+LAYERS = [
+    ("environment", "checks", "keys", "numerics", "tree"),
+    ("claims",),
+    ("dynamics", "metrics", "stats", "data"),
+    ("solve",),
+    ("theory", "train"),
+    ("testing", "estimator"),
+    ("autoencoder",),
+    ("geometry",),
+    ("diffusion",),
+    ("slots", "reasoning"),
+    ("sweeps",),
+    ("plot",),
+    ("studies",),
+    ("cli",),
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+# Members of the lowest layer lean on each other in this order.
+BASE_ORDER = ["environment", "checks", "keys", "numerics", "tree"]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Second components of every ``tokdyn.X`` that the file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "tokdyn":
+                found |= {alias.name for alias in node.names}
+            elif node.module.startswith("tokdyn."):
+                found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tokdyn.")}
+    return found
+
+
+def violations(home: str, imported: set[str]) -> list[str]:
+    """What the file of that layer may not import."""
+    wrong = []
+    for other in imported - {home, "__version__"}:
+        if other not in LEVEL:
+            wrong.append(f"{home} imports {other}, which is in no layer")
+        elif home in BASE_ORDER and other in BASE_ORDER:
+            if BASE_ORDER.index(other) > BASE_ORDER.index(home):
+                wrong.append(f"{home} imports {other}")
+        elif LEVEL[other] >= LEVEL[home]:
+            wrong.append(f"{home} imports {other}")
+    return wrong
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.stem not in ("__init__", "__main__")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert home in LEVEL, f"{home} is in no layer: give it one"
+    assert not violations(home, imported_modules(path))
+
+
+def test_a_wrong_import_is_found():
+    assert violations("dynamics", {"solve"}) == ["dynamics imports solve"]
+    assert violations("metrics", {"dynamics"}) == ["metrics imports dynamics"]
+    assert violations("checks", {"tree"}) == ["checks imports tree"]
+    assert not violations("solve", {"dynamics", "checks"})
+
+
+def test_no_file_is_two_rooms_in_one():
+    long = {str(path): n for path in FILES if (n := len(path.read_text().splitlines())) > 420}
+    assert not long

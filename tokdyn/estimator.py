@@ -1,0 +1,156 @@
+"""Token dynamics behind the interface of a scikit-learn clusterer: ``TokenClustering().fit_predict(X)``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import checks, keys
+from tokdyn.checks import Status
+from tokdyn.dynamics import Dynamics, catalog
+from tokdyn.numerics import squared_distances, tempered_softmax
+from tokdyn.solve import run, vmap
+
+
+class TokenClustering:
+    """Cluster features by letting tokens move among them.
+
+    Follows scikit-learn's conventions (constructor arguments are stored as they are, results end in an underscore,
+    ``get_params`` and ``set_params`` work, hence ``clone`` and grid searches), without importing scikit-learn.
+
+    Args:
+        num_tokens: how many tokens, so the largest number of clusters.
+        temperature: of the softmax, in squared units of the features. A softmax at a temperature above twice the
+            largest eigenvalue of a cluster's covariance merges the tokens inside it.
+        dynamics: what ``td.compose`` returned; by default soft k-means at that temperature, which is then ignored.
+        num_starts: independent random starts; the one with the smallest sum of squared errors is kept.
+        max_steps: at most so many steps.
+        tol: stop when no token moves further than this in a step.
+        random_state: seed of the starts.
+
+    Attributes:
+        labels_: the token of each feature `[N]`.
+        tokens_: `[K, D]` (also as ``cluster_centers_``).
+        assignment_: soft responsibilities `[N, K]`.
+        inertia_: sum of squared distances to the own token (scikit-learn's word, not a force).
+        n_iter_: steps taken by the kept start.
+        status_: how it ended, as a ``td.Status``.
+
+    Example:
+        >>> import numpy as np, tokdyn as td
+        >>> X = np.concatenate([np.random.default_rng(0).normal(c, 0.3, (30, 2)) for c in (-3, 3)])
+        >>> labels = td.TokenClustering(num_tokens=2).fit_predict(X)
+        >>> sorted(np.bincount(labels).tolist())
+        [30, 30]
+    """
+
+    def __init__(
+        self,
+        num_tokens: int = 8,
+        *,
+        temperature: float = 1.0,
+        dynamics: Dynamics | None = None,
+        num_starts: int = 10,
+        max_steps: int = 300,
+        tol: float = 1e-4,
+        random_state: int = 0,
+    ) -> None:
+        self.num_tokens = num_tokens
+        self.temperature = temperature
+        self.dynamics = dynamics
+        self.num_starts = num_starts
+        self.max_steps = max_steps
+        self.tol = tol
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Move the tokens.
+
+        Args:
+            X: features `[N, D]`; integers are taken as numbers.
+            y: ignored.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: not a finite numeric `[N, D]`, fewer features than tokens, or no start that stayed finite.
+        """
+        features = self._features(X)
+        num_starts = checks.whole_number("num_starts", self.num_starts, at_least=1)
+        dynamics = catalog.soft_kmeans(temperature=self.temperature) if self.dynamics is None else self.dynamics
+
+        def attempt(start: jax.Array) -> Any:
+            key = keys.for_seed(jax.random.key(self.random_state), start)
+            result = run(
+                dynamics, key, features, num_tokens=self.num_tokens, max_steps=self.max_steps, tol=self.tol
+            )
+            own = result.tokens[result.assignment.argmax(axis=-1)]
+            return result, jnp.sum((features - own) ** 2)
+
+        results, errors = vmap(attempt)(jnp.arange(num_starts))
+        if not np.isfinite(errors).any():
+            raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
+        best = int(np.nanargmin(errors))
+        result = jax.tree.map(lambda leaf: np.asarray(leaf[best]), results)
+        self.tokens_ = self.cluster_centers_ = result.tokens
+        self.assignment_ = result.assignment
+        self.labels_ = result.assignment.argmax(axis=-1)
+        self.inertia_ = float(errors[best])
+        self.n_iter_ = int(result.num_steps)
+        self.status_ = Status(int(result.status))
+        self.n_features_in_ = features.shape[1]
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Move the tokens and return each feature's token `[N]`."""
+        return self.fit(X).labels_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The nearest fitted token of new features `[N, D]`, as `[N]`."""
+        return np.asarray(squared_distances(self._fitted(X), jnp.asarray(self.tokens_)).argmin(axis=-1))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
+        features = self._fitted(X)
+        temperature = self.temperature
+        for part in () if self.dynamics is None else self.dynamics.parts:
+            temperature = getattr(part, "temperature", temperature)
+        return np.asarray(tempered_softmax(-squared_distances(features, jnp.asarray(self.tokens_)), temperature))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor arguments.
+
+        Raises:
+            ValueError: a name that the constructor does not have.
+        """
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise checks.bad("params", f"names among {', '.join(self.get_params())}", repr(name))
+            setattr(self, name, value)
+        return self
+
+    def _features(self, X: Any) -> jax.Array:
+        array = np.asarray(X)
+        if array.ndim != 2 or array.dtype.kind not in "fiub":
+            raise checks.bad("X", "numbers [N, D]", checks.describe_array(array))
+        if not np.isfinite(array).all():
+            raise checks.bad("X", "finite numbers", "infinite or NaN entries")
+        return jnp.asarray(array, jnp.result_type(array.dtype if array.dtype.kind == "f" else float, jnp.float32))
+
+    def _fitted(self, X: Any) -> jax.Array:
+        if not hasattr(self, "tokens_"):
+            raise checks.bad("self", "a fitted TokenClustering (call fit first)", "one that is not")
+        features = self._features(X)
+        if features.shape[1] != self.n_features_in_:
+            raise checks.bad("X", f"{self.n_features_in_} columns, as in fit", features.shape[1])
+        return features

@@ -1,0 +1,319 @@
+"""The contract of a part, as functions that a user's own part can be held to: ``td.testing.check_term(my_part)``.
+
+Each check is a law, not a smoke test, and raises ``AssertionError`` with one sentence that says which law was broken
+and by how much. The package's own catalogue is held to the same ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn.dynamics import Dynamics, compose, load, save
+from tokdyn.solve import run, trajectory, vmap
+from tokdyn.solve.driver import _run
+from tokdyn.solve.stepping import is_random
+from tokdyn.tree import values
+
+NUM_FEATURES, NUM_TOKENS, NUM_DIMENSIONS, MAX_STEPS = 40, 4, 3, 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One dynamics with inputs to try it on.
+
+    Attributes:
+        dynamics: what is checked.
+        features: `[N, D]`.
+        tokens: the start `[K, D]`.
+        key: for parts that are random.
+    """
+
+    dynamics: Dynamics
+    features: jax.Array
+    tokens: jax.Array
+    key: jax.Array
+
+    def run(self, **changes: Any) -> Any:
+        """``td.run`` on this case, with some arguments changed."""
+        arguments: dict[str, Any] = {"tokens": self.tokens, "max_steps": MAX_STEPS, "tol": 1e-3, **changes}
+        dynamics = arguments.pop("dynamics", self.dynamics)
+        features = arguments.pop("features", self.features)
+        return run(dynamics, arguments.pop("key", self.key), features, **arguments)
+
+
+def make_case(dynamics: Dynamics, seed: int = 0) -> Case:
+    """Three well separated clusters off the origin, and tokens drawn from them.
+
+    Args:
+        dynamics: what is to be checked.
+        seed: of the inputs.
+
+    Returns:
+        A ``Case`` in JAX's default floating dtype.
+    """
+    generator = np.random.default_rng(seed)
+    centres = generator.uniform(-3, 3, (3, NUM_DIMENSIONS)) + 1.0
+    features = centres[np.arange(NUM_FEATURES) % 3] + generator.normal(0, 0.4, (NUM_FEATURES, NUM_DIMENSIONS))
+    tokens = features[:NUM_TOKENS] + generator.normal(0, 0.1, (NUM_TOKENS, NUM_DIMENSIONS))
+    dtype = jnp.result_type(float)
+    return Case(dynamics, jnp.asarray(features, dtype), jnp.asarray(tokens, dtype), jax.random.key(seed))
+
+
+def check_term(term: Any, *, with_attraction: bool = True) -> list[str]:
+    """Hold one part to the contract, composed with an attraction (the usual company) or alone.
+
+    Args:
+        term: a part: an instance, for example ``MyForce(strength=0.1)``.
+        with_attraction: whether to compose it after an attraction.
+
+    Returns:
+        The names of the laws that were checked.
+
+    Raises:
+        AssertionError: a law is broken; the sentence says which.
+
+    Example:
+        >>> import tokdyn as td
+        >>> len(td.testing.check_term(td.repulsion(strength=0.05))) > 10
+        True
+    """
+    from tokdyn.dynamics import attraction
+
+    parts = {"attract": attraction(temperature=0.5), "term": term} if with_attraction else {"term": term}
+    return check_dynamics(compose(**parts))
+
+
+def check_dynamics(dynamics: Dynamics) -> list[str]:
+    """Hold a composed dynamics to every law of ``LAWS``.
+
+    Args:
+        dynamics: what ``td.compose`` returned.
+
+    Returns:
+        The names of the laws that were checked.
+
+    Raises:
+        AssertionError: a law is broken; the sentence says which.
+    """
+    for law in LAWS:
+        law(make_case(dynamics))
+    return [law.__name__ for law in LAWS]
+
+
+def keeps_shape_and_dtype(case: Case) -> None:
+    """Tokens keep shape and dtype, and every number of the result is finite."""
+    result = case.run()
+    _demand(result.tokens.shape == case.tokens.shape, f"tokens have shape {result.tokens.shape} after a run")
+    _demand(result.tokens.dtype == case.tokens.dtype, f"tokens have dtype {result.tokens.dtype} after a run")
+    _demand(bool(jnp.isfinite(result.tokens).all()), "tokens are not finite after a run")
+    rows = jnp.abs(result.assignment.sum(axis=1) - 1).max()
+    _demand(bool(rows < 1e-5), f"rows of the assignment miss one by {rows}")
+
+
+def compiles_once(case: Case) -> None:
+    """Other numbers, and the same object rebuilt, compile nothing."""
+    case.run()
+    before = _run._cache_size()
+    case.run(dynamics=jax.tree.map(lambda leaf: leaf * 1.01, case.dynamics), tol=1e-2)
+    leaves, treedef = jax.tree.flatten(case.dynamics)
+    case.run(dynamics=jax.tree.unflatten(treedef, leaves))
+    _demand(_run._cache_size() == before, "a second call with other values compiled again: keep numbers in leaves")
+
+
+def vmap_equals_loop(case: Case) -> None:
+    """A batch of runs is the runs, one by one: jax.vmap and td.vmap, over starts and over numbers."""
+    starts = jnp.stack([case.tokens, case.tokens + 0.1, case.tokens[::-1]])
+    scales = jnp.asarray([1.0, 0.9, 1.1], case.tokens.dtype)
+
+    def one(tokens: jax.Array, scale: jax.Array) -> Any:
+        return case.run(tokens=tokens, dynamics=jax.tree.map(lambda leaf: leaf * scale, case.dynamics))
+
+    loop = [one(tokens, scale) for tokens, scale in zip(starts, scales, strict=True)]
+    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *loop)
+    for name, mapped in (("jax.vmap", jax.vmap(one)), ("td.vmap", vmap(one, batch_size=2))):
+        result = mapped(starts, scales)
+        _demand(bool((result.num_steps == expected.num_steps).all()), f"{name} takes other step counts than a loop")
+        _close(result.tokens, expected.tokens, f"{name} moves tokens elsewhere than a loop")
+
+
+def early_stop_equals_masked_scan(case: Case) -> None:
+    """The while loop, the masked scan and the checkpointed scan are one computation."""
+    expected = case.run(adjoint="none")
+    for adjoint in ("unroll", "checkpoint"):
+        result = case.run(adjoint=adjoint)
+        _demand(int(result.num_steps) == int(expected.num_steps), f"adjoint={adjoint!r} takes other steps")
+        _demand(int(result.status) == int(expected.status), f"adjoint={adjoint!r} ends with another status")
+        _close(result.tokens, expected.tokens, f"adjoint={adjoint!r} ends elsewhere")
+
+
+def trajectory_ends_where_run_does(case: Case) -> None:
+    """``trajectory`` of as many steps passes through the tokens of ``run``."""
+    result = case.run(tol=0.0)
+    _, path = trajectory(case.dynamics, case.key, case.features, tokens=case.tokens, num_steps=MAX_STEPS)
+    _close(path[-1], result.tokens, "a trajectory ends elsewhere than a run of as many steps")
+
+
+def order_of_features_is_irrelevant(case: Case) -> None:
+    """Features are a set."""
+    result, other = case.run(max_steps=3), case.run(max_steps=3, features=case.features[::-1])
+    _close(other.tokens, result.tokens, "tokens depend on the order of the features")
+
+
+def tokens_are_exchangeable(case: Case) -> None:
+    """Permuted tokens stay permuted (not for a random part, which draws by position)."""
+    if is_random(case.dynamics):
+        return
+    order = jnp.asarray([2, 0, 3, 1])
+    result, other = case.run(max_steps=3), case.run(max_steps=3, tokens=case.tokens[order])
+    _close(other.tokens, result.tokens[order], "permuting the tokens does more than permute the result")
+
+
+def masked_features_have_no_influence(case: Case) -> None:
+    """What stands in a masked row, NaN included, changes nothing, to the last bit; nor does padding."""
+    mask = jnp.arange(NUM_FEATURES) < NUM_FEATURES - 7
+    results = [
+        case.run(mask=mask, features=jnp.where(mask[:, None], case.features, filler), max_steps=3).tokens
+        for filler in (0.0, 1e6, jnp.nan)
+    ]
+    for other in results[1:]:
+        _demand(bool((other == results[0]).all()), "a masked feature moved a token")
+    cut = case.run(features=case.features[: NUM_FEATURES - 7], max_steps=3)
+    _close(results[0], cut.tokens, "masking features is not the same as leaving them out")
+
+
+def masked_tokens_have_no_influence(case: Case) -> None:
+    """A masked token stays, owns nothing, and moves nobody, wherever it lies."""
+    token_mask = jnp.asarray([True, True, False, True])
+    results = [
+        case.run(tokens=case.tokens.at[2].set(place), token_mask=token_mask, max_steps=3)
+        for place in (case.tokens[0], case.tokens[0] + 100.0)
+    ]
+    _demand(bool((results[1].tokens[2] == case.tokens[0] + 100.0).all()), "a masked token moved")
+    _demand(bool((results[0].assignment[:, 2] == 0).all()), "a masked token owns features")
+    kept = jnp.asarray([0, 1, 3])
+    _close(results[0].tokens[kept], results[1].tokens[kept], "a masked token moved another")
+
+
+def coincident_tokens_have_finite_gradients(case: Case) -> None:
+    """Gradients stay finite where tokens coincide (a norm's derivative is NaN there), and far from all features."""
+    coincident = jnp.broadcast_to(case.tokens[0], case.tokens.shape)
+    for place, tokens in (("coincident", coincident), ("far-away", case.tokens + 1e3)):
+
+        def loss(dynamics: Dynamics, tokens: jax.Array) -> jax.Array:
+            result = case.run(dynamics=dynamics, tokens=tokens, max_steps=3, tol=0.0, adjoint="unroll")
+            return jnp.sum(result.tokens**2) + jnp.sum(result.assignment**2)
+
+        gradients = jax.tree.leaves(jax.grad(loss, argnums=(0, 1), allow_int=True)(case.dynamics, tokens))
+        finite = all(bool(jnp.isfinite(g).all()) for g in gradients if g.dtype != jax.dtypes.float0)
+        _demand(finite, f"a gradient is not finite with {place} tokens")
+
+
+def gradient_equals_finite_differences(case: Case) -> None:
+    """Reverse mode through three steps equals central differences in float64, for tokens, features and numbers."""
+    with jax.enable_x64(True):
+        wide = make_case(case.dynamics)  # the same inputs, in float64
+        weights = jnp.cos(jnp.arange(wide.tokens.size, dtype=jnp.float64)).reshape(wide.tokens.shape)
+
+        def loss(dynamics: Dynamics, features: jax.Array, tokens: jax.Array) -> jax.Array:
+            moved = wide.run(
+                dynamics=dynamics, features=features, tokens=tokens, max_steps=3, tol=0.0, adjoint="checkpoint"
+            )
+            return jnp.sum(weights * moved.tokens)
+
+        dynamics = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) + 1e-3, wide.dynamics)
+        point = (dynamics, wide.features, wide.tokens)
+        gradient = jax.grad(loss, argnums=(0, 1, 2))(*point)
+        generator = np.random.default_rng(1)
+        direction = jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=jnp.shape(leaf))), point)
+        step = 1e-6
+        ahead = loss(*jax.tree.map(lambda x, d: x + step * 1e-2 * d, point, direction))
+        behind = loss(*jax.tree.map(lambda x, d: x - step * 1e-2 * d, point, direction))
+        numeric = float((ahead - behind) / (2 * step * 1e-2))
+        exact = float(sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True)))
+    error = abs(numeric - exact) / max(1.0, abs(exact))
+    _demand(error < 1e-4, f"reverse mode gives {exact}, finite differences {numeric}")
+
+
+def saved_and_loaded_is_equal(case: Case) -> None:
+    """``td.save`` and ``td.load`` give the same structure and numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        again = load(save(case.dynamics, Path(folder) / "dynamics"))
+    _demand(jax.tree.structure(again) == jax.tree.structure(case.dynamics), "loading gives another structure")
+    same = all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(case.dynamics), strict=True)
+    )
+    _demand(same, "loading gives other numbers")
+
+
+def leaves_are_named_numbers(case: Case) -> None:
+    """Every leaf is a number with a dotted path, so that it can be swept."""
+    for path, leaf in values(case.dynamics).items():
+        _demand("." in path, f"leaf {path!r} has no path of the form part.field")
+        _demand(np.issubdtype(np.asarray(leaf).dtype, np.number), f"leaf {path!r} is not a number")
+
+
+def randomness_is_the_keys(case: Case) -> None:
+    """One key gives one result; a part declared random gives another for another key, the others the same."""
+    first, again, other = (case.run(key=jax.random.key(seed), tol=0.0, max_steps=3).tokens for seed in (1, 1, 2))
+    _demand(bool((first == again).all()), "one key gives two results")
+    differs = bool((first != other).any())
+    if is_random(case.dynamics):
+        _demand(differs, "a part declares itself stochastic, but another key changes nothing")
+    else:
+        _demand(not differs, "another key changes the result: declare the part `stochastic = True`")
+
+
+def memory_at_rest_does_nothing(case: Case) -> None:
+    """In the first step the displacement of tokens at rest is the force (noise left out)."""
+    from tokdyn.solve import init, step
+
+    if is_random(case.dynamics):
+        return
+    state = init(case.dynamics, case.key, case.features, tokens=case.tokens)
+    _, info = step(case.dynamics, case.key, state, case.features)
+    _close(info.displacement, info.force, "tokens at rest are displaced by something that is no force")
+
+
+LAWS: tuple[Callable[[Case], None], ...] = (
+    keeps_shape_and_dtype,
+    leaves_are_named_numbers,
+    compiles_once,
+    vmap_equals_loop,
+    early_stop_equals_masked_scan,
+    trajectory_ends_where_run_does,
+    order_of_features_is_irrelevant,
+    tokens_are_exchangeable,
+    masked_features_have_no_influence,
+    masked_tokens_have_no_influence,
+    coincident_tokens_have_finite_gradients,
+    gradient_equals_finite_differences,
+    memory_at_rest_does_nothing,
+    randomness_is_the_keys,
+    saved_and_loaded_is_equal,
+)
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def _close(actual: jax.Array, expected: jax.Array, otherwise: str) -> None:
+    """Equal up to rounding of a few steps, relative to the size of the numbers."""
+    scale = float(jnp.max(jnp.abs(expected))) + 1.0
+    error = float(jnp.max(jnp.abs(actual - expected))) / scale
+    tolerance = 2000 * float(jnp.finfo(expected.dtype).eps)
+    if not error <= tolerance:
+        raise AssertionError(f"{otherwise}: largest difference {error:.3g} of scale, allowed {tolerance:.3g}")
+
+
+__all__ = ["LAWS", "Case", "check_dynamics", "check_term", "make_case"]

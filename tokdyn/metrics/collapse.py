@@ -1,0 +1,327 @@
+"""Collapse and merging: how many tokens do something of their own?
+
+Three different things go by one name, and each has a measure here. A token *owns nothing* (``live_tokens``),
+*sits where another one sits* (``distinct_tokens``), or *shares its features with others*
+(``mean_assignment_entropy``, which a high temperature raises as well as a merger). Counts of use are blind to
+mergers: the largest of numerically equal responsibilities still picks some token for every feature, so merged
+tokens all look alive, and evenly used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn.checks import bad, boolean_mask, floating, whole_number
+from tokdyn.metrics._arrays import counted, distances, integer, integers, kept_tokens, number
+from tokdyn.metrics.partition import adjusted_rand_index
+from tokdyn.numerics import masked_mean
+
+
+def live_tokens(predicted: Any, *, num_tokens: int, mask: Any = None) -> jax.Array:
+    """Number of tokens that own at least one feature.
+
+    `#{predicted_i}`. Merged tokens count separately, see ``distinct_tokens``.
+
+    Args:
+        predicted: integers `[N]`, the token of every feature; one outside 0 to num_tokens - 1 counts nowhere.
+        num_tokens: static number of tokens.
+        mask: boolean `[N]`, the features that count; None keeps all.
+
+    Returns:
+        `[]`, int32, from 0 to num_tokens.
+
+    Raises:
+        ValueError: not integers, a mask of another shape, or num_tokens not a static positive integer.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> int(td.metrics.live_tokens(jnp.array([0, 0, 3]), num_tokens=4))
+        2
+    """
+    predicted = integers("predicted", predicted)
+    num_tokens = whole_number("num_tokens", num_tokens, at_least=1)
+    kept = counted(predicted, num_tokens, mask)
+    owns = kept[:, None] & (predicted[:, None] == jnp.arange(num_tokens, dtype=predicted.dtype))
+    return jnp.sum(jnp.any(owns, axis=0), dtype=jnp.int32)
+
+
+def published_collapse(predicted: Any, *, num_tokens: int, num_clusters: Any, mask: Any = None) -> jax.Array:
+    """Collapse as the published study flags it: fewer live tokens than half of what the data could use.
+
+    `live_tokens < max(2, floor(min(num_tokens, num_clusters) / 2))`. For up to five tokens or clusters the
+    limit is 2, so the flag needs *every* feature to go to one token; merged tokens do not raise it. Kept to
+    reproduce the study; use ``distinct_tokens`` to see collapse.
+
+    Args:
+        predicted: integers `[N]`, the token of every feature.
+        num_tokens: static number of tokens.
+        num_clusters: number of true clusters `[]`, an integer that may be traced.
+        mask: boolean `[N]`, the features that count; None keeps all.
+
+    Returns:
+        `[]`, boolean.
+
+    Raises:
+        ValueError: not integers, a mask of another shape, or a number below 1.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> bool(td.metrics.published_collapse(jnp.array([0, 0, 3]), num_tokens=4, num_clusters=3))
+        False
+    """
+    live = live_tokens(predicted, num_tokens=num_tokens, mask=mask)
+    num_clusters = integer("num_clusters", num_clusters, at_least=1)
+    return live < jnp.maximum(2, jnp.minimum(num_tokens, num_clusters) // 2)
+
+
+def merged_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> jax.Array:
+    """Component of every token: tokens nearer than the resolution are one, and so are chains of them.
+
+    Connected components of the graph with an edge where `|s_j - s_k| < resolution`, by repeated squaring of
+    its reachability matrix.
+
+    Args:
+        tokens: `[K, D]`.
+        resolution: number `[]` of at least 0, in the tokens' units, may be traced. The limit
+            is strict, so 0 keeps even coincident tokens apart.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all.
+
+    Returns:
+        `[K]`, int32: the smallest index of the token's component; -1 for a masked token, which connects
+        nobody. A token with NaN is a component of its own.
+
+    Raises:
+        ValueError: wrong rank, dtype or length; resolution negative.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> tokens = jnp.array([[0.0], [5.0], [0.9], [1.8]])
+        >>> td.metrics.merged_tokens(tokens, 1.0).tolist()
+        [0, 1, 0, 0]
+    """
+    tokens = _tokens(tokens)
+    resolution = number("resolution", resolution, tokens.dtype, at_least=0.0)
+    tokens, kept = kept_tokens(tokens, token_mask)
+    num_tokens = tokens.shape[0]
+    near = (distances(tokens, tokens) < resolution) & kept[:, None] & kept[None, :]
+    reach = near | jnp.eye(num_tokens, dtype=bool)
+    for _ in range((num_tokens - 1).bit_length()):  # 2^steps >= K - 1, the longest chain
+        paths = reach.astype(jnp.float32)  # zeros and ones: a matrix unit may round its inputs
+        reach = paths @ paths > 0
+    return jnp.where(kept, jnp.argmax(reach, axis=1), -1).astype(jnp.int32)
+
+
+def distinct_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> jax.Array:
+    """Number of tokens that remain when those nearer than the resolution are merged.
+
+    The number of components of ``merged_tokens``.
+
+    Args:
+        tokens: `[K, D]`.
+        resolution: number `[]` of at least 0, in the tokens' units, may be traced.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all.
+
+    Returns:
+        `[]`, int32, from 1 to K (0 where the mask keeps none).
+
+    Raises:
+        ValueError: wrong rank, dtype or length; resolution negative.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> int(td.metrics.distinct_tokens(jnp.array([[0.0], [5.0], [0.9], [1.8]]), 1.0))
+        2
+    """
+    components = merged_tokens(tokens, resolution, token_mask=token_mask)
+    # Every component is named after one of its own tokens.
+    return jnp.sum(components == jnp.arange(components.shape[0]), dtype=jnp.int32)
+
+
+def merged_adjusted_rand_index(
+    labels: Any,
+    predicted: Any,
+    tokens: Any,
+    *,
+    resolution: Any,
+    num_labels: int,
+    mask: Any = None,
+    token_mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Adjusted Rand index after tokens nearer than the resolution have been merged into one cluster.
+
+    `ARI(labels, component[predicted])` with the components of ``merged_tokens``. Plain ARI cannot be trusted
+    where tokens have merged: the argmax over numerically equal responsibilities cuts the data along arbitrary
+    planes, and reads 0.45 in the published setting at total collapse, where this reads 0.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1; others count nowhere.
+        predicted: integers `[N]`, the token of every feature; one that does not exist counts nowhere.
+        tokens: `[K, D]`.
+        resolution: number `[]` of at least 0, in the tokens' units, may be traced.
+        num_labels: static number of labels.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]`, see ``adjusted_rand_index``.
+
+    Raises:
+        ValueError: wrong ranks, dtypes or lengths; resolution negative.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([0, 1, 2, 2])
+        >>> tokens = jnp.array([[0.0], [1e-6], [5.0]])
+        >>> td.metrics.merged_adjusted_rand_index(
+        ...     labels, predicted, tokens, resolution=0.1, num_labels=2
+        ... ).item()
+        1.0
+    """
+    components = merged_tokens(tokens, resolution, token_mask=token_mask)
+    num_tokens = components.shape[0]
+    predicted = integers("predicted", predicted)
+    kept = counted(predicted, num_tokens, mask)
+    merged = components[jnp.where(kept, predicted, 0)]
+    return adjusted_rand_index(labels, merged, num_labels=num_labels, num_predicted=num_tokens, mask=kept, dtype=dtype)
+
+
+def usage_perplexity(assignment: Any, *, mask: Any = None) -> jax.Array:
+    """Number of tokens in use, as the perplexity of the mean assignment.
+
+    `exp(H(p))` with `p_k = mean_i w_ik`. It does not see merging: at total collapse every token takes an
+    equal share of every feature, and it reads K. Use ``distinct_tokens`` for that.
+
+    Args:
+        assignment: `[N, K]`, rows that sum to one.
+        mask: boolean `[N]`, the features that count; None keeps all. Masked rows may be NaN.
+
+    Returns:
+        `[]` in 1 to K; NaN where no feature counts.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> round(float(td.metrics.usage_perplexity(jnp.array([[1.0, 0.0], [0.0, 1.0]]))), 6)
+        2.0
+    """
+    assignment, kept = _assignment(assignment, mask)
+    return _unless_empty(jnp.exp(jnp.sum(_entropy_terms(masked_mean(assignment, kept)))), kept)
+
+
+def mean_assignment_entropy(assignment: Any, *, mask: Any = None) -> jax.Array:
+    """Mean entropy of a feature's assignment: 0 where it has one token, ln K where all share it evenly.
+
+    `mean_i -sum_k w_ik ln w_ik`.
+
+    Args:
+        assignment: `[N, K]`, rows that sum to one.
+        mask: boolean `[N]`, the features that count; None keeps all. Masked rows may be NaN.
+
+    Returns:
+        `[]` in nats, 0 to ln K; NaN where no feature counts.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> round(float(td.metrics.mean_assignment_entropy(jnp.full((3, 2), 0.5))), 4)
+        0.6931
+    """
+    assignment, kept = _assignment(assignment, mask)
+    return _unless_empty(masked_mean(jnp.sum(_entropy_terms(assignment), axis=1), kept), kept)
+
+
+def min_token_distance(tokens: Any, *, token_mask: Any = None) -> jax.Array:
+    """Smallest distance between two tokens, over the pairs that do not coincide exactly.
+
+    `min {|s_j - s_k| : |s_j - s_k| != 0}`, the published rule. Differentiable wherever the nearest pair is
+    unique.
+
+    Args:
+        tokens: `[K, D]`.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all.
+
+    Returns:
+        `[]`. Infinity where there is no pair; NaN where all tokens coincide (the published code raises there,
+        see ``all_coincident``) or where a token has NaN. Differences whose square underflows (below 1e-19 in
+        float32) count as zero.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> float(td.metrics.min_token_distance(jnp.array([[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]])))
+        5.0
+    """
+    apart, pairs = _pair_distances(tokens, token_mask)
+    # `!= 0` also holds for NaN, which the minimum then passes on.
+    smallest = jnp.min(jnp.where(pairs & (apart != 0), apart, jnp.inf))
+    return jnp.where(_coincide(apart, pairs), jnp.nan, smallest)
+
+
+def all_coincident(tokens: Any, *, token_mask: Any = None) -> jax.Array:
+    """Whether several tokens all lie at exactly one point, where ``min_token_distance`` is undefined.
+
+    `|s_j - s_k| = 0` for every pair.
+
+    Args:
+        tokens: `[K, D]`.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all.
+
+    Returns:
+        `[]`, boolean; False for fewer than two tokens, or where a token has NaN.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> [bool(td.metrics.all_coincident(jnp.ones((num_tokens, 2)))) for num_tokens in (3, 1)]
+        [True, False]
+    """
+    return _coincide(*_pair_distances(tokens, token_mask))
+
+
+def _tokens(tokens: Any) -> jax.Array:
+    array = floating("tokens", tokens, axes="[K, D]")
+    if array.shape[0] == 0:
+        raise bad("tokens", "at least one token", f"shape {array.shape}")
+    return array
+
+
+def _pair_distances(tokens: Any, token_mask: Any) -> tuple[jax.Array, jax.Array]:
+    """Distances `[K, K]`, and which entries are a pair of different tokens that exist."""
+    array, kept = kept_tokens(_tokens(tokens), token_mask)
+    pairs = ~jnp.eye(array.shape[0], dtype=bool) & kept[:, None] & kept[None, :]
+    return distances(array, array), pairs
+
+
+def _coincide(apart: jax.Array, pairs: jax.Array) -> jax.Array:
+    return jnp.any(pairs) & ~jnp.any(pairs & (apart != 0))
+
+
+def _assignment(assignment: Any, mask: Any) -> tuple[jax.Array, jax.Array]:
+    """The assignment with zeros where masked, and the mask `[N]`."""
+    array = floating("assignment", assignment, axes="[N, K]")
+    mask = boolean_mask("mask", mask, array.shape[0], axes="[N]")
+    kept = jnp.ones(array.shape[0], dtype=bool) if mask is None else mask
+    return jnp.where(kept[:, None], array, 0), kept
+
+
+def _entropy_terms(shares: jax.Array) -> jax.Array:
+    """``-p ln p``, zero at zero, and its gradient there zero instead of infinite."""
+    some = shares != 0
+    return jnp.where(some, -shares * jnp.log(jnp.where(some, shares, 1)), 0)
+
+
+def _unless_empty(value: jax.Array, kept: jax.Array) -> jax.Array:
+    return jnp.where(jnp.any(kept), value, jnp.nan)

@@ -1,0 +1,155 @@
+"""The shape of a cloud of tokens, and how soon it came to rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn.checks import bad, floating
+from tokdyn.metrics._arrays import at_least_float32, kept_tokens, number
+from tokdyn.numerics import masked_mean
+
+
+def effective_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
+    """Effective rank: how many directions the tokens spread over, each weighted by its length.
+
+    `exp(H(p))` with `p_i = sigma_i / sum_j sigma_j` over the singular values of the token matrix.
+
+    The tokens' mean is subtracted first, so that the number describes the cloud and not its distance from an
+    arbitrary origin: K tokens span at most K - 1 directions, and coincident ones none. The cited definition
+    is ``centre=False``. Singular values at the level of rounding count as zero.
+
+    Args:
+        tokens: `[K, D]`.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all. Masked tokens may be NaN.
+        centre: whether to subtract the mean token (static).
+
+    Returns:
+        `[]`: 1 to the rank; 0 for a matrix of zeros, hence for tokens that all coincide.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    References:
+        Roy & Vetterli, "The effective rank", EUSIPCO (2007), 606-610.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> round(float(td.metrics.effective_rank(jnp.eye(4), centre=False)), 4)
+        4.0
+        >>> round(float(td.metrics.effective_rank(jnp.eye(4))), 4)
+        3.0
+    """
+    spectrum, is_zero = _spectrum(tokens, token_mask, centre)
+    shares = spectrum / jnp.where(is_zero, 1, jnp.sum(spectrum))
+    some = shares != 0
+    entropy = -jnp.sum(jnp.where(some, shares * jnp.log(jnp.where(some, shares, 1)), 0))
+    return jnp.where(is_zero, 0, jnp.exp(entropy))
+
+
+def participation_ratio(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
+    """Participation ratio: how many principal directions carry the tokens' variance.
+
+    `(sum_i lambda_i)^2 / sum_i lambda_i^2` over the eigenvalues `lambda_i = sigma_i^2` of the scatter matrix.
+    It weighs long directions more than ``effective_rank`` does, and never exceeds it.
+
+    Args:
+        tokens: `[K, D]`.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all. Masked tokens may be NaN.
+        centre: whether to subtract the mean token (static), see ``effective_rank``.
+
+    Returns:
+        `[]`: 1 to the rank; 0 for a matrix of zeros.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> tokens = jnp.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> round(float(td.metrics.participation_ratio(tokens)), 4)  # 5^2 / (4^2 + 1^2)
+        1.4706
+    """
+    spectrum, is_zero = _spectrum(tokens, token_mask, centre)
+    variances = spectrum * spectrum
+    return jnp.sum(variances) ** 2 / jnp.where(is_zero, 1, jnp.sum(variances * variances))
+
+
+def stable_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
+    """Stable rank: the tokens' variance in units of its largest direction.
+
+    `sum_i sigma_i^2 / max_i sigma_i^2`.
+
+    Args:
+        tokens: `[K, D]`.
+        token_mask: boolean `[K]`, the tokens that exist; None keeps all. Masked tokens may be NaN.
+        centre: whether to subtract the mean token (static), see ``effective_rank``.
+
+    Returns:
+        `[]`: 1 to the rank; 0 for a matrix of zeros.
+
+    Raises:
+        ValueError: wrong rank, dtype or length.
+
+    References:
+        Rudelson & Vershynin, "Sampling from large matrices", Journal of the ACM 54 (2007), article 21.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> tokens = jnp.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> round(float(td.metrics.stable_rank(tokens)), 4)
+        1.25
+    """
+    spectrum, _ = _spectrum(tokens, token_mask, centre)
+    return jnp.sum(spectrum * spectrum)  # the largest is 1
+
+
+def steps_to_converge(displacements: Any, tol: Any) -> jax.Array:
+    """Number of the first step whose displacement is below the tolerance.
+
+    `min {t : displacement_t < tol}`, counted from 1.
+
+    Args:
+        displacements: `[T]`, of every step, for example the length of the largest token's.
+        tol: number `[]` of at least 0, in the displacements' units, may be traced.
+
+    Returns:
+        `[]`, int32, from 1 to T; T where no step is below. A displacement of NaN is not below.
+
+    Raises:
+        ValueError: wrong rank or dtype; tol negative.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> int(td.metrics.steps_to_converge(jnp.array([1.0, 0.1, 1e-4, 1e-5]), 1e-3))
+        3
+    """
+    displacements = floating("displacements", displacements, axes="[T]")
+    num_steps = displacements.shape[0]
+    if num_steps == 0:
+        raise bad("displacements", "at least one step", "none")
+    below = displacements < number("tol", tol, displacements.dtype, at_least=0.0)
+    return jnp.where(jnp.any(below), jnp.argmax(below) + 1, num_steps).astype(jnp.int32)
+
+
+def _spectrum(tokens: Any, token_mask: Any, centre: bool) -> tuple[jax.Array, jax.Array]:
+    """Singular values over the largest, those of rounding set to zero; and whether all are."""
+    array = floating("tokens", tokens, axes="[K, D]")
+    if 0 in array.shape:
+        raise bad("tokens", "at least one token and one component", f"shape {array.shape}")
+    if not isinstance(centre, bool):
+        raise bad("centre", "True or False", repr(centre))
+    eps = jnp.finfo(array.dtype).eps
+    array, kept = kept_tokens(at_least_float32(array), token_mask)  # LAPACK knows no shorter type
+    # Rounding is relative to the tokens as they were given: the mean of equal numbers may miss them by that much.
+    scale = jnp.max(jnp.abs(array))
+    array = array / jnp.where(scale == 0, 1, scale)
+    if centre:
+        array = jnp.where(kept[:, None], array - masked_mean(array, kept), 0)
+    values = jnp.linalg.svd(array, compute_uv=False)
+    values = jnp.where(values <= max(array.shape) * eps, 0, values)  # NaN stays
+    largest = values[0]
+    is_zero = largest == 0
+    return values / jnp.where(is_zero, 1, largest), is_zero

@@ -1,0 +1,320 @@
+"""Agreement of two partitions of the features, labels and predicted clusters; scikit-learn's numbers.
+
+All take integers with static sizes, so that they compile once and batch; a feature that the mask drops, or
+whose label or predicted id lies outside its range (-1, say), counts nowhere. Leaving the background of a
+scene out, with ``mask=labels != background``, gives the foreground scores of object-centric learning. For
+several scores of one pair of partitions take ``contingency`` once and the ``..._from(table)`` functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn.metrics._arrays import floating_dtype
+from tokdyn.metrics.contingency import (
+    adjusted_rand_index_from,
+    completeness_from,
+    contingency,
+    fowlkes_mallows_from,
+    homogeneity_from,
+    normalized_mutual_information_from,
+    purity_from,
+    v_measure_from,
+)
+
+
+def adjusted_rand_index(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Share of pairs of features on which two partitions agree, corrected for chance.
+
+    `ARI = 2 (a d - b c) / ((a + b)(b + d) + (a + c)(c + d))` over ordered pairs: `a` together in both, `b`
+    only by label, `c` only by prediction, `d` in neither. Symmetric, and blind to renaming.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]`, at most 1, about 0 for random partitions. 1 where no pair disagrees: no feature at all, a single
+        one, one cluster on both sides, or all singletons on both.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    References:
+        Hubert & Arabie, "Comparing partitions", Journal of Classification 2 (1985), 193-218.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([2, 2, 1, 0])
+        >>> score = td.metrics.adjusted_rand_index(labels, predicted, num_labels=2, num_predicted=3)
+        >>> round(float(score), 4)
+        0.5714
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return adjusted_rand_index_from(table).astype(floating_dtype(dtype))
+
+
+def normalized_mutual_information(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Mutual information of two partitions over the arithmetic mean of their entropies.
+
+    `NMI = 2 I(labels; predicted) / (H(labels) + H(predicted))`. Symmetric; not corrected for chance.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]` in 0 to 1. 1 where both sides are one cluster, also for no feature; 0 where only one side is.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    References:
+        Strehl & Ghosh, "Cluster ensembles", JMLR 3 (2002), 583-617, in the arithmetic variant.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([2, 2, 1, 0])
+        >>> score = td.metrics.normalized_mutual_information(labels, predicted, num_labels=2, num_predicted=3)
+        >>> round(float(score), 4)
+        0.8
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return normalized_mutual_information_from(table).astype(floating_dtype(dtype))
+
+
+def fowlkes_mallows(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Geometric mean of the precision and the recall of the pairs that a partition puts together.
+
+    `FM = a / sqrt((a + b)(a + c))` with the pairs of ``adjusted_rand_index``. Symmetric.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]` in 0 to 1; 0 where no pair is together in both, also for no feature or a single one.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    References:
+        Fowlkes & Mallows, "A method for comparing two hierarchical clusterings", JASA 78 (1983), 553-569.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([2, 2, 1, 0])
+        >>> score = td.metrics.fowlkes_mallows(labels, predicted, num_labels=2, num_predicted=3)
+        >>> round(float(score), 4)
+        0.7071
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return fowlkes_mallows_from(table).astype(floating_dtype(dtype))
+
+
+def purity(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Share of features whose label is the commonest one of their predicted cluster.
+
+    `sum_j max_i n_ij / N` with the counts of ``contingency``. It grows with the number of predicted clusters.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]` in 0 to 1; NaN where no feature counts.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([0, 0, 0, 1])
+        >>> score = td.metrics.purity(labels, predicted, num_labels=2, num_predicted=2)
+        >>> float(score)
+        0.75
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return purity_from(table).astype(floating_dtype(dtype))
+
+
+def homogeneity(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Homogeneity: 1 where every predicted cluster holds a single label.
+
+    `h = I(labels; predicted) / H(labels)`.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]` in 0 to 1; 1 where the labels are one cluster, also for no feature.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    References:
+        Rosenberg & Hirschberg, "V-measure", EMNLP-CoNLL (2007), 410-420.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([2, 2, 1, 0])
+        >>> score = td.metrics.homogeneity(labels, predicted, num_labels=2, num_predicted=3)
+        >>> round(float(score), 4)
+        1.0
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return homogeneity_from(table).astype(floating_dtype(dtype))
+
+
+def completeness(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    dtype: Any = None,
+) -> jax.Array:
+    """Completeness: 1 where every label lies in a single predicted cluster.
+
+    `c = I(labels; predicted) / H(predicted)`.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]` in 0 to 1; 1 where the prediction is one cluster, also for no feature.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    References:
+        Rosenberg & Hirschberg, "V-measure", EMNLP-CoNLL (2007), 410-420.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([2, 2, 1, 0])
+        >>> score = td.metrics.completeness(labels, predicted, num_labels=2, num_predicted=3)
+        >>> round(float(score), 4)
+        0.6667
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return completeness_from(table).astype(floating_dtype(dtype))
+
+
+def v_measure(
+    labels: Any,
+    predicted: Any,
+    *,
+    num_labels: int,
+    num_predicted: int,
+    mask: Any = None,
+    beta: Any = 1.0,
+    dtype: Any = None,
+) -> jax.Array:
+    """Weighted harmonic mean of homogeneity h and completeness c.
+
+    `V = (1 + beta) h c / (beta h + c)`; for beta = 1 it equals the normalised mutual information.
+
+    Args:
+        labels: integers `[N]`, from 0 to num_labels - 1.
+        predicted: integers `[N]`, from 0 to num_predicted - 1.
+        num_labels: static number of labels.
+        num_predicted: static number of predicted ids.
+        mask: boolean `[N]`, the features that count; None keeps all.
+        beta: number `[]` of at least 0, may be traced; above 1 completeness weighs more.
+        dtype: of the result; None is JAX's default float.
+
+    Returns:
+        `[]` in 0 to 1; 0 where h = c = 0, 1 for no feature.
+
+    Raises:
+        ValueError: not integers, different lengths, or sizes that are not static positive integers.
+
+    References:
+        Rosenberg & Hirschberg, "V-measure", EMNLP-CoNLL (2007), 410-420.
+
+    Example:
+        >>> import jax.numpy as jnp, tokdyn as td
+        >>> labels, predicted = jnp.array([0, 0, 1, 1]), jnp.array([2, 2, 1, 0])
+        >>> score = td.metrics.v_measure(labels, predicted, num_labels=2, num_predicted=3)
+        >>> round(float(score), 4)
+        0.8
+    """
+    table = _table(labels, predicted, num_labels, num_predicted, mask, dtype)
+    return v_measure_from(table, beta=beta).astype(floating_dtype(dtype))
+
+
+def _table(labels: Any, predicted: Any, num_labels: int, num_predicted: int, mask: Any, dtype: Any) -> jax.Array:
+    """The table in a type that can count, whatever the type of the result."""
+    wide = jnp.promote_types(floating_dtype(dtype), jnp.float32)
+    return contingency(labels, predicted, num_labels=num_labels, num_predicted=num_predicted, mask=mask, dtype=wide)

@@ -1,0 +1,421 @@
+"""The token-dynamics study: its design, one run of it, and all of them at once.
+
+Every run is a pure function of a scene and a method; a chunk of seeds is one call of one compiled program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+
+from tokdyn import checks, environment, keys, metrics
+from tokdyn.data import Blobs, blobs, published_blobs, published_tokens
+from tokdyn.dynamics import Dynamics, catalog
+from tokdyn.solve import random_features, run, trajectory, vmap
+
+SCHEMA_VERSION = 1
+DIMENSIONS = ("method", "noise", "clusters", "seed")
+# The published jitter of the starting tokens, also used for native data.
+JITTER = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The design of the study; the defaults are the published one."""
+
+    data: Literal["published", "native"] = "published"
+    """published: NumPy's legacy streams, as in the study. native: drawn on the device from a JAX key."""
+    seeds: int = 30
+    """Repetitions of every condition."""
+    noises: tuple[float, ...] = (0.3, 0.6, 0.9)
+    """Standard deviations of a cluster."""
+    clusters: tuple[int, ...] = (3, 4, 5)
+    """True numbers of clusters."""
+    methods: tuple[str, ...] = tuple(catalog.PUBLISHED_METHODS)
+    """Names of published methods; the first is the baseline of the paired tests."""
+    num_tokens: int = 4
+    """Tokens, whatever the number of clusters."""
+    max_steps: int = 30
+    """At most so many steps."""
+    tol: float = 1e-3
+    """Largest displacement of a token at which a run stops."""
+    temperature: float = 1.0
+    """Of the softmax, in squared units of the features."""
+    rate: float = 1.0
+    """Of the attraction."""
+    points_per_cluster: int = 80
+    """Features of each cluster."""
+    num_dimensions: int = 6
+    """Dimensions of a feature."""
+    resolution: float = 0.1
+    """Tokens nearer than this count as one."""
+    key: int = 0
+    """Seed of the JAX key of native data."""
+    x64: bool = True
+    """Compute in float64 (needed to equal the published rows) or float32."""
+    chunk: int = 30
+    """Seeds that are simulated in one call."""
+    samples: tuple[str, ...] = ()
+    """CLEVR or CLEVRER JSON samples to check, as the study did."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        checks.choice("data", self.data, ("published", "native"))
+        counts = ("seeds", "num_tokens", "max_steps", "points_per_cluster", "num_dimensions", "chunk")
+        for name in counts:
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        for name in ("noises", "clusters", "methods"):
+            if not getattr(self, name) or len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise checks.bad(name, "at least one value, each once", getattr(self, name))
+        for method in self.methods:
+            checks.choice("methods", method, tuple(catalog.PUBLISHED_METHODS))
+        for count in self.clusters:
+            checks.whole_number("clusters", count, at_least=1)
+        checks.hyperparameter("noises", np.array(self.noises), at_least=0.0)
+        for name in ("tol", "temperature", "rate", "resolution"):
+            checks.hyperparameter(name, getattr(self, name), at_least=0.0)
+        if self.num_tokens > self.points_per_cluster * min(self.clusters):
+            most = self.points_per_cluster * min(self.clusters)
+            raise checks.bad("num_tokens", f"at most the number of features, {most}", self.num_tokens)
+        return self
+
+    def is_published(self) -> bool:
+        """Whether this is the published design, so that the published numbers may stand beside ours."""
+        free = {"x64", "chunk", "resolution", "samples", "key"}
+        default = Config()
+        return all(
+            getattr(self, field.name) == getattr(default, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in free
+        )
+
+
+class Shape(NamedTuple):
+    """The static part of a run: what chooses the program."""
+
+    num_tokens: int
+    max_steps: int
+    num_labels: int
+
+
+def evaluate(
+    dynamics: Dynamics,
+    scene: Blobs,
+    tokens: jax.Array,
+    num_clusters: jax.Array,
+    tol: jax.Array,
+    resolution: jax.Array,
+    *,
+    shape: Shape,
+) -> dict[str, jax.Array]:
+    """One run of the study: simulate, then score.
+
+    Args:
+        dynamics: the method.
+        scene: features `[N, D]`, labels and mask `[N]`.
+        tokens: the start `[K, D]`.
+        num_clusters: true number of clusters `[]`.
+        tol: of the stopping rule `[]`.
+        resolution: tokens nearer than this count as one `[]`.
+        shape: static sizes.
+
+    Returns:
+        One number for every name of ``VARIABLES``.
+    """
+    result = run(
+        dynamics, None, scene.features, tokens=tokens, mask=scene.mask, max_steps=shape.max_steps, tol=tol
+    )
+    predicted = result.assignment.argmax(axis=-1)
+    table = metrics.contingency(
+        scene.labels, predicted, num_labels=shape.num_labels, num_predicted=shape.num_tokens, mask=scene.mask
+    )
+    coincident = metrics.all_coincident(result.tokens)
+    return {
+        "ari": metrics.adjusted_rand_index_from(table),
+        "nmi": metrics.normalized_mutual_information_from(table),
+        "fowlkes_mallows": metrics.fowlkes_mallows_from(table),
+        "purity": metrics.purity_from(table),
+        "sse": metrics.sum_squared_errors(scene.features, result.tokens, predicted, mask=scene.mask),
+        "num_steps": result.num_steps,
+        "status": jnp.where(coincident, checks.Status.COINCIDENT, result.status).astype(jnp.int32),
+        "residual": result.residual,
+        "min_token_distance": metrics.min_token_distance(result.tokens),
+        "collapsed": metrics.published_collapse(
+            predicted, num_tokens=shape.num_tokens, num_clusters=num_clusters, mask=scene.mask
+        ),
+        "live_tokens": metrics.live_tokens(predicted, num_tokens=shape.num_tokens, mask=scene.mask),
+        "distinct_tokens": metrics.distinct_tokens(result.tokens, resolution),
+        "merged_ari": metrics.merged_adjusted_rand_index(
+            scene.labels,
+            predicted,
+            result.tokens,
+            resolution=resolution,
+            num_labels=shape.num_labels,
+            mask=scene.mask,
+        ),
+        "usage_perplexity": metrics.usage_perplexity(result.assignment, mask=scene.mask),
+        "assignment_entropy": metrics.mean_assignment_entropy(result.assignment, mask=scene.mask),
+        "effective_rank": metrics.effective_rank(result.tokens),
+    }
+
+
+VARIABLES = {
+    "ari": "adjusted Rand index of the hard assignment",
+    "nmi": "normalised mutual information, arithmetic mean",
+    "fowlkes_mallows": "Fowlkes-Mallows index",
+    "purity": "share of features whose token's majority label is theirs",
+    "sse": "sum of squared distances to the own token",
+    "num_steps": "steps taken, counting the one that met the tolerance",
+    "status": "tokdyn Status code",
+    "residual": "largest force on a token in the last step",
+    "min_token_distance": "smallest non-zero distance between tokens",
+    "collapsed": "the published flag: fewer than max(2, min(tokens, clusters) // 2) tokens own features",
+    "live_tokens": "tokens that own at least one feature",
+    "distinct_tokens": "tokens after merging those nearer than the resolution",
+    "merged_ari": "adjusted Rand index after that merging",
+    "usage_perplexity": "exp of the entropy of the mean assignment",
+    "assignment_entropy": "mean entropy of a feature's assignment, nats",
+    "effective_rank": "exp of the entropy of the tokens' normalised singular values",
+}
+
+
+@functools.partial(jax.jit, static_argnames=("shape",))
+def simulate(
+    methods: Dynamics,
+    scenes: Blobs,
+    tokens: jax.Array,
+    num_clusters: jax.Array,
+    tol: jax.Array,
+    resolution: jax.Array,
+    *,
+    shape: Shape,
+) -> dict[str, jax.Array]:
+    """Every method on every scene, in blocks of one method so that the runs of a block take similar steps.
+
+    Args:
+        methods: leaves `[M]`.
+        scenes: leaves `[R, ...]`.
+        tokens: `[R, K, D]`.
+        num_clusters: `[R]`.
+        tol: `[]`.
+        resolution: `[]`.
+        shape: static sizes.
+
+    Returns:
+        Every variable as `[M, R]`.
+    """
+    num_methods, num_scenes = jax.tree.leaves(methods)[0].shape[0], tokens.shape[0]
+
+    def one(method: jax.Array, scene: jax.Array) -> dict[str, jax.Array]:
+        dynamics = jax.tree.map(lambda leaf: leaf[method], methods)
+        chosen = jax.tree.map(lambda leaf: leaf[scene], scenes)
+        return evaluate(dynamics, chosen, tokens[scene], num_clusters[scene], tol, resolution, shape=shape)
+
+    method, scene = np.divmod(np.arange(num_methods * num_scenes), num_scenes)
+    scores = vmap(one)(jnp.asarray(method), jnp.asarray(scene))
+    return jax.tree.map(lambda x: x.reshape(num_methods, num_scenes), scores)
+
+
+def run_study(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+) -> xarray.Dataset:
+    """The whole study.
+
+    Args:
+        config: the design.
+        progress: called with (runs done, runs in all) after each chunk.
+        with_example: also compute the paths of the tokens in one scene, for the figures.
+
+    Returns:
+        A Dataset with dimensions method, noise, clusters, seed; the design, versions and times in ``attrs``.
+
+    Raises:
+        ValueError: a design that cannot be run.
+
+    Example:
+        >>> from tokdyn.studies import dynamics
+        >>> dataset = dynamics.run(dynamics.Config(seeds=2, clusters=(3,)), with_example=False)
+        >>> dict(dataset.sizes)
+        {'method': 4, 'noise': 3, 'clusters': 1, 'seed': 2}
+    """
+    config = config.checked()
+    start = time.perf_counter()
+    main = "float64" if config.x64 else "float32"
+    scores = _all_runs(config, main, progress)
+    seconds = time.perf_counter() - start
+    coordinates = {
+        "method": list(config.methods),
+        "noise": list(config.noises),
+        "clusters": list(config.clusters),
+        "seed": np.arange(config.seeds),
+    }
+    variables = {
+        name: (DIMENSIONS, values, {"long_name": VARIABLES[name]}) for name, values in scores.items()
+    }
+    if config.data == "published":
+        # The same scenes in the other precision: how many rows hang on the last digits?
+        other = "float32" if config.x64 else "float64"
+        again = _all_runs(config, other, None)
+        for name in ("ari", "num_steps"):
+            variables[f"{name}_{other}"] = (DIMENSIONS, again[name], {"long_name": f"{VARIABLES[name]}, in {other}"})
+    dataset = xarray.Dataset(variables, coordinates)
+    if with_example:
+        dataset = dataset.merge(example(config))
+    dataset.attrs = {
+        "schema_version": SCHEMA_VERSION,
+        "study": "dynamics",
+        "config": json.dumps(dataclasses.asdict(config)),
+        "environment": json.dumps(environment.describe()),
+        "precision": main,
+        "simulation_seconds": seconds,
+    }
+    return dataset
+
+
+def _all_runs(
+    config: Config, precision: str, progress: Callable[[int, int], None] | None
+) -> dict[str, np.ndarray]:
+    """Every variable as ``[method, noise, clusters, seed]``, chunk by chunk."""
+    shape = Shape(config.num_tokens, config.max_steps, max(config.clusters))
+    lead = (len(config.noises), len(config.clusters))
+    total = len(config.methods) * lead[0] * lead[1] * config.seeds
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in VARIABLES}
+    done = 0
+    with jax.enable_x64(precision == "float64"):
+        methods = stacked_methods(config)
+        for seeds, scenes, tokens, num_clusters in _chunks(config, precision):
+            scores = simulate(
+                methods, scenes, tokens, num_clusters, np.float64(config.tol), np.float64(config.resolution), shape=shape
+            )
+            for name, values in scores.items():
+                # [M, R] with R = noise x clusters x seed; the last chunk is padded.
+                full = np.asarray(values).reshape(len(config.methods), *lead, -1)
+                parts[name].append(full[..., : len(seeds)])
+            done += len(seeds) * total // config.seeds
+            if progress is not None:
+                progress(done, total)
+    return {name: np.concatenate(chunks, axis=-1) for name, chunks in parts.items()}
+
+
+def stacked_methods(config: Config) -> Dynamics:
+    """All methods as one dynamics with leaves `[M]`: they differ in numbers only."""
+    each = [catalog.published(name, temperature=config.temperature, rate=config.rate) for name in config.methods]
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *each)
+
+
+def _chunks(config: Config, precision: str) -> Iterator[tuple[np.ndarray, Blobs, Any, Any]]:
+    """Scenes of a chunk of seeds, flattened over (noise, clusters, seed); every chunk has one shape."""
+    size = min(config.chunk, config.seeds)
+    grid = [(noise, count) for noise in config.noises for count in config.clusters]
+    for first in range(0, config.seeds, size):
+        seeds = np.arange(first, min(first + size, config.seeds))
+        padded = np.pad(seeds, (0, size - len(seeds)), mode="edge")
+        num_clusters = np.repeat([count for _, count in grid], size)
+        if config.data == "native":
+            noise = np.repeat([noise for noise, _ in grid], size)
+            seed = np.tile(padded, len(grid))
+            scenes, tokens = _native_scenes(
+                jax.random.key(config.key), seed, noise, num_clusters,
+                shape=Shape(config.num_tokens, config.max_steps, max(config.clusters)),
+                points_per_cluster=config.points_per_cluster, num_dimensions=config.num_dimensions,
+                dtype=precision,
+            )  # fmt: skip
+        else:
+            scenes, tokens = _published_scenes(config, grid, padded, precision)
+        yield seeds, scenes, tokens, num_clusters
+
+
+def _published_scenes(
+    config: Config, grid: list[tuple[float, int]], seeds: np.ndarray, precision: str
+) -> tuple[Blobs, np.ndarray]:
+    scenes, starts = [], []
+    for noise, count in grid:
+        for seed in seeds:
+            scene = published_blobs(
+                int(seed),
+                num_clusters=count,
+                noise=noise,
+                max_clusters=max(config.clusters),
+                points_per_cluster=config.points_per_cluster,
+                num_dimensions=config.num_dimensions,
+            )
+            scenes.append(scene)
+            starts.append(published_tokens(scene, int(seed), num_tokens=config.num_tokens))
+    stacked = Blobs(*(np.stack(leaves) for leaves in zip(*scenes, strict=True)))
+    return stacked._replace(features=stacked.features.astype(precision)), np.stack(starts).astype(precision)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "points_per_cluster", "num_dimensions", "dtype"))
+def _native_scenes(
+    key: jax.Array,
+    seed: jax.Array,
+    noise: jax.Array,
+    num_clusters: jax.Array,
+    *,
+    shape: Shape,
+    points_per_cluster: int,
+    num_dimensions: int,
+    dtype: str,
+) -> tuple[Blobs, jax.Array]:
+    """Scenes and starting tokens from a key: one seed gives the same draws in every condition, as published."""
+
+    def one(seed: jax.Array, noise: jax.Array, count: jax.Array) -> tuple[Blobs, jax.Array]:
+        seed_key = keys.for_seed(key, seed)
+        scene = blobs(
+            keys.for_purpose(seed_key, "data"),
+            num_clusters=count,
+            noise=noise,
+            max_clusters=shape.num_labels,
+            points_per_cluster=points_per_cluster,
+            num_dimensions=num_dimensions,
+            dtype=dtype,
+        )
+        start = random_features(
+            keys.for_purpose(seed_key, "tokens"), scene.features, shape.num_tokens, mask=scene.mask, jitter=JITTER
+        )
+        return scene, start
+
+    return vmap(one)(seed, noise, num_clusters)
+
+
+def example(config: Config) -> xarray.Dataset:
+    """The paths of the tokens in one scene (first noise and clusters, seed 0), for every method.
+
+    Args:
+        config: the design.
+
+    Returns:
+        example_features `[feature, dimension]`, example_labels `[feature]`, example_path
+        `[method, step, token, dimension]`, the start as step 0.
+    """
+    grid = [(config.noises[0], config.clusters[0])]
+    smallest = dataclasses.replace(config, clusters=(config.clusters[0],), data="published")
+    with jax.enable_x64(True):
+        scenes, tokens = _published_scenes(smallest, grid, np.zeros(1, int), "float64")
+        features = scenes.features[0]
+        paths = jax.vmap(
+            lambda dynamics: trajectory(dynamics, None, features, tokens=tokens[0], num_steps=config.max_steps)[1]
+        )(stacked_methods(config))
+    start = np.broadcast_to(tokens[0], (len(config.methods), 1, *tokens[0].shape))
+    path = np.concatenate([start, np.asarray(paths)], axis=1)
+    return xarray.Dataset(
+        {
+            "example_features": (("feature", "dimension"), features),
+            "example_labels": (("feature",), scenes.labels[0]),
+            "example_path": (("method", "step", "token", "dimension"), path),
+        },
+        attrs={},
+    )

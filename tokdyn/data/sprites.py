@@ -1,0 +1,351 @@
+r"""Scenes of flat sprites with CLEVR's vocabulary: drawn, rendered and described as pure functions of a key.
+
+A scene is a fixed number of slots of which the first ``num_objects`` are filled, so that scenes with different numbers
+of objects have one shape: they share a compiled program and can be stacked. The unit square is the picture: ``x`` runs
+to the right, ``y`` *down*. Standing lower in the picture means standing nearer to the viewer, as under CLEVR's tilted
+camera, and what is nearer hides what is behind it.
+
+CLEVR's solids are drawn as flat outlines inscribed in a circle of the object's radius `r`:
+
+| shape | outline | area | perimeter |
+|---|---|---|---|
+| cube | square | `2 r^2` | `4 \sqrt 2 r` |
+| sphere | circle | `\pi r^2` | `2 \pi r` |
+| cylinder | equilateral triangle, point up | `\tfrac{3 \sqrt 3}{4} r^2` | `3 \sqrt 3 r` |
+
+Nothing is antialiased and nothing is shaded: a pixel belongs to the object that covers its centre, and has exactly
+that object's colour. Metal is told from rubber by its lighter tone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import checks, keys
+from tokdyn.numerics import squared_distances
+
+SHAPES = ("cube", "sphere", "cylinder")
+SIZES = ("small", "large")
+MATERIALS = ("rubber", "metal")
+COLOURS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
+
+# CLEVR's own tables: eight-bit colours, and radii on a floor six units wide.
+RGB = np.array(
+    [
+        [87, 87, 87],
+        [173, 35, 35],
+        [42, 75, 215],
+        [29, 105, 20],
+        [129, 74, 25],
+        [129, 38, 192],
+        [41, 208, 208],
+        [255, 238, 51],
+    ]
+)
+FLOOR = 6.0
+RADII = np.array([0.35, 0.7]) / FLOOR
+# How far metal is moved towards white. With 0.3 the two nearest of the sixteen tones differ by 0.16 in RGB, the most
+# that this one number can give, and none comes nearer than that to the default background.
+METAL_LIGHTENING = 0.3
+# [colour, material, RGB]; a table, so that every program draws exactly the same tone.
+TONES = np.stack([RGB / 255, RGB / 255 + METAL_LIGHTENING * (1 - RGB / 255)], axis=1)
+
+
+class Scene(NamedTuple):
+    """What is where; under vmap every leaf has a leading axis. Empty slots hold zeros.
+
+    Attributes:
+        positions: centres, ``x`` to the right and ``y`` down, in [0, 1] `[M, 2]`.
+        shapes: index into ``SHAPES`` `[M]`.
+        colours: index into ``COLOURS`` `[M]`.
+        sizes: index into ``SIZES`` `[M]`.
+        materials: index into ``MATERIALS`` `[M]`.
+        present: which slots hold an object; the first ones `[M]`.
+        valid: whether all was kept that was asked: the number of objects and their distances `[]`.
+    """
+
+    positions: jax.Array
+    shapes: jax.Array
+    colours: jax.Array
+    sizes: jax.Array
+    materials: jax.Array
+    present: jax.Array
+    valid: jax.Array
+
+
+class Picture(NamedTuple):
+    """A rendered scene.
+
+    Attributes:
+        image: red, green, blue in [0, 1] `[H, W, 3]`.
+        masks: the pixels that *show* each object; what is hidden is left out `[M, H, W]`.
+        labels: 0 for the background, 1 + the slot elsewhere; row after row `[H * W]`.
+    """
+
+    image: jax.Array
+    masks: jax.Array
+    labels: jax.Array
+
+
+def scene(
+    key: jax.Array,
+    *,
+    num_objects: jax.Array | int,
+    max_objects: int,
+    min_distance: float = 0.16,
+    margin: float = 0.12,
+    num_candidates: int = 64,
+) -> Scene:
+    r"""A random scene: attributes uniform and independent, centres uniform subject to a minimum distance.
+
+    Objects are placed one after the other. Each has ``num_candidates`` uniform draws and takes the first that keeps
+    the distance from those placed before: rejection sampling cut off after so many trials, hence without a loop of
+    unknown length. Where no draw keeps it, the one farthest from the others is taken and ``valid`` is False.
+
+    Every object has random streams of its own: a scene is the beginning of the scene with one object more, and does
+    not depend on ``max_objects``. The default distance can practically always be kept with ten objects, and leaves
+    most of each in view. `2 \cdot 0.7 / 6 \approx 0.234` excludes any overlap, but seldom finds room for ten.
+
+    Args:
+        key: a key `[]`.
+        num_objects: how many, from 0 to ``max_objects`` `[]`, may be traced. A traced number outside is clipped, and
+            ``valid`` is False.
+        max_objects: the number of slots `M`, static.
+        min_distance: smallest distance between two centres, in widths of the picture `[]`, may be traced.
+        margin: smallest distance of a centre from the border `[]`, may be traced. From 0.117 on no object is cut off.
+        num_candidates: draws for each object, static.
+
+    Returns:
+        A ``Scene`` with ``M`` slots.
+
+    Raises:
+        ValueError: a number outside its range, or a traced one that must be static.
+
+    References:
+        Johnson et al. 2017, CLEVR: A diagnostic dataset for compositional language and elementary visual reasoning,
+        arXiv 1612.06890 (vocabulary, colours, radii).
+
+    Example:
+        >>> import jax
+        >>> from tokdyn.data import sprites
+        >>> drawn = sprites.scene(jax.random.key(0), num_objects=3, max_objects=5)
+        >>> drawn.present.tolist(), bool(drawn.valid)
+        ([True, True, True, False, False], True)
+    """
+    max_objects = checks.whole_number("max_objects", max_objects, at_least=1)
+    num_candidates = checks.whole_number("num_candidates", num_candidates, at_least=1)
+    count = _count(num_objects, max_objects)
+    dtype = jnp.result_type(float)
+    distance = _number("min_distance", min_distance, at_least=0.0).astype(dtype)
+    border = _number("margin", margin, at_least=0.0, below=0.5).astype(dtype)
+
+    slots = jnp.arange(max_objects)
+    present = slots < count
+    streams = _streams(key, slots)
+    uniform = jax.vmap(lambda k: jax.random.uniform(k, (num_candidates, 2), dtype))(streams[0])
+    candidates = border + (1 - 2 * border) * uniform
+    start = (jnp.zeros((max_objects, 2), dtype), jnp.square(distance))
+    (positions, _), kept = jax.lax.scan(_place, start, (slots, candidates))
+
+    # A uniform number below one, times 2, 3 or 8, stays below that in float32: the options are 0 to one less.
+    fractions = jax.vmap(jax.vmap(lambda k: jax.random.uniform(k, (), jnp.float32)))(streams[1:])
+    options = jnp.array([[len(SHAPES)], [len(COLOURS)], [len(SIZES)], [len(MATERIALS)]])
+    shapes, colours, sizes, materials = jnp.where(present, (fractions * options).astype(jnp.int32), 0)
+    return Scene(
+        positions=jnp.where(present[:, None], positions, 0),
+        shapes=shapes,
+        colours=colours,
+        sizes=sizes,
+        materials=materials,
+        present=present,
+        valid=jnp.all(kept | ~present) & (count >= 0) & (count <= max_objects),
+    )
+
+
+def radii(scene: Scene) -> jax.Array:
+    """Radius of the circle around each object, in widths of the picture; 0 in empty slots.
+
+    Args:
+        scene: a scene.
+
+    Returns:
+        `[M]`.
+    """
+    return jnp.where(scene.present, jnp.asarray(RADII, scene.positions.dtype)[scene.sizes], 0)
+
+
+def tones(scene: Scene) -> jax.Array:
+    """The one colour each object is drawn in: CLEVR's for rubber, a lighter one for metal.
+
+    Args:
+        scene: a scene.
+
+    Returns:
+        Red, green, blue in [0, 1] `[M, 3]`; those of empty slots mean nothing.
+    """
+    return jnp.asarray(TONES, scene.positions.dtype)[scene.colours, scene.materials]
+
+
+def render(scene: Scene, *, size: int, background: Any = 0.75) -> Picture:
+    """The picture of a scene, with the exact mask of what can be seen of each object.
+
+    Painter's order by depth: an object whose centre is lower in the picture hides one whose centre is higher; at
+    equal height the later slot hides the earlier.
+
+    Args:
+        scene: a scene; ``jax.vmap`` takes a stack of them.
+        size: height and width in pixels, static.
+        background: grey level `[]` or red, green, blue `[3]`, in [0, 1], may be traced.
+
+    Returns:
+        A ``Picture``; its masks are disjoint, and their union is where ``labels`` is not 0.
+
+    Raises:
+        ValueError: a scene of another form, a size that is not a static positive integer, a background that is not
+            one or three numbers from 0 to 1.
+
+    Example:
+        >>> import jax
+        >>> from tokdyn.data import sprites
+        >>> drawn = sprites.scene(jax.random.key(0), num_objects=3, max_objects=5)
+        >>> image, masks, labels = sprites.render(drawn, size=32)
+        >>> image.shape, masks.shape, sorted(set(labels.tolist()))
+        ((32, 32, 3), (5, 32, 32), [0, 1, 2, 3])
+    """
+    size = checks.whole_number("size", size, at_least=1)
+    positions = checked_positions(scene)
+    colour = _background(background).astype(positions.dtype)
+    centres = (jnp.arange(size, dtype=positions.dtype) + 0.5) / size
+    right = centres[None, None, :] - positions[:, 0, None, None]  # [M, 1, W]
+    down = centres[None, :, None] - positions[:, 1, None, None]  # [M, H, 1]
+    covered = _covers(right, down, radii(scene)[:, None, None], scene.shapes[:, None, None])
+    covered &= scene.present[:, None, None]
+
+    # One number for "is there, and how near": 0 is the background, and no two objects have the same.
+    rank = jnp.argsort(jnp.argsort(positions[:, 1], stable=True))
+    nearness = jnp.where(covered, 1 + rank[:, None, None], 0)
+    front = jnp.argmax(nearness, axis=0)  # [H, W]
+    is_object = jnp.any(covered, axis=0)
+    masks = (front == jnp.arange(len(positions))[:, None, None]) & is_object
+    image = jnp.where(is_object[..., None], tones(scene)[front], colour)
+    return Picture(image, masks, jnp.where(is_object, 1 + front, 0).reshape(-1))
+
+
+def pixel_features(image: Any, *, colour_weight: float = 3.0, position_weight: float = 1.0) -> jax.Array:
+    """Pixels as features for tokens: weighted colour and weighted place, in the order of ``Picture.labels``.
+
+    Args:
+        image: red, green, blue `[H, W, 3]`.
+        colour_weight: factor of the three colours `[]`, may be traced.
+        position_weight: factor of ``x`` and ``y``, which run over the pixel centres in (0, 1) `[]`, may be traced.
+
+    Returns:
+        Red, green, blue, ``x``, ``y`` of every pixel `[H * W, 5]`.
+
+    Raises:
+        ValueError: not a floating-point image of three channels; a weight that is no number of at least 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.data import sprites
+        >>> sprites.pixel_features(jnp.zeros((1, 2, 3)))[:, 3:].tolist()
+        [[0.25, 0.5], [0.75, 0.5]]
+    """
+    image = checks.floating("image", image, axes="[H, W, 3]")
+    height, width, channels = image.shape
+    if channels != 3:
+        raise checks.bad("image", "a floating-point array [H, W, 3]", checks.describe_array(image))
+    colour = _number("colour_weight", colour_weight, at_least=0.0).astype(image.dtype)
+    place = _number("position_weight", position_weight, at_least=0.0).astype(image.dtype)
+    down, right = jnp.meshgrid(
+        (jnp.arange(height, dtype=image.dtype) + 0.5) / height,
+        (jnp.arange(width, dtype=image.dtype) + 0.5) / width,
+        indexing="ij",
+    )
+    stacked = jnp.concatenate([colour * image, place * jnp.stack([right, down], -1)], axis=-1)
+    return stacked.reshape(height * width, 5)
+
+
+def _streams(key: jax.Array, slots: jax.Array) -> jax.Array:
+    """A key for each purpose and slot `[5, M]`, the same however many slots there are.
+
+    All at once rather than one by one: hashing is most of what there is to compile in a scene.
+    """
+    purposes = ("position", "shape", "colour", "size", "material")
+    for_purposes = jnp.stack([keys.for_purpose(key, purpose) for purpose in purposes])
+    return jax.vmap(lambda k: jax.vmap(lambda slot: jax.random.fold_in(k, slot))(slots))(for_purposes)
+
+
+def _place(
+    carry: tuple[jax.Array, jax.Array], item: tuple[jax.Array, jax.Array]
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Choose the place of one object: the first candidate far enough from the earlier objects, else the farthest."""
+    positions, squared_distance = carry
+    slot, candidates = item
+    is_earlier = jnp.arange(len(positions)) < slot
+    nearest = jnp.min(jnp.where(is_earlier, squared_distances(candidates, positions), jnp.inf), axis=1)  # [candidates]
+    is_free = nearest >= squared_distance
+    kept = jnp.any(is_free)
+    chosen = jnp.where(kept, jnp.argmax(is_free), jnp.argmax(nearest))
+    return (positions.at[slot].set(candidates[chosen]), squared_distance), kept
+
+
+def _covers(right: jax.Array, down: jax.Array, radius: jax.Array, shapes: jax.Array) -> jax.Array:
+    """Whether a pixel centre, given relative to the object's centre, lies in its outline."""
+    side = jnp.abs(right)
+    in_square = jnp.maximum(side, jnp.abs(down)) <= radius / math.sqrt(2)
+    in_circle = right * right + down * down <= radius * radius
+    in_triangle = (down <= radius / 2) & (math.sqrt(3) * side - down <= radius)
+    return jnp.where(shapes == 0, in_square, jnp.where(shapes == 1, in_circle, in_triangle))
+
+
+def _count(value: Any, max_objects: int) -> jax.Array:
+    """The number of objects as an integer scalar; its range is checked where it is known."""
+    expected = f"an integer from 0 to max_objects = {max_objects}"
+    try:
+        count = jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        raise checks.bad("num_objects", expected, repr(value)) from None
+    if count.ndim != 0 or not jnp.issubdtype(count.dtype, jnp.integer):
+        raise checks.bad("num_objects", expected, checks.describe_array(count))
+    if checks.is_concrete(count) and not 0 <= int(count) <= max_objects:
+        raise checks.bad("num_objects", expected, int(count))
+    return count
+
+
+def _number(name: str, value: Any, *, at_least: float, below: float = math.inf) -> jax.Array:
+    """A real scalar that may be traced; its range is checked where it is known."""
+    number = jnp.asarray(checks.hyperparameter(name, value, at_least=at_least, below=below))
+    if number.ndim != 0:
+        raise checks.bad(name, "one number", checks.describe_array(number))
+    return number
+
+
+def _background(value: Any) -> jax.Array:
+    expected = "one or three numbers from 0 to 1"
+    try:
+        colour = jnp.asarray(checks.hyperparameter("background", value, at_least=0.0))
+    except ValueError:
+        raise checks.bad("background", expected, repr(value)) from None
+    if colour.shape not in ((), (3,)):
+        raise checks.bad("background", expected, checks.describe_array(colour))
+    if checks.is_concrete(colour) and bool((colour > 1).any()):
+        raise checks.bad("background", expected, repr(value))
+    return colour
+
+
+def checked_positions(scene: Scene) -> jax.Array:
+    """The centres of one scene, ``[M, 2]``.
+
+    Raises:
+        ValueError: another shape or dtype, for example a stack of scenes.
+    """
+    positions = checks.floating("scene.positions", scene.positions, axes="[M, 2]")
+    if positions.shape[1] != 2:
+        raise checks.bad("scene.positions", "a floating-point array [M, 2]", checks.describe_array(positions))
+    return positions

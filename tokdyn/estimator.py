@@ -145,7 +145,7 @@ class TokenClustering:
             raise checks.bad("X", "numbers [N, D]", checks.describe_array(array))
         if not np.isfinite(array).all():
             raise checks.bad("X", "finite numbers", "infinite or NaN entries")
-        return jnp.asarray(array, jnp.result_type(array.dtype if array.dtype.kind == "f" else float, jnp.float32))
+        return jnp.asarray(array if array.dtype.kind == "f" else array.astype(float))
 
     def _fitted(self, X: Any) -> jax.Array:
         if not hasattr(self, "tokens_"):

@@ -122,7 +122,7 @@ def published_blobs(
     Example:
         >>> import tokdyn as td
         >>> td.data.published_blobs(0, num_clusters=3, noise=0.3).features[0].round(3).tolist()
-        [0.439, 1.772, 1.111, 1.242, -0.7, 1.429]
+        [0.621, 2.252, 1.476, 0.387, -0.67, 1.203]
     """
     num_clusters = checks.whole_number("num_clusters", num_clusters, at_least=1)
     max_clusters = (

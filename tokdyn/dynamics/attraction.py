@@ -64,11 +64,11 @@ class Attraction(Term):
         weights = tempered_softmax(scores, self.temperature, axis=0)
         sums = weights @ context.sums.T  # [K, D + 1]: weighted sums of centred features, and the mass
         mass = sums[:, -1:] + self.mass_floor
-        has_mass = mass > 0
+        massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
         # The published floor pulls toward the origin of the data, which in centred coordinates is at -centre.
-        target = (sums[:, :-1] - self.mass_floor * context.centre) / jnp.where(has_mass, mass, 1.0)
+        target = (sums[:, :-1] - self.mass_floor * context.centre) / jnp.where(massless, 1.0, mass)
         # A token whose mass has underflowed to nothing stays where it is.
-        return flow.push(jnp.where(has_mass, self.rate * (target - moved), 0.0)), memory
+        return flow.push(jnp.where(massless, 0.0, self.rate * (target - moved))), memory
 
     def assign(self, tokens: jax.Array, features: jax.Array, token_mask: jax.Array | None) -> jax.Array:
         """The soft assignment `[N, K]`, by differences: computed once a run, so digits matter more than speed."""

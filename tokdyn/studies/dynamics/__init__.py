@@ -2,5 +2,7 @@
 
 from tokdyn.studies.dynamics.experiment import Config
 from tokdyn.studies.dynamics.experiment import run_study as run
+from tokdyn.studies.dynamics.published import findings
+from tokdyn.studies.dynamics.report import report
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "findings", "report", "run"]

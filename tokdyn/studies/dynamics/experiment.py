@@ -23,7 +23,8 @@ from tokdyn.dynamics import Dynamics, catalog
 from tokdyn.solve import random_features, run, trajectory, vmap
 
 SCHEMA_VERSION = 1
-DIMENSIONS = ("method", "noise", "clusters", "seed")
+# "rule", not "method": that is an argument of xarray's sel, which would silently select nothing.
+DIMENSIONS = ("rule", "noise", "clusters", "seed")
 # The published jitter of the starting tokens, also used for native data.
 JITTER = 0.05
 
@@ -40,7 +41,7 @@ class Config:
     """Standard deviations of a cluster."""
     clusters: tuple[int, ...] = (3, 4, 5)
     """True numbers of clusters."""
-    methods: tuple[str, ...] = tuple(catalog.PUBLISHED_METHODS)
+    rules: tuple[str, ...] = tuple(catalog.PUBLISHED_METHODS)
     """Names of published methods; the first is the baseline of the paired tests."""
     num_tokens: int = 4
     """Tokens, whatever the number of clusters."""
@@ -77,11 +78,11 @@ class Config:
         counts = ("seeds", "num_tokens", "max_steps", "points_per_cluster", "num_dimensions", "chunk")
         for name in counts:
             checks.whole_number(name, getattr(self, name), at_least=1)
-        for name in ("noises", "clusters", "methods"):
+        for name in ("noises", "clusters", "rules"):
             if not getattr(self, name) or len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise checks.bad(name, "at least one value, each once", getattr(self, name))
-        for method in self.methods:
-            checks.choice("methods", method, tuple(catalog.PUBLISHED_METHODS))
+        for rule in self.rules:
+            checks.choice("rules", rule, tuple(catalog.PUBLISHED_METHODS))
         for count in self.clusters:
             checks.whole_number("clusters", count, at_least=1)
         checks.hyperparameter("noises", np.array(self.noises), at_least=0.0)
@@ -240,7 +241,7 @@ def run_study(
         with_example: also compute the paths of the tokens in one scene, for the figures.
 
     Returns:
-        A Dataset with dimensions method, noise, clusters, seed; the design, versions and times in ``attrs``.
+        A Dataset with dimensions rule, noise, clusters, seed; the design, versions and times in ``attrs``.
 
     Raises:
         ValueError: a design that cannot be run.
@@ -249,7 +250,7 @@ def run_study(
         >>> from tokdyn.studies import dynamics
         >>> dataset = dynamics.run(dynamics.Config(seeds=2, clusters=(3,)), with_example=False)
         >>> dict(dataset.sizes)
-        {'method': 4, 'noise': 3, 'clusters': 1, 'seed': 2}
+        {'rule': 4, 'noise': 3, 'clusters': 1, 'seed': 2}
     """
     config = config.checked()
     start = time.perf_counter()
@@ -257,7 +258,7 @@ def run_study(
     scores = _all_runs(config, main, progress)
     seconds = time.perf_counter() - start
     coordinates = {
-        "method": list(config.methods),
+        "rule": list(config.rules),
         "noise": list(config.noises),
         "clusters": list(config.clusters),
         "seed": np.arange(config.seeds),
@@ -288,10 +289,10 @@ def run_study(
 def _all_runs(
     config: Config, precision: str, progress: Callable[[int, int], None] | None
 ) -> dict[str, np.ndarray]:
-    """Every variable as ``[method, noise, clusters, seed]``, chunk by chunk."""
+    """Every variable as ``[rule, noise, clusters, seed]``, chunk by chunk."""
     shape = Shape(config.num_tokens, config.max_steps, max(config.clusters))
     lead = (len(config.noises), len(config.clusters))
-    total = len(config.methods) * lead[0] * lead[1] * config.seeds
+    total = len(config.rules) * lead[0] * lead[1] * config.seeds
     parts: dict[str, list[np.ndarray]] = {name: [] for name in VARIABLES}
     done = 0
     with jax.enable_x64(precision == "float64"):
@@ -302,7 +303,7 @@ def _all_runs(
             )
             for name, values in scores.items():
                 # [M, R] with R = noise x clusters x seed; the last chunk is padded.
-                full = np.asarray(values).reshape(len(config.methods), *lead, -1)
+                full = np.asarray(values).reshape(len(config.rules), *lead, -1)
                 parts[name].append(full[..., : len(seeds)])
             done += len(seeds) * total // config.seeds
             if progress is not None:
@@ -312,7 +313,7 @@ def _all_runs(
 
 def stacked_methods(config: Config) -> Dynamics:
     """All methods as one dynamics with leaves `[M]`: they differ in numbers only."""
-    each = [catalog.published(name, temperature=config.temperature, rate=config.rate) for name in config.methods]
+    each = [catalog.published(name, temperature=config.temperature, rate=config.rate) for name in config.rules]
     return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *each)
 
 
@@ -392,14 +393,14 @@ def _native_scenes(
 
 
 def example(config: Config) -> xarray.Dataset:
-    """The paths of the tokens in one scene (first noise and clusters, seed 0), for every method.
+    """The paths of the tokens in one scene (first noise and clusters, seed 0), for every rule.
 
     Args:
         config: the design.
 
     Returns:
         example_features `[feature, dimension]`, example_labels `[feature]`, example_path
-        `[method, step, token, dimension]`, the start as step 0.
+        `[rule, step, token, dimension]`, the start as step 0.
     """
     grid = [(config.noises[0], config.clusters[0])]
     smallest = dataclasses.replace(config, clusters=(config.clusters[0],), data="published")
@@ -409,13 +410,13 @@ def example(config: Config) -> xarray.Dataset:
         paths = jax.vmap(
             lambda dynamics: trajectory(dynamics, None, features, tokens=tokens[0], num_steps=config.max_steps)[1]
         )(stacked_methods(config))
-    start = np.broadcast_to(tokens[0], (len(config.methods), 1, *tokens[0].shape))
+    start = np.broadcast_to(tokens[0], (len(config.rules), 1, *tokens[0].shape))
     path = np.concatenate([start, np.asarray(paths)], axis=1)
     return xarray.Dataset(
         {
             "example_features": (("feature", "dimension"), features),
             "example_labels": (("feature",), scenes.labels[0]),
-            "example_path": (("method", "step", "token", "dimension"), path),
+            "example_path": (("rule", "step", "token", "dimension"), path),
         },
         attrs={},
     )

@@ -1,0 +1,182 @@
+"""Figures of token dynamics: scores against noise, and tokens on the move."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray
+
+from tokdyn import stats
+from tokdyn.plot.style import COLOURS, MARKERS, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def score_against_noise(
+    dataset: xarray.Dataset, variable: str, *, label: str, limits: tuple[float, float] | None = None, share: bool = False
+) -> Figure:
+    """A score's mean against noise, a panel for each number of clusters, a line for each rule.
+
+    Args:
+        dataset: with dimensions rule, noise, clusters, seed.
+        variable: its name.
+        label: of the vertical axis, with its unit.
+        limits: of the vertical axis.
+        share: the score is 0 or 1: intervals are Clopper-Pearson, else Student's over seeds (both 95 %).
+
+    Returns:
+        The figure.
+    """
+    values = dataset[variable].transpose("rule", "noise", "clusters", "seed").astype(float)
+    methods = [str(name) for name in values["rule"].values]
+    clusters = values["clusters"].values
+    made, axes = figure(1, len(clusters), sharey=True)
+    spread = 0.012 * (np.arange(len(methods)) - (len(methods) - 1) / 2)  # side by side, so that intervals can be read
+    for panel, count in zip(axes[0], clusters, strict=True):
+        for i, method in enumerate(methods):
+            runs = values.sel(rule=method, clusters=count).values
+            middle, low, high = _intervals(runs, share)
+            panel.errorbar(
+                values["noise"].values + spread[i], middle, [middle - low, high - middle], color=COLOURS[i],
+                marker=MARKERS[i], markersize=4, linewidth=1.2, capsize=2, elinewidth=0.8, label=_readable(method),
+            )  # fmt: skip
+        panel.set_title(f"{count} clusters")
+        panel.set_xlabel("noise: standard deviation of a cluster")
+        panel.set_xticks(values["noise"].values)
+        if limits:
+            panel.set_ylim(limits)
+    axes[0, 0].set_ylabel(label)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    interval = "Clopper-Pearson" if share else "Student's t over seeds"
+    made.legend(
+        handles, names, loc="outside lower center", ncols=len(methods), fontsize=8,
+        title=f"mean and 95 % interval ({interval}), {values.sizes['seed']} seeds", title_fontsize=8,
+    )  # fmt: skip
+    return made
+
+
+def token_paths(features: Any, labels: Any, paths: Any, names: list[str]) -> Figure:
+    """The paths of tokens among their features, seen in the features' first two principal components.
+
+    Args:
+        features: `[N, D]`.
+        labels: `[N]`.
+        paths: `[rule, step, K, D]`, the start first.
+        names: of the rules.
+
+    Returns:
+        The figure, one panel a rule.
+    """
+    project, explained = principal_plane(features)
+    made, axes = figure(1, len(names), width=2.4, height=2.5, sharex=True, sharey=True)
+    points = project(features)
+    for panel, name, path in zip(axes[0], names, np.asarray(paths), strict=True):
+        _draw_features(panel, points, labels)
+        drawn = project(path)  # [step, K, 2]
+        for token in range(path.shape[1]):
+            colour = COLOURS[1 + token % (len(COLOURS) - 1)]
+            panel.plot(*drawn[:, token].T, color=colour, linewidth=1.2, marker=".", markersize=3)
+            panel.plot(*drawn[0, token], marker="o", markersize=6, markerfacecolor="white", color=colour)
+            panel.plot(*drawn[-1, token], marker=MARKERS[token % len(MARKERS)], markersize=8, color=colour,
+                       markeredgecolor="black", alpha=0.75)  # fmt: skip
+        panel.set_title(_readable(name))
+        panel.set_xlabel(f"component 1 ({explained[0]:.0%})")
+        panel.set_aspect("equal", adjustable="box")
+    axes[0, 0].set_ylabel(f"component 2 ({explained[1]:.0%})")
+    made.suptitle(
+        "Tokens from start (open circle) to end (filled); grey: features, by cluster. Ends that overlap have merged.",
+        fontsize=8,
+    )
+    return made
+
+
+def save_animation(
+    features: Any, labels: Any, paths: Any, names: list[str], path: str | os.PathLike[str], *, seconds_per_step: float = 0.2
+) -> Path:
+    """Tokens moving, as an animated GIF.
+
+    Args:
+        features: `[N, D]`.
+        labels: `[N]`.
+        paths: `[rule, step, K, D]`, the start first.
+        names: of the rules.
+        path: of the GIF.
+        seconds_per_step: how long a step is shown.
+
+    Returns:
+        The path.
+    """
+    from PIL import Image
+
+    project, _ = principal_plane(features)
+    made, axes = figure(1, len(names), width=2.0, height=2.1, sharex=True, sharey=True)
+    points, drawn = project(features), project(np.asarray(paths))  # [N, 2], [rule, step, K, 2]
+    markers, trails = [], []
+    for panel, name in zip(axes[0], names, strict=True):
+        _draw_features(panel, points, labels)
+        panel.set_title(_readable(name))
+        panel.set_xticklabels([])
+        panel.set_yticklabels([])
+        colours = [COLOURS[1 + token % (len(COLOURS) - 1)] for token in range(drawn.shape[2])]
+        trails.append([panel.plot([], [], color=colour, linewidth=1)[0] for colour in colours])
+        markers.append([panel.plot([], [], "o", color=colour, markeredgecolor="black", alpha=0.8)[0] for colour in colours])
+    frames = []
+    for step in range(drawn.shape[1]):
+        for method, (trail, marker) in enumerate(zip(trails, markers, strict=True)):
+            for token in range(drawn.shape[2]):
+                trail[token].set_data(*drawn[method, : step + 1, token].T)
+                marker[token].set_data(*drawn[method, step : step + 1, token].T)
+        made.suptitle(f"step {step}", fontsize=9)
+        made.set_dpi(90)
+        made.canvas.draw()
+        frames.append(Image.fromarray(np.asarray(made.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]
+    durations = [int(1000 * seconds_per_step)] * (len(frames) - 1) + [1500]
+    target = Path(path)
+    frames[0].save(target, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return target
+
+
+def principal_plane(features: Any) -> tuple[Any, np.ndarray]:
+    """The projection onto the first two principal components.
+
+    Args:
+        features: `[N, D]`.
+
+    Returns:
+        A function `[..., D] -> [..., 2]`, and the share of variance of the two axes `[2]`. With one dimension the
+        second axis is zero.
+    """
+    features = np.asarray(features, float)
+    centre = features.mean(axis=0)
+    _, singular, axes = np.linalg.svd(features - centre, full_matrices=False)
+    shares = singular**2 / max(float(np.sum(singular**2)), 1e-300)
+    plane = np.zeros((2, features.shape[1]))
+    plane[: min(2, len(axes))] = axes[:2]
+    return lambda points: (np.asarray(points, float) - centre) @ plane.T, np.pad(shares, (0, 2))[:2]
+
+
+def _draw_features(panel: Any, points: np.ndarray, labels: Any) -> None:
+    labels = np.asarray(labels)
+    greys = np.linspace(0.55, 0.85, max(len(np.unique(labels)), 1))
+    for grey, label in zip(greys, np.unique(labels), strict=False):
+        panel.plot(*points[labels == label].T, ".", color=str(grey), markersize=3, zorder=0)
+
+
+def _intervals(runs: np.ndarray, share: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and 95 % interval over the last axis."""
+    middle = runs.mean(axis=-1)
+    if share:
+        interval = stats.clopper_pearson(runs.sum(axis=-1).astype(int), runs.shape[-1])
+        return middle, interval.low, interval.high
+    if runs.shape[-1] < 2:
+        return middle, middle, middle
+    spread = stats.mean_interval(runs)
+    return middle, spread.low, spread.high
+
+
+def _readable(method: str) -> str:
+    return method.replace("_", " + ")

@@ -1,0 +1,49 @@
+"""Statistics for whole families of tests at once: tests of paired differences, corrections, intervals, power.
+
+Numbers in (any leading axes are the family), small NamedTuples of NumPy arrays out, every field defined: a test with
+nothing to test is marked ``degenerate`` instead of being NaN. These run on the host, outside jit; resampling is
+compiled, takes a key, and works in float64 without touching the global setting.
+"""
+
+from tokdyn.stats.bootstrap import BootstrapInterval, hierarchical_bootstrap, paired_bootstrap
+from tokdyn.stats.corrections import benjamini_hochberg, holm
+from tokdyn.stats.equivalence import EquivalenceTest, equivalence_test
+from tokdyn.stats.families import family
+from tokdyn.stats.intervals import MeanInterval, ProportionInterval, clopper_pearson, mean_interval
+from tokdyn.stats.paired import PairedTest, RankTest, SignTest, paired_t_test, sign_test, wilcoxon_test
+from tokdyn.stats.permutation import SignFlipTest, sign_flip_test
+from tokdyn.stats.power import (
+    EffectSizeInterval,
+    achieved_power,
+    effect_size_interval,
+    minimal_detectable_effect,
+    plan_power,
+)
+
+__all__ = [
+    "BootstrapInterval",
+    "EffectSizeInterval",
+    "EquivalenceTest",
+    "MeanInterval",
+    "PairedTest",
+    "ProportionInterval",
+    "RankTest",
+    "SignFlipTest",
+    "SignTest",
+    "achieved_power",
+    "benjamini_hochberg",
+    "clopper_pearson",
+    "effect_size_interval",
+    "equivalence_test",
+    "family",
+    "hierarchical_bootstrap",
+    "holm",
+    "mean_interval",
+    "minimal_detectable_effect",
+    "paired_bootstrap",
+    "paired_t_test",
+    "plan_power",
+    "sign_flip_test",
+    "sign_test",
+    "wilcoxon_test",
+]

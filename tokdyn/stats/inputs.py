@@ -1,0 +1,120 @@
+"""What every statistic asks of its input, said once: known numbers, finite, enough of them, in float64.
+
+The functions of this folder run on the host (they may not be traced): numbers in, NumPy arrays out. So everything can
+be checked, and bad input is a ``ValueError`` instead of a NaN in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn.checks import bad, describe_array, is_concrete
+
+
+def numbers(name: str, values: Any, *, expected: str = "numbers") -> np.ndarray:
+    """The values as float64, whatever the dtype of the input.
+
+    Args:
+        name: the argument's name, for the sentence.
+        values: any shape; booleans and integers count as numbers.
+        expected: what the sentence says was expected.
+
+    Raises:
+        ValueError: traced, not real numbers, or with a NaN or an infinity.
+    """
+    if not is_concrete(values):
+        raise bad(name, f"{expected} known now (statistics run outside jit)", "a traced array")
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):  # bfloat16 is "V"
+            raise TypeError
+        array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise bad(name, expected, describe_array(values)) from None
+    if not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise bad(name, f"finite {expected}", f"{count} NaN or infinite of {array.size}")
+    return array
+
+
+def samples(name: str, values: Any, *, axis: int = -1, at_least: int = 2) -> np.ndarray:
+    """A family of samples with the sample axis last: `[..., n]`, float64.
+
+    Args:
+        name: the argument's name.
+        values: any shape of rank 1 or more.
+        axis: the axis of the observations.
+        at_least: the least n.
+
+    Raises:
+        ValueError: traced, not finite numbers, no such axis, no test at all, or too few observations.
+    """
+    array = numbers(name, values)
+    if array.ndim == 0 or not -array.ndim <= axis < array.ndim:
+        raise bad(name, f"an array [..., n] with an axis {axis}", f"shape {array.shape}")
+    array = np.moveaxis(array, axis, -1)
+    if array.shape[-1] < at_least:
+        raise bad(name, f"at least {at_least} observations along axis {axis}", array.shape[-1])
+    if array.size == 0:
+        raise bad(name, "at least one sample", f"shape {array.shape}")
+    return array
+
+
+def rounding(values: Any) -> float:
+    """Relative size of the rounding that the input may carry already: the machine epsilon of its dtype.
+
+    Args:
+        values: what the user gave, before it became float64.
+
+    Returns:
+        Machine epsilon; that of float64 for integers and Python numbers.
+    """
+    dtype = getattr(values, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        return float(np.finfo(np.float64).eps)
+    return float(jnp.finfo(dtype).eps)
+
+
+def probability(name: str, value: Any) -> float:
+    """One plain number strictly between 0 and 1 (a confidence, a level, a power).
+
+    Raises:
+        ValueError: anything else.
+    """
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, (int, float, np.floating, np.integer))
+        or not 0.0 < float(value) < 1.0
+    ):
+        raise bad(name, "a number strictly between 0 and 1", repr(value))
+    return float(value)
+
+
+def non_negative(name: str, value: Any) -> float:
+    """One plain finite number of at least 0.
+
+    Raises:
+        ValueError: anything else.
+    """
+    array = numbers(name, value, expected="a number of at least 0")
+    if array.ndim != 0 or array < 0 or not math.isfinite(float(array)):
+        raise bad(name, "a number of at least 0", repr(value))
+    return float(array)
+
+
+def is_constant(values: np.ndarray, sd: np.ndarray, epsilon: float) -> np.ndarray:
+    """Whether a sample's spread is nothing but rounding, so that dividing by it would invent a result.
+
+    Args:
+        values: `[..., n]`.
+        sd: their standard deviation `[...]`.
+        epsilon: machine epsilon of the dtype the values came in.
+
+    Returns:
+        Booleans `[...]`.
+    """
+    return np.asarray(sd <= 8 * epsilon * np.abs(values).max(axis=-1))

@@ -1,0 +1,181 @@
+"""The sign-flip test: exact or by random flips, by pair or by whole cluster, for a family of tests at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import keys
+from tokdyn.checks import bad, choice, describe_array, whole_number
+from tokdyn.stats.inputs import rounding, samples
+
+# 2^19 sign patterns (the other half mirrors them) times 20 clusters in float64 are 84 MB.
+MAX_EXACT_CLUSTERS = 20
+_ELEMENTS_PER_BLOCK = 2**21
+
+
+class SignFlipTest(NamedTuple):
+    """Every field but num_clusters has the leading shape of the differences."""
+
+    num_clusters: int
+    mean: np.ndarray
+    p_value: np.ndarray
+    smallest_p_value: np.ndarray  # what this test could have reached at best: few clusters differ, little can be shown
+    exact: np.ndarray
+    degenerate: np.ndarray
+
+
+def sign_flip_test(
+    differences: Any,
+    clusters: Any = None,
+    *,
+    key: jax.Array | None = None,
+    num_permutations: int = 10_000,
+    axis: int = -1,
+    method: str = "auto",
+) -> SignFlipTest:
+    """Two-sided test that the differences are symmetric about zero, by flipping the signs of whole clusters.
+
+    With cluster sums S_c and independent fair signs e_c, the null distribution of the mean is sum_c e_c S_c / n.
+    Over all 2^m signs of the m clusters that are not zero, p = #{|permuted| >= |observed|} / 2^m; with B random
+    draws, p = (1 + #{...}) / (1 + B), which is valid for any B. Ties count as "at least": the comparison allows for
+    rounding in the sums and in the dtype the input came in. It assumes that clusters are independent of one another;
+    nothing about pairs inside a cluster, nothing about the variance.
+
+    All tests of the family see the *same* flips, so that their dependence on each other is kept and a test's p-value
+    does not depend on which other tests are in the family. Clusters whose sum is zero never matter: a family of
+    mostly tied pairs is soon exact.
+
+    Args:
+        differences: `[..., n]`, n at least 1.
+        clusters: label of each pair `[n]` (integers or strings), for example the seed; None flips pair by pair.
+        key: for the random flips; needed unless every test is exact.
+        num_permutations: B.
+        axis: the axis of the pairs.
+        method: "exact" (at most 20 clusters that are not zero), "random", or "auto": exact for each test with
+            2^m <= num_permutations, random for the others.
+
+    Returns:
+        `SignFlipTest`; where all cluster sums are zero, p = 1, exact and ``degenerate``.
+
+    Raises:
+        ValueError: NaN, labels of another length, no key where flips are random, too many clusters for "exact".
+
+    References:
+        Fisher (1935), The Design of Experiments, section 21.
+        Phipson and Smyth (2010), Permutation p-values should never be zero. Stat. Appl. Genet. Mol. Biol. 9, 39.
+
+    Example:
+        >>> from tokdyn.stats import sign_flip_test
+        >>> test = sign_flip_test([0.4, 0.4, 0.4, 0.1, 0.4, 0.4] + 24 * [0.0])
+        >>> float(test.p_value), bool(test.exact)
+        (0.03125, True)
+        >>> float(sign_flip_test([1.0, 2.0, 1.0, 2.0], [0, 0, 1, 1]).p_value)
+        0.5
+    """
+    array = samples("differences", differences, axis=axis, at_least=1)
+    num_permutations = whole_number("num_permutations", num_permutations, at_least=1)
+    choice("method", method, ("auto", "exact", "random"))
+    shape, n = array.shape[:-1], array.shape[-1]
+    array = array.reshape(-1, n)
+    sums = _cluster_sums(array, clusters)
+    # Sums of n numbers in float64 are right to n eps; what is smaller than that is a sum of exactly opposite numbers.
+    epsilon = max(8 * rounding(differences), n * float(np.finfo(np.float64).eps))
+    tolerance = epsilon * np.abs(array).sum(axis=-1)
+    sums = np.where(np.abs(sums) <= tolerance[:, None], 0.0, sums)
+    observed = np.abs(sums.sum(axis=-1))
+    threshold = observed - tolerance
+    count = (sums != 0).sum(axis=-1)
+    if method == "auto":
+        exact = 2.0**count <= num_permutations
+        exact |= count == 0
+    else:
+        exact = np.full(count.shape, method == "exact")
+    if (exact & (count > MAX_EXACT_CLUSTERS)).any():
+        expected = f"num_permutations below 2^{MAX_EXACT_CLUSTERS + 1}" if method == "auto" else "method 'random'"
+        raise bad("method", f"{expected} for more than {MAX_EXACT_CLUSTERS} clusters", f"{count.max()} of them")
+
+    smallest = np.minimum(2.0 ** (1.0 - count), 1.0)
+    p_value = np.ones(len(sums))
+    if not exact.all():
+        if key is None:
+            raise bad("key", "a key, because 2^clusters is too large to enumerate", None)
+        extreme = _count_random(key, sums, threshold, num_permutations)
+        p_value = np.where(exact, p_value, (1 + extreme) / (1 + num_permutations))
+        smallest = np.where(exact, smallest, np.maximum(smallest, 1 / (1 + num_permutations)))
+    for size in np.unique(count[exact & (count > 0)]):
+        chosen = exact & (count == size)
+        nonzero = sums[chosen][sums[chosen] != 0].reshape(-1, size)
+        p_value[chosen] = _exact_p_values(nonzero, threshold[chosen])
+    return SignFlipTest(
+        num_clusters=sums.shape[-1],
+        mean=array.mean(axis=-1).reshape(shape),
+        p_value=p_value.reshape(shape),
+        smallest_p_value=smallest.reshape(shape),
+        exact=exact.reshape(shape),
+        degenerate=(count == 0).reshape(shape),
+    )
+
+
+def _cluster_sums(array: np.ndarray, clusters: Any) -> np.ndarray:
+    """Sum of each cluster `[T, C]`, for differences `[T, n]` and labels `[n]`."""
+    if clusters is None:
+        return array
+    labels = np.asarray(clusters)
+    if labels.shape != (array.shape[-1],) or labels.dtype.kind not in "biuUS":
+        raise bad("clusters", f"integer or string labels [n] with n = {array.shape[-1]}", describe_array(labels))
+    _, index = np.unique(labels, return_inverse=True)
+    return array @ np.eye(int(index.max()) + 1)[index]
+
+
+def _exact_p_values(sums: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Share of all sign patterns at least as extreme, for sums `[T, m]` without zeros: `[T]`."""
+    m = sums.shape[-1]
+    # The first sign is held: the other half of the patterns are these with every sign turned round.
+    pattern = np.arange(2 ** (m - 1))[:, None] >> np.arange(m - 1) & 1
+    signs = np.concatenate([np.ones((len(pattern), 1)), 1.0 - 2.0 * pattern], axis=-1)
+    p_values = np.empty(len(sums))
+    block = max(1, _ELEMENTS_PER_BLOCK // len(signs))
+    for start in range(0, len(sums), block):
+        chosen = slice(start, start + block)
+        permuted = np.abs(sums[chosen] @ signs.T)
+        p_values[chosen] = (permuted >= threshold[chosen, None]).mean(axis=-1)
+    return p_values
+
+
+def _count_random(key: jax.Array, sums: np.ndarray, threshold: np.ndarray, num: int) -> np.ndarray:
+    """How many of the random permutations are at least as extreme `[T]`."""
+    block = int(np.clip(_ELEMENTS_PER_BLOCK // sum(sums.shape), 1, 1024))
+    with jax.enable_x64(True):  # within this block only; float32 sums would break ties at random
+        key = keys.for_purpose(key, "sign_flip_test")
+        return np.asarray(_compiled_count()(key, jnp.asarray(sums), jnp.asarray(threshold), num, block=block))
+
+
+def _extreme_flips(key: jax.Array, sums: jax.Array, threshold: jax.Array, num: jax.Array, *, block: int) -> jax.Array:
+    """Count the permuted sums of size at least threshold: `[T]`, for sums `[T, C]`, a block of permutations at a time.
+
+    Permutation i has a key of its own, so that the block size does not show in the result.
+    """
+
+    def flips(index: jax.Array) -> jax.Array:
+        heads = jax.random.bernoulli(jax.random.fold_in(key, index), jnp.float32(0.5), sums.shape[-1:])
+        return jnp.where(heads, 1.0, -1.0)
+
+    def add_block(number: jax.Array, counts: jax.Array) -> jax.Array:
+        index = number * block + jnp.arange(block)
+        permuted = jnp.abs(jax.vmap(flips)(index) @ sums.T)  # [block, T]
+        extreme = (permuted >= threshold) & (index < num)[:, None]
+        return counts + extreme.sum(axis=0)
+
+    # The number of blocks is traced: asking for more permutations compiles nothing new.
+    return jax.lax.fori_loop(0, (num + block - 1) // block, add_block, jnp.zeros(len(sums), dtype=jnp.int64))
+
+
+@functools.cache
+def _compiled_count() -> Callable[..., jax.Array]:
+    return jax.jit(_extreme_flips, static_argnames=("block",))

@@ -1,0 +1,201 @@
+"""Tables and tests of the study's Dataset: the published files' columns, and the statistics they lack."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray
+
+from tokdyn import stats
+from tokdyn.dynamics import catalog
+from tokdyn.studies.dynamics.experiment import DIMENSIONS, Config
+
+# The study's effect size divides by sd + 1e-9.
+SD_FLOOR = 1e-9
+THRESHOLDS = (0.001, 0.01, 0.05, 0.1, 0.5)
+
+
+def config_of(dataset: xarray.Dataset) -> Config:
+    """The design that a Dataset was made with."""
+    stored = json.loads(dataset.attrs["config"])
+    return Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+
+
+def runs_table(dataset: xarray.Dataset) -> pd.DataFrame:
+    """One row a run, with the columns and the order of the published ``token_dynamics_runs.csv``.
+
+    Args:
+        dataset: from ``run``.
+
+    Returns:
+        A data frame of methods x noises x clusters x seeds rows.
+    """
+    config = config_of(dataset)
+    names = ["ari", "nmi", "sse", "num_steps", "min_token_distance", "collapsed"]
+    # Order of the published rows: noise, clusters, method, seed.
+    frame = dataset[names].to_dataframe(dim_order=["noise", "clusters", "rule", "seed"]).reset_index()
+    momentum = frame["rule"].map({name: values[0] for name, values in catalog.PUBLISHED_METHODS.items()})
+    repulsion = frame["rule"].map({name: values[1] for name, values in catalog.PUBLISHED_METHODS.items()})
+    return pd.DataFrame(
+        {
+            "seed": frame["seed"],
+            "n_clusters": frame["clusters"],
+            "points_per_cluster": config.points_per_cluster,
+            "dim": config.num_dimensions,
+            "cluster_std": frame["noise"],
+            "ari": frame["ari"],
+            "nmi": frame["nmi"],
+            "sse": frame["sse"],
+            "steps": frame["num_steps"],
+            "converged": frame["num_steps"] < config.max_steps,
+            "min_inter_token_dist": frame["min_token_distance"],
+            "collapsed": frame["collapsed"].astype(float),
+            "n_tokens": config.num_tokens,
+            "n_steps": config.max_steps,
+            "temperature": config.temperature,
+            "lr": config.rate,
+            "momentum": momentum,
+            "repulsion": repulsion,
+            "method": frame["rule"],
+        }
+    )
+
+
+def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Means and standard deviations (ddof 1) by method, noise and clusters, as the published summary.
+
+    Args:
+        runs: from ``runs_table``.
+
+    Returns:
+        One row a condition.
+    """
+    grouped = runs.groupby(["method", "cluster_std", "n_clusters"])
+    columns = {
+        f"{name}_{statistic}": (name, statistic)
+        for name in ("ari", "nmi", "sse", "steps")
+        for statistic in ("mean", "std")
+    }
+    return grouped.agg(**columns, collapsed_rate=("collapsed", "mean")).reset_index()
+
+
+def condition_tests(dataset: xarray.Dataset) -> list[dict[str, Any]]:
+    """Variant minus baseline within each condition, paired by seed: the published 27 tests, corrected.
+
+    Args:
+        dataset: from ``run``, with at least two seeds and two methods.
+
+    Returns:
+        One record a test: the published fields, whether it is ``degenerate`` (all pairs differ by one number), Holm
+        and Benjamini-Hochberg p-values over the whole family, wins, losses and ties, Wilcoxon's and the sign test.
+    """
+    labels, differences = _differences(dataset)
+    if not labels:
+        return []
+    test = stats.paired_t_test(differences, sd_floor=SD_FLOOR)
+    rank = stats.wilcoxon_test(differences)
+    sign = stats.sign_test(differences)
+    holm, hochberg = stats.holm(test.p_value), stats.benjamini_hochberg(test.p_value)
+    return [
+        {
+            **label,
+            "n": int(test.n),
+            "mean_diff": float(test.mean[i]),
+            "t_stat": float(test.statistic[i]),
+            "p_value": float(test.p_value[i]),
+            "p_holm": float(holm[i]),
+            "p_benjamini_hochberg": float(hochberg[i]),
+            "ci_low": float(test.low[i]),
+            "ci_high": float(test.high[i]),
+            "cohens_d": float(test.effect_size[i]),
+            "degenerate": bool(test.degenerate[i]),
+            "wins": int(sign.wins[i]),
+            "losses": int(sign.losses[i]),
+            "ties": int(sign.ties[i]),
+            "p_sign": float(sign.p_value[i]),
+            "p_wilcoxon": float(rank.p_value[i]),
+        }
+        for i, label in enumerate(labels)
+    ]
+
+
+def clustered_tests(dataset: xarray.Dataset, variable: str = "ari") -> list[dict[str, Any]]:
+    """Variant minus baseline over all conditions, with the seed as the unit.
+
+    For one seed the noise levels scale the same draws and the cluster counts share their first centres, so the
+    conditions of a seed are not independent: signs are flipped for whole seeds.
+
+    Args:
+        dataset: from ``run``, with at least two seeds and two methods.
+        variable: what is compared.
+
+    Returns:
+        One record a variant: mean, t-interval over seed means, t-test over seed means, sign-flip p-value.
+    """
+    values = dataset[variable].transpose(*DIMENSIONS)
+    if values.sizes["seed"] < 2 or values.sizes["rule"] < 2:
+        return []
+    baseline, *variants = [str(name) for name in values["rule"].values]
+    differences = np.stack(
+        [(values.sel(rule=name) - values.sel(rule=baseline)).mean(("noise", "clusters")).values for name in variants]
+    )
+    test = stats.paired_t_test(differences)
+    flips = stats.sign_flip_test(differences, key=jax.random.key(0), num_permutations=20_000)
+    detectable = stats.minimal_detectable_effect(values.sizes["seed"], sd=np.maximum(test.sd, 1e-12))
+    return [
+        {
+            "comparison": f"{name}_vs_{baseline}",
+            "variable": variable,
+            "seeds": int(test.n),
+            "mean_diff": float(test.mean[i]),
+            "ci_low": float(test.low[i]),
+            "ci_high": float(test.high[i]),
+            "t_stat": float(test.statistic[i]),
+            "p_value": float(test.p_value[i]),
+            "p_sign_flip": float(flips.p_value[i]),
+            "minimal_detectable_effect": float(detectable[i]),
+            "degenerate": bool(test.degenerate[i]),
+        }
+        for i, name in enumerate(variants)
+    ]
+
+
+def means_by_method(dataset: xarray.Dataset) -> pd.DataFrame:
+    """Every score, averaged over conditions and seeds; one row a method, in the design's order."""
+    names = [name for name in dataset.data_vars if dataset[name].dims == DIMENSIONS and name != "status"]
+    frame = dataset[names].mean(("noise", "clusters", "seed")).to_dataframe()
+    frame["converged"] = (dataset["num_steps"] < config_of(dataset).max_steps).mean(("noise", "clusters", "seed"))
+    return frame
+
+
+def close_pairs(dataset: xarray.Dataset) -> pd.DataFrame:
+    """Share of runs whose two nearest tokens lie below a distance; exactly coincident tokens count as nearest."""
+    distance = dataset["min_token_distance"].fillna(0.0)
+    rows = {
+        f"< {threshold:g}": (distance < threshold).mean(("noise", "clusters", "seed")).to_series()
+        for threshold in THRESHOLDS
+    }
+    return pd.DataFrame(rows)
+
+
+def _differences(dataset: xarray.Dataset) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Labels of the tests, and ARI of a variant minus the baseline's as ``[tests, seeds]``."""
+    values = dataset["ari"].transpose(*DIMENSIONS)
+    labels: list[dict[str, Any]] = []
+    rows: list[np.ndarray] = []
+    if values.sizes["seed"] < 2:
+        return labels, np.zeros((0, 0))
+    baseline, *variants = [str(name) for name in values["rule"].values]
+    for noise in values["noise"].values:
+        for clusters in values["clusters"].values:
+            cell = values.sel(noise=noise, clusters=clusters)
+            for name in variants:
+                labels.append(
+                    {"noise": float(noise), "n_clusters": int(clusters), "comparison": f"{name}_vs_{baseline}"}
+                )
+                rows.append((cell.sel(rule=name) - cell.sel(rule=baseline)).values)
+    return labels, np.array(rows)

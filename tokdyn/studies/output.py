@@ -1,0 +1,92 @@
+"""How a study's folder comes to be: everything is written under a temporary name, and appears at once or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokdyn.checks import bad
+
+
+@contextlib.contextmanager
+def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder whose contents replace those of ``folder`` when the block ends well, and vanish otherwise.
+
+    Files of other names that were in ``folder`` stay.
+
+    Args:
+        folder: where the results should be; made where it is missing.
+
+    Yields:
+        The temporary folder, beside it.
+
+    Raises:
+        ValueError: no folder can be made there.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
+    except OSError as error:
+        raise bad("out", "a folder that can be written", f"{target} ({error.strerror})") from None
+    try:
+        yield temporary
+        for item in sorted(temporary.iterdir()):
+            place = target / item.name
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            os.replace(item, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON that every reader takes: infinities and NaN become null.
+
+    Args:
+        path: the file.
+        content: dicts, lists, numbers, text.
+    """
+    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {str(name): _plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def markdown_table(rows: list[dict[str, Any]]) -> str:
+    """A table from records with the same names.
+
+    Args:
+        rows: at least one.
+
+    Returns:
+        Markdown, numbers to the right.
+    """
+    names = list(rows[0])
+    numeric = [all(isinstance(row[name], (int, float)) for row in rows) for name in names]
+    lines = [
+        "| " + " | ".join(names) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+    ]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return "-" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1e-3 and value != 0 else f"{value:.4f}"

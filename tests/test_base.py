@@ -59,7 +59,9 @@ def test_keys_differ_by_purpose_step_seed_and_cell_and_depend_on_nothing_else():
     assert len({tuple(np.asarray(jax.random.key_data(k))) for k in made}) == len(made)
     assert (keys.for_step(key, jnp.int32(1), "noise") == made[3]).all()
     # Python's own hash changes between processes; this value must not.
-    assert np.asarray(jax.random.key_data(keys.for_purpose(jax.random.key(0, impl="threefry2x32"), "data"))).shape == (2,)
+    assert np.asarray(jax.random.key_data(keys.for_purpose(jax.random.key(0, impl="threefry2x32"), "data"))).shape == (
+        2,
+    )
     assert keys.zlib.crc32(b"data") == 2918445923
 
 

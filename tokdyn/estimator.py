@@ -12,8 +12,51 @@ import numpy as np
 from tokdyn import checks, keys
 from tokdyn.checks import Status
 from tokdyn.dynamics import Dynamics, catalog
+from tokdyn.metrics import sum_squared_errors
 from tokdyn.numerics import squared_distances, tempered_softmax
-from tokdyn.solve import run, vmap
+from tokdyn.solve import Result, run, vmap
+
+
+def best_of(
+    dynamics: Dynamics,
+    features: jax.Array,
+    *,
+    num_tokens: int,
+    num_starts: int,
+    max_steps: int,
+    tol: float,
+    seed: int,
+) -> tuple[Result | None, float, jax.Array]:
+    """Run from several random starts and keep the one with the smallest sum of squared errors.
+
+    Args:
+        dynamics: what ``td.compose`` returned.
+        features: `[N, D]`.
+        num_tokens: K.
+        num_starts: how many starts.
+        max_steps: as in ``td.run``.
+        tol: as in ``td.run``.
+        seed: of the starts.
+
+    Returns:
+        ``(result, sum of squared errors, the key of that start)``; None for the result where no start stayed finite.
+
+    Raises:
+        ValueError: as ``td.run``, or no start.
+    """
+    num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
+
+    def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
+        key = keys.for_seed(jax.random.key(seed), start)
+        result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol)
+        return result, sum_squared_errors(features, result.tokens, result.assignment.argmax(axis=-1))
+
+    results, errors = vmap(attempt)(jnp.arange(num_starts))
+    failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
+    ranked = np.where(failed, np.inf, errors)
+    best = int(ranked.argmin())
+    result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
+    return result, float(ranked[best]), keys.for_seed(jax.random.key(seed), best)
 
 
 class TokenClustering:
@@ -81,26 +124,19 @@ class TokenClustering:
             ValueError: not a finite numeric `[N, D]`, fewer features than tokens, or no start that stayed finite.
         """
         features = self._features(X)
-        num_starts = checks.whole_number("num_starts", self.num_starts, at_least=1)
         dynamics = catalog.soft_kmeans(temperature=self.temperature) if self.dynamics is None else self.dynamics
 
-        def attempt(start: jax.Array) -> Any:
-            key = keys.for_seed(jax.random.key(self.random_state), start)
-            result = run(
-                dynamics, key, features, num_tokens=self.num_tokens, max_steps=self.max_steps, tol=self.tol
-            )
-            own = result.tokens[result.assignment.argmax(axis=-1)]
-            return result, jnp.sum((features - own) ** 2)
-
-        results, errors = vmap(attempt)(jnp.arange(num_starts))
-        if not np.isfinite(errors).any():
+        result, error, _ = best_of(
+            dynamics, features, num_tokens=self.num_tokens, num_starts=self.num_starts, max_steps=self.max_steps,
+            tol=self.tol, seed=self.random_state,
+        )  # fmt: skip
+        if result is None:
             raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
-        best = int(np.nanargmin(errors))
-        result = jax.tree.map(lambda leaf: np.asarray(leaf[best]), results)
+        result = jax.tree.map(np.asarray, result)
         self.tokens_ = self.cluster_centers_ = result.tokens
         self.assignment_ = result.assignment
         self.labels_ = result.assignment.argmax(axis=-1)
-        self.inertia_ = float(errors[best])
+        self.inertia_ = error
         self.n_iter_ = int(result.num_steps)
         self.status_ = Status(int(result.status))
         self.n_features_in_ = features.shape[1]

@@ -28,7 +28,9 @@ def test_a_file_holds_no_pickle(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"path: expected a dynamics written by td.save, got .*x.npz \(not such a file\)"):
+    with pytest.raises(
+        ValueError, match=r"path: expected a dynamics written by td.save, got .*x.npz \(not such a file\)"
+    ):
         td.load(tmp_path / "x.npz")
 
 

@@ -31,7 +31,9 @@ def test_temperature_zero_is_one_lloyd_step(scene):
     features, tokens = scene
     lloyd = KMeans(n_clusters=4, init=tokens, n_init=1, max_iter=1, tol=0.0).fit(features).cluster_centers_
     with jax.enable_x64(True):
-        np.testing.assert_allclose(one_step(td.catalog.soft_kmeans(temperature=0.0), features, tokens), lloyd, atol=1e-12)
+        np.testing.assert_allclose(
+            one_step(td.catalog.soft_kmeans(temperature=0.0), features, tokens), lloyd, atol=1e-12
+        )
 
 
 def test_infinite_temperature_is_the_mean(scene):
@@ -82,7 +84,9 @@ def test_tokens_merge_exactly_above_the_critical_temperature(relative, collapses
 
 def test_safe_attraction_is_translation_equivariant_and_the_published_one_is_not():
     """A token whose mass is below the published floor of 1e-9 goes to the origin; ours goes to its features' mean."""
-    features = np.concatenate([np.zeros((20, 2)), np.full((20, 2), 30.0)]) + np.random.default_rng(1).normal(size=(40, 2))
+    features = np.concatenate([np.zeros((20, 2)), np.full((20, 2), 30.0)]) + np.random.default_rng(1).normal(
+        size=(40, 2)
+    )
     tokens = np.array([[0.0, 0.0], [30.0, 30.0], [-9.0, 9.0]])
     with jax.enable_x64(True):
         safe, published = td.catalog.soft_kmeans(), td.catalog.published("baseline")
@@ -219,7 +223,10 @@ def test_float32_far_from_the_origin_keeps_its_digits(scene):
     ("make", "sentence"),
     [
         (lambda: td.attraction(temperature=-1.0), "temperature: expected a number of at least 0, got -1.0"),
-        (lambda: td.repulsion(strength=0.1, kernel="gauss"), "kernel: expected one of 'coulomb', 'plummer', got 'gauss'"),
+        (
+            lambda: td.repulsion(strength=0.1, kernel="gauss"),
+            "kernel: expected one of 'coulomb', 'plummer', got 'gauss'",
+        ),
         (lambda: td.inertia(momentum=float("nan")), "momentum: expected a number of at least 0, got nan"),
         (lambda: td.annealing(start=0.0, end=1.0, num_steps=3), "start: expected a number above 0, got 0.0"),
         (lambda: td.compose(), "parts: expected at least one named part"),

@@ -39,7 +39,13 @@ def test_implicit_equals_unrolled_at_convergence(scene, dynamics):
         gradients = {}
         for adjoint, stop in (("unroll", "displacement"), ("implicit", "residual")):
             gradients[adjoint] = jax.grad(loss_of, argnums=(0, 1))(
-                dynamics, jnp.asarray(features), jnp.asarray(tokens), max_steps=600, tol=1e-13, stop=stop, adjoint=adjoint
+                dynamics,
+                jnp.asarray(features),
+                jnp.asarray(tokens),
+                max_steps=600,
+                tol=1e-13,
+                stop=stop,
+                adjoint=adjoint,
             )
         unrolled, implicit = (jax.tree.leaves(gradients[adjoint]) for adjoint in ("unroll", "implicit"))
     for expected, got in zip(unrolled, implicit, strict=True):
@@ -92,7 +98,11 @@ def test_reverse_mode_through_the_default_is_refused_in_our_words(scene):
     features, tokens = map(jnp.asarray, scene)
     for wrap in (lambda f: f, jax.jit):
         with pytest.raises(ValueError, match="adjoint: expected 'unroll', 'checkpoint' or 'implicit' to differentiate"):
-            wrap(jax.grad(lambda t: loss_of(td.catalog.soft_kmeans(temperature=t), features, tokens, max_steps=9, tol=0.0)))(1.0)
+            wrap(
+                jax.grad(
+                    lambda t: loss_of(td.catalog.soft_kmeans(temperature=t), features, tokens, max_steps=9, tol=0.0)
+                )
+            )(1.0)
 
 
 def test_forward_mode_through_the_default_equals_reverse_mode(scene):

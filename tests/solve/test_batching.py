@@ -15,7 +15,9 @@ import tokdyn as td
 def test_any_length_and_block_give_the_same(length, batch_size):
     numbers = np.arange(length, dtype=np.float32)
     table = {"a": numbers[:, None] * np.ones(3, np.float32), "b": numbers.astype(np.int32)}
-    mapped = td.vmap(lambda t, x: {"sum": t["a"] + x, "twice": 2 * t["b"]}, (0, None), batch_size=batch_size)(table, 10.0)
+    mapped = td.vmap(lambda t, x: {"sum": t["a"] + x, "twice": 2 * t["b"]}, (0, None), batch_size=batch_size)(
+        table, 10.0
+    )
     np.testing.assert_array_equal(mapped["sum"], table["a"] + 10)
     np.testing.assert_array_equal(mapped["twice"], 2 * table["b"])
 
@@ -46,7 +48,9 @@ def test_a_run_does_not_depend_on_how_many_there_are():
     """Blocks have one size, so a run's bits do not change when others are added."""
     features = jax.random.normal(jax.random.key(0), (60, 3))
     keys = jax.random.split(jax.random.key(1), 40)
-    fit = jax.jit(td.vmap(lambda key: td.run(td.catalog.soft_kmeans(), key, features, num_tokens=3, max_steps=50, tol=1e-3)))
+    fit = jax.jit(
+        td.vmap(lambda key: td.run(td.catalog.soft_kmeans(), key, features, num_tokens=3, max_steps=50, tol=1e-3))
+    )
     many, some = fit(keys), fit(keys[:20])
     for a, b in zip(jax.tree.leaves(many), jax.tree.leaves(some), strict=True):
         np.testing.assert_array_equal(a[:20], b)
@@ -60,7 +64,10 @@ def test_a_run_does_not_depend_on_how_many_there_are():
         (lambda: td.vmap(jnp.sin)(jnp.ones(0)), "at least one element along the mapped axis, got 0"),
         (lambda: td.vmap(jnp.sin)(1.0), "mapped leaves with a leading axis, got a scalar"),
         (lambda: td.vmap(jnp.sin, 1)(jnp.ones((2, 2))), "in_axes: expected entries 0 or None, got 1"),
-        (lambda: td.vmap(jnp.add, (0,))(jnp.ones(2), jnp.ones(2)), "in_axes: expected one entry for each of the 2 arguments"),
+        (
+            lambda: td.vmap(jnp.add, (0,))(jnp.ones(2), jnp.ones(2)),
+            "in_axes: expected one entry for each of the 2 arguments",
+        ),
         (lambda: td.vmap(jnp.sin, batch_size=0), "batch_size: expected a static integer of at least 1, got 0"),
     ],
 )

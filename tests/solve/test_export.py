@@ -25,7 +25,9 @@ def blocks_of_runs(features, tokens):
 def implicit_gradient(features, tokens):
     def loss(temperature):
         dynamics = td.catalog.soft_kmeans(temperature=temperature)
-        return td.run(dynamics, None, features, tokens=tokens[0], max_steps=30, tol=1e-3, adjoint="implicit").tokens.sum()
+        return td.run(
+            dynamics, None, features, tokens=tokens[0], max_steps=30, tol=1e-3, adjoint="implicit"
+        ).tokens.sum()
 
     return jax.grad(loss)(1.0)
 

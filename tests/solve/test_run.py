@@ -166,7 +166,10 @@ GOOD = {"num_tokens": 3, "max_steps": 5, "tol": 1e-3}
     ("changes", "sentence"),
     [
         ({"features": FEATURES[0]}, r"features: expected a floating-point array \[N, D\], got shape \(3,\)"),
-        ({"features": FEATURES.astype(int)}, r"features: expected a floating-point array \[N, D\], got shape \(30, 3\) and dtype int32"),
+        (
+            {"features": FEATURES.astype(int)},
+            r"features: expected a floating-point array \[N, D\], got shape \(30, 3\) and dtype int32",
+        ),
         ({"features": "abc"}, r"features: expected a floating-point array \[N, D\], got a str"),
         ({"features": jnp.zeros((0, 3))}, "features: expected at least one feature of at least one dimension"),
         ({"num_tokens": 31}, "num_tokens: expected at most the number of features, 30, got 31"),
@@ -181,7 +184,10 @@ GOOD = {"num_tokens": 3, "max_steps": 5, "tol": 1e-3}
         ({"tokens": jnp.zeros((3, 2))}, r"tokens: expected shape \(K, 3\), as the features have, got shape \(3, 2\)"),
         ({"tokens": jnp.zeros((2, 3))}, "num_tokens: expected 2, the number of tokens given, got 3"),
         ({"mask": jnp.ones(29, bool)}, r"mask: expected a boolean array \[N\] of length 30, got shape \(29,\)"),
-        ({"mask": jnp.ones(30)}, r"mask: expected a boolean array \[N\] of length 30, got shape \(30,\) and dtype float32"),
+        (
+            {"mask": jnp.ones(30)},
+            r"mask: expected a boolean array \[N\] of length 30, got shape \(30,\) and dtype float32",
+        ),
         ({"token_mask": jnp.ones(4, bool)}, r"token_mask: expected a boolean array \[K\] of length 3"),
         ({"key": None}, "key: expected a JAX key, because no tokens are given, got None"),
         ({"dynamics": td.attraction(temperature=1.0)}, "dynamics: expected what td.compose returned, got a Attraction"),
@@ -189,8 +195,14 @@ GOOD = {"num_tokens": 3, "max_steps": 5, "tol": 1e-3}
             {"dynamics": td.catalog.langevin(), "key": None, "tokens": jnp.zeros((3, 3))},
             "key: expected a JAX key, because the part 'noise' is random, got None",
         ),
-        ({"dynamics": td.catalog.langevin(), "adjoint": "implicit"}, "adjoint: expected one other than 'implicit' for a random part"),
-        ({"dynamics": td.catalog.annealed(), "adjoint": "implicit"}, "adjoint: expected one other than 'implicit' for a schedule"),
+        (
+            {"dynamics": td.catalog.langevin(), "adjoint": "implicit"},
+            "adjoint: expected one other than 'implicit' for a random part",
+        ),
+        (
+            {"dynamics": td.catalog.annealed(), "adjoint": "implicit"},
+            "adjoint: expected one other than 'implicit' for a schedule",
+        ),
     ],
 )
 @pytest.mark.parametrize("under", ["plain", "jit"])

@@ -10,14 +10,20 @@ import numpy as np
 import xarray
 
 from tokdyn import stats
-from tokdyn.plot.style import COLOURS, MARKERS, figure
+from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@styled
 def score_against_noise(
-    dataset: xarray.Dataset, variable: str, *, label: str, limits: tuple[float, float] | None = None, share: bool = False
+    dataset: xarray.Dataset,
+    variable: str,
+    *,
+    label: str,
+    limits: tuple[float, float] | None = None,
+    share: bool = False,
 ) -> Figure:
     """A score's mean against noise, a panel for each number of clusters, a line for each rule.
 
@@ -59,7 +65,10 @@ def score_against_noise(
     return made
 
 
-def token_paths(features: Any, labels: Any, paths: Any, names: list[str]) -> Figure:
+@styled
+def token_paths(
+    features: Any, labels: Any, paths: Any, names: list[str], *, width: float = 2.4, height: float = 2.5
+) -> Figure:
     """The paths of tokens among their features, seen in the features' first two principal components.
 
     Args:
@@ -67,12 +76,14 @@ def token_paths(features: Any, labels: Any, paths: Any, names: list[str]) -> Fig
         labels: `[N]`.
         paths: `[rule, step, K, D]`, the start first.
         names: of the rules.
+        width: of a panel, inches.
+        height: of a panel, inches.
 
     Returns:
         The figure, one panel a rule.
     """
     project, explained = principal_plane(features)
-    made, axes = figure(1, len(names), width=2.4, height=2.5, sharex=True, sharey=True)
+    made, axes = figure(1, len(names), width=width, height=height, sharex=True, sharey=True)
     points = project(features)
     for panel, name, path in zip(axes[0], names, np.asarray(paths), strict=True):
         _draw_features(panel, points, labels)
@@ -94,8 +105,42 @@ def token_paths(features: Any, labels: Any, paths: Any, names: list[str]) -> Fig
     return made
 
 
+@styled
+def convergence(displacements: Any, tol: float) -> Figure:
+    """The largest displacement of a token against the step, on a logarithmic axis, with the tolerance.
+
+    Args:
+        displacements: `[steps]`.
+        tol: the tolerance, drawn where it is above 0.
+
+    Returns:
+        The figure.
+    """
+    displacements = np.asarray(displacements, float)
+    made, axes = figure(1, 1, width=4.0, height=2.6)
+    panel = axes[0, 0]
+    steps = np.arange(1, len(displacements) + 1)
+    panel.semilogy(
+        steps, np.where(displacements > 0, displacements, np.nan), color=COLOURS[1], marker="o", markersize=3
+    )
+    if tol > 0:
+        panel.axhline(tol, color=COLOURS[5], linewidth=1, linestyle="--", label=f"tolerance {tol:g}")
+        panel.legend()
+    panel.set_xlabel("step")
+    panel.set_ylabel("largest displacement")
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    return made
+
+
+@styled
 def save_animation(
-    features: Any, labels: Any, paths: Any, names: list[str], path: str | os.PathLike[str], *, seconds_per_step: float = 0.2
+    features: Any,
+    labels: Any,
+    paths: Any,
+    names: list[str],
+    path: str | os.PathLike[str],
+    *,
+    seconds_per_step: float = 0.2,
 ) -> Path:
     """Tokens moving, as an animated GIF.
 
@@ -123,7 +168,9 @@ def save_animation(
         panel.set_yticklabels([])
         colours = [COLOURS[1 + token % (len(COLOURS) - 1)] for token in range(drawn.shape[2])]
         trails.append([panel.plot([], [], color=colour, linewidth=1)[0] for colour in colours])
-        markers.append([panel.plot([], [], "o", color=colour, markeredgecolor="black", alpha=0.8)[0] for colour in colours])
+        markers.append(
+            [panel.plot([], [], "o", color=colour, markeredgecolor="black", alpha=0.8)[0] for colour in colours]
+        )
     frames = []
     for step in range(drawn.shape[1]):
         for method, (trail, marker) in enumerate(zip(trails, markers, strict=True)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +33,29 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def figure(rows: int = 1, columns: int = 1, *, width: float = 2.6, height: float = 2.4, **options: Any) -> tuple[Figure, Any]:
+Plot = TypeVar("Plot", bound=Callable[..., Any])
+
+
+def styled(function: Plot) -> Plot:
+    """Draw with our settings, and leave the user's matplotlib as it was."""
+
+    @functools.wraps(function)
+    def inside(*arguments: Any, **options: Any) -> Any:
+        # Matplotlib keeps a font cache in its configuration folder; with no home to write to it would complain.
+        if "MPLCONFIGDIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):
+            os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="tokdyn-matplotlib-")
+        import matplotlib
+
+        with matplotlib.rc_context(SETTINGS):
+            return function(*arguments, **options)
+
+    return inside  # type: ignore[return-value]
+
+
+@styled
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 2.6, height: float = 2.4, **options: Any
+) -> tuple[Figure, Any]:
     """A figure and its axes `[rows, columns]` (NumPy array), drawn without a display.
 
     Args:
@@ -44,20 +68,15 @@ def figure(rows: int = 1, columns: int = 1, *, width: float = 2.6, height: float
     Returns:
         ``(figure, axes)``.
     """
-    # Matplotlib keeps a font cache in its configuration folder; with no home to write to it would complain.
-    if "MPLCONFIGDIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):
-        os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp(prefix="tokdyn-matplotlib-")
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(SETTINGS):
-        made = Figure(figsize=(width * columns, height * rows), dpi=DOTS_PER_INCH, layout="constrained")
-        FigureCanvasAgg(made)
-        axes = made.subplots(rows, columns, squeeze=False, **options)
-    return made, axes
+    made = Figure(figsize=(width * columns, height * rows), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(made)
+    return made, made.subplots(rows, columns, squeeze=False, **options)
 
 
+@styled
 def save(made: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to a file.
 

@@ -1,1 +1,54 @@
-"""Published experiments, each a module with Config, run(config) and report(dataset, folder)."""
+"""Published experiments, each a module with Config, run(config) and report(dataset, folder).
+
+Others add theirs through the entry point group ``tokdyn.studies``: a name and a module with the same three.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from types import ModuleType
+
+from tokdyn import checks
+
+GROUP = "tokdyn.studies"
+_OURS = {"dynamics": "tokdyn.studies.dynamics"}
+
+
+def available() -> dict[str, str]:
+    """Every study by name: ours, and those that installed packages bring.
+
+    Returns:
+        ``{name: module}``; a name of ours cannot be taken over.
+
+    Example:
+        >>> import tokdyn as td
+        >>> td.studies.available()["dynamics"]
+        'tokdyn.studies.dynamics'
+    """
+    brought = {point.name: point.value for point in importlib.metadata.entry_points(group=GROUP)}
+    return {**brought, **_OURS}
+
+
+def load(name: str) -> ModuleType:
+    """The module of a study.
+
+    Args:
+        name: one of ``available()``.
+
+    Returns:
+        A module with ``Config``, ``run`` and ``report``.
+
+    Raises:
+        ValueError: no such study, or a module that lacks one of the three.
+    """
+    modules = available()
+    checks.choice("study", name, tuple(sorted(modules)))
+    try:
+        module = importlib.import_module(modules[name])
+    except ImportError as error:
+        raise checks.bad("study", f"a module {modules[name]} that can be imported", str(error)) from error
+    for needed in ("Config", "run", "report"):
+        if not hasattr(module, needed):
+            raise checks.bad("study", f"a module with Config, run and report in {modules[name]}", f"no {needed}")
+    return module

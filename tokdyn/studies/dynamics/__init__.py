@@ -3,6 +3,7 @@
 from tokdyn.studies.dynamics.experiment import Config
 from tokdyn.studies.dynamics.experiment import run_study as run
 from tokdyn.studies.dynamics.published import findings
-from tokdyn.studies.dynamics.report import report
+from tokdyn.studies.dynamics.report import headline, report
+from tokdyn.studies.dynamics.tables import config_from
 
-__all__ = ["Config", "findings", "report", "run"]
+__all__ = ["Config", "config_from", "findings", "headline", "report", "run"]

@@ -136,9 +136,7 @@ def evaluate(
     Returns:
         One number for every name of ``VARIABLES``.
     """
-    result = run(
-        dynamics, None, scene.features, tokens=tokens, mask=scene.mask, max_steps=shape.max_steps, tol=tol
-    )
+    result = run(dynamics, None, scene.features, tokens=tokens, mask=scene.mask, max_steps=shape.max_steps, tol=tol)
     predicted = result.assignment.argmax(axis=-1)
     table = metrics.contingency(
         scene.labels, predicted, num_labels=shape.num_labels, num_predicted=shape.num_tokens, mask=scene.mask
@@ -258,14 +256,12 @@ def run_study(
     scores = _all_runs(config, main, progress)
     seconds = time.perf_counter() - start
     coordinates = {
-        "rule": list(config.rules),
+        "rule": np.array(config.rules, object),  # Zarr 3 has no stable fixed-length text
         "noise": list(config.noises),
         "clusters": list(config.clusters),
         "seed": np.arange(config.seeds),
     }
-    variables = {
-        name: (DIMENSIONS, values, {"long_name": VARIABLES[name]}) for name, values in scores.items()
-    }
+    variables = {name: (DIMENSIONS, values, {"long_name": VARIABLES[name]}) for name, values in scores.items()}
     if config.data == "published":
         # The same scenes in the other precision: how many rows hang on the last digits?
         other = "float32" if config.x64 else "float64"
@@ -286,9 +282,7 @@ def run_study(
     return dataset
 
 
-def _all_runs(
-    config: Config, precision: str, progress: Callable[[int, int], None] | None
-) -> dict[str, np.ndarray]:
+def _all_runs(config: Config, precision: str, progress: Callable[[int, int], None] | None) -> dict[str, np.ndarray]:
     """Every variable as ``[rule, noise, clusters, seed]``, chunk by chunk."""
     shape = Shape(config.num_tokens, config.max_steps, max(config.clusters))
     lead = (len(config.noises), len(config.clusters))
@@ -298,9 +292,8 @@ def _all_runs(
     with jax.enable_x64(precision == "float64"):
         methods = stacked_methods(config)
         for seeds, scenes, tokens, num_clusters in _chunks(config, precision):
-            scores = simulate(
-                methods, scenes, tokens, num_clusters, np.float64(config.tol), np.float64(config.resolution), shape=shape
-            )
+            limits = np.float64(config.tol), np.float64(config.resolution)
+            scores = simulate(methods, scenes, tokens, num_clusters, *limits, shape=shape)
             for name, values in scores.items():
                 # [M, R] with R = noise x clusters x seed; the last chunk is padded.
                 full = np.asarray(values).reshape(len(config.rules), *lead, -1)

@@ -70,6 +70,21 @@ def report(
     return Path(folder) / "report.md"
 
 
+def headline(dataset: xarray.Dataset) -> str:
+    """The means over all conditions as a few lines of text, for the terminal.
+
+    Args:
+        dataset: from ``run``.
+
+    Returns:
+        A line a rule, under a line of names.
+    """
+    columns = {"ari": "ARI", "nmi": "NMI", "num_steps": "steps", "merged_ari": "merge-aware ARI"}
+    means = tables.means_by_method(dataset)[list(columns)].rename(columns=columns).round(4)
+    means.index.name = "mean over conditions"
+    return means.reset_index().to_string(index=False)
+
+
 def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
     """The figures, as (file name, caption)."""
     from tokdyn import plot
@@ -77,10 +92,13 @@ def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
     folder.mkdir()
     made = [
         ("ari.png", "ari", "adjusted Rand index", None, False, "Clustering quality against noise."),
-        ("steps.png", "num_steps", "steps to the tolerance", None, False, "Steps taken against noise (at most the cap)."),
-        ("collapse.png", "collapsed", "share of runs flagged", (-0.02, 1.02), True, "The published collapse flag: it never fires."),
+        ("steps.png", "num_steps", "steps to the tolerance", None, False, "Steps taken against noise."),
         (
-            "merged.png", "merged", "share of runs with merged tokens", (-0.02, 1.02), True,
+            "collapse.png", "collapsed", "share of runs flagged", (-0.02, 1.02), True,
+            "The published collapse flag against noise.",
+        ),
+        (
+            "merged.png", "merged", "share of runs merged", (-0.02, 1.02), True,
             "What the flag cannot see: runs with fewer distinct tokens than tokens.",
         ),
     ]  # fmt: skip
@@ -245,8 +263,8 @@ def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
         for record in clustered
     ]
     blocks += [
-        f"For one seed all conditions share draws, so the unit of evidence is the seed ({clustered[0]['seeds']} of them), "
-        "not the run. Means over conditions, signs flipped for whole seeds:",
+        f"For one seed all conditions share draws, so the unit of evidence is the seed ({clustered[0]['seeds']} of "
+        "them), not the run. Means over conditions, signs flipped for whole seeds:",
         markdown_table(rows),
     ]
     return blocks
@@ -257,8 +275,9 @@ def _collapse(dataset: xarray.Dataset) -> list[str]:
     rows = [{"method": name, **{column: float(v) for column, v in row.items()}} for name, row in shares.iterrows()]
     blocks = [
         "## Collapse: what the published flag cannot see",
-        f"The flag fires in {float(dataset['collapsed'].mean()):.2%} of runs: for up to five tokens or "
-        "clusters it needs every point to go to one token. Tokens merge all the same. Share of runs whose two nearest tokens lie below a distance:",
+        f"The flag fires in {float(dataset['collapsed'].mean()):.2%} of runs: for up to five tokens or clusters it "
+        "needs every point to go to one token. Tokens merge all the same. Share of runs whose two nearest tokens lie "
+        "within a distance:",
         markdown_table(rows),
     ]
     if "baseline" in dataset["rule"]:
@@ -287,7 +306,7 @@ def _noise(dataset: xarray.Dataset) -> list[str]:
     verb = "rises" if all(high > low for low, high in rises.values()) else "changes"
     return [
         "## Noise does not degrade",
-        f'The published text says that all methods degrade at noise 0.9. Baseline ARI *{verb}* from noise 0.3 to 0.9: '
+        f"The published text says that all methods degrade at noise 0.9. Baseline ARI *{verb}* from noise 0.3 to 0.9: "
         f"{text}. At low noise the surplus tokens merge inside a cluster, and the argmax between them cuts it.",
     ]
 
@@ -306,9 +325,9 @@ def _precision(dataset: xarray.Dataset) -> list[str]:
     return [
         "## Float32 against float64",
         f"{count} of {dataset['ari'].size:,} runs have another ARI in the other precision (largest difference "
-        f"{float(difference.max()):.4f}), {steps} another step count; the largest shift of a method's mean is {shift:.1e}. "
-        f"{merged} of the {count} end with merged tokens, where the last digits decide which of two nearly equal tokens "
-        "owns a feature; in the others a feature lies as near to one token as to another.",
+        f"{float(difference.max()):.4f}), {steps} another step count; the largest shift of a rule's mean is "
+        f"{shift:.1e}. {merged} of the {count} end with merged tokens, where last digits decide which of two nearly "
+        "equal tokens owns a feature; in the others a feature lies as near to one token as to another.",
     ]
 
 

@@ -1,0 +1,7 @@
+"""``python -m tokdyn`` is ``tokdyn``."""
+
+import sys
+
+from tokdyn.cli import main
+
+sys.exit(main())

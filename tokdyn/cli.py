@@ -1,0 +1,283 @@
+"""The command line: ``tokdyn study``, ``run``, ``check-data``, ``claims``, ``list``, ``info``.
+
+Every command imports what it needs when it is called, so that ``tokdyn --help`` is quick.
+"""
+
+# No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+COMMANDS = {
+    "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
+    "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
+    "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
+    "claims": "every published claim, and what came of it",
+    "list": "the studies and systems there are",
+    "info": "versions and devices, or what a file or store holds: tokdyn info [PATH]",
+}
+STARTED = time.perf_counter()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: without the program's name; by default those of the process.
+
+    Returns:
+        The exit code: 0, or 2 for bad input (one sentence on standard error), 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: tokdyn COMMAND [...]   (tokdyn COMMAND --help says more)\n")
+        for name, text in COMMANDS.items():
+            print(f"  {name:<11} {text}")
+        return 0 if words else 2
+    if words[0] == "--version":
+        from tokdyn import __version__
+
+        print(__version__)
+        return 0
+    command, rest = words[0], words[1:]
+    actions: dict[str, Callable[[list[str]], None]] = {
+        "study": _study,
+        "run": _run,
+        "check-data": _check_data,
+        "claims": _claims,
+        "list": _list,
+        "info": _info,
+    }
+    if command not in actions:
+        return _refuse(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}")
+    try:
+        actions[command](rest)
+    except ValueError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("tokdyn: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _refuse(sentence: str) -> int:
+    print(f"tokdyn: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _study(words: list[str]) -> None:
+    import tyro
+
+    from tokdyn import studies
+
+    if not words or words[0].startswith("-"):
+        names = ", ".join(sorted(studies.available()))
+        print(f"usage: tokdyn study NAME [--out DIR] [...]   NAME is one of: {names}")
+        if not words:
+            raise ValueError(f"study: expected a name, one of {names}, got none")
+        return
+    name, rest = words[0], words[1:]
+    module = studies.load(name)
+    recorded = _recorded_config(rest, module)
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        """How to run the study, and where to write."""
+
+        design: tyro.conf.OmitArgPrefixes[module.Config]  # type: ignore[name-defined]
+        """The design."""
+        out: Path = Path("results") / name
+        """Folder of the results."""
+        plots: bool = True
+        """Draw the figures."""
+        quick: bool = False
+        """A few seeds only, to see that everything works."""
+        config: Path | None = None
+        """A metadata.json: repeat the run it records. Other options change it."""
+        cache: bool = False
+        """Keep compiled programs on disk for the next time."""
+
+    options = tyro.cli(
+        Options, prog=f"tokdyn study {name}", args=rest, default=Options(design=recorded),
+        description=(module.__doc__ or "").strip(),
+    )  # fmt: skip
+    if options.cache:
+        _enable_cache()
+    design = options.design
+    if options.quick:
+        design = dataclasses.replace(design, seeds=min(design.seeds, 3))
+    with _progress(f"study {name}") as progress:
+        dataset = module.run(design, progress=progress, with_example=options.plots)
+    path = module.report(dataset, options.out, plots=options.plots, wall_seconds=time.perf_counter() - STARTED)
+    if hasattr(module, "headline"):
+        print(module.headline(dataset))
+    print(path)
+
+
+def _recorded_config(words: list[str], module: Any) -> Any:
+    """The design in the metadata that ``--config`` names, else the study's default."""
+    for i, word in enumerate(words):
+        given = word.split("=", 1)[1] if word.startswith("--config=") else None
+        if word == "--config" and i + 1 < len(words):
+            given = words[i + 1]
+        if given is None:
+            continue
+        try:
+            stored = json.loads(Path(given).read_text(encoding="utf-8"))["config"]
+            if not isinstance(stored, dict):
+                raise TypeError
+        except FileNotFoundError:
+            raise ValueError(f"config: expected a metadata.json, got {given} (no such file)") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}") from None
+        return module.config_from(stored)
+    return module.Config()
+
+
+def _run(words: list[str]) -> None:
+    import tyro
+
+    from tokdyn.studies import features
+
+    @dataclasses.dataclass(frozen=True)
+    class RunOptions:
+        """Run token dynamics on a file of features: .npy, .npz, .csv or .parquet."""
+
+        file: tyro.conf.Positional[Path]
+        """The features, one a row."""
+        how: tyro.conf.OmitArgPrefixes[features.Options]
+        """How to run."""
+        out: Path = Path("results/run")
+        """Folder of the results."""
+        plots: bool = True
+        """Draw the figures."""
+        cache: bool = False
+        """Keep compiled programs on disk for the next time."""
+
+    options = tyro.cli(RunOptions, prog="tokdyn run", args=words)
+    if options.cache:
+        _enable_cache()
+    path = features.cluster_file(options.file, options.how, options.out, plots=options.plots)
+    print(path.read_text(encoding="utf-8").split("\n\n")[1])
+    print(path)
+
+
+def _check_data(words: list[str]) -> None:
+    import tyro
+
+    from tokdyn.data.clevr import check_samples
+
+    def check(file: tyro.conf.Positional[Path], /) -> dict[str, Any]:
+        """Check a CLEVR or CLEVRER JSON sample: how many records, which fields, which lack a program.
+
+        Args:
+            file: a list of records in JSON, CLEVR's own layout, or JSON lines.
+        """
+        return check_samples(file)
+
+    print(json.dumps(tyro.cli(check, prog="tokdyn check-data", args=words), indent=2))
+
+
+def _claims(words: list[str]) -> None:
+    import tyro
+
+    from tokdyn import claims
+
+    def show(work: str | None = None, verdict: str | None = None, as_json: bool = False) -> None:
+        """Every published claim of the works this package examines, and what came of it.
+
+        Args:
+            work: only this work: dynamics, diffusion_lm, visual_memory, capimagine or dmlr.
+            verdict: only this verdict: reproduced, contradicted, qualified or open.
+            as_json: the whole records, for programs.
+        """
+        rows = claims.table(claims.load(), work, verdict)
+        if as_json:
+            print(json.dumps(rows, indent=2))
+            return
+        _print_table(rows, ("id", "claim", "published", "ours", "verdict", "command"))
+        counts = {name: sum(row["verdict"] == name for row in rows) for name in claims.VERDICTS}
+        print(f"{len(rows)} claims: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+    tyro.cli(show, prog="tokdyn claims", args=words)
+
+
+def _list(words: list[str]) -> None:
+    from tokdyn import studies
+    from tokdyn.dynamics import catalog
+
+    if words:
+        raise ValueError(f"list: expected no argument, got {words[0]!r}")
+    print("studies (tokdyn study NAME):")
+    for name in sorted(studies.available()):
+        summary = (studies.load(name).__doc__ or "").strip().splitlines()[0]
+        print(f"  {name:<12} {summary}")
+    print("systems (td.catalog.build(NAME)):")
+    for name in catalog.names():
+        print(f"  {name:<28} {', '.join(catalog.build(name).names)}")
+
+
+def _info(words: list[str]) -> None:
+    from tokdyn import environment
+
+    if len(words) > 1:
+        raise ValueError(f"info: expected at most one path, got {len(words)}")
+    if not words:
+        print(json.dumps(environment.describe(), indent=2))
+        return
+    path = Path(words[0])
+    if path.suffix == ".npz":
+        from tokdyn.dynamics import load
+
+        print(load(path))
+    elif (path / "zarr.json").is_file():
+        import xarray
+
+        print(xarray.open_zarr(path, consolidated=False))
+    else:
+        raise ValueError(f"path: expected a Zarr store or a dynamics written by td.save, got {path}")
+
+
+def _enable_cache() -> None:
+    from tokdyn.environment import enable_compile_cache
+
+    enable_compile_cache()
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on standard error where that is a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        # Not parsed as markup: a claim may hold brackets.
+        table.add_row(*(row[name].replace("[", "\\[") for name in columns))
+    # A pipe has no width; give the columns room there.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, Self
 
@@ -45,18 +46,29 @@ def best_of(
         ValueError: as ``td.run``, or no start.
     """
     num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
+    checks.hyperparameter("tol", tol, at_least=0.0)
+    results, errors = _attempts(
+        dynamics, features, seed, np.arange(num_starts), tol, num_tokens=num_tokens, max_steps=max_steps
+    )
+    failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
+    ranked = np.where(failed, np.inf, errors)
+    best = int(ranked.argmin())
+    result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
+    return result, float(ranked[best]), keys.for_seed(jax.random.key(seed), best)
+
+
+@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
+def _attempts(
+    dynamics: Dynamics, features: jax.Array, seed: Any, starts: Any, tol: Any, *, num_tokens: int, max_steps: int
+) -> tuple[Result, jax.Array]:
+    """All starts, and the sum of squared errors of each."""
 
     def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
         key = keys.for_seed(jax.random.key(seed), start)
         result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol)
         return result, sum_squared_errors(features, result.tokens, result.assignment.argmax(axis=-1))
 
-    results, errors = vmap(attempt)(jnp.arange(num_starts))
-    failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
-    ranked = np.where(failed, np.inf, errors)
-    best = int(ranked.argmin())
-    result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
-    return result, float(ranked[best]), keys.for_seed(jax.random.key(seed), best)
+    return vmap(attempt)(starts)
 
 
 class TokenClustering:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def score_against_noise(
                 marker=MARKERS[i], markersize=4, linewidth=1.2, capsize=2, elinewidth=0.8, label=_readable(method),
             )  # fmt: skip
         panel.set_title(f"{count} clusters")
-        panel.set_xlabel("noise: standard deviation of a cluster")
+        panel.set_xlabel("noise (standard deviation)")
         panel.set_xticks(values["noise"].values)
         if limits:
             panel.set_ylim(limits)
@@ -98,10 +99,10 @@ def token_paths(
         panel.set_xlabel(f"component 1 ({explained[0]:.0%})")
         panel.set_aspect("equal", adjustable="box")
     axes[0, 0].set_ylabel(f"component 2 ({explained[1]:.0%})")
-    made.suptitle(
-        "Tokens from start (open circle) to end (filled); grey: features, by cluster. Ends that overlap have merged.",
-        fontsize=8,
+    explanation = (
+        "Tokens from start (open circle) to end (filled); grey: features, by cluster. Ends that overlap have merged."
     )
+    made.suptitle(textwrap.fill(explanation, int(16 * width * len(names))), fontsize=8)  # about 16 letters an inch
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -194,8 +195,13 @@ def init(
     )
     if tokens is None:
         assert key is not None  # checked above
-        tokens = random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
+        tokens = _draw(keys.for_purpose(key, "start"), features, num_tokens, mask)
     return at_rest(dynamics, tokens, prepare(dynamics, features, mask, token_mask))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _draw(key: jax.Array, features: jax.Array, num_tokens: int, mask: jax.Array | None) -> jax.Array:
+    return random_features(key, features, num_tokens, mask=mask)
 
 
 def step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tokdyn import environment, metrics, tree
 from tokdyn.checks import Status, bad, whole_number
 from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repulsion
 from tokdyn.estimator import best_of
-from tokdyn.solve import init, trajectory
+from tokdyn.solve import Result, init, trajectory
 from tokdyn.studies.output import markdown_table, write_json, written_together
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
@@ -149,12 +150,12 @@ def cluster_file(
         )  # fmt: skip
         if result is None:
             raise bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
-        predicted = result.assignment.argmax(axis=-1)
-        diagnostics = _diagnostics(values, result, predicted, error, num_tokens)
+        diagnostics = _diagnostics(values, result, error, num_tokens)
         steps = max(int(result.num_steps), 1)
         start = np.asarray(init(dynamics, key, values, num_tokens=num_tokens).tokens)
         _, path_of_tokens = trajectory(dynamics, key, values, num_tokens=num_tokens, num_steps=steps, keep=_kept)
-    tokens, assignment, owner = np.asarray(result.tokens), np.asarray(result.assignment), np.asarray(predicted)
+    tokens, assignment = np.asarray(result.tokens), np.asarray(result.assignment)
+    owner = assignment.argmax(axis=-1)
     moved, largest = (np.asarray(kept) for kept in path_of_tokens)
     with written_together(folder) as place:
         table = pd.DataFrame(assignment, columns=[f"token_{k}" for k in range(num_tokens)])
@@ -196,26 +197,34 @@ def _dynamics(options: Options) -> Dynamics:
     return compose(**parts)
 
 
-def _diagnostics(
-    features: jax.Array, result: Any, predicted: jax.Array, error: float, num_tokens: int
-) -> dict[str, Any]:
+@functools.partial(jax.jit, static_argnames=("num_tokens", "with_silhouette"))
+def _scores(features: jax.Array, result: Result, *, num_tokens: int, with_silhouette: bool) -> dict[str, Any]:
+    """Everything that is a function of arrays, as one program."""
+    predicted = result.assignment.argmax(axis=-1)
+    scores: dict[str, Any] = {
+        "live_tokens": metrics.live_tokens(predicted, num_tokens=num_tokens),
+        "distinct_tokens": {f"{r:g}": metrics.distinct_tokens(result.tokens, r) for r in RESOLUTIONS},
+        "min_token_distance": metrics.min_token_distance(result.tokens),
+        "usage_perplexity": metrics.usage_perplexity(result.assignment),
+        "assignment_entropy": metrics.mean_assignment_entropy(result.assignment),
+        "effective_rank": metrics.effective_rank(result.tokens),
+    }
+    if with_silhouette:
+        scores["silhouette"] = metrics.silhouette(features, predicted, num_predicted=num_tokens)
+    return scores
+
+
+def _diagnostics(features: jax.Array, result: Result, error: float, num_tokens: int) -> dict[str, Any]:
+    with_silhouette = len(features) <= MOST_FOR_SILHOUETTE
+    scores = _scores(features, result, num_tokens=num_tokens, with_silhouette=with_silhouette)
     covariance = np.atleast_2d(np.cov(np.asarray(features, np.float64).T, bias=True))
-    silhouette = None
-    if len(features) <= MOST_FOR_SILHOUETTE:
-        silhouette = float(metrics.silhouette(features, predicted, num_predicted=num_tokens))
     return {
         "status": Status(int(result.status)).name,
         "num_steps": int(result.num_steps),
         "displacement": float(result.displacement),
         "residual": float(result.residual),
         "sse": error,
-        "silhouette": silhouette,
-        "live_tokens": int(metrics.live_tokens(predicted, num_tokens=num_tokens)),
-        "distinct_tokens": {f"{r:g}": int(metrics.distinct_tokens(result.tokens, r)) for r in RESOLUTIONS},
-        "min_token_distance": float(metrics.min_token_distance(result.tokens)),
-        "usage_perplexity": float(metrics.usage_perplexity(result.assignment)),
-        "assignment_entropy": float(metrics.mean_assignment_entropy(result.assignment)),
-        "effective_rank": float(metrics.effective_rank(result.tokens)),
+        **jax.tree.map(lambda x: np.asarray(x).item(), scores),
         # Above it all tokens merge at the mean, for features without strong skew.
         "critical_temperature": float(2 * np.linalg.eigvalsh(covariance)[-1]),
     }

@@ -38,12 +38,18 @@ def folder(dataset, tmp_path_factory):
     return place
 
 
-class TestRows:
-    @pytest.fixture(scope="class")
-    def expected(self, runs):
-        rows = [published_rule.row(r.method, r.cluster_std, r.n_clusters, r.seed) for r in runs[KEYS].itertuples()]
-        return pd.DataFrame(rows)
+@pytest.fixture(scope="module")
+def expected(runs):
+    rows = [published_rule.row(r.method, r.cluster_std, r.n_clusters, r.seed) for r in runs[KEYS].itertuples()]
+    return pd.DataFrame(rows)
 
+
+@pytest.fixture(scope="module")
+def family(dataset):
+    return pd.DataFrame(tables.condition_tests(dataset)).set_index(["noise", "n_clusters", "comparison"])
+
+
+class TestRows:
     def test_there_are_all_1080(self, runs):
         assert len(runs) == 1080
         assert not runs.duplicated(KEYS).any()
@@ -110,10 +116,6 @@ class TestPublishedMeans:
 
 
 class TestStatistics:
-    @pytest.fixture(scope="class")
-    def family(self, dataset):
-        return pd.DataFrame(tables.condition_tests(dataset)).set_index(["noise", "n_clusters", "comparison"])
-
     def test_the_one_significant_cell(self, family):
         assert len(family) == 27
         assert (family.p_value < 0.05).sum() == 1

@@ -116,4 +116,23 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         "contradicted" if min(rises) > 0 else "reproduced",
         "ARI rises with noise, because at low noise surplus tokens merge inside clusters",
     )  # fmt: skip
+
+    entropy = dataset.assignment_entropy.sel(rule="baseline").mean(("clusters", "seed"))
+    spread = dataset.ari.sel(rule="baseline").std("seed", ddof=1).mean("clusters")
+    sharper = bool(entropy.sel(noise=0.9) < entropy.sel(noise=0.3)) and bool(
+        spread.sel(noise=0.9) < spread.sel(noise=0.3)
+    )
+    add(
+        "assignments_diffuse",
+        f"baseline, noise 0.3 to 0.9: entropy {float(entropy.sel(noise=0.3)):.3f} to {float(entropy.sel(noise=0.9)):.3f} "
+        f"nats, standard deviation of ARI {float(spread.sel(noise=0.3)):.3f} to {float(spread.sel(noise=0.9)):.3f}",
+        "contradicted" if sharper else "reproduced",
+        "both fall: at high noise no tokens merge, and none share a feature",
+    )
+    at_high = [record for record in tests if record["noise"] == 0.9]
+    smallest = min(record["p_value"] for record in at_high)
+    add(
+        "high_noise_no_rescue", f"largest difference {max(r['mean_diff'] for r in at_high):+.4f}, smallest p {smallest:.2f}",
+        "reproduced" if smallest > 0.05 else "contradicted",
+    )  # fmt: skip
     return found

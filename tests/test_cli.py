@@ -1,0 +1,165 @@
+"""The command line as a new user meets it: in processes of its own, without terminal, display or home."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tokdyn import cli, studies
+
+
+def tokdyn(*words, cwd=None, environment=None):
+    return subprocess.run(
+        [sys.executable, "-m", "tokdyn", *map(str, words)],
+        capture_output=True, text=True, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+def test_a_study_needs_no_terminal_no_display_and_no_home(tmp_path):
+    environment = {"PATH": os.environ["PATH"]}
+    done = tokdyn("study", "dynamics", "--quick", "--out", tmp_path / "out", cwd=tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # silence in a pipe
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "report.md")
+    assert (tmp_path / "out" / "plots" / "ari.png").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_recorded_run_repeats_exactly(tmp_path, capsys):
+    words = ["study", "dynamics", "--no-plots", "--out"]
+    options = [
+        "--data",
+        "native",
+        "--seeds",
+        "3",
+        "--no-x64",
+        "--clusters",
+        "3",
+        "--noises",
+        "0.4",
+        "0.8",
+        "--key",
+        "5",
+    ]
+    assert cli.main([*words, str(tmp_path / "one"), *options]) == 0
+    assert cli.main([*words, str(tmp_path / "two"), "--config", str(tmp_path / "one" / "metadata.json")]) == 0
+    assert (tmp_path / "one" / "runs.csv").read_bytes() == (tmp_path / "two" / "runs.csv").read_bytes()
+    recorded, again = (json.loads((tmp_path / n / "metadata.json").read_text())["config"] for n in ("one", "two"))
+    assert recorded == again
+    assert recorded["noises"] == [0.4, 0.8]
+
+
+def test_run_and_info_and_check_data(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    out = tmp_path / "out"
+    assert cli.main(["run", str(tmp_path / "x.npy"), "--num-tokens", "2", "--out", str(out), "--no-plots"]) == 0
+    assert "40 features of 2 dimensions" in capsys.readouterr().out
+    sample = [{"question": "How many?", "image": "a.png", "program": ["scene", "count"], "answer": 3}] * 10
+    (tmp_path / "samples.json").write_text(json.dumps(sample))
+    assert cli.main(["check-data", str(tmp_path / "samples.json")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["sample_count"], printed["missing_programs"]) == (10, 0)
+    assert cli.main(["info"]) == 0
+    assert "versions" in json.loads(capsys.readouterr().out)
+
+
+def test_samples_are_checked_in_the_study(tmp_path):
+    folder = tmp_path / "sample_clevr"
+    folder.mkdir()
+    (folder / "samples.json").write_text(json.dumps([{"image": "a.png", "program": []}]))
+    words = ["study", "dynamics", "--quick", "--no-plots", "--out", str(tmp_path / "out"), "--samples"]
+    assert cli.main([*words, str(folder / "samples.json")]) == 0
+    checked = json.loads((tmp_path / "out" / "data_checks.json").read_text())
+    assert checked["sample_clevr"]["missing_programs"] == 1
+
+
+def test_claims_and_list(capsys):
+    assert cli.main(["claims", "--work", "dynamics", "--verdict", "contradicted"]) == 0
+    assert "collapse_not_observed" in capsys.readouterr().out
+    assert cli.main(["claims", "--as-json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) > 200
+    assert cli.main(["list"]) == 0
+    assert "published/inertia_repulsion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["dance"], "tokdyn: command: expected one of study, run, check-data, claims, list, info, got 'dance'"),
+        (["study", "none"], "tokdyn: study: expected one of 'dynamics', got 'none'"),
+        (["study"], "tokdyn: study: expected a name, one of dynamics, got none"),
+        (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
+        (
+            ["study", "dynamics", "--config", "none.json"],
+            "tokdyn: config: expected a metadata.json, got none.json (no such file)",
+        ),
+        (
+            ["run", "none.npy", "--num-tokens", "3"],
+            "tokdyn: file: expected a file of features, got none.npy (no such file)",
+        ),
+        (["claims", "--work", "none"], "tokdyn: work: expected one of 'dynamics'"),
+        (["info", "none"], "tokdyn: path: expected a Zarr store or a dynamics written by td.save, got none"),
+        (["list", "x"], "tokdyn: list: expected no argument, got 'x'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(sentence)
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_of_the_wrong_type_are_refused_by_code_2():
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["run", "x.npy", "--num-tokens", "three"])
+    assert stopped.value.code == 2
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    words = ["study", "dynamics", "--quick", "--no-plots", "--out", str(tmp_path / "file" / "out")]
+    assert cli.main(words) == 2
+    assert "tokdyn: out: expected a folder that can be written" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokdyn", "study", "dynamics", "--data", "native", "--seeds", "200000", "--out", tmp_path / "out"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "tokdyn: interrupted; nothing was written\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_third_parties_bring_studies(monkeypatch, tmp_path):
+    import importlib.metadata
+
+    (tmp_path / "my_study.py").write_text(
+        '"""Mine."""\nConfig = dict\ndef run(config): ...\ndef report(dataset, folder): ...\n'
+    )
+    (tmp_path / "broken_study.py").write_text('"""Lacks a report."""\nConfig = dict\ndef run(config): ...\n')
+    points = [
+        importlib.metadata.EntryPoint(name, value, studies.GROUP)
+        for name, value in (("mine", "my_study"), ("broken", "broken_study"), ("absent", "no_such_module"))
+    ]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert studies.load("mine").__doc__ == "Mine."
+    assert set(studies.available()) == {"mine", "broken", "absent", "dynamics"}
+    with pytest.raises(
+        ValueError, match="study: expected a module with Config, run and report in broken_study, got no report"
+    ):
+        studies.load("broken")
+    with pytest.raises(ValueError, match="study: expected a module no_such_module that can be imported"):
+        studies.load("absent")

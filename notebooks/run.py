@@ -32,7 +32,11 @@ def main() -> int:
         start, error = time.perf_counter(), None
         with tempfile.TemporaryDirectory() as folder:
             client = nbclient.NotebookClient(
-                notebook, timeout=options.timeout, kernel_name="python3", resources={"metadata": {"path": folder}}
+                notebook,
+                timeout=options.timeout,
+                kernel_name="python3",
+                resources={"metadata": {"path": folder}},
+                extra_arguments=["--log-level=40"],  # the kernel's errors, not its warnings
             )
             try:
                 client.execute()

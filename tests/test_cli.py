@@ -130,11 +130,11 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    words = ["study", "dynamics", "--data", "native", "--seeds", "200000", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tokdyn", "study", "dynamics", "--data", "native", "--seeds", "200000", "--out", tmp_path / "out"],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    time.sleep(6)
+        [sys.executable, "-m", "tokdyn", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(6)  # in the middle of compiling or running
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -1,7 +1,5 @@
 """``python -m tokdyn`` is ``tokdyn``."""
 
-import sys
+from tokdyn.cli import entry
 
-from tokdyn.cli import main
-
-sys.exit(main())
+entry()

@@ -85,6 +85,19 @@ def whole_number(name: str, value: Any, *, at_least: int) -> int:
     return int(value)
 
 
+def random_key(name: str, value: Any) -> None:
+    """One JAX random key, new style `[]` or old style `[2]`.
+
+    Raises:
+        ValueError: anything else, for example a plain number.
+    """
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    is_new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    is_old = dtype == np.uint32 and shape is not None and len(shape) == 1
+    if not (is_new or is_old):
+        raise bad(name, "one JAX key, such as jax.random.key(0)", describe_array(value))
+
+
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """One of the named options.
 
@@ -126,9 +139,10 @@ def hyperparameter(
         limits.append(f"below {below:g}")
     expected = "a number " + " and ".join(limits) if limits else "a finite number"
     try:
-        if value is None:
-            raise TypeError  # NumPy would make it NaN
-        numbers = np.asarray(value, dtype=np.float64)
+        numbers = np.asarray(value)
+        if numbers.dtype.kind in "OUSMmc":
+            raise TypeError  # NumPy would turn "1" into 1.0, and None into NaN
+        numbers = numbers.astype(np.float64)
     except (TypeError, ValueError):
         raise bad(name, expected, f"{value!r}") from None
     inside = np.isfinite(numbers) & (numbers > above) & (numbers >= at_least) & (numbers < below)

@@ -7,6 +7,7 @@ Every command imports what it needs when it is called, so that ``tokdyn --help``
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -279,5 +280,11 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def entry() -> None:
+    """The process ``tokdyn``: ``main``, then out."""
+    code = main()
+    if code == 130:
+        # A compiled program may still be running in JAX's threads; tearing the interpreter down under it crashes.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
 T = TypeVar("T")
 
@@ -66,9 +67,15 @@ def with_values(tree: T, replacements: Mapping[str, Any]) -> T:
     leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
     paths = [path_of(keys) for keys, _ in leaves]
     _check_known(replacements, paths)
+    new = {path: _one_dtype(value) for path, value in replacements.items()}
     return jax.tree_util.tree_unflatten(
-        treedef, [replacements.get(path, leaf) for path, (_, leaf) in zip(paths, leaves, strict=True)]
+        treedef, [new.get(path, leaf) for path, (_, leaf) in zip(paths, leaves, strict=True)]
     )
+
+
+def _one_dtype(value: Any) -> Any:
+    """Plain numbers as the factories store them, so that 2 and 2.0 are one compiled program."""
+    return np.float64(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def split(tree: T, selected: Iterable[str]) -> tuple[T, T]:

@@ -245,3 +245,54 @@ def test_a_dynamics_prints_as_it_was_written():
     assert td.compose(inertia=td.inertia(momentum=0.5))["inertia"].momentum == 0.5
     with pytest.raises(ValueError, match="name: expected one of inertia, got 'attract'"):
         td.compose(inertia=td.inertia(momentum=0.5))["attract"]
+
+
+class TestUsersOwnParts:
+    """The mistakes that the author of a first force makes, each answered in a sentence."""
+
+    features = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+
+    def run(self, part):
+        return td.run(td.compose(mine=part), None, self.features, tokens=self.features[:3], max_steps=2, tol=0.0)
+
+    @pytest.mark.parametrize("returns", ["flow", "array", "nothing"])
+    def test_apply_must_return_flow_and_memory(self, returns):
+        @td.part
+        class Forgetful(td.Term):
+            def apply(self, key, step, flow, tokens, memory, context):
+                return {"flow": flow.push(tokens), "array": tokens, "nothing": None}[returns]
+
+        with pytest.raises(ValueError, match=r"mine: expected apply to return \(flow, memory\), got a"):
+            self.run(Forgetful())
+
+    def test_a_class_without_the_decorator(self):
+        class Bare(td.Term):
+            def apply(self, key, step, flow, tokens, memory, context):
+                return flow, memory
+
+        with pytest.raises(
+            ValueError, match=r"mine: expected a part whose class is decorated with td.part, got a bare Bare"
+        ):
+            td.compose(mine=Bare())
+
+    def test_text_in_a_traced_field(self):
+        @td.part
+        class Named(td.Term):
+            kind: str = "a"
+
+            def apply(self, key, step, flow, tokens, memory, context):
+                return flow, memory
+
+        with pytest.raises(ValueError, match=r"mine.kind: expected a number .* got 'a'"):
+            self.run(Named())
+
+    def test_whole_numbers_are_numbers(self):
+        """An int compiles no other program than a float, and can be differentiated."""
+        from tokdyn.solve.driver import _run
+
+        dynamics = td.with_values(td.catalog.soft_kmeans(), {"attract.temperature": 2.0})
+        options = {"tokens": self.features[:3], "max_steps": 7, "tol": 0.0}
+        td.run(dynamics, None, self.features, **options)
+        before = _run._cache_size()
+        td.run(td.with_values(dynamics, {"attract.temperature": 3}), None, self.features, **options)
+        assert _run._cache_size() == before

@@ -222,3 +222,14 @@ def test_bad_input_gets_one_sentence(changes, sentence, under):
 def test_static_errors_are_raised_inside_vmap_too():
     with pytest.raises(ValueError, match="num_tokens: expected at most the number of features, 30, got 99"):
         jax.vmap(lambda k: td.run(ATTRACT, k, FEATURES, num_tokens=99, max_steps=5, tol=0.0))(jax.random.split(KEY, 2))
+
+
+@pytest.mark.parametrize("key", [0, jax.random.split(KEY, 3), "key"])
+def test_something_that_is_no_key(key):
+    with pytest.raises(ValueError, match=r"key: expected one JAX key, such as jax.random.key\(0\), got"):
+        td.run(ATTRACT, key, FEATURES, num_tokens=2, max_steps=2, tol=0.0)
+
+
+def test_old_style_keys_are_keys():
+    result = td.run(ATTRACT, jax.random.PRNGKey(0), FEATURES, num_tokens=2, max_steps=2, tol=0.0)
+    assert bool(jnp.isfinite(result.tokens).all())

@@ -12,7 +12,7 @@ TEMPERATURE, RATE, MASS_FLOOR, EPS, TOL, MAX_STEPS, NUM_TOKENS = 1.0, 1.0, 1e-9,
 
 def draw_scene(seed, num_clusters, noise):
     """Features [N, 6] and labels [N] of one seed."""
-    legacy = np.random.RandomState(seed)  # noqa: NPY002
+    legacy = np.random.RandomState(seed)
     centres = legacy.uniform(-5.0, 5.0, (num_clusters, 6))
     features = np.concatenate([centre + legacy.normal(0.0, noise, (80, 6)) for centre in centres])
     return features, np.arange(num_clusters).repeat(80)
@@ -20,7 +20,7 @@ def draw_scene(seed, num_clusters, noise):
 
 def draw_tokens(features, seed):
     """Starting tokens [4, 6]."""
-    legacy = np.random.RandomState(seed + 1234)  # noqa: NPY002
+    legacy = np.random.RandomState(seed + 1234)
     chosen = legacy.choice(len(features), NUM_TOKENS, replace=False)
     return features[chosen] + legacy.normal(0.0, 0.05, (NUM_TOKENS, 6))
 
@@ -56,8 +56,8 @@ def simulate(features, tokens, momentum, strength):
             displacement = displacement + momentum * (tokens - before)
         before, tokens = tokens, tokens + displacement
         if np.linalg.norm(tokens - before, axis=1).max() < TOL:
-            break
-    return tokens, step
+            return tokens, step
+    return tokens, MAX_STEPS
 
 
 def row(method, noise, num_clusters, seed):

@@ -69,13 +69,27 @@ class TestRows:
         np.testing.assert_allclose(runs["min_inter_token_dist"], expected["min_inter_token_dist"], rtol=1e-6)
 
     def test_columns_are_the_published_ones(self, runs):
-        assert (
-            list(runs)
-            == (
-                "seed n_clusters points_per_cluster dim cluster_std ari nmi sse steps converged min_inter_token_dist "
-                "collapsed n_tokens n_steps temperature lr momentum repulsion method"
-            ).split()
-        )
+        assert list(runs) == [
+            "seed",
+            "n_clusters",
+            "points_per_cluster",
+            "dim",
+            "cluster_std",
+            "ari",
+            "nmi",
+            "sse",
+            "steps",
+            "converged",
+            "min_inter_token_dist",
+            "collapsed",
+            "n_tokens",
+            "n_steps",
+            "temperature",
+            "lr",
+            "momentum",
+            "repulsion",
+            "method",
+        ]
 
 
 class TestPublishedMeans:
@@ -174,13 +188,20 @@ class TestFolder:
     def test_summary_has_the_published_columns(self, folder):
         summary = pd.read_csv(folder / "summary.csv")
         assert len(summary) == 36
-        assert (
-            list(summary)
-            == (
-                "method cluster_std n_clusters ari_mean ari_std nmi_mean nmi_std sse_mean sse_std steps_mean steps_std "
-                "collapsed_rate"
-            ).split()
-        )
+        assert list(summary) == [
+            "method",
+            "cluster_std",
+            "n_clusters",
+            "ari_mean",
+            "ari_std",
+            "nmi_mean",
+            "nmi_std",
+            "sse_mean",
+            "sse_std",
+            "steps_mean",
+            "steps_std",
+            "collapsed_rate",
+        ]
 
     def test_store_holds_the_dataset(self, folder, dataset):
         stored = xarray.open_zarr(folder / "runs.zarr", consolidated=False)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn import checks
 
@@ -133,7 +134,9 @@ def part(cls: TermType) -> TermType:
 def _readable(self: Any) -> str:
     """``Inertia(momentum=0.5)``: plain numbers, where the generated form would say np.float64(0.5)."""
     fields = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
-    inside = ", ".join(f"{name}={value if isinstance(value, float) else repr(value)}" for name, value in fields)
+    inside = ", ".join(
+        f"{name}={float(value) if isinstance(value, (float, np.floating)) else repr(value)}" for name, value in fields
+    )
     return f"{type(self).__name__}({inside})"
 
 
@@ -253,6 +256,8 @@ def compose(**parts: Any) -> Dynamics:
     for name, value in parts.items():
         if not callable(getattr(value, "apply", None)) or isinstance(value, type):
             raise checks.bad(name, "a part with an apply method (see td.Term)", f"a {type(value).__name__}")
+        if jax.tree_util.all_leaves([value]):
+            raise checks.bad(name, "a part whose class is decorated with td.part", f"a bare {type(value).__name__}")
     return Dynamics(tuple(parts), tuple(parts.values()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import xarray
 
 from tokdyn import stats
+from tokdyn.checks import bad
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def score_against_noise(
     label: str,
     limits: tuple[float, float] | None = None,
     share: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> Figure:
     """A score's mean against noise, a panel for each number of clusters, a line for each rule.
 
@@ -34,12 +37,14 @@ def score_against_noise(
         label: of the vertical axis, with its unit.
         limits: of the vertical axis.
         share: the score is 0 or 1: intervals are Clopper-Pearson, else Student's over seeds (both 95 %).
+        names: how a rule is called in the legend, where not by its own name.
 
     Returns:
         The figure.
     """
     values = dataset[variable].transpose("rule", "noise", "clusters", "seed").astype(float)
     methods = [str(name) for name in values["rule"].values]
+    shown = names or {}
     clusters = values["clusters"].values
     made, axes = figure(1, len(clusters), sharey=True)
     spread = 0.012 * (np.arange(len(methods)) - (len(methods) - 1) / 2)  # side by side, so that intervals can be read
@@ -49,7 +54,8 @@ def score_against_noise(
             middle, low, high = _intervals(runs, share)
             panel.errorbar(
                 values["noise"].values + spread[i], middle, [middle - low, high - middle], color=COLOURS[i],
-                marker=MARKERS[i], markersize=4, linewidth=1.2, capsize=2, elinewidth=0.8, label=_readable(method),
+                marker=MARKERS[i], markersize=4, linewidth=1.2, capsize=2, elinewidth=0.8,
+                label=shown.get(method, method),
             )  # fmt: skip
         panel.set_title(f"{count} clusters")
         panel.set_xlabel("noise (standard deviation)")
@@ -86,7 +92,7 @@ def token_paths(
     project, explained = principal_plane(features)
     made, axes = figure(1, len(names), width=width, height=height, sharex=True, sharey=True)
     points = project(features)
-    for panel, name, path in zip(axes[0], names, np.asarray(paths), strict=True):
+    for panel, name, path in zip(axes[0], names, _check_paths(paths, names), strict=True):
         _draw_features(panel, points, labels)
         drawn = project(path)  # [step, K, 2]
         for token in range(path.shape[1]):
@@ -95,7 +101,7 @@ def token_paths(
             panel.plot(*drawn[0, token], marker="o", markersize=6, markerfacecolor="white", color=colour)
             panel.plot(*drawn[-1, token], marker=MARKERS[token % len(MARKERS)], markersize=8, color=colour,
                        markeredgecolor="black", alpha=0.75)  # fmt: skip
-        panel.set_title(_readable(name))
+        panel.set_title(name)
         panel.set_xlabel(f"component 1 ({explained[0]:.0%})")
         panel.set_aspect("equal", adjustable="box")
     axes[0, 0].set_ylabel(f"component 2 ({explained[1]:.0%})")
@@ -160,11 +166,15 @@ def save_animation(
 
     project, _ = principal_plane(features)
     made, axes = figure(1, len(names), width=2.0, height=2.1, sharex=True, sharey=True)
-    points, drawn = project(features), project(np.asarray(paths))  # [N, 2], [rule, step, K, 2]
+    points, drawn = project(features), project(_check_paths(paths, names))  # [N, 2], [rule, step, K, 2]
+    everywhere = np.concatenate([points, drawn.reshape(-1, 2)])
+    margin = 0.05 * np.ptp(everywhere, axis=0) + 1e-9
+    (left, bottom), (right, top) = everywhere.min(axis=0) - margin, everywhere.max(axis=0) + margin
+    axes[0, 0].set(xlim=(left, right), ylim=(bottom, top))  # shared by all panels
     markers, trails = [], []
     for panel, name in zip(axes[0], names, strict=True):
         _draw_features(panel, points, labels)
-        panel.set_title(_readable(name))
+        panel.set_title(name)
         panel.set_xticklabels([])
         panel.set_yticklabels([])
         colours = [COLOURS[1 + token % (len(COLOURS) - 1)] for token in range(drawn.shape[2])]
@@ -226,5 +236,10 @@ def _intervals(runs: np.ndarray, share: bool) -> tuple[np.ndarray, np.ndarray, n
     return middle, spread.low, spread.high
 
 
-def _readable(method: str) -> str:
-    return method.replace("_", " + ")
+def _check_paths(paths: Any, names: list[str]) -> np.ndarray:
+    paths = np.asarray(paths)
+    if paths.ndim != 4:
+        raise bad("paths", "an array [rule, step, K, D]", f"shape {paths.shape}")
+    if isinstance(names, str) or len(names) != len(paths):
+        raise bad("names", f"a list of {len(paths)} names, one for each rule", repr(names))
+    return paths

@@ -76,7 +76,12 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
             raise checks.bad("in_axes", "entries 0 or None", axis)
         if axis == 0:
             if jnp.ndim(leaf) == 0:
-                raise checks.bad("arguments", "mapped leaves with a leading axis", "a scalar")
+                raise checks.bad(
+                    "arguments",
+                    "mapped leaves with a leading axis (to map over one number of a dynamics, map over the number and "
+                    "call td.with_values inside)",
+                    "a scalar",
+                )
             lengths.add(leaf.shape[0])
     if len(lengths) != 1:
         got = "no mapped argument" if not lengths else f"leading axes {sorted(lengths)}"

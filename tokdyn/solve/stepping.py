@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from tokdyn import checks, keys
 from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State, resolved
+from tokdyn.tree import path_of
 
 
 def random_features(
@@ -89,18 +90,29 @@ def checked(
     if key is None and (tokens is None or stochastic):
         reason = f"the part {stochastic[0]!r} is random" if stochastic else "no tokens are given"
         raise checks.bad("key", f"a JAX key, because {reason}", None)
+    if key is not None:
+        checks.random_key("key", key)
     return cast(dynamics, features.dtype), features, tokens, mask, token_mask, num_tokens
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """Floating-point leaves in that dtype; others as they are."""
+    """Plain numbers and floating-point arrays in that dtype; integer and boolean arrays as they are.
 
-    def to_dtype(leaf: Any) -> Any:
-        if jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+    Raises:
+        ValueError: a leaf that is no number.
+    """
+
+    def to_dtype(keys: Any, leaf: Any) -> Any:
+        if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
             return jnp.asarray(leaf, dtype)
-        return leaf
+        try:
+            is_floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        except TypeError:
+            expected = "a number (a field that chooses the program is made with td.static())"
+            raise checks.bad(path_of(keys), expected, repr(leaf)) from None
+        return jnp.asarray(leaf, dtype) if is_floating else leaf
 
-    return jax.tree.map(to_dtype, tree)
+    return jax.tree_util.tree_map_with_path(to_dtype, tree)
 
 
 def prepare(
@@ -132,7 +144,11 @@ def advance(
     memories = []
     for name, part, memory, context in zip(now.names, now.parts, state.memory, contexts, strict=True):
         part_key = keys.for_step(key, state.step, name) if key is not None and _is_stochastic(part) else None
-        flow, memory = part.apply(part_key, state.step, flow, state.tokens, memory, context)
+        applied = part.apply(part_key, state.step, flow, state.tokens, memory, context)
+        if not (isinstance(applied, tuple) and len(applied) == 2 and isinstance(applied[0], Flow)):
+            got = "a Flow alone" if isinstance(applied, Flow) else f"a {type(applied).__name__}"
+            raise checks.bad(name, "apply to return (flow, memory)", got)
+        flow, memory = applied
         memories.append(memory)
     if token_mask is not None:
         flow = Flow(*(jnp.where(token_mask[:, None], x, 0.0) for x in flow))

@@ -30,6 +30,13 @@ def available() -> dict[str, str]:
     return {**brought, **_OURS}
 
 
+def __getattr__(name: str) -> ModuleType:
+    """``td.studies.dynamics`` is ``load("dynamics")``."""
+    if name.startswith("_") or name not in available():
+        raise AttributeError(f"module 'tokdyn.studies' has no attribute {name!r}")
+    return load(name)
+
+
 def load(name: str) -> ModuleType:
     """The module of a study.
 

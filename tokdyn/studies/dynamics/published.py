@@ -124,15 +124,16 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     )
     add(
         "assignments_diffuse",
-        f"baseline, noise 0.3 to 0.9: entropy {float(entropy.sel(noise=0.3)):.3f} to {float(entropy.sel(noise=0.9)):.3f} "
-        f"nats, standard deviation of ARI {float(spread.sel(noise=0.3)):.3f} to {float(spread.sel(noise=0.9)):.3f}",
+        f"baseline, noise 0.3 to 0.9: entropy {float(entropy.sel(noise=0.3)):.3f} to "
+        f"{float(entropy.sel(noise=0.9)):.3f} nats, standard deviation of ARI {float(spread.sel(noise=0.3)):.3f} to {float(spread.sel(noise=0.9)):.3f}",
         "contradicted" if sharper else "reproduced",
         "both fall: at high noise no tokens merge, and none share a feature",
     )
     at_high = [record for record in tests if record["noise"] == 0.9]
     smallest = min(record["p_value"] for record in at_high)
     add(
-        "high_noise_no_rescue", f"largest difference {max(r['mean_diff'] for r in at_high):+.4f}, smallest p {smallest:.2f}",
+        "high_noise_no_rescue",
+        f"largest difference {max(record['mean_diff'] for record in at_high):+.4f}, smallest p {smallest:.2f}",
         "reproduced" if smallest > 0.05 else "contradicted",
     )  # fmt: skip
     return found

@@ -12,8 +12,11 @@ import xarray
 
 from tokdyn import claims
 from tokdyn.data.clevr import check_samples
+from tokdyn.dynamics import catalog
 from tokdyn.studies.dynamics import published, tables
 from tokdyn.studies.output import markdown_table, write_json, written_together
+
+READABLE = {name: name.replace("_", " + ") for name in catalog.PUBLISHED_METHODS}
 
 
 def report(
@@ -105,11 +108,13 @@ def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
     with_merged = dataset.assign(merged=dataset["distinct_tokens"] < tables.config_of(dataset).num_tokens)
     captions = []
     for name, variable, label, limits, share, caption in made:
-        figure = plot.score_against_noise(with_merged, variable, label=label, limits=limits, share=share)
+        figure = plot.score_against_noise(
+            with_merged, variable, label=label, limits=limits, share=share, names=READABLE
+        )
         plot.save(figure, folder / name)
         captions.append((name, caption))
     if "example_path" in dataset:
-        names = [str(name) for name in dataset["rule"].values]
+        names = [READABLE[str(name)] for name in dataset["rule"].values]
         scene = (dataset["example_features"].values, dataset["example_labels"].values, dataset["example_path"].values)
         plot.save(plot.token_paths(*scene, names), folder / "trajectories.png")
         captions.append(("trajectories.png", "Tokens in one scene, in the plane of its two principal components."))

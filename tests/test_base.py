@@ -120,6 +120,15 @@ class TestTree:
         with pytest.raises(ValueError, match=r"got 'attract.temprature'; did you mean 'attract.temperature'\?"):
             td.with_values(self.dynamics, {"attract.temprature": 1.0})
 
+    def test_nodes_can_be_replaced_and_schedules_come_and_go(self):
+        schedule = td.annealing(start=5.0, end=1.0, num_steps=3)
+        annealed = td.with_values(self.dynamics, {"attract.temperature": schedule})
+        assert float(td.with_values(annealed, {"attract.temperature.end": 0.5})["attract"].temperature.end) == 0.5
+        back = td.with_values(annealed, {"attract.temperature": 2.0})
+        assert td.values(back) == td.values(self.dynamics)
+        other = td.with_values(self.dynamics, {"attract": td.attraction(temperature=9.0)})
+        assert float(other["attract"].temperature) == 9.0
+
     def test_split_and_merge(self):
         first, rest = tree.split(self.dynamics, ["attract"])
         assert set(td.values(first)) == {"attract.temperature", "attract.rate", "attract.mass_floor"}

@@ -142,6 +142,14 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_reader_that_stops_early_is_no_error():
+    for words in ("--help", "claims"):
+        done = subprocess.run(
+            f"{sys.executable} -m tokdyn {words} | head -c 1", shell=True, capture_output=True, text=True, check=False
+        )
+        assert done.stderr == ""
+
+
 def test_third_parties_bring_studies(monkeypatch, tmp_path):
     import importlib.metadata
 

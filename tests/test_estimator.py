@@ -37,6 +37,44 @@ def test_sklearn_can_clone_it():
         model.set_params(n_clusters=3)
 
 
+def test_sklearn_can_search_and_chain_it():
+    from sklearn.base import is_clusterer
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    search = GridSearchCV(td.TokenClustering(num_starts=5), {"num_tokens": [1, 3]}, cv=2).fit(X)
+    assert search.best_params_ == {"num_tokens": 3}
+    pipeline = make_pipeline(StandardScaler(), td.TokenClustering(num_tokens=3, temperature=0.1)).fit(X)
+    assert adjusted_rand_score(LABELS, pipeline.predict(X)) == 1.0
+    assert is_clusterer(td.TokenClustering())
+
+
+def test_transform_is_the_assignment_for_any_dynamics():
+    annealed = td.catalog.annealed(start=20.0, end=0.5, num_steps=10)
+    model = td.TokenClustering(num_tokens=3, dynamics=annealed).fit(X)
+    np.testing.assert_allclose(model.transform(X), model.assignment_, atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [1e3, 1e4])
+def test_widely_spread_features_converge_in_float32(spread):
+    """Products of such numbers round to more than the temperature; differences do not."""
+    model = td.TokenClustering(num_tokens=3, temperature=0.5, tol=1e-3 * spread / 100).fit(X + spread * LABELS[:, None])
+    assert model.status_ is td.Status.CONVERGED
+    assert adjusted_rand_score(LABELS, model.labels_) == 1.0
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_random_state_in_sklearns_ways(random_state):
+    assert td.TokenClustering(num_tokens=3, random_state=random_state).fit(X).labels_.shape == (120,)
+
+
+@pytest.mark.parametrize("random_state", [-1, 2**32, 1.5, "x"])
+def test_bad_random_state(random_state):
+    with pytest.raises(ValueError, match="seed: expected a"):
+        td.TokenClustering(num_tokens=3, random_state=random_state).fit(X)
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [

@@ -6,6 +6,7 @@ raises ``ValueError`` with one sentence *name: expected ..., got ...*; what is k
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 from typing import Any
@@ -66,7 +67,10 @@ def boolean_mask(name: str, value: Any, length: int, *, axes: str) -> jax.Array 
     """
     if value is None:
         return None
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise bad(name, f"a boolean array {axes} of length {length}", describe_array(value)) from None
     if array.shape != (length,) or array.dtype != jnp.bool_:
         raise bad(name, f"a boolean array {axes} of length {length}", describe_array(array))
     return array
@@ -148,9 +152,34 @@ def hyperparameter(
     inside = np.isfinite(numbers) & (numbers > above) & (numbers >= at_least) & (numbers < below)
     if not inside.all():
         raise bad(name, expected, numbers[~inside].flat[0] if numbers.ndim else numbers[()])
-    if isinstance(value, jax.Array):
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         return value  # keeps its device and dtype
     return numbers[()] if numbers.ndim == 0 else numbers
+
+
+def one_number(name: str, value: Any, *, at_least: float = -math.inf) -> Any:
+    """A traced argument of a driver: like ``hyperparameter``, and a scalar.
+
+    Raises:
+        ValueError: not one number, NaN, or too small.
+    """
+    if _is_container(value) or np.ndim(value) != 0:
+        got = describe_array(value) if hasattr(value, "shape") else f"a {type(value).__name__}"
+        raise bad(name, "one number", got)
+    return hyperparameter(name, value, at_least=at_least)
+
+
+def scalar_fields(part: Any) -> None:
+    """Every number of a part is one number: an array would broadcast against tokens or features without a word.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if not field.metadata.get("static") and np.ndim(value) != 0:
+            expected = "one number in a run (to run several, map over them with vmap)"
+            raise bad(field.name, expected, describe_array(value))
 
 
 def _is_container(value: Any) -> bool:

@@ -6,6 +6,7 @@ Every command imports what it needs when it is called, so that ``tokdyn --help``
 # No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -63,9 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tokdyn: interrupted; nothing was written", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 0
     return 0
 
 
@@ -282,7 +280,15 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 
 def entry() -> None:
     """The process ``tokdyn``: ``main``, then out."""
-    code = main()
+    for stream in (sys.stdout, sys.stderr):  # a file's name, or a claim, may hold what this terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     if code == 130:
         # A compiled program may still be running in JAX's threads; tearing the interpreter down under it crashes.
         sys.stderr.flush()

@@ -12,10 +12,10 @@ import numpy as np
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics import Dynamics, catalog
+from tokdyn.dynamics import Dynamics, attraction, compose
 from tokdyn.metrics import sum_squared_errors
-from tokdyn.numerics import squared_distances, tempered_softmax
-from tokdyn.solve import Result, run, vmap
+from tokdyn.numerics import squared_distances
+from tokdyn.solve import Result, run, stepping, vmap
 
 
 def best_of(
@@ -46,15 +46,17 @@ def best_of(
         ValueError: as ``td.run``, or no start.
     """
     num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
+    if checks.whole_number("seed", seed, at_least=0) >= 2**32:
+        raise checks.bad("seed", "a whole number below 2^32", seed)
     checks.hyperparameter("tol", tol, at_least=0.0)
     results, errors = _attempts(
-        dynamics, features, seed, np.arange(num_starts), tol, num_tokens=num_tokens, max_steps=max_steps
+        dynamics, features, np.uint32(seed), np.arange(num_starts), tol, num_tokens=num_tokens, max_steps=max_steps
     )
     failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
     ranked = np.where(failed, np.inf, errors)
     best = int(ranked.argmin())
     result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
-    return result, float(ranked[best]), keys.for_seed(jax.random.key(seed), best)
+    return result, float(ranked[best]), keys.for_seed(jax.random.key(np.uint32(seed)), best)
 
 
 @functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
@@ -85,7 +87,7 @@ class TokenClustering:
         num_starts: independent random starts; the one with the smallest sum of squared errors is kept.
         max_steps: at most so many steps.
         tol: stop when no token moves further than this in a step.
-        random_state: seed of the starts.
+        random_state: seed of the starts: a number below 2^32, a NumPy generator, or None.
 
     Attributes:
         labels_: the token of each feature `[N]`.
@@ -112,7 +114,7 @@ class TokenClustering:
         num_starts: int = 10,
         max_steps: int = 300,
         tol: float = 1e-4,
-        random_state: int = 0,
+        random_state: Any = 0,
     ) -> None:
         self.num_tokens = num_tokens
         self.temperature = temperature
@@ -136,11 +138,11 @@ class TokenClustering:
             ValueError: not a finite numeric `[N, D]`, fewer features than tokens, or no start that stayed finite.
         """
         features = self._features(X)
-        dynamics = catalog.soft_kmeans(temperature=self.temperature) if self.dynamics is None else self.dynamics
+        dynamics = self._dynamics()
 
         result, error, _ = best_of(
             dynamics, features, num_tokens=self.num_tokens, num_starts=self.num_starts, max_steps=self.max_steps,
-            tol=self.tol, seed=self.random_state,
+            tol=self.tol, seed=self._seed(),
         )  # fmt: skip
         if result is None:
             raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
@@ -165,10 +167,13 @@ class TokenClustering:
     def transform(self, X: Any) -> np.ndarray:
         """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
         features = self._fitted(X)
-        temperature = self.temperature
-        for part in () if self.dynamics is None else self.dynamics.parts:
-            temperature = getattr(part, "temperature", temperature)
-        return np.asarray(tempered_softmax(-squared_distances(features, jnp.asarray(self.tokens_)), temperature))
+        dynamics = stepping.cast(self._dynamics(), features.dtype)
+        tokens = jnp.asarray(self.tokens_, features.dtype)
+        return np.asarray(stepping.assignment_of(dynamics, jnp.asarray(self.n_iter_), tokens, features, None))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the sum of squared distances of features `[N, D]` to their nearest token: more is better."""
+        return -float(squared_distances(self._fitted(X), jnp.asarray(self.tokens_)).min(axis=-1).sum())
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -186,6 +191,28 @@ class TokenClustering:
                 raise checks.bad("params", f"names among {', '.join(self.get_params())}", repr(name))
             setattr(self, name, value)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(estimator_type="clusterer", target_tags=TargetTags(required=False), input_tags=InputTags())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "tokens_")
+
+    def _dynamics(self) -> Dynamics:
+        if self.dynamics is not None:
+            return self.dynamics
+        # By differences: the user's features may be of any spread, and may come in float32.
+        return compose(attract=attraction(temperature=self.temperature, distances="difference"))
+
+    def _seed(self) -> int:
+        """scikit-learn's three ways to say it: a number, a generator, or None for another one every time."""
+        if self.random_state is None:
+            return int(np.random.default_rng().integers(2**32))
+        if hasattr(self.random_state, "randint"):
+            return int(self.random_state.randint(2**31))
+        return self.random_state
 
     def _features(self, X: Any) -> jax.Array:
         array = np.asarray(X)

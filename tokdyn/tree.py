@@ -50,7 +50,8 @@ def with_values(tree: T, replacements: Mapping[str, Any]) -> T:
 
     Args:
         tree: any pytree.
-        replacements: ``{path: new leaf}``. The new value may itself be a pytree, for example a schedule.
+        replacements: ``{path: new value}``, of leaves or of nodes that hold leaves (a schedule, a whole part). The new
+            value may itself be a pytree, for example a schedule.
 
     Returns:
         A tree of the same type.
@@ -64,13 +65,8 @@ def with_values(tree: T, replacements: Mapping[str, Any]) -> T:
         >>> float(td.with_values(dynamics, {"attract.temperature": 0.3})["attract"].temperature)
         0.3
     """
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
-    paths = [path_of(keys) for keys, _ in leaves]
-    _check_known(replacements, paths)
-    new = {path: _one_dtype(value) for path, value in replacements.items()}
-    return jax.tree_util.tree_unflatten(
-        treedef, [new.get(path, leaf) for path, (_, leaf) in zip(paths, leaves, strict=True)]
-    )
+    _check_known(replacements, list(values(tree)), _inner_paths(tree))
+    return _replaced(tree, "", {path: _one_dtype(value) for path, value in replacements.items()})
 
 
 def _one_dtype(value: Any) -> Any:
@@ -96,8 +92,7 @@ def split(tree: T, selected: Iterable[str]) -> tuple[T, T]:
     wanted = list(selected)
     leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
     paths = [path_of(keys) for keys, _ in leaves]
-    prefixes = {".".join(path.split(".")[: i + 1]) for path in paths for i in range(path.count(".") + 1)}
-    _check_known(wanted, sorted(prefixes))
+    _check_known(wanted, paths, _inner_paths(tree))
     takes = [any(path == want or path.startswith(want + ".") for want in wanted) for path in paths]
     first = [leaf if take else None for take, (_, leaf) in zip(takes, leaves, strict=True)]
     second = [None if take else leaf for take, (_, leaf) in zip(takes, leaves, strict=True)]
@@ -117,9 +112,26 @@ def merge(first: T, second: T) -> T:
     return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=lambda leaf: leaf is None)
 
 
-def _check_known(wanted: Iterable[str], known: list[str]) -> None:
+def _inner_paths(tree: Any) -> list[str]:
+    """Paths of the nodes that hold leaves: the beginnings of the leaves' paths."""
+    return sorted({path.rsplit(".", i)[0] for path in values(tree) for i in range(1, path.count(".") + 1)})
+
+
+def _replaced(node: Any, path: str, new: Mapping[str, Any]) -> Any:
+    """The node with everything below it that has a new value replaced."""
+    if path in new:
+        return new[path]
+    if jax.tree_util.all_leaves([node]):
+        return node
+    children, treedef = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda inner: inner is not node)
+    named = [(f"{path}.{path_of(keys)}" if path else path_of(keys), child) for keys, child in children]
+    return jax.tree_util.tree_unflatten(treedef, [_replaced(child, name, new) for name, child in named])
+
+
+def _check_known(wanted: Iterable[str], leaves: list[str], inner: list[str]) -> None:
+    known = [*leaves, *inner]
     for path in wanted:
         if path not in known:
             near = difflib.get_close_matches(path, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"path: expected one of {', '.join(known)}, got {path!r}{hint}")
+            raise ValueError(f"path: expected one of {', '.join(leaves)}, got {path!r}{hint}")

@@ -22,7 +22,7 @@ def test_schedules_and_arrays_come_back(tmp_path):
 def test_a_file_holds_no_pickle(tmp_path):
     path = td.save(td.catalog.published("inertia"), tmp_path / "a.npz")
     with np.load(path, allow_pickle=False) as file:
-        assert '"kind": "Attraction"' in str(file["structure"])
+        assert '"kind": "tokdyn.dynamics.attraction.Attraction"' in str(file["structure"])
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
@@ -40,6 +40,46 @@ def test_missing_and_foreign_files_are_refused(tmp_path):
     np.savez(tmp_path / "foreign.npz", structure=np.array('{"format": "other", "schema_version": 1}'))
     with pytest.raises(ValueError, match=r"\(not such a file\)"):
         td.load(tmp_path / "foreign.npz")
+
+
+def test_numbers_that_numpy_cannot_name_and_names_with_dots(tmp_path):
+    import jax.numpy as jnp
+
+    dynamics = td.compose(**{"a": td.inertia(momentum=jnp.bfloat16(0.5)), "a.b": td.inertia(momentum=0.25)})
+    again = td.load(td.save(dynamics, tmp_path / "x"))
+    assert again["a"].momentum.dtype == jnp.bfloat16
+    assert [float(again[name].momentum) for name in again] == [0.5, 0.25]
+    assert td.load(tmp_path / "x").names == td.load(tmp_path / "x.npz").names
+
+
+def test_two_classes_of_one_name_are_two_kinds(tmp_path):
+    ours = td.catalog.soft_kmeans()
+
+    @td.part
+    class Attraction(td.Term):
+        strength: float
+
+        def apply(self, key, step, flow, tokens, memory, context):
+            return flow, memory
+
+    mine = td.compose(attract=Attraction(2.0))
+    assert type(td.load(td.save(ours, tmp_path / "ours"))["attract"]) is td.dynamics.Attraction
+    assert type(td.load(td.save(mine, tmp_path / "mine"))["attract"]) is Attraction
+
+
+def test_parts_that_have_changed_since_are_said(tmp_path):
+    @td.part
+    class Changing(td.Term):
+        old: float
+
+    path = td.save(td.compose(x=Changing(1.0)), tmp_path / "x")
+
+    @td.part
+    class Changing(td.Term):
+        new: float
+
+    with pytest.raises(ValueError, match="path: expected a dynamics whose parts have the fields of today"):
+        td.load(path)
 
 
 def test_unknown_parts_and_bad_places_are_refused(tmp_path):

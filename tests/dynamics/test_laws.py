@@ -296,3 +296,47 @@ class TestUsersOwnParts:
         before = _run._cache_size()
         td.run(td.with_values(dynamics, {"attract.temperature": 3}), None, self.features, **options)
         assert _run._cache_size() == before
+
+
+def test_the_two_forms_of_distances_are_one_rule(scene):
+    features, tokens = scene
+    with jax.enable_x64(True):
+        forms = [
+            td.compose(attract=td.attraction(temperature=0.8, distances=form), inertia=td.inertia(momentum=0.3))
+            for form in ("product", "difference")
+        ]
+        token_mask = np.array([True, True, True, False])
+        options = {"token_mask": token_mask, "mask": np.arange(90) < 80}
+        one, other = (one_step(form, features, tokens, **options) for form in forms)
+    np.testing.assert_allclose(one, other, rtol=1e-11)
+
+
+def test_products_keep_full_precision_on_accelerators():
+    """By default some accelerators round the factors of a float32 product to 10 bits."""
+    dynamics = td.catalog.soft_kmeans()
+    program = jax.jit(lambda x, s: td.run(dynamics, None, x, tokens=s, max_steps=5, tol=0.0).tokens)
+    text = program.lower(jax.ShapeDtypeStruct((40, 3), "float32"), jax.ShapeDtypeStruct((4, 3), "float32")).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert len(products) == 2
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        (td.attraction(temperature=np.ones(20)), "temperature: expected one number in a run"),
+        (td.repulsion(strength=np.ones(2)), "strength: expected one number in a run"),
+        (td.inertia(momentum=np.ones((1, 1))), "momentum: expected one number in a run"),
+        (td.noise(scale=np.ones(3)), "scale: expected one number in a run"),
+    ],
+)
+def test_arrays_of_numbers_are_for_vmap(part, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        td.run(td.compose(x=part), jax.random.key(0), jnp.ones((20, 2)), num_tokens=3, max_steps=2, tol=0.0)
+
+
+def test_a_narrow_dtype_does_not_shorten_a_schedule():
+    """1,001 is no bfloat16 number."""
+    annealed = td.catalog.annealed(start=2.0, end=1.0, num_steps=1001)
+    features = jnp.arange(8, dtype=jnp.bfloat16)[:, None]
+    assert int(td.run(annealed, None, features, tokens=features[:2], max_steps=1500, tol=1e9).num_steps) == 1001

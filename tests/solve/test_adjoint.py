@@ -151,3 +151,44 @@ def test_checkpointing_saves_memory(scene):
         return jax.jit(jax.grad(loss)).lower(1.0).compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries("checkpoint") < temporaries("unroll") / 10
+
+
+def test_implicit_is_nan_for_an_invalid_run_and_zero_where_nothing_is_asked(scene):
+    features, _ = map(jnp.asarray, scene)
+    mask = jnp.arange(40) < 1
+
+    def loss(temperature, weight):
+        dynamics = td.catalog.soft_kmeans(temperature=temperature)
+        options = {"num_tokens": 2, "max_steps": 200, "tol": 1e-3, "adjoint": "implicit"}
+        return weight * td.run(dynamics, KEY, features, mask=mask, **options).tokens.sum()
+
+    assert np.isnan(jax.grad(loss)(1.5, 1.0))
+    assert float(jax.grad(loss)(1.5, 0.0)) == 0.0
+
+
+def test_second_derivatives_through_the_fixed_point(scene):
+    with jax.enable_x64(True):
+        features, tokens = map(jnp.asarray, scene)
+
+        def loss(temperature, adjoint):
+            dynamics = td.catalog.soft_kmeans(temperature=temperature)
+            return loss_of(dynamics, features, tokens, max_steps=400, tol=1e-13, adjoint=adjoint)
+
+        expected = jax.grad(jax.grad(loss))(1.5, "unroll")
+        np.testing.assert_allclose(jax.grad(jax.grad(loss))(1.5, "implicit"), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "path"), [("repulsion", "repel.strength"), ("inertia", "inertia.momentum")])
+def test_a_force_of_strength_zero_has_a_gradient(scene, name, path):
+    """Training may start from an absent force: the derivative at 0 is the one-sided difference."""
+    with jax.enable_x64(True):
+        features, tokens = map(jnp.asarray, scene)
+        tokens = tokens[:1] + 0.3 * jnp.arange(3.0)[:, None]
+
+        def loss(value):
+            dynamics = td.with_values(td.catalog.published("baseline"), {path: value})
+            return loss_of(dynamics, features, tokens, max_steps=3, tol=0.0, adjoint="unroll")
+
+        numeric = (loss(jnp.float64(1e-7)) - loss(jnp.float64(0.0))) / 1e-7
+        np.testing.assert_allclose(jax.grad(loss)(jnp.float64(0.0)), numeric, rtol=1e-4)
+        assert abs(float(numeric)) > 1e-6

@@ -1,5 +1,9 @@
 """td.vmap means what jax.vmap means."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,3 +78,37 @@ def test_a_run_does_not_depend_on_how_many_there_are():
 def test_bad_input_gets_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_none_among_the_arguments():
+    keys = jax.random.split(jax.random.key(0), 5)
+    draw = lambda nothing, key: jax.random.normal(key)  # noqa: E731
+    np.testing.assert_array_equal(td.vmap(draw, batch_size=2)(None, keys), jax.vmap(draw)(None, keys))
+    shift = lambda tree, key: tree["b"] + jax.random.normal(key)  # noqa: E731
+    mapped = td.vmap(shift, (None, 0), batch_size=2)({"a": None, "b": 1.0}, keys)
+    np.testing.assert_allclose(mapped, jax.vmap(shift, (None, 0))({"a": None, "b": 1.0}, keys), rtol=1e-5)
+
+
+def test_runs_inside_shard_map_stop_on_each_device_by_itself():
+    """On four forced host devices, each with its own early stop: the same numbers as a loop, and no collective."""
+    script = """
+import jax, jax.numpy as jnp, numpy as np, tokdyn as td
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("run",))
+features = jax.random.normal(jax.random.key(0), (40, 2))
+keys = jax.random.split(jax.random.key(1), 8)
+spec = jax.sharding.PartitionSpec("run")
+for adjoint in ("none", "unroll"):
+    options = dict(num_tokens=3, max_steps=60, tol=1e-3, adjoint=adjoint)
+    fit = lambda key: td.run(td.catalog.published("inertia"), key, features, **options)
+    sharded = jax.jit(jax.shard_map(td.vmap(fit), mesh=mesh, in_specs=spec, out_specs=spec))
+    result, expected = sharded(keys), jax.jit(jax.vmap(fit))(keys)
+    assert (result.num_steps == expected.num_steps).all()
+    np.testing.assert_allclose(result.tokens, expected.tokens, atol=1e-5)
+    text = sharded.lower(keys).compile().as_text()
+    assert "all-reduce" not in text and "all-gather" not in text
+print(len(jax.devices()))
+"""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "4\n"

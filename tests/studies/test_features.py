@@ -28,8 +28,9 @@ class TestReading:
         np.savez(tmp_path / "named.npz", features=IRIS.data, labels=IRIS.target)
         table.to_csv(tmp_path / "header.csv", index=False)
         table.to_csv(tmp_path / "bare.csv", index=False, header=False)
+        pd.DataFrame(IRIS.data).to_csv(tmp_path / "counted.csv", index=False)
         table.to_parquet(tmp_path / "table.parquet")
-        for name in ("iris.npy", "one.npz", "named.npz", "header.csv", "bare.csv", "table.parquet"):
+        for name in ("iris.npy", "one.npz", "named.npz", "header.csv", "bare.csv", "counted.csv", "table.parquet"):
             np.testing.assert_allclose(read_features(tmp_path / name), IRIS.data, err_msg=name)
 
     def test_integers_and_single_columns_are_numbers_too(self, tmp_path):
@@ -63,6 +64,12 @@ class TestReading:
             ("x.csv", b"a,b\n1,2\n3,x\n", "file: expected numbers"),
             ("x.csv", b"a,b\n1,2\n3,\n", "file: expected finite numbers, got nan in row 1, column 1"),
             ("x.csv", b"\xff\xfe\x00", "file: expected readable .csv features"),
+            (
+                "x.csv",
+                b"id,a,b\n0,1,2\n1,3,4\n2,5,7\n",
+                "file: expected features only, got a first column in x.csv that counts",
+            ),
+            ("x.npz", b"PK\x03\x04 cut off", "file: expected readable .npz features"),
             ("x.npy", b"nonsense", "file: expected readable .npy features"),
             ("x.npz", b"nonsense", "file: expected readable .npz features"),
             ("x.parquet", b"nonsense", "file: expected readable .parquet features"),

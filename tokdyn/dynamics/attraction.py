@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
-from tokdyn.dynamics.base import Flow, Memory, Term, part
+from tokdyn.dynamics.base import Flow, Memory, Term, part, static
 from tokdyn.numerics import masked_mean, squared_distances, tempered_softmax
 
 
@@ -36,6 +36,7 @@ class Attraction(Term):
     temperature: jax.Array
     rate: jax.Array
     mass_floor: jax.Array
+    distances: str = static("product")
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
         centre = jax.lax.stop_gradient(
@@ -55,14 +56,19 @@ class Attraction(Term):
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Layout
     ) -> tuple[Flow, Memory]:
+        checks.scalar_fields(self)
         moved = tokens - context.centre
         # -|x - s|^2 up to |x|^2, which is the same for all tokens and cancels in the softmax over them.
         offset = -jnp.sum(moved * moved, axis=1, keepdims=True)
         if context.token_bias is not None:
             offset = offset + context.token_bias[:, None]
-        scores = jnp.concatenate([2.0 * moved, offset], axis=1) @ context.scores  # [K, N]
+        if self.distances == "product":
+            scores = _product(jnp.concatenate([2.0 * moved, offset], axis=1), context.scores)  # [K, N]
+        else:
+            scores = offset + jnp.sum(moved * moved, axis=1, keepdims=True)  # the bias of masked tokens alone
+            scores = scores - squared_distances(moved, context.scores[:-1].T)
         weights = tempered_softmax(scores, self.temperature, axis=0)
-        sums = weights @ context.sums.T  # [K, D + 1]: weighted sums of centred features, and the mass
+        sums = _product(weights, context.sums.T)  # [K, D + 1]: weighted sums of centred features, and the mass
         mass = sums[:, -1:] + self.mass_floor
         massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
         # The published floor pulls toward the origin of the data, which in centred coordinates is at -centre.
@@ -78,7 +84,14 @@ class Attraction(Term):
         return tempered_softmax(scores, self.temperature, axis=0).T
 
 
-def attraction(*, temperature: float, rate: float = 1.0, mass_floor: float = 0.0) -> Attraction:
+def _product(left: jax.Array, right: jax.Array) -> jax.Array:
+    """A matrix product in full precision: some accelerators would round float32 factors to 10 bits by default."""
+    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+
+
+def attraction(
+    *, temperature: float, rate: float = 1.0, mass_floor: float = 0.0, distances: str = "product"
+) -> Attraction:
     r"""The pull of the features: soft clustering with a softmax over tokens.
 
     .. math::
@@ -93,6 +106,9 @@ def attraction(*, temperature: float, rate: float = 1.0, mass_floor: float = 0.0
         temperature: `T` `[]`, in squared units of the features; values below 1e-6 act as 1e-6 (one Lloyd step).
         rate: `\eta` `[]`; 1 jumps to the mean. The free energy falls at every step for rates between 0 and 2.
         mass_floor: `\epsilon` `[]`, added to the mass.
+        distances: ``"product"`` takes squared distances from one matrix product, the fast form; their rounding is that
+            of the squared spread of the features, which in float32 must stay far below `T` / 10^-7.
+            ``"difference"`` subtracts first and has no such limit (static).
 
     Returns:
         A part for ``compose``.
@@ -112,4 +128,5 @@ def attraction(*, temperature: float, rate: float = 1.0, mass_floor: float = 0.0
         checks.hyperparameter("temperature", temperature, at_least=0.0),
         checks.hyperparameter("rate", rate, at_least=0.0),
         checks.hyperparameter("mass_floor", mass_floor, at_least=0.0),
+        checks.choice("distances", distances, ("product", "difference")),
     )

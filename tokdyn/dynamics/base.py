@@ -7,6 +7,7 @@ recompiled) and whose static fields choose the program. Nothing here loops over 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import jax
@@ -127,7 +128,7 @@ def part(cls: TermType) -> TermType:
         meta_fields=[field.name for field in fields if field.metadata.get("static")],
     )
     cls.__repr__ = _readable  # type: ignore[assignment]
-    _KINDS[cls.__name__] = cls
+    _KINDS[kind_of(cls)] = cls
     return cls
 
 
@@ -138,6 +139,11 @@ def _readable(self: Any) -> str:
         f"{name}={float(value) if isinstance(value, (float, np.floating)) else repr(value)}" for name, value in fields
     )
     return f"{type(self).__name__}({inside})"
+
+
+def kind_of(cls: type) -> str:
+    """The name of a part class in files: two classes of one name in two modules are two kinds."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def kind_named(name: str) -> type:
@@ -173,6 +179,7 @@ class Schedule:
     def at(self, step: jax.Array | int) -> jax.Array:
         """The value at a step `[]`."""
         fraction = jnp.clip(step / jnp.maximum(self.num_steps, 1), 0.0, 1.0)
+        fraction = fraction.astype(jnp.result_type(self.start, self.end))
         if self.shape == "linear":
             return self.start + fraction * (self.end - self.start)
         return self.start * (self.end / self.start) ** fraction
@@ -213,6 +220,15 @@ class Dynamics:
         if name not in self.names:
             raise checks.bad("name", f"one of {', '.join(self.names)}", repr(name))
         return self.parts[self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
 
     def __repr__(self) -> str:
         inside = ",\n".join(f"    {name}={part!r}" for name, part in zip(self.names, self.parts, strict=True))

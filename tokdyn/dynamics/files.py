@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 
 from tokdyn import checks
-from tokdyn.dynamics.base import Dynamics, kind_named
+from tokdyn.dynamics.base import Dynamics, kind_named, kind_of
 
 FORMAT = "tokdyn.dynamics"
 SCHEMA_VERSION = 1
@@ -68,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
     """Read a dynamics that ``save`` wrote.
 
     Args:
-        path: the file.
+        path: the file; ``.npz`` is appended where it is missing.
 
     Returns:
         An equal dynamics.
@@ -76,24 +77,39 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
     Raises:
         ValueError: no such file, not one of ours, or a part that this process has not defined.
     """
+    path = os.fspath(path)
+    if not path.endswith(".npz"):
+        path += ".npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         structure = json.loads(str(arrays.pop("structure")))
         if structure["format"] != FORMAT or structure["schema_version"] != SCHEMA_VERSION:
             raise KeyError("format")
-        entries = [(entry["name"], entry["part"]) for entry in structure["parts"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        kinds = [_kind_in(entry["part"]) for entry in structure["parts"]]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "not such a file"
-        raise checks.bad("path", "a dynamics written by td.save", f"{os.fspath(path)} ({reason})") from None
-    names = tuple(name for name, _ in entries)
-    return Dynamics(names, tuple(_decoded(value, arrays) for _, value in entries))
+        raise checks.bad("path", "a dynamics written by td.save", f"{path} ({reason})") from None
+    for kind in kinds:
+        kind_named(kind)
+    try:
+        names = tuple(entry["name"] for entry in structure["parts"])
+        return Dynamics(names, tuple(_decoded(entry["part"], arrays) for entry in structure["parts"]))
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "a dynamics whose parts have the fields of today"
+        raise checks.bad("path", expected, f"{path} ({error})") from None
+
+
+def _kind_in(node: Any) -> str:
+    return str(node["kind"])
 
 
 def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """JSON for one node; its numbers go to ``arrays`` under their path."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind_named(type(value).__name__)  # refuse what load could not find again
+        kind = kind_of(type(value))
+        if kind_named(kind) is not type(value):  # refuse what load would not find again
+            raise checks.bad(path, f"the class now named {kind}", "an older one of that name")
         fields, static = {}, {}
         for field in dataclasses.fields(value):
             inside = getattr(value, field.name)
@@ -101,9 +117,11 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
                 static[field.name] = _plain(f"{path}.{field.name}", inside)
             else:
                 fields[field.name] = _encoded(inside, f"{path}.{field.name}", arrays)
-        return {"kind": type(value).__name__, "fields": fields, "static": static}
+        return {"kind": kind, "fields": fields, "static": static}
     if isinstance(value, dict):
-        return {"dict": {str(name): _encoded(inside, f"{path}.{name}", arrays) for name, inside in value.items()}}
+        if not all(isinstance(name, str) for name in value):
+            raise checks.bad(path, "a dict with names as keys", f"keys {list(value)}")
+        return {"dict": {name: _encoded(inside, f"{path}.{name}", arrays) for name, inside in value.items()}}
     if isinstance(value, (list, tuple)):
         items = [_encoded(inside, f"{path}.{i}", arrays) for i, inside in enumerate(value)]
         return {"tuple" if isinstance(value, tuple) else "list": items}
@@ -111,11 +129,15 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         return None
     if not checks.is_concrete(value):
         raise checks.bad(path, "a number that is known (save outside jit)", "a traced one")
-    array = np.asarray(jax.device_get(value))
+    try:
+        array = np.asarray(jax.device_get(value))
+    except TypeError:  # a random key, for example
+        array = np.array(None)
     if array.dtype == object:
         raise checks.bad(path, "numbers", f"a {type(value).__name__}")
-    arrays[path] = array
-    return {"array": path}
+    name = str(len(arrays))  # not the path: "a.b" may be a name, or b inside a
+    arrays[name] = array
+    return {"array": name, "dtype": array.dtype.name}
 
 
 def _decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -123,7 +145,8 @@ def _decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
     if node is None:
         return None
     if "array" in node:
-        array = arrays[node["array"]]
+        # The format knows NumPy's own dtypes; bfloat16 comes back as bytes.
+        array = arrays[node["array"]].view(np.dtype(node["dtype"]))
         return array[()] if array.ndim == 0 else array
     if "dict" in node:
         return {name: _decoded(inside, arrays) for name, inside in node["dict"].items()}

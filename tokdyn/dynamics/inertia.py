@@ -23,7 +23,8 @@ class Inertia(Term):
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: jax.Array, context: Any
     ) -> tuple[Flow, jax.Array]:
-        carried = jnp.where(self.momentum > 0, self.momentum * (tokens - memory), 0.0)
+        checks.scalar_fields(self)
+        carried = jnp.where(self.momentum >= 0, self.momentum * (tokens - memory), 0.0)
         return flow.carry(carried), tokens
 
 
@@ -37,7 +38,8 @@ def inertia(*, momentum: float) -> Inertia:
     ``run(..., stop="residual")`` watches the force instead.
 
     Args:
-        momentum: `m` `[]`, at least 0 and below 1 for stability; acts only if above 0.
+        momentum: `m` `[]`, at least 0 and below 1 for stability; acts only if above 0; its gradient at 0
+            is that of the carried displacement.
 
     Returns:
         A part for ``compose``.

@@ -21,6 +21,7 @@ class Noise(Term):
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
     ) -> tuple[Flow, Memory]:
+        checks.scalar_fields(self)
         return flow.carry(self.scale * jax.random.normal(key, tokens.shape, tokens.dtype)), memory
 
 

@@ -28,6 +28,7 @@ class Repulsion(Term):
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
     ) -> tuple[Flow, Memory]:
+        checks.scalar_fields(self)
         differences = tokens[:, None, :] - tokens[None, :, :]  # [K, K, D], from the second to the first
         if self.kernel == "coulomb":
             cube = (safe_norm(differences) + self.eps) ** 3
@@ -41,7 +42,7 @@ class Repulsion(Term):
         feels = feels & (cube > 0)
         inverse = jnp.where(feels, 1.0 / jnp.where(feels, cube, 1.0), 0.0)
         push = self.strength * jnp.sum(differences * inverse[:, :, None], axis=1)
-        return flow.push(jnp.where(self.strength > 0, push, 0.0)), memory
+        return flow.push(jnp.where(self.strength >= 0, push, 0.0)), memory
 
 
 def repulsion(*, strength: float, eps: float = 1e-3, kernel: str = "coulomb") -> Repulsion:
@@ -58,7 +59,7 @@ def repulsion(*, strength: float, eps: float = 1e-3, kernel: str = "coulomb") ->
     attraction does not multiply it.
 
     Args:
-        strength: `\rho` `[]`; acts only if above 0.
+        strength: `\rho` `[]`; acts only if above 0; its gradient at 0 is that of the push.
         eps: `\epsilon` `[]`, the softening length, in units of the features.
         kernel: ``"coulomb"`` or ``"plummer"`` (static).
 

@@ -61,7 +61,7 @@ def implicit_gradient(solve: Solve, settle: Settle) -> Solve:
     def forward(
         dynamics: Any, features: jax.Array, start: jax.Array, rest: tuple[Any, ...]
     ) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
-        solved = solve(dynamics, features, start, rest)
+        solved = wrapped(dynamics, features, start, rest)  # not solve: a second derivative passes here again
         tokens, _, status = solved[:3]
         return solved, (dynamics, features, tokens, status, rest)
 
@@ -82,7 +82,9 @@ def implicit_gradient(solve: Solve, settle: Settle) -> Solve:
             maxiter=20,
         )
         for_dynamics, for_features, _ = pull(solution)
-        valid = jnp.where(status == Status.CONVERGED, 1.0, jnp.nan).astype(tokens.dtype)
+        # Nothing was asked of a run whose cotangent is zero, for example one that the user's loss leaves out.
+        is_asked = jnp.any(incoming != 0)
+        valid = jnp.where((status == Status.CONVERGED) | ~is_asked, 1.0, jnp.nan).astype(tokens.dtype)
 
         def scaled(gradient: Any) -> Any:
             return gradient if gradient.dtype == jax.dtypes.float0 else gradient * valid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,10 +24,11 @@ def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None 
 
     Plain ``jax.vmap`` of a run is right everywhere. On CPU it is slower: one batch leaves the cache, and every run
     waits for the slowest. All blocks have one size (the last is filled by repetition), so there is one compiled body,
-    and the numbers do not depend on how many runs there are.
+    and from one block on the numbers do not depend on how many runs there are. Called outside jit it compiles at every
+    call, since nobody can know whether what ``fn`` closes over is still the same: jit it as a whole.
 
     Args:
-        fn: any function of arrays; under jit it is best jitted as a whole, ``jax.jit(td.vmap(fn))``.
+        fn: any function of arrays.
         in_axes: as in ``jax.vmap``: 0 or None, or a tuple of these or of pytree prefixes, one for each argument.
         batch_size: size of a block; by default 16 on CPU and everything on other devices. It decides rounding in the
             last digits (XLA compiles for the shape), nothing else.
@@ -42,7 +44,7 @@ def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None 
         >>> dynamics = td.catalog.soft_kmeans()
         >>> features = jax.random.normal(jax.random.key(0), (100, 2))
         >>> fit = lambda key: td.run(dynamics, key, features, num_tokens=3, max_steps=50, tol=1e-3)
-        >>> td.vmap(fit)(jax.random.split(jax.random.key(1), 40)).tokens.shape
+        >>> jax.jit(td.vmap(fit))(jax.random.split(jax.random.key(1), 40)).tokens.shape
         (40, 3, 2)
     """
     if batch_size is not None:
@@ -59,13 +61,24 @@ def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None 
         if len(axes) != len(arguments):
             raise checks.bad("in_axes", f"one entry for each of the {len(arguments)} arguments", len(axes))
         leaves, treedef = jax.tree.flatten(arguments)
-        leaf_axes = jax.tree.leaves(
-            jax.tree.broadcast(tuple(axes), arguments, is_leaf=lambda axis: axis is None),
+        # An axis stands for a whole subtree of its argument; None, which is an axis here, is no leaf to JAX.
+        spread = jax.tree.map(
+            lambda axis, argument: jax.tree.map(lambda _: _Axis(axis), argument),
+            tuple(axes),
+            arguments,
             is_leaf=lambda axis: axis is None,
         )
+        leaf_axes = [marked.axis for marked in jax.tree.leaves(spread)]
         return _in_blocks(fn, treedef, leaves, leaf_axes, size)
 
     return mapped
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """One entry of in_axes, wrapped so that None survives as a leaf."""
+
+    axis: Any
 
 
 def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: list[Any], size: int) -> Any:

@@ -125,8 +125,8 @@ def run(
         tokens,
         mask,
         token_mask,
-        checks.hyperparameter("tol", tol, at_least=0.0),
-        checks.hyperparameter("min_steps", min_steps, at_least=0.0),
+        checks.one_number("tol", tol, at_least=0.0),
+        checks.one_number("min_steps", min_steps, at_least=0.0),
         num_tokens=num_tokens,
         max_steps=max_steps,
         stop=stop,
@@ -161,9 +161,9 @@ def _run(
     def solve(
         dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]
     ) -> tuple[jax.Array, ...]:
-        key, mask, token_mask, tol, min_steps = rest
+        key, mask, token_mask, tol, min_steps, invalid = rest
         contexts = stepping.prepare(dynamics, features, mask, token_mask)
-        state = stepping.at_rest(dynamics, tokens, contexts)
+        state = stepping.at_rest(dynamics, tokens, contexts, token_mask)
         progress, stopped = _loop(
             dynamics,
             key,
@@ -176,9 +176,13 @@ def _run(
             stop=stop,
             adjoint=adjoint,
         )
-        finite = jnp.all(jnp.isfinite(progress.state.tokens)) & jnp.isfinite(progress.displacement)
+        ended = progress.state.tokens
+        if token_mask is not None:
+            ended = jnp.where(token_mask[:, None], ended, 0.0)
+        finite = jnp.all(jnp.isfinite(ended)) & jnp.isfinite(progress.displacement)
         status = jnp.where(stopped, Status.CONVERGED, Status.MAX_STEPS)
         status = jnp.where(finite, status, Status.NONFINITE)
+        status = jnp.where(invalid, Status.INVALID, status)
         return (
             progress.state.tokens,
             progress.state.step,
@@ -188,17 +192,18 @@ def _run(
         )
 
     def at_fixed_point(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]) -> jax.Array:
-        _, mask, token_mask, _, _ = rest
+        _, mask, token_mask, *_ = rest
         contexts = stepping.prepare(dynamics, features, mask, token_mask)
-        state, _ = stepping.advance(dynamics, None, stepping.at_rest(dynamics, tokens, contexts), contexts, token_mask)
+        state, _ = stepping.advance(
+            dynamics, None, stepping.at_rest(dynamics, tokens, contexts, token_mask), contexts, token_mask
+        )
         return state.tokens
 
-    rest = (key, mask, token_mask, tol, min_steps)
+    rest = (key, mask, token_mask, tol, min_steps, invalid)
     solver = implicit_gradient(solve, at_fixed_point) if adjoint == "implicit" else solve
     tokens, num_steps, status, displacement, residual = solver(dynamics, features, tokens, rest)
     if adjoint == "none":
         tokens = forward_only(tokens)
-    status = jnp.where(invalid, Status.INVALID, status).astype(jnp.int32)
     assignment = stepping.assignment_of(dynamics, num_steps, tokens, features, token_mask)
     return Result(tokens, assignment, num_steps, status, displacement, residual)
 
@@ -234,7 +239,7 @@ def _loop(
         return after._replace(done=met(after) | ~jnp.isfinite(displacement))
 
     far = jnp.asarray(jnp.inf, dtype)
-    before = Progress(state, far, far, jnp.zeros((), bool))
+    before = _as_varying(Progress(state, far, far, jnp.zeros((), bool)), (dynamics, key, contexts, token_mask, tol))
     if adjoint in ("none", "implicit"):
         after = jax.lax.while_loop(lambda p: ~p.done & (p.state.step < max_steps), one_more, before)
         return after, met(after)
@@ -247,6 +252,17 @@ def _loop(
         masked = jax.checkpoint(masked)
     after, _ = jax.lax.scan(masked, before, None, length=max_steps)
     return after, met(after)
+
+
+def _as_varying(carried: Progress, inputs: Any) -> Progress:
+    """What the loop carries, marked as differing between devices wherever its inputs do.
+
+    Inside ``shard_map`` a loop must start with the type it ends with, and constants count as equal on all devices.
+    """
+    never = jnp.zeros((), bool)
+    for leaf in jax.tree.leaves((carried.state, inputs)):
+        never = never | (jnp.any(jnp.ravel(leaf)[:1] != jnp.ravel(leaf)[:1]) & False)
+    return jax.tree.map(lambda x: jnp.where(never, x, x), carried)
 
 
 def _largest(vectors: jax.Array) -> jax.Array:
@@ -339,4 +355,4 @@ def _trajectory(
         state, info = stepping.advance(dynamics, key, state, contexts, token_mask)
         return state, keep(state, info)
 
-    return jax.lax.scan(one, stepping.at_rest(dynamics, tokens, contexts), None, length=num_steps)
+    return jax.lax.scan(one, stepping.at_rest(dynamics, tokens, contexts, token_mask), None, length=num_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
-from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State, resolved
+from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State, is_schedule, resolved
 from tokdyn.tree import path_of
 
 
@@ -65,6 +66,8 @@ def checked(
         raise checks.bad("dynamics", "what td.compose returned", f"a {type(dynamics).__name__}")
     features = checks.floating("features", features, axes="[N, D]")
     num_features, num_dimensions = features.shape
+    if features.dtype == jnp.float16:
+        raise checks.bad("features", "float32, float64 or bfloat16 (squares leave float16's range)", "dtype float16")
     if num_features == 0 or num_dimensions == 0:
         raise checks.bad("features", "at least one feature of at least one dimension", checks.describe_array(features))
     mask = checks.boolean_mask("mask", mask, num_features, axes="[N]")
@@ -76,7 +79,7 @@ def checked(
             raise checks.bad(
                 "tokens", f"shape (K, {num_dimensions}), as the features have", checks.describe_array(tokens)
             )
-        if num_tokens is not None and num_tokens != tokens.shape[0]:
+        if num_tokens is not None and checks.whole_number("num_tokens", num_tokens, at_least=1) != tokens.shape[0]:
             raise checks.bad("num_tokens", f"{tokens.shape[0]}, the number of tokens given", num_tokens)
         num_tokens = tokens.shape[0]
     else:
@@ -112,7 +115,13 @@ def cast(tree: Any, dtype: Any) -> Any:
             raise checks.bad(path_of(keys), expected, repr(leaf)) from None
         return jnp.asarray(leaf, dtype) if is_floating else leaf
 
-    return jax.tree_util.tree_map_with_path(to_dtype, tree)
+    def schedule_or_leaf(keys: Any, node: Any) -> Any:
+        if not is_schedule(node):
+            return to_dtype(keys, node)
+        # Its length counts steps, which a narrow dtype could not.
+        return dataclasses.replace(node, start=to_dtype(keys, node.start), end=to_dtype(keys, node.end))
+
+    return jax.tree_util.tree_map_with_path(schedule_or_leaf, tree, is_leaf=is_schedule)
 
 
 def prepare(
@@ -122,10 +131,13 @@ def prepare(
     return tuple(part.prepare(features, mask, token_mask) for part in resolved(dynamics, 0).parts)
 
 
-def at_rest(dynamics: Dynamics, tokens: jax.Array, contexts: tuple[Context, ...]) -> State:
+def at_rest(
+    dynamics: Dynamics, tokens: jax.Array, contexts: tuple[Context, ...], token_mask: jax.Array | None
+) -> State:
     """The state of tokens that have not moved yet."""
+    seen = tokens if token_mask is None else jnp.where(token_mask[:, None], tokens, 0.0)
     memory = tuple(
-        part.init(tokens, context) for part, context in zip(resolved(dynamics, 0).parts, contexts, strict=True)
+        part.init(seen, context) for part, context in zip(resolved(dynamics, 0).parts, contexts, strict=True)
     )
     return State(tokens, memory, jnp.zeros((), jnp.int32))
 
@@ -139,12 +151,14 @@ def advance(
 ) -> tuple[State, Info]:
     """One step: all parts in order, then the tokens move."""
     now = resolved(dynamics, state.step)
-    still = jnp.zeros_like(state.tokens)
+    # Parts do not see what a masked token holds: it may be NaN.
+    seen = state.tokens if token_mask is None else jnp.where(token_mask[:, None], state.tokens, 0.0)
+    still = jnp.zeros_like(seen)
     flow = Flow(still, still)
     memories = []
     for name, part, memory, context in zip(now.names, now.parts, state.memory, contexts, strict=True):
         part_key = keys.for_step(key, state.step, name) if key is not None and _is_stochastic(part) else None
-        applied = part.apply(part_key, state.step, flow, state.tokens, memory, context)
+        applied = part.apply(part_key, state.step, flow, seen, memory, context)
         if not (isinstance(applied, tuple) and len(applied) == 2 and isinstance(applied[0], Flow)):
             got = "a Flow alone" if isinstance(applied, Flow) else f"a {type(applied).__name__}"
             raise checks.bad(name, "apply to return (flow, memory)", got)
@@ -212,7 +226,7 @@ def init(
     if tokens is None:
         assert key is not None  # checked above
         tokens = _draw(keys.for_purpose(key, "start"), features, num_tokens, mask)
-    return at_rest(dynamics, tokens, prepare(dynamics, features, mask, token_mask))
+    return at_rest(dynamics, tokens, prepare(dynamics, features, mask, token_mask), token_mask)
 
 
 @functools.partial(jax.jit, static_argnums=2)

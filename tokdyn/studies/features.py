@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ def read_features(path: str | os.PathLike[str]) -> np.ndarray:
         array = _read(file)
     except ImportError:
         raise bad("file", "pandas to be able to read parquet (pip install pyarrow)", file.name) from None
-    except (OSError, ValueError, EOFError, KeyError, UnicodeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if reason.startswith("file: expected"):
             raise
@@ -110,8 +112,14 @@ def _read(file: Path) -> np.ndarray:
         return pd.read_parquet(file).to_numpy()
     table = pd.read_csv(file, header=None, skipinitialspace=True)
     first = pd.to_numeric(table.iloc[0], errors="coerce")
-    if first.isna().any() and not table.iloc[0].isna().any():
-        table = pd.read_csv(file, skipinitialspace=True)  # the first line holds names
+    has_names = first.isna().any() and not table.iloc[0].isna().any()
+    counts_columns = (
+        len(table) > 1 and len(first) > 1 and (first == np.arange(len(first))).all()
+    )  # pandas' default names
+    if has_names or counts_columns:
+        table = pd.read_csv(file, skipinitialspace=True)
+    if len(table) > 2 and table.shape[1] > 1 and np.array_equal(table.iloc[:, 0], np.arange(len(table))):
+        raise bad("file", "features only", f"a first column in {file.name} that counts the rows from 0 (remove it)")
     return table.to_numpy()
 
 
@@ -161,12 +169,17 @@ def cluster_file(
         table = pd.DataFrame(assignment, columns=[f"token_{k}" for k in range(num_tokens)])
         table.insert(0, "token", owner)
         table.to_csv(place / "assignments.csv", index_label="feature")
-        pd.DataFrame(tokens).to_csv(place / "tokens.csv", index_label="token")
+        pd.DataFrame(tokens, columns=[f"x{d}" for d in range(tokens.shape[1])]).to_csv(
+            place / "tokens.csv", index_label="token"
+        )
         described = {name: float(np.asarray(x)) for name, x in tree.values(dynamics).items() if np.ndim(x) == 0}
         record = {
             **diagnostics,
             "dynamics": described,
-            "options": {name: str(x) if isinstance(x, Path) else x for name, x in dataclasses.asdict(options).items()},
+            "options": {
+                name: _printable(str(x)) if isinstance(x, Path) else x
+                for name, x in dataclasses.asdict(options).items()
+            },
             **environment.describe(),
         }
         write_json(place / "diagnostics.json", record)
@@ -177,9 +190,14 @@ def cluster_file(
             )
         sizes = np.bincount(owner, minlength=num_tokens)
         (place / "report.md").write_text(
-            _text(Path(path).name, features.shape, diagnostics, described, sizes, figures), encoding="utf-8"
+            _text(_printable(Path(path).name), features.shape, diagnostics, described, sizes, figures), encoding="utf-8"
         )
     return Path(folder) / "report.md"
+
+
+def _printable(name: str) -> str:
+    """A file's name as text, whatever bytes it is made of."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:
@@ -189,7 +207,9 @@ def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:
 def _dynamics(options: Options) -> Dynamics:
     if options.dynamics is not None:
         return load(options.dynamics)
-    parts: dict[str, Any] = {"attract": attraction(temperature=options.temperature, rate=options.rate)}
+    parts: dict[str, Any] = {
+        "attract": attraction(temperature=options.temperature, rate=options.rate, distances="difference")
+    }
     if options.repulsion:
         parts["repel"] = repulsion(strength=options.repulsion)
     if options.momentum:

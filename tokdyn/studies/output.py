@@ -38,13 +38,30 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         raise bad("out", "a folder that can be written", f"{target} ({error.strerror})") from None
     try:
         yield temporary
-        for item in sorted(temporary.iterdir()):
-            place = target / item.name
-            if place.is_dir() and not place.is_symlink():
+        moves = _moves(temporary, target)
+        for item, place in moves:
+            conflict = place.exists() and place.is_dir() != item.is_dir()
+            blocked = any(parent.exists() and not parent.is_dir() for parent in place.parents)
+            if conflict or blocked:
+                raise bad("out", "a folder in which the results find room", f"{place}, which is in the way")
+        for item, place in moves:
+            if place.is_dir():
                 shutil.rmtree(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
             os.replace(item, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _moves(temporary: Path, target: Path) -> list[tuple[Path, Path]]:
+    """What goes where: file by file, so that a folder keeps what else is in it; but a Zarr store is one thing."""
+    moves = []
+    for item in sorted(temporary.iterdir()):
+        if item.is_dir() and item.suffix != ".zarr":
+            moves += _moves(item, target / item.name)
+        else:
+            moves.append((item, target / item.name))
+    return moves
 
 
 def write_json(path: Path, content: Any) -> None:

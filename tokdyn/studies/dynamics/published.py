@@ -125,7 +125,8 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     add(
         "assignments_diffuse",
         f"baseline, noise 0.3 to 0.9: entropy {float(entropy.sel(noise=0.3)):.3f} to "
-        f"{float(entropy.sel(noise=0.9)):.3f} nats, standard deviation of ARI {float(spread.sel(noise=0.3)):.3f} to {float(spread.sel(noise=0.9)):.3f}",
+        f"{float(entropy.sel(noise=0.9)):.3f} nats, standard deviation of ARI {float(spread.sel(noise=0.3)):.3f} to "
+        f"{float(spread.sel(noise=0.9)):.3f}",
         "contradicted" if sharper else "reproduced",
         "both fall: at high noise no tokens merge, and none share a feature",
     )

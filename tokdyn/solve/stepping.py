@@ -168,7 +168,10 @@ def advance(
         flow = Flow(*(jnp.where(token_mask[:, None], x, 0.0) for x in flow))
     tokens = state.tokens + flow.displacement
     # Not flow.displacement: what the tokens really did, after rounding.
-    return State(tokens, tuple(memories), state.step + 1), Info(tokens - state.tokens, flow.force)
+    moved = tokens - state.tokens
+    if token_mask is not None:
+        moved = jnp.where(token_mask[:, None], moved, 0.0)  # NaN - NaN is not 0
+    return State(tokens, tuple(memories), state.step + 1), Info(moved, flow.force)
 
 
 def assignment_of(

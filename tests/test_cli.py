@@ -31,27 +31,19 @@ def test_a_study_needs_no_terminal_no_display_and_no_home(tmp_path):
 
 
 def test_a_recorded_run_repeats_exactly(tmp_path, capsys):
+    (tmp_path / "sample_clevr").mkdir()
+    samples = tmp_path / "sample_clevr" / "samples.json"
+    samples.write_text(json.dumps([{"image": "a.png", "program": []}]))
     words = ["study", "dynamics", "--no-plots", "--out"]
-    options = [
-        "--data",
-        "native",
-        "--seeds",
-        "3",
-        "--no-x64",
-        "--clusters",
-        "3",
-        "--noises",
-        "0.4",
-        "0.8",
-        "--key",
-        "5",
-    ]
-    assert cli.main([*words, str(tmp_path / "one"), *options]) == 0
+    options = "--data native --seeds 3 --no-x64 --clusters 3 --noises 0.4 0.8 --key 5 --samples".split()
+    assert cli.main([*words, str(tmp_path / "one"), *options, str(samples)]) == 0
     assert cli.main([*words, str(tmp_path / "two"), "--config", str(tmp_path / "one" / "metadata.json")]) == 0
     assert (tmp_path / "one" / "runs.csv").read_bytes() == (tmp_path / "two" / "runs.csv").read_bytes()
     recorded, again = (json.loads((tmp_path / n / "metadata.json").read_text())["config"] for n in ("one", "two"))
     assert recorded == again
     assert recorded["noises"] == [0.4, 0.8]
+    checked = json.loads((tmp_path / "two" / "data_checks.json").read_text())
+    assert checked["sample_clevr"]["missing_programs"] == 1
 
 
 def test_run_and_info_and_check_data(tmp_path, capsys):
@@ -66,16 +58,6 @@ def test_run_and_info_and_check_data(tmp_path, capsys):
     assert (printed["sample_count"], printed["missing_programs"]) == (10, 0)
     assert cli.main(["info"]) == 0
     assert "versions" in json.loads(capsys.readouterr().out)
-
-
-def test_samples_are_checked_in_the_study(tmp_path):
-    folder = tmp_path / "sample_clevr"
-    folder.mkdir()
-    (folder / "samples.json").write_text(json.dumps([{"image": "a.png", "program": []}]))
-    words = ["study", "dynamics", "--quick", "--no-plots", "--out", str(tmp_path / "out"), "--samples"]
-    assert cli.main([*words, str(folder / "samples.json")]) == 0
-    checked = json.loads((tmp_path / "out" / "data_checks.json").read_text())
-    assert checked["sample_clevr"]["missing_programs"] == 1
 
 
 def test_claims_and_list(capsys):

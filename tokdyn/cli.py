@@ -76,6 +76,7 @@ def _study(words: list[str]) -> None:
     import tyro
 
     from tokdyn import studies
+    from tokdyn.studies import output
 
     if not words or words[0].startswith("-"):
         names = ", ".join(sorted(studies.available()))
@@ -113,6 +114,7 @@ def _study(words: list[str]) -> None:
     design = options.design
     if options.quick:
         design = dataclasses.replace(design, seeds=min(design.seeds, 3))
+    output.demand_writable(options.out)
     with _progress(f"study {name}") as progress:
         dataset = module.run(design, progress=progress, with_example=options.plots)
     path = module.report(dataset, options.out, plots=options.plots, wall_seconds=time.perf_counter() - STARTED)

@@ -120,6 +120,12 @@ class TestStart:
         counts = np.bincount(np.asarray(drawn).astype(int).ravel(), minlength=30)
         assert np.all(np.abs(counts - 100) < 5 * np.sqrt(100 * 29 / 30))
 
+    def test_padding_and_a_mask_change_nothing(self):
+        expected = np.asarray(random_features(KEY, FEATURES, 5, jitter=0.1))
+        padded = jnp.concatenate([FEATURES, jnp.full((9, FEATURES.shape[1]), jnp.nan)])
+        np.testing.assert_array_equal(random_features(KEY, padded, 5, mask=jnp.arange(39) < 30, jitter=0.1), expected)
+        np.testing.assert_array_equal(random_features(KEY, FEATURES, 5, mask=jnp.ones(30, bool), jitter=0.1), expected)
+
     def test_jitter_has_its_scale(self):
         moved = random_features(KEY, jnp.zeros((4000, 2)), 4000, jitter=0.05)
         assert abs(float(moved.std()) / 0.05 - 1) < 5 / np.sqrt(2 * 8000)

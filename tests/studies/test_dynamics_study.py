@@ -215,13 +215,14 @@ class TestFolder:
         assert metadata["wall_seconds"] == 1.0
         assert dynamics.config_from(metadata["config"]) == dynamics.Config()
 
-    def test_report_names_the_findings(self, folder):
+    def test_report_names_the_findings(self, folder, dataset):
         text = (folder / "report.md").read_text()
         for phrase in (
             "| inertia_repulsion | 0.8097 | 0.81 | 0.8932 | 0.893 | 25.9296 | 25.93 |",
             "0.838 to 0.864 (K = 3), 0.800 to 0.844 (K = 4), 0.650 to 0.746 (K = 5)",
             "1 of 27 tests have p < 0.05, 0 after Holm",
-            "14 of 1,080 runs have another ARI",
+            # 14 with jax 0.10.1; how float32 rounds is the compiler's.
+            f"{int((abs(dataset.ari - dataset.ari_float32) > 1e-6).sum())} of 1,080 runs have another ARI",
         ):
             assert phrase in text, phrase
         assert "nan" not in text.lower().replace("nano", "")
@@ -243,17 +244,19 @@ class TestFolder:
 
 
 class TestDesigns:
-    SMALL = dynamics.Config(data="native", seeds=4, clusters=(3, 5), noises=(0.5,))
+    SMALL = dynamics.Config(data="native", seeds=4, clusters=(3, 5), noises=(0.5,), rules=("inertia_repulsion",))
 
     def test_native_is_the_same_for_any_chunk_and_differs_by_key(self):
-        one, other = (
-            dynamics.run(dataclasses.replace(self.SMALL, chunk=chunk), with_example=False) for chunk in (4, 3)
-        )
+        one = dynamics.run(dataclasses.replace(self.SMALL, chunk=4), with_example=False)
+        before = experiment.simulate._cache_size()
+        other = dynamics.run(dataclasses.replace(self.SMALL, chunk=3), with_example=False)
+        assert experiment.simulate._cache_size() == before + 1  # the last chunk is short, and shares the program
         np.testing.assert_array_equal(one.num_steps, other.num_steps)
         np.testing.assert_allclose(one.ari, other.ari, atol=1e-12)
         third = dynamics.run(dataclasses.replace(self.SMALL, key=1), with_example=False)
         assert not np.allclose(one.sse, third.sse)
 
+    @pytest.mark.slow
     def test_native_means_agree_with_published_ones_within_their_error(self):
         """Two samples of one population, 30 published seeds and 60 native: four joint standard errors."""
         config = dynamics.Config(data="native", seeds=60, noises=(0.6,), clusters=(4,), rules=("baseline",))
@@ -279,12 +282,7 @@ class TestDesigns:
             with_example=False,
             progress=lambda done, total: seen.append((done, total)),
         )
-        assert seen == [(24, 32), (32, 32)]
-
-    def test_chunks_share_one_program(self):
-        before = experiment.simulate._cache_size()
-        dynamics.run(dataclasses.replace(self.SMALL, seeds=7, chunk=3, num_tokens=3), with_example=False)
-        assert experiment.simulate._cache_size() == before + 1
+        assert seen == [(6, 8), (8, 8)]
 
     @pytest.mark.parametrize(
         ("changes", "sentence"),

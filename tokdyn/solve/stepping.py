@@ -35,11 +35,13 @@ def random_features(
     """
     if num_tokens > features.shape[0]:
         raise checks.bad("num_tokens", f"at most the number of features, {features.shape[0]}", num_tokens)
-    chances = None if mask is None else mask / jnp.maximum(jnp.sum(mask), 1)
-    rows = jax.random.choice(keys.for_purpose(key, "rows"), features.shape[0], (num_tokens,), replace=False, p=chances)
-    drawn = features[rows]
+    # The rows with the largest of independent uniform numbers; row i's number does not depend on how many rows there
+    # are, so padding and a mask change nothing.
+    chances = jax.random.uniform(keys.for_purpose(key, "rows"), (features.shape[0],), jnp.float32)
     if mask is not None:
-        drawn = jnp.where(mask[rows][:, None], drawn, 0.0)
+        chances = jnp.where(mask, chances, -1.0)
+    chances, rows = jax.lax.top_k(chances, num_tokens)
+    drawn = jnp.where(chances[:, None] >= 0, features[rows], 0.0)
     noise = jax.random.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
     return drawn + jnp.asarray(jitter, drawn.dtype) * noise
 

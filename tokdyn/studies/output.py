@@ -15,6 +15,23 @@ from typing import Any
 from tokdyn.checks import bad
 
 
+def demand_writable(folder: str | os.PathLike[str]) -> None:
+    """Say before a long run, not after it, that its results would have no place. Makes nothing.
+
+    Args:
+        folder: where results are to be written; need not exist yet.
+
+    Raises:
+        ValueError: it is no folder, or cannot be made or written.
+    """
+    target = Path(folder).absolute()
+    existing = next(place for place in (target, *target.parents) if os.path.lexists(place))
+    if not existing.is_dir():
+        raise bad("out", "a folder that can be written", f"{folder} ({existing} is not a folder)")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise bad("out", "a folder that can be written", f"{folder} (no permission in {existing})")
+
+
 @contextlib.contextmanager
 def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder whose contents replace those of ``folder`` when the block ends well, and vanish otherwise.

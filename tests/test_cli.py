@@ -35,8 +35,9 @@ def test_a_recorded_run_repeats_exactly(tmp_path, capsys):
     samples = tmp_path / "sample_clevr" / "samples.json"
     samples.write_text(json.dumps([{"image": "a.png", "program": []}]))
     words = ["study", "dynamics", "--no-plots", "--out"]
-    options = "--data native --seeds 3 --no-x64 --clusters 3 --noises 0.4 0.8 --key 5 --samples".split()
-    assert cli.main([*words, str(tmp_path / "one"), *options, str(samples)]) == 0
+    options = ["--data", "native", "--seeds", "3", "--no-x64", "--clusters", "3", "--noises", "0.4", "0.8"]
+    options += ["--key", "5"]
+    assert cli.main([*words, str(tmp_path / "one"), *options, "--samples", str(samples)]) == 0
     assert cli.main([*words, str(tmp_path / "two"), "--config", str(tmp_path / "one" / "metadata.json")]) == 0
     assert (tmp_path / "one" / "runs.csv").read_bytes() == (tmp_path / "two" / "runs.csv").read_bytes()
     recorded, again = (json.loads((tmp_path / n / "metadata.json").read_text())["config"] for n in ("one", "two"))
@@ -44,6 +45,19 @@ def test_a_recorded_run_repeats_exactly(tmp_path, capsys):
     assert recorded["noises"] == [0.4, 0.8]
     checked = json.loads((tmp_path / "two" / "data_checks.json").read_text())
     assert checked["sample_clevr"]["missing_programs"] == 1
+
+
+def test_the_compile_cache_is_silent(tmp_path):
+    """The second process loads what the first compiled, and says nothing about it."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    words = ["run", tmp_path / "x.npy", "--num-tokens", "2", "--no-plots", "--cache", "--out", tmp_path / "out"]
+    environment = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for _ in range(2):
+        done = tokdyn(*words, environment=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        programs = sorted(path.name for path in (tmp_path / "cache" / "tokdyn").glob("*-cache"))
+        assert programs
+    assert sorted(path.name for path in (tmp_path / "cache" / "tokdyn").glob("*-cache")) == programs
 
 
 def test_run_and_info_and_check_data(tmp_path, capsys):

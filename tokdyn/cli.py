@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
+    if "--cache" in words:
+        # XLA takes two tuning hints of its own for machine features and complains at every load. Read when jax is.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command, rest = words[0], words[1:]
     actions: dict[str, Callable[[list[str]], None]] = {
         "study": _study,

@@ -52,7 +52,7 @@ for path, value in td.values(dynamics).items():
     print(f"{path:20} {value:g}")
 
 # %%
-data_key, start_key = jax.random.split(jax.random.key(7))
+data_key, start_key = jax.random.split(jax.random.key(2))
 scene = td.data.blobs(data_key, num_clusters=4, noise=0.6)
 result = td.run(dynamics, start_key, scene.features, num_tokens=4, max_steps=300, tol=1e-3)
 print("features", scene.features.shape, "tokens", result.tokens.shape, "assignment", result.assignment.shape)

@@ -191,7 +191,7 @@ VARIABLES = {
 }
 
 
-@functools.partial(jax.jit, static_argnames=("shape",))
+@functools.partial(jax.jit, static_argnames=("shape", "names"))
 def simulate(
     methods: Dynamics,
     scenes: Blobs,
@@ -201,6 +201,7 @@ def simulate(
     resolution: jax.Array,
     *,
     shape: Shape,
+    names: tuple[str, ...] = tuple(VARIABLES),
 ) -> dict[str, jax.Array]:
     """Every method on every scene, in blocks of one method so that the runs of a block take similar steps.
 
@@ -212,16 +213,18 @@ def simulate(
         tol: `[]`.
         resolution: `[]`.
         shape: static sizes.
+        names: the variables wanted (static); others are not compiled.
 
     Returns:
-        Every variable as `[M, R]`.
+        Every such variable as `[M, R]`.
     """
     num_methods, num_scenes = jax.tree.leaves(methods)[0].shape[0], tokens.shape[0]
 
     def one(method: jax.Array, scene: jax.Array) -> dict[str, jax.Array]:
         dynamics = jax.tree.map(lambda leaf: leaf[method], methods)
         chosen = jax.tree.map(lambda leaf: leaf[scene], scenes)
-        return evaluate(dynamics, chosen, tokens[scene], num_clusters[scene], tol, resolution, shape=shape)
+        scores = evaluate(dynamics, chosen, tokens[scene], num_clusters[scene], tol, resolution, shape=shape)
+        return {name: scores[name] for name in names}
 
     method, scene = np.divmod(np.arange(num_methods * num_scenes), num_scenes)
     scores = vmap(one)(jnp.asarray(method), jnp.asarray(scene))
@@ -265,8 +268,8 @@ def run_study(
     if config.data == "published":
         # The same scenes in the other precision: how many rows hang on the last digits?
         other = "float32" if config.x64 else "float64"
-        again = _all_runs(config, other, None)
-        for name in ("ari", "num_steps"):
+        again = _all_runs(config, other, None, ("ari", "num_steps"))
+        for name in again:
             variables[f"{name}_{other}"] = (DIMENSIONS, again[name], {"long_name": f"{VARIABLES[name]}, in {other}"})
     dataset = xarray.Dataset(variables, coordinates)
     if with_example:
@@ -282,18 +285,23 @@ def run_study(
     return dataset
 
 
-def _all_runs(config: Config, precision: str, progress: Callable[[int, int], None] | None) -> dict[str, np.ndarray]:
+def _all_runs(
+    config: Config,
+    precision: str,
+    progress: Callable[[int, int], None] | None,
+    names: tuple[str, ...] = tuple(VARIABLES),
+) -> dict[str, np.ndarray]:
     """Every variable as ``[rule, noise, clusters, seed]``, chunk by chunk."""
     shape = Shape(config.num_tokens, config.max_steps, max(config.clusters))
     lead = (len(config.noises), len(config.clusters))
     total = len(config.rules) * lead[0] * lead[1] * config.seeds
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in VARIABLES}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     done = 0
     with jax.enable_x64(precision == "float64"):
         methods = stacked_methods(config)
         for seeds, scenes, tokens, num_clusters in _chunks(config, precision):
             limits = np.float64(config.tol), np.float64(config.resolution)
-            scores = simulate(methods, scenes, tokens, num_clusters, *limits, shape=shape)
+            scores = simulate(methods, scenes, tokens, num_clusters, *limits, shape=shape, names=names)
             for name, values in scores.items():
                 # [M, R] with R = noise x clusters x seed; the last chunk is padded.
                 full = np.asarray(values).reshape(len(config.rules), *lead, -1)

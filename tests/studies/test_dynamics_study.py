@@ -13,7 +13,7 @@ import xarray
 
 from tokdyn import claims
 from tokdyn.studies import dynamics
-from tokdyn.studies.dynamics import experiment, tables
+from tokdyn.studies.dynamics import design, experiment, scenes, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
 import published_rule
@@ -266,14 +266,14 @@ class TestDesigns:
         assert abs(float(native.mean() - published.mean())) < 4 * error
 
     def test_pairing_native_seeds_share_their_draws(self):
-        scenes, _ = experiment._native_scenes(
+        drawn, _ = scenes.native_scenes(
             jax.random.key(0), np.array([7, 7]), np.array([0.3, 0.6]), np.array([3, 5]),
-            shape=experiment.Shape(4, 30, 5), points_per_cluster=80, num_dimensions=6, dtype="float32",
+            shape=design.Shape(4, 30, 5), points_per_cluster=80, num_dimensions=6, dtype="float32",
         )  # fmt: skip
-        np.testing.assert_array_equal(scenes.centres[0], scenes.centres[1])
-        offsets = scenes.features - np.repeat(scenes.centres, 80, axis=1)
+        np.testing.assert_array_equal(drawn.centres[0], drawn.centres[1])
+        offsets = drawn.features - np.repeat(drawn.centres, 80, axis=1)
         np.testing.assert_allclose(2 * offsets[0, :240], offsets[1, :240], atol=1e-5)
-        assert not scenes.features[0, 240:].any()
+        assert not drawn.features[0, 240:].any()
 
     def test_progress_counts_every_run(self):
         seen = []

@@ -1,4 +1,4 @@
-"""The token-dynamics study: its design, one run of it, and all of them at once.
+"""One run of the token-dynamics study, and all of them at once.
 
 Every run is a pure function of a scene and a method; a chunk of seeds is one call of one compiled program.
 """
@@ -9,107 +9,21 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from tokdyn import checks, environment, keys, metrics
-from tokdyn.data import Blobs, blobs, published_blobs, published_tokens
+from tokdyn import checks, environment, metrics
+from tokdyn.data import Blobs
 from tokdyn.dynamics import Dynamics, catalog
-from tokdyn.solve import random_features, run, trajectory, vmap
+from tokdyn.solve import run, trajectory, vmap
+from tokdyn.studies.dynamics.design import DIMENSIONS, Config, Shape
+from tokdyn.studies.dynamics.scenes import chunks_of, published_scenes
 
 SCHEMA_VERSION = 1
-# "rule", not "method": that is an argument of xarray's sel, which would silently select nothing.
-DIMENSIONS = ("rule", "noise", "clusters", "seed")
-# The published jitter of the starting tokens, also used for native data.
-JITTER = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """The design of the study; the defaults are the published one."""
-
-    data: Literal["published", "native"] = "published"
-    """published: NumPy's legacy streams, as in the study. native: drawn on the device from a JAX key."""
-    seeds: int = 30
-    """Repetitions of every condition."""
-    noises: tuple[float, ...] = (0.3, 0.6, 0.9)
-    """Standard deviations of a cluster."""
-    clusters: tuple[int, ...] = (3, 4, 5)
-    """True numbers of clusters."""
-    rules: tuple[str, ...] = tuple(catalog.PUBLISHED_METHODS)
-    """Names of published methods; the first is the baseline of the paired tests."""
-    num_tokens: int = 4
-    """Tokens, whatever the number of clusters."""
-    max_steps: int = 30
-    """At most so many steps."""
-    tol: float = 1e-3
-    """Largest displacement of a token at which a run stops."""
-    temperature: float = 1.0
-    """Of the softmax, in squared units of the features."""
-    rate: float = 1.0
-    """Of the attraction."""
-    points_per_cluster: int = 80
-    """Features of each cluster."""
-    num_dimensions: int = 6
-    """Dimensions of a feature."""
-    resolution: float = 0.1
-    """Tokens nearer than this count as one."""
-    key: int = 0
-    """Seed of the JAX key of native data."""
-    x64: bool = True
-    """Compute in float64 (needed to equal the published rows) or float32."""
-    chunk: int = 30
-    """Seeds that are simulated in one call."""
-    samples: tuple[str, ...] = ()
-    """CLEVR or CLEVRER JSON samples to check, as the study did."""
-
-    def checked(self) -> Config:
-        """This design, if it can be run.
-
-        Raises:
-            ValueError: naming the field.
-        """
-        checks.choice("data", self.data, ("published", "native"))
-        counts = ("seeds", "num_tokens", "max_steps", "points_per_cluster", "num_dimensions", "chunk")
-        for name in counts:
-            checks.whole_number(name, getattr(self, name), at_least=1)
-        for name in ("noises", "clusters", "rules"):
-            if not getattr(self, name) or len(set(getattr(self, name))) != len(getattr(self, name)):
-                raise checks.bad(name, "at least one value, each once", getattr(self, name))
-        for rule in self.rules:
-            checks.choice("rules", rule, tuple(catalog.PUBLISHED_METHODS))
-        for count in self.clusters:
-            checks.whole_number("clusters", count, at_least=1)
-        checks.hyperparameter("noises", np.array(self.noises), at_least=0.0)
-        for name in ("tol", "temperature", "rate", "resolution"):
-            checks.hyperparameter(name, getattr(self, name), at_least=0.0)
-        if self.num_tokens > self.points_per_cluster * min(self.clusters):
-            most = self.points_per_cluster * min(self.clusters)
-            raise checks.bad("num_tokens", f"at most the number of features, {most}", self.num_tokens)
-        return self
-
-    def is_published(self) -> bool:
-        """Whether this is the published design, so that the published numbers may stand beside ours."""
-        free = {"x64", "chunk", "resolution", "samples", "key"}
-        default = Config()
-        return all(
-            getattr(self, field.name) == getattr(default, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in free
-        )
-
-
-class Shape(NamedTuple):
-    """The static part of a run: what chooses the program."""
-
-    num_tokens: int
-    max_steps: int
-    num_labels: int
 
 
 def evaluate(
@@ -299,7 +213,7 @@ def _all_runs(
     done = 0
     with jax.enable_x64(precision == "float64"):
         methods = stacked_methods(config)
-        for seeds, scenes, tokens, num_clusters in _chunks(config, precision):
+        for seeds, scenes, tokens, num_clusters in chunks_of(config, precision):
             limits = np.float64(config.tol), np.float64(config.resolution)
             scores = simulate(methods, scenes, tokens, num_clusters, *limits, shape=shape, names=names)
             for name, values in scores.items():
@@ -318,81 +232,6 @@ def stacked_methods(config: Config) -> Dynamics:
     return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *each)
 
 
-def _chunks(config: Config, precision: str) -> Iterator[tuple[np.ndarray, Blobs, Any, Any]]:
-    """Scenes of a chunk of seeds, flattened over (noise, clusters, seed); every chunk has one shape."""
-    size = min(config.chunk, config.seeds)
-    grid = [(noise, count) for noise in config.noises for count in config.clusters]
-    for first in range(0, config.seeds, size):
-        seeds = np.arange(first, min(first + size, config.seeds))
-        padded = np.pad(seeds, (0, size - len(seeds)), mode="edge")
-        num_clusters = np.repeat([count for _, count in grid], size)
-        if config.data == "native":
-            noise = np.repeat([noise for noise, _ in grid], size)
-            seed = np.tile(padded, len(grid))
-            scenes, tokens = _native_scenes(
-                jax.random.key(config.key), seed, noise, num_clusters,
-                shape=Shape(config.num_tokens, config.max_steps, max(config.clusters)),
-                points_per_cluster=config.points_per_cluster, num_dimensions=config.num_dimensions,
-                dtype=precision,
-            )  # fmt: skip
-        else:
-            scenes, tokens = _published_scenes(config, grid, padded, precision)
-        yield seeds, scenes, tokens, num_clusters
-
-
-def _published_scenes(
-    config: Config, grid: list[tuple[float, int]], seeds: np.ndarray, precision: str
-) -> tuple[Blobs, np.ndarray]:
-    scenes, starts = [], []
-    for noise, count in grid:
-        for seed in seeds:
-            scene = published_blobs(
-                int(seed),
-                num_clusters=count,
-                noise=noise,
-                max_clusters=max(config.clusters),
-                points_per_cluster=config.points_per_cluster,
-                num_dimensions=config.num_dimensions,
-            )
-            scenes.append(scene)
-            starts.append(published_tokens(scene, int(seed), num_tokens=config.num_tokens))
-    stacked = Blobs(*(np.stack(leaves) for leaves in zip(*scenes, strict=True)))
-    return stacked._replace(features=stacked.features.astype(precision)), np.stack(starts).astype(precision)
-
-
-@functools.partial(jax.jit, static_argnames=("shape", "points_per_cluster", "num_dimensions", "dtype"))
-def _native_scenes(
-    key: jax.Array,
-    seed: jax.Array,
-    noise: jax.Array,
-    num_clusters: jax.Array,
-    *,
-    shape: Shape,
-    points_per_cluster: int,
-    num_dimensions: int,
-    dtype: str,
-) -> tuple[Blobs, jax.Array]:
-    """Scenes and starting tokens from a key: one seed gives the same draws in every condition, as published."""
-
-    def one(seed: jax.Array, noise: jax.Array, count: jax.Array) -> tuple[Blobs, jax.Array]:
-        seed_key = keys.for_seed(key, seed)
-        scene = blobs(
-            keys.for_purpose(seed_key, "data"),
-            num_clusters=count,
-            noise=noise,
-            max_clusters=shape.num_labels,
-            points_per_cluster=points_per_cluster,
-            num_dimensions=num_dimensions,
-            dtype=dtype,
-        )
-        start = random_features(
-            keys.for_purpose(seed_key, "tokens"), scene.features, shape.num_tokens, mask=scene.mask, jitter=JITTER
-        )
-        return scene, start
-
-    return vmap(one)(seed, noise, num_clusters)
-
-
 def example(config: Config) -> xarray.Dataset:
     """The paths of the tokens in one scene (first noise and clusters, seed 0), for every rule.
 
@@ -406,7 +245,7 @@ def example(config: Config) -> xarray.Dataset:
     grid = [(config.noises[0], config.clusters[0])]
     smallest = dataclasses.replace(config, clusters=(config.clusters[0],), data="published")
     with jax.enable_x64(True):
-        scenes, tokens = _published_scenes(smallest, grid, np.zeros(1, int), "float64")
+        scenes, tokens = published_scenes(smallest, grid, np.zeros(1, int), "float64")
         features = scenes.features[0]
         paths = jax.vmap(
             lambda dynamics: trajectory(dynamics, None, features, tokens=tokens[0], num_steps=config.max_steps)[1]

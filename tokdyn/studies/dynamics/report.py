@@ -14,6 +14,7 @@ from tokdyn import claims
 from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
 from tokdyn.studies.dynamics import published, tables
+from tokdyn.studies.dynamics.design import config_of
 from tokdyn.studies.output import markdown_table, write_json, written_together
 
 READABLE = {name: name.replace("_", " + ") for name in catalog.PUBLISHED_METHODS}
@@ -40,7 +41,7 @@ def report(
     Raises:
         ValueError: the folder cannot be written, or a sample to check is no sample.
     """
-    config = tables.config_of(dataset)
+    config = config_of(dataset)
     checked = {Path(path).parent.name or Path(path).stem: check_samples(path) for path in config.samples}
     runs = tables.runs_table(dataset)
     tests = {"per_condition": tables.condition_tests(dataset), "clustered_by_seed": tables.clustered_tests(dataset)}
@@ -105,7 +106,7 @@ def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
             "What the flag cannot see: runs with fewer distinct tokens than tokens.",
         ),
     ]  # fmt: skip
-    with_merged = dataset.assign(merged=dataset["distinct_tokens"] < tables.config_of(dataset).num_tokens)
+    with_merged = dataset.assign(merged=dataset["distinct_tokens"] < config_of(dataset).num_tokens)
     captions = []
     for name, variable, label, limits, share, caption in made:
         figure = plot.score_against_noise(
@@ -130,7 +131,7 @@ def _text(
     checked: dict[str, dict[str, Any]],
     figures: list[tuple[str, str]],
 ) -> str:
-    config = tables.config_of(dataset)
+    config = config_of(dataset)
     environment = json.loads(dataset.attrs["environment"])
     is_published = config.is_published()
     blocks = ["# Token dynamics: four update rules on Gaussian clusters"]
@@ -286,14 +287,14 @@ def _collapse(dataset: xarray.Dataset) -> list[str]:
         markdown_table(rows),
     ]
     if "baseline" in dataset["rule"]:
-        merged = dataset["distinct_tokens"] < tables.config_of(dataset).num_tokens
+        merged = dataset["distinct_tokens"] < config_of(dataset).num_tokens
         by_cell = merged.sel(rule="baseline").mean("seed")
         rows = [
             {"noise": f"{float(noise):g}"}
             | {f"{int(k)} clusters": float(by_cell.sel(noise=noise, clusters=k)) for k in by_cell["clusters"].values}
             for noise in by_cell["noise"].values
         ]
-        resolution = tables.config_of(dataset).resolution
+        resolution = config_of(dataset).resolution
         blocks += [
             f"Share of baseline runs with merged tokens (nearer than {resolution:g}), by condition:",
             markdown_table(rows),
@@ -325,7 +326,7 @@ def _precision(dataset: xarray.Dataset) -> list[str]:
     differ = difference > 1e-6
     steps = int((dataset["num_steps"] != dataset[f"num_steps_{other}"]).sum())
     shift = float(np.abs((dataset["ari"] - dataset[f"ari_{other}"]).mean(("noise", "clusters", "seed"))).max())
-    merged = int((differ & (dataset["distinct_tokens"] < tables.config_of(dataset).num_tokens)).sum())
+    merged = int((differ & (dataset["distinct_tokens"] < config_of(dataset).num_tokens)).sum())
     count = int(differ.sum())
     return [
         "## Float32 against float64",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from typing import Any
 
 import jax
@@ -11,32 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray
 
-from tokdyn import checks, stats
+from tokdyn import stats
 from tokdyn.dynamics import catalog
-from tokdyn.studies.dynamics.experiment import DIMENSIONS, Config
+from tokdyn.studies.dynamics.design import DIMENSIONS, config_of
 
 # The study's effect size divides by sd + 1e-9.
 SD_FLOOR = 1e-9
 THRESHOLDS = (0.001, 0.01, 0.05, 0.1, 0.5)
-
-
-def config_from(stored: dict[str, Any]) -> Config:
-    """The design that was written down as JSON.
-
-    Raises:
-        ValueError: a field that a design does not have.
-    """
-    known = {field.name for field in dataclasses.fields(Config)}
-    for name in stored:
-        if name not in known:
-            raise checks.bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
-    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
-    return Config(**fields).checked()
-
-
-def config_of(dataset: xarray.Dataset) -> Config:
-    """The design that a Dataset was made with."""
-    return config_from(json.loads(dataset.attrs["config"]))
 
 
 def runs_table(dataset: xarray.Dataset) -> pd.DataFrame:

@@ -1,0 +1,118 @@
+"""The design of the study: what is run, and how it is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray
+
+from tokdyn import checks
+from tokdyn.dynamics import catalog
+
+# "rule", not "method": that is an argument of xarray's sel, which would silently select nothing.
+DIMENSIONS = ("rule", "noise", "clusters", "seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The design of the study; the defaults are the published one."""
+
+    data: Literal["published", "native"] = "published"
+    """published: NumPy's legacy streams, as in the study. native: drawn on the device from a JAX key."""
+    seeds: int = 30
+    """Repetitions of every condition."""
+    noises: tuple[float, ...] = (0.3, 0.6, 0.9)
+    """Standard deviations of a cluster."""
+    clusters: tuple[int, ...] = (3, 4, 5)
+    """True numbers of clusters."""
+    rules: tuple[str, ...] = tuple(catalog.PUBLISHED_METHODS)
+    """Names of published methods; the first is the baseline of the paired tests."""
+    num_tokens: int = 4
+    """Tokens, whatever the number of clusters."""
+    max_steps: int = 30
+    """At most so many steps."""
+    tol: float = 1e-3
+    """Largest displacement of a token at which a run stops."""
+    temperature: float = 1.0
+    """Of the softmax, in squared units of the features."""
+    rate: float = 1.0
+    """Of the attraction."""
+    points_per_cluster: int = 80
+    """Features of each cluster."""
+    num_dimensions: int = 6
+    """Dimensions of a feature."""
+    resolution: float = 0.1
+    """Tokens nearer than this count as one."""
+    key: int = 0
+    """Seed of the JAX key of native data."""
+    x64: bool = True
+    """Compute in float64 (needed to equal the published rows) or float32."""
+    chunk: int = 30
+    """Seeds that are simulated in one call."""
+    samples: tuple[str, ...] = ()
+    """CLEVR or CLEVRER JSON samples to check, as the study did."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        checks.choice("data", self.data, ("published", "native"))
+        counts = ("seeds", "num_tokens", "max_steps", "points_per_cluster", "num_dimensions", "chunk")
+        for name in counts:
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        for name in ("noises", "clusters", "rules"):
+            if not getattr(self, name) or len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise checks.bad(name, "at least one value, each once", getattr(self, name))
+        for rule in self.rules:
+            checks.choice("rules", rule, tuple(catalog.PUBLISHED_METHODS))
+        for count in self.clusters:
+            checks.whole_number("clusters", count, at_least=1)
+        checks.hyperparameter("noises", np.array(self.noises), at_least=0.0)
+        for name in ("tol", "temperature", "rate", "resolution"):
+            checks.hyperparameter(name, getattr(self, name), at_least=0.0)
+        if self.num_tokens > self.points_per_cluster * min(self.clusters):
+            most = self.points_per_cluster * min(self.clusters)
+            raise checks.bad("num_tokens", f"at most the number of features, {most}", self.num_tokens)
+        return self
+
+    def is_published(self) -> bool:
+        """Whether this is the published design, so that the published numbers may stand beside ours."""
+        free = {"x64", "chunk", "resolution", "samples", "key"}
+        default = Config()
+        return all(
+            getattr(self, field.name) == getattr(default, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in free
+        )
+
+
+class Shape(NamedTuple):
+    """The static part of a run: what chooses the program."""
+
+    num_tokens: int
+    max_steps: int
+    num_labels: int
+
+
+def config_from(stored: dict[str, Any]) -> Config:
+    """The design that was written down as JSON.
+
+    Raises:
+        ValueError: a field that a design does not have.
+    """
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in stored:
+        if name not in known:
+            raise checks.bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
+    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
+    return Config(**fields).checked()
+
+
+def config_of(dataset: xarray.Dataset) -> Config:
+    """The design that a Dataset was made with."""
+    return config_from(json.loads(dataset.attrs["config"]))

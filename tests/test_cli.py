@@ -86,7 +86,7 @@ def test_claims_and_list(capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dance"], "tokdyn: command: expected one of study, run, check-data, claims, list, info, got 'dance'"),
+        (["dance"], "tokdyn: command: expected one of study, run, sweep, check-data, claims, list, info, got 'dance'"),
         (["study", "none"], "tokdyn: study: expected one of 'dynamics', got 'none'"),
         (["study"], "tokdyn: study: expected a name, one of dynamics, got none"),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),

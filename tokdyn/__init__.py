@@ -51,6 +51,18 @@ if _TYPE_CHECKING:
     from tokdyn.solve import step as step
     from tokdyn.solve import trajectory as trajectory
     from tokdyn.solve import vmap as vmap
+    from tokdyn.sweeps import Plan as Plan
+    from tokdyn.sweeps import Space as Space
+    from tokdyn.sweeps import SweepInterrupted as SweepInterrupted
+    from tokdyn.sweeps import choice as choice
+    from tokdyn.sweeps import grid as grid
+    from tokdyn.sweeps import log_uniform as log_uniform
+    from tokdyn.sweeps import open_sweep as open_sweep
+    from tokdyn.sweeps import sampled as sampled
+    from tokdyn.sweeps import sweep as sweep
+    from tokdyn.sweeps import uniform as uniform
+    from tokdyn.sweeps import variants as variants
+    from tokdyn.sweeps import zipped as zipped
     from tokdyn.tree import values as values
     from tokdyn.tree import with_values as with_values
 
@@ -59,30 +71,42 @@ _HOME = {
     "Dynamics": "tokdyn.dynamics",
     "Flow": "tokdyn.dynamics",
     "Info": "tokdyn.dynamics",
+    "Plan": "tokdyn.sweeps",
     "Result": "tokdyn.solve",
     "Schedule": "tokdyn.dynamics",
+    "Space": "tokdyn.sweeps",
     "State": "tokdyn.dynamics",
     "Status": "tokdyn.checks",
+    "SweepInterrupted": "tokdyn.sweeps",
     "Term": "tokdyn.dynamics",
     "TokenClustering": "tokdyn.estimator",
     "annealing": "tokdyn.dynamics",
     "attraction": "tokdyn.dynamics",
+    "choice": "tokdyn.sweeps",
     "compose": "tokdyn.dynamics",
     "enable_compile_cache": "tokdyn.environment",
+    "grid": "tokdyn.sweeps",
     "inertia": "tokdyn.dynamics",
     "init": "tokdyn.solve",
     "load": "tokdyn.dynamics",
+    "log_uniform": "tokdyn.sweeps",
     "noise": "tokdyn.dynamics",
+    "open_sweep": "tokdyn.sweeps",
     "part": "tokdyn.dynamics",
     "repulsion": "tokdyn.dynamics",
     "run": "tokdyn.solve",
+    "sampled": "tokdyn.sweeps",
     "save": "tokdyn.dynamics",
     "static": "tokdyn.dynamics",
     "step": "tokdyn.solve",
+    "sweep": "tokdyn.sweeps",
     "trajectory": "tokdyn.solve",
+    "uniform": "tokdyn.sweeps",
     "values": "tokdyn.tree",
+    "variants": "tokdyn.sweeps",
     "vmap": "tokdyn.solve",
     "with_values": "tokdyn.tree",
+    "zipped": "tokdyn.sweeps",
 }
 _MODULES = {
     "catalog": "tokdyn.dynamics.catalog",

@@ -1,4 +1,4 @@
-"""The command line: ``tokdyn study``, ``run``, ``check-data``, ``claims``, ``list``, ``info``.
+"""The command line: ``tokdyn study``, ``run``, ``sweep``, ``check-data``, ``claims``, ``list``, ``info``.
 
 Every command imports what it needs when it is called, so that ``tokdyn --help`` is quick.
 """
@@ -18,6 +18,7 @@ from typing import Any
 COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
+    "sweep": "many runs from a file: tokdyn sweep SPEC.toml --store PATH",
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
     "claims": "every published claim, and what came of it",
     "list": "the studies and systems there are",
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     actions: dict[str, Callable[[list[str]], None]] = {
         "study": _study,
         "run": _run,
+        "sweep": _sweep,
         "check-data": _check_data,
         "claims": _claims,
         "list": _list,
@@ -64,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         actions[command](rest)
     except ValueError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("tokdyn: interrupted; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        # A sweep says what it has kept; everything else writes at the end or not at all.
+        print(f"tokdyn: interrupted; {str(interrupt) or 'nothing was written'}", file=sys.stderr)
         return 130
     return 0
 
@@ -174,6 +177,49 @@ def _run(words: list[str]) -> None:
     print(path)
 
 
+def _sweep(words: list[str]) -> None:
+    import tyro
+
+    @dataclasses.dataclass(frozen=True)
+    class SweepOptions:
+        """Run a sweep from a TOML file into a Zarr store. Killed or interrupted, it goes on with --resume."""
+
+        spec: tyro.conf.Positional[Path]
+        """The sweep: evaluator, seeds, axes. `tokdyn.sweeps.spec` describes the file."""
+        store: str
+        """Folder or URL of the results."""
+        resume: bool = False
+        """Go on with a store that exists."""
+        worker: int = 0
+        """Number of this process, from 0, where several share the store (a SLURM array, say)."""
+        of: int = 1
+        """How many processes share the store; then each goes on with what is there."""
+        dry_run: bool = False
+        """Compile, time one call, and say what the sweep would take."""
+        cache: bool = False
+        """Keep compiled programs on disk for the next time."""
+
+    options = tyro.cli(SweepOptions, prog="tokdyn sweep", args=words)
+    if options.cache:
+        _enable_cache()
+    import jax
+
+    from tokdyn import sweeps
+    from tokdyn.studies.dynamics.evaluator import BASE, evaluate_native
+    from tokdyn.sweeps import spec, store
+
+    asked = spec.read(options.spec, {"dynamics": (evaluate_native, BASE)})
+    if not (options.resume or options.dry_run or options.of > 1) and store.open_existing(options.store) is not None:
+        raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
+    with jax.enable_x64(asked.x64):
+        found = sweeps.sweep(
+            asked.evaluate, asked.base, asked.space, seeds=asked.seeds, key=jax.random.key(asked.key),
+            paired=asked.paired, dims=asked.dims, pad=asked.pad, store=options.store, worker=options.worker,
+            of=options.of, progress=sys.stderr.isatty(), dry_run=options.dry_run,
+        )  # fmt: skip
+    print(found if options.dry_run else options.store)
+
+
 def _check_data(words: list[str]) -> None:
     import tyro
 
@@ -243,11 +289,23 @@ def _info(words: list[str]) -> None:
 
         print(load(path))
     elif (path / "zarr.json").is_file():
+        _print_store(path)
+    else:
+        raise ValueError(f"path: expected a Zarr store or a dynamics written by td.save, got {path}")
+
+
+def _print_store(path: Path) -> None:
+    from tokdyn.sweeps import open_sweep, store
+
+    place = store.open_existing(path)
+    if place is None:
         import xarray
 
         print(xarray.open_zarr(path, consolidated=False))
-    else:
-        raise ValueError(f"path: expected a Zarr store or a dynamics written by td.save, got {path}")
+        return
+    markers = place.markers()
+    print(open_sweep(path))
+    print(f"{(markers != 0).sum():,} of {len(markers):,} tasks of {place.chunk:,} runs are finished")
 
 
 def _enable_cache() -> None:
@@ -262,13 +320,10 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from tokdyn.sweeps.progress import progress_bar
 
-    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with progress_bar(label) as show:
+        yield show
 
 
 def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:

@@ -1,0 +1,244 @@
+"""What is on disk survives: kills, damage, other processes, other devices; and refuses to be mixed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import sweep_evaluators
+import xarray
+import zarr
+from sweep_evaluators import BASE, DIMS, SPACE, fit, slow
+
+import tokdyn as td
+from tokdyn.sweeps.store import open_existing
+
+KEY = jax.random.key(7)
+HERE = Path(sweep_evaluators.__file__).parent
+FIT = {"seeds": 40, "key": KEY, "dims": DIMS, "unit": 16, "chunk": 32}
+SLOW = {"seeds": 24, "key": KEY, "unit": 2, "chunk": 2, "workers": 1}
+SHIFTS = td.grid({"shift": [0.0, 1.0]})
+
+
+def python(script, *arguments, **environment):
+    """Another process, which imports the same evaluators."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+    )  # fmt: skip
+
+
+def finished(process):
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def in_memory():
+    return td.sweep(fit, BASE, SPACE, **FIT)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    td.sweep(fit, BASE, SPACE, store=tmp_path / "store", **FIT)
+    return tmp_path / "store"
+
+
+def same(one, other):
+    xarray.testing.assert_identical(one.load().drop_attrs(), other.load().drop_attrs())
+
+
+def test_a_store_holds_what_memory_would(stored, in_memory):
+    same(td.open_sweep(stored), in_memory)
+    assert td.open_sweep(stored).attrs["fingerprint"] == in_memory.attrs["fingerprint"]
+    assert td.open_sweep(stored).attrs["schema_version"] == 1
+
+
+def test_reading_is_lazy_and_any_selection_is_right(stored, in_memory, monkeypatch):
+    lazy = td.open_sweep(stored)
+    read = []
+    original = zarr.Array.get_orthogonal_selection
+
+    def counted(self, rows, **options):
+        read.append(len(rows[0]))
+        return original(self, rows, **options)
+
+    monkeypatch.setattr(zarr.Array, "get_orthogonal_selection", counted)
+    assert lazy.tokens.nbytes > 0
+    assert not read
+    for selection in (
+        {"seed": 3, "token": 1},
+        {"seed": [5, 1, 5], "noise": 1},
+        {"dynamics.attract.temperature": slice(None, None, -1), "seed": slice(3, 30, 7), "dimension": 0},
+        {"seed": slice(-3, None), "token": [2, 0]},
+    ):
+        xarray.testing.assert_identical(lazy.tokens.isel(selection).load(), in_memory.tokens.isel(selection))
+    assert read == [6, 6, 24, 18]  # the runs asked for, each once
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"base": td.with_values(BASE, {"dynamics.repel.eps": 0.01})}, "made with another base or another program"),
+        ({"space": SPACE * td.grid({"dynamics.repel.eps": [1e-3]})}, "made with other axes"),
+        ({"seeds": 41}, "made with other seeds"),
+        ({"key": jax.random.key(8)}, "made with other key"),
+        ({"paired": False}, "made with other paired"),
+        ({"unit": 32}, "made with other unit"),
+        ({"evaluate": lambda c, k: {**fit(c, k), "residual": c["noise"]}}, "made with other evaluate"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_two_sweeps_are_never_mixed(stored, change, sentence):
+    arguments = {"evaluate": fit, "base": BASE, "space": SPACE, **FIT, **change}
+    before = td.open_sweep(stored).load()
+    refusal = f"store: expected an empty place, or the store of this very sweep.*{sentence}"
+    with pytest.raises(ValueError, match=refusal):
+        td.sweep(arguments.pop("evaluate"), arguments.pop("base"), arguments.pop("space"), store=stored, **arguments)
+    same(td.open_sweep(stored), before)
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path):
+    xarray.Dataset({"x": 1.0}).to_zarr(tmp_path / "other", zarr_format=3, consolidated=False)
+    with pytest.raises(ValueError, match="store: expected an empty place, or a sweep's store, got .*something else"):
+        td.sweep(fit, BASE, SPACE, store=tmp_path / "other", **FIT)
+    with pytest.raises(ValueError, match="path: expected the store of a sweep"):
+        td.open_sweep(tmp_path / "other")
+
+
+def test_a_killed_sweep_goes_on_and_repeats_nothing(tmp_path):
+    place = tmp_path / "store"
+    script = (
+        "import sys, jax, tokdyn as td; from sweep_evaluators import slow;"
+        "td.sweep(slow, {'shift': 0.0}, td.grid({'shift': [0.0, 1.0]}), seeds=24, key=jax.random.key(7),"
+        " unit=2, chunk=2, workers=1, store=sys.argv[1])"
+    )
+    process = python(script, place)
+    for _ in range(600):
+        store = open_existing(place)
+        if store is not None and (store.markers() != 0).sum() >= 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = open_existing(place).markers()
+    done = int((kept != 0).sum())
+    assert 3 <= done < 24, "killed too late to show anything"
+    part = td.open_sweep(place)
+    assert int(part.finished.sum()) == 2 * done
+    assert part.total.values[~part.finished.values].size
+    assert np.isnan(part.total.values[~part.finished.values]).all()
+    seen = []
+    whole = td.sweep(slow, {"shift": 0.0}, SHIFTS, store=place, progress=lambda n, of: seen.append(n), **SLOW)
+    assert seen == list(range(2 * done + 2, 49, 2))
+    assert "finished" not in whole
+    same(whole, td.sweep(slow, {"shift": 0.0}, SHIFTS, **SLOW))
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path):
+    def press(done, total):
+        if done >= 6:
+            raise KeyboardInterrupt
+
+    place = tmp_path / "store"
+    with pytest.raises(td.SweepInterrupted, match="3 of 24 tasks are finished in .*; the same call continues there"):
+        td.sweep(slow, {"shift": 0.0}, SHIFTS, store=place, progress=press, **SLOW)
+    seen = []
+    td.sweep(slow, {"shift": 0.0}, SHIFTS, store=place, progress=lambda n, of: seen.append(n), **SLOW)
+    assert seen[0] == 8
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "deleted"])
+def test_a_damaged_chunk_is_computed_again(stored, in_memory, damage):
+    chunk = sorted((stored / "residual").rglob("c/2"))[0]
+    if damage == "deleted":
+        chunk.unlink()
+    else:
+        content = chunk.read_bytes()
+        chunk.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"\0" * len(content))
+    seen = []
+    again = td.sweep(fit, BASE, SPACE, store=stored, progress=lambda *n: seen.append(n), **FIT)
+    assert seen == [(240, 240)]
+    same(again, in_memory)
+
+
+def test_a_store_half_made_is_made_again(tmp_path, in_memory, monkeypatch):
+    from tokdyn.sweeps import store
+
+    monkeypatch.setattr(store, "_array", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        td.sweep(fit, BASE, SPACE, store=tmp_path / "store", **FIT)
+    monkeypatch.undo()
+    same(td.sweep(fit, BASE, SPACE, store=tmp_path / "store", **FIT), in_memory)
+
+
+def test_processes_share_a_store_by_number(tmp_path, in_memory):
+    place = tmp_path / "store"
+    first = td.sweep(fit, BASE, SPACE, store=place, worker=0, of=3, **FIT)
+    assert first.finished.sum() == 96
+    assert np.isfinite(first.residual.values[first.finished.values]).all()
+    for worker in (2, 1):
+        last = td.sweep(fit, BASE, SPACE, store=place, worker=worker, of=3, **FIT)
+    same(last, in_memory)
+
+
+DEVICES = """
+import sys, jax, numpy as np, tokdyn as td
+from sweep_evaluators import BASE, DIMS, SPACE, fit
+assert len(jax.devices()) == int(sys.argv[2])
+td.sweep(fit, BASE, SPACE, seeds=40, key=jax.random.key(7), dims=DIMS, unit=16, store=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_several_devices_give_the_same_numbers(tmp_path, in_memory, count):
+    """One body for all devices: equal to the last bit here; the promise is rounding."""
+    finished(python(DEVICES, tmp_path / "store", count, XLA_FLAGS=f"--xla_force_host_platform_device_count={count}"))
+    found = td.open_sweep(tmp_path / "store").load()
+    np.testing.assert_array_equal(found.num_steps, in_memory.num_steps)
+    np.testing.assert_allclose(found.tokens, in_memory.tokens, rtol=1e-5, atol=1e-5)
+
+
+DISTRIBUTED = """
+import sys, jax
+jax.distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
+import tokdyn as td
+from sweep_evaluators import BASE, DIMS, SPACE, fit
+options = dict(seeds=40, key=jax.random.key(7), dims=DIMS, unit=16, chunk=32)
+found = td.sweep(fit, BASE, SPACE, store=sys.argv[1], **options)
+assert "finished" not in found, "a process returned before the others had finished"
+"""
+
+
+def test_two_processes_of_jax_distributed(tmp_path, in_memory):
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    pair = [python(DISTRIBUTED, tmp_path / "store", address, number) for number in (0, 1)]
+    for process in pair:
+        finished(process)
+    same(td.open_sweep(tmp_path / "store"), in_memory)
+
+
+MEMORY = """
+import sys, resource, jax, tokdyn as td
+space = td.grid({"a": list(range(int(sys.argv[2]) // 100))})
+td.sweep(lambda c, k: {"x": jax.random.normal(k) + c["a"]}, {"a": 0.0}, space, seeds=100,
+         key=jax.random.key(0), store=sys.argv[1], chunk=8192)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_by_the_chunk(tmp_path):
+    """Peak resident memory of a million runs within 10 % of that of ten thousand."""
+    small, large = (int(finished(python(MEMORY, tmp_path / str(n), n))) for n in (10_000, 1_000_000))
+    assert large < 1.1 * small

@@ -1,0 +1,19 @@
+"""Many runs: spaces of conditions, their execution on threads, devices and clusters, and the store that survives it."""
+
+from tokdyn.sweeps.space import Space, choice, grid, log_uniform, sampled, uniform, variants, zipped
+from tokdyn.sweeps.sweep import Plan, SweepInterrupted, open_sweep, sweep
+
+__all__ = [
+    "Plan",
+    "Space",
+    "SweepInterrupted",
+    "choice",
+    "grid",
+    "log_uniform",
+    "open_sweep",
+    "sampled",
+    "sweep",
+    "uniform",
+    "variants",
+    "zipped",
+]

@@ -1,0 +1,268 @@
+"""What a sweep computes: one compiled program for a fixed number of runs, called again and again.
+
+Every call has the same shape (a *unit* of runs), whatever the chunk, the number of workers or the size of the sweep;
+that is why none of them can change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import checks, environment, keys
+from tokdyn.solve import vmap
+from tokdyn.sweeps.space import Space
+from tokdyn.tree import values, with_values
+
+Evaluate = Callable[..., Mapping[str, Any]]
+
+# Runs of one call on CPU: long enough that a call's 0.1 ms does not count, short enough to share among cores.
+CPU_UNIT = 256
+GPU_UNIT = 16_384
+# Compiled programs by their text, so that the same sweep again, or with other numbers, compiles nothing.
+_COMPILED: dict[tuple[Any, ...], Any] = {}
+_MOST_COMPILED = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Everything that decides a sweep's numbers; it pickles, so that a worker can build the program again.
+
+    Attributes:
+        evaluate: `(config, key, **variant) -> {name: array}`.
+        base: any pytree; a config is the base with a cell's values.
+        space: what is varied.
+        seeds: seeds, `[num_seeds]`.
+        key_data: of the sweep's key.
+        key_kind: its implementation.
+        paired: whether one seed has the same key in every cell.
+        cell_order: cells in order of execution `[num_cells]`.
+        unit: runs of one call.
+        x64: whether JAX computes in 64 bits.
+    """
+
+    evaluate: Evaluate
+    base: Any
+    space: Space
+    seeds: np.ndarray
+    key_data: np.ndarray
+    key_kind: str
+    paired: bool
+    cell_order: np.ndarray
+    unit: int
+    x64: bool
+
+    @property
+    def num_runs(self) -> int:
+        """Runs of one variant."""
+        return self.space.num_cells * len(self.seeds)
+
+    @property
+    def variants(self) -> list[dict[str, Any]]:
+        """Every combination of static settings, as `{keyword: label}`; one empty dict without any."""
+        names = list(self.space.variants)
+        return [dict(zip(names, labels, strict=True)) for labels in itertools.product(*self.space.variants.values())]
+
+    def runs(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cell and seed of runs in order of execution; past the end the last run is repeated."""
+        run = np.minimum(np.arange(start, stop), self.num_runs - 1)
+        cell, seed = np.divmod(run, len(self.seeds))
+        return self.cell_order[cell], self.seeds[seed]
+
+
+def checked_spec(
+    evaluate: Evaluate,
+    base: Any,
+    space: Space,
+    *,
+    seeds: int | Sequence[int],
+    key: jax.Array,
+    paired: bool,
+    cost: Callable[[dict[str, np.ndarray]], Any] | None,
+    unit: int | None,
+) -> Spec:
+    """The spec, if it can be run.
+
+    Raises:
+        ValueError: naming the argument or the path.
+    """
+    if not callable(evaluate):
+        raise checks.bad("evaluate", "a function (config, key) -> dict of arrays", f"a {type(evaluate).__name__}")
+    if not isinstance(space, Space):
+        raise checks.bad("space", "a space, such as td.grid({...})", f"a {type(space).__name__}")
+    if isinstance(seeds, (int, np.integer)):
+        numbers = np.arange(checks.whole_number("seeds", seeds, at_least=1))
+    else:
+        numbers = np.asarray(seeds)
+        if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+            raise checks.bad("seeds", "a count, or a sequence of whole numbers", repr(seeds))
+        if len(np.unique(numbers)) != len(numbers) or numbers.min() < 0 or numbers.max() >= 2**32:
+            raise checks.bad("seeds", "different whole numbers from 0 to 2^32 - 1", repr(seeds))
+    checks.random_key("key", key)
+    columns = space.columns()
+    leaves = values(base)
+    with_values(base, dict.fromkeys(columns, 0.0))  # every path is known
+    for path in columns:
+        if path in leaves and np.ndim(leaves[path]) != 0:
+            raise checks.bad(path, "the path of one number of the base", checks.describe_array(leaves[path]))
+        if path not in leaves:
+            inside = ", ".join(leaf for leaf in leaves if leaf.startswith(path + "."))
+            raise checks.bad(path, f"the path of one number ({inside})", "a part that holds several")
+    if cost is None:
+        order = np.arange(space.num_cells)
+    else:
+        expected = np.asarray(cost(columns), float)
+        if expected.shape != (space.num_cells,) or np.isnan(expected).any():
+            raise checks.bad("cost", f"one number for each of {space.num_cells} cells", checks.describe_array(expected))
+        order = np.argsort(-expected, kind="stable")  # the longest first, so that no worker ends alone with one
+    num_runs = space.num_cells * len(numbers)
+    if unit is None:
+        unit = GPU_UNIT if jax.default_backend() != "cpu" else CPU_UNIT
+        # A small sweep in small units, so that all cores have some; a function of its size only.
+        unit = max(16, min(unit, num_runs // 16 // 16 * 16))
+    is_new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return Spec(
+        evaluate=evaluate,
+        base=jax.tree.map(np.asarray, base),
+        space=space,
+        seeds=numbers.astype(np.uint32),
+        key_data=np.asarray(jax.random.key_data(key) if is_new else key),
+        key_kind=str(jax.random.key_impl(key)) if is_new else "",
+        paired=paired,
+        cell_order=order,
+        unit=checks.whole_number("unit", unit, at_least=1),
+        x64=bool(jax.config.read("jax_enable_x64")),
+    )
+
+
+class Program:
+    """One variant's compiled program.
+
+    Args:
+        spec: the sweep's.
+        variant: `{keyword: label}`.
+        devices: run on these, one unit each; by default on JAX's first device.
+
+    Attributes:
+        outputs: name to shape and dtype of one run's output.
+        size: runs of one call: the unit times the number of devices.
+        text: one run's program before compilation, the same on any number of devices.
+        function: the bare jitted function `(base, columns, key, cells [size], seeds [size]) -> {name: [size, ...]}`.
+        compile_seconds: what compiling took.
+    """
+
+    def __init__(self, spec: Spec, variant: dict[str, Any], devices: Sequence[jax.Device] | None = None) -> None:
+        self.spec = spec
+        devices = list(devices or jax.local_devices()[:1])
+        self.size = spec.unit * len(devices)
+        keywords = {name: spec.space.variants[name][label] for name, label in variant.items()}
+        with jax.enable_x64(spec.x64):
+            self.function, self.arguments = _unit_function(spec, keywords, devices)
+            start = time.perf_counter()
+            one = jax.jit(_one_run(spec, keywords)).lower(*self.arguments, *(np.uint32(0),) * 2)
+            self.outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
+            self.text = one.as_text()
+            numbers = np.zeros(self.size, np.uint32)
+            self._compiled = _compiled(self.function.lower(*self.arguments, numbers, numbers), devices)
+            self.compile_seconds = time.perf_counter() - start
+
+    def __call__(self, start: int) -> dict[str, np.ndarray]:
+        """The outputs `[size, ...]` of runs ``start`` to ``start + size``; past the end the last run is repeated."""
+        cell, seed = self.spec.runs(start, start + self.size)
+        with jax.enable_x64(self.spec.x64):  # this setting is a thread's own
+            outputs = self._compiled(*self.arguments, cell.astype(np.uint32), seed)
+            return {name: np.asarray(values) for name, values in outputs.items()}
+
+    def bytes_per_run(self) -> int:
+        """Size of one run's outputs."""
+        return sum(math.prod(x.shape) * x.dtype.itemsize for x in self.outputs.values())
+
+    def temporary_bytes(self) -> int | None:
+        """What a call needs beside arguments and outputs; None where the backend does not say."""
+        analysis = self._compiled.memory_analysis()
+        return None if analysis is None else int(analysis.temp_size_in_bytes)
+
+
+def _compiled(lowered: Any, devices: Sequence[Any]) -> Any:
+    known = hashlib.sha256(lowered.as_text().encode()).digest(), tuple(devices)
+    if known not in _COMPILED:
+        while len(_COMPILED) >= _MOST_COMPILED:
+            _COMPILED.pop(next(iter(_COMPILED)))
+        _COMPILED[known] = lowered.compile()
+    return _COMPILED[known]
+
+
+def _one_run(spec: Spec, keywords: dict[str, Any]) -> Callable[..., dict[str, jax.Array]]:
+    """`(base, columns, key, cell, seed) -> outputs` of a single run."""
+
+    def one(base: Any, columns: Any, key: jax.Array, cell: jax.Array, seed: jax.Array) -> dict[str, jax.Array]:
+        config = with_values(base, {path: column[cell] for path, column in columns.items()})
+        run_key = keys.for_seed(key, seed, None if spec.paired else cell)
+        outputs = spec.evaluate(config, run_key, **keywords)
+        if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
+            got = "an empty dict" if isinstance(outputs, Mapping) else f"a {type(outputs).__name__}"
+            raise checks.bad("evaluate", "to return a dict of named arrays", got)
+        return {name: jnp.asarray(x) for name, x in outputs.items()}
+
+    return one
+
+
+def _unit_function(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+    leaves = values(spec.base)
+    columns = {path: _as_leaf(column, leaves[path]) for path, column in spec.space.columns().items()}
+    key = (
+        jax.random.wrap_key_data(jnp.asarray(spec.key_data), impl=spec.key_kind)
+        if spec.key_kind
+        else jnp.asarray(spec.key_data)
+    )
+    one = _one_run(spec, keywords)
+
+    def unit(base: Any, columns: Any, key: jax.Array, cells: jax.Array, seeds: jax.Array) -> dict[str, jax.Array]:
+        return vmap(lambda cell, seed: one(base, columns, key, cell, seed))(cells, seeds)
+
+    arguments = (spec.base, columns, key)
+    if len(devices) == 1:
+        return jax.jit(unit), arguments
+    # Every device has its own loop and stops by itself: automatic sharding would make all wait for the slowest run.
+    mesh = jax.sharding.Mesh(np.array(devices), ("run",))
+    run, all_of_it = jax.sharding.PartitionSpec("run"), jax.sharding.PartitionSpec()
+    specs = (all_of_it, all_of_it, all_of_it, run, run)
+    return jax.jit(jax.shard_map(unit, mesh=mesh, in_specs=specs, out_specs=run)), arguments
+
+
+def _as_leaf(column: np.ndarray, leaf: Any) -> np.ndarray:
+    """A whole-number leaf stays one; everything else in the default floating dtype."""
+    dtype = np.asarray(leaf).dtype
+    return column.astype(dtype if dtype.kind in "iub" else np.float64)
+
+
+def fingerprint(spec: Spec, programs: Sequence[Program]) -> str:
+    """A hash of everything that decides the numbers: the programs themselves, their arguments, versions and device."""
+    digest = hashlib.sha256()
+    for program in programs:
+        digest.update(program.text.encode())
+    for array in (*jax.tree.leaves(spec.base), *spec.space.columns().values(), spec.seeds, spec.key_data):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(spec.cell_order.tobytes())
+    versions = environment.describe()["versions"]
+    device = jax.devices()[0]
+    record = [spec.space.shape, spec.variants, spec.unit, spec.paired, device.platform, device.device_kind]
+    digest.update(json.dumps([str(record), versions["jax"], versions["tokdyn"]]).encode())
+    return digest.hexdigest()
+
+
+def name_of(evaluate: Evaluate) -> str:
+    """How an evaluator is called in records: ``module:function``."""
+    function = inspect.unwrap(evaluate)
+    return f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', type(function).__name__)}"

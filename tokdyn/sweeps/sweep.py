@@ -1,0 +1,321 @@
+"""``sweep``: an evaluator on every cell of a space and every seed, as one labelled Dataset."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import xarray
+
+from tokdyn import checks
+from tokdyn.sweeps import cluster as clusters
+from tokdyn.sweeps.execute import default_workers, task_results
+from tokdyn.sweeps.labelled import Layout, dataset
+from tokdyn.sweeps.program import Evaluate, Program, Spec, checked_spec
+from tokdyn.sweeps.progress import progress_bar
+from tokdyn.sweeps.record import difference, outputs_of, record_of
+from tokdyn.sweeps.space import Space
+from tokdyn.sweeps.store import Store, create, open_existing
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C in a sweep with a store: what is finished is kept, and the message says how to go on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a sweep would do, measured on one unit of runs.
+
+    Attributes:
+        num_runs: all of them.
+        num_tasks: tasks still to be computed.
+        chunk: runs of a task.
+        unit: runs of one call on one device.
+        workers: threads.
+        devices: how many.
+        compile_seconds: of all variants.
+        seconds: expected, for the tasks still to be computed.
+        task_bytes: outputs of a task.
+        temporary_bytes: what the compiled calls need beside that; None where the backend does not say.
+        functions: the bare jitted function of every variant, `(base, columns, key, cells, seeds) -> outputs`.
+        arguments: its first three arguments.
+    """
+
+    num_runs: int
+    num_tasks: int
+    chunk: int
+    unit: int
+    workers: int
+    devices: int
+    compile_seconds: float
+    seconds: float
+    task_bytes: int
+    temporary_bytes: int | None
+    functions: list[Any]
+    arguments: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        memory = self.task_bytes * 2 + (self.temporary_bytes or 0) * self.workers
+        return (
+            f"{self.num_runs:,} runs, {self.num_tasks:,} tasks of {self.chunk:,} to go, in calls of {self.unit:,} "
+            f"on {self.devices} device(s) with {self.workers} thread(s): about {self.seconds:.1f} s "
+            f"(compiled in {self.compile_seconds:.1f} s), {memory / 2**20:.0f} MiB"
+        )
+
+
+def sweep(
+    evaluate: Evaluate,
+    base: Any,
+    space: Space,
+    *,
+    seeds: int | Sequence[int],
+    key: jax.Array,
+    paired: bool = True,
+    dims: Mapping[str, Sequence[str]] | None = None,
+    pad: Sequence[str] = (),
+    cost: Callable[[dict[str, np.ndarray]], Any] | None = None,
+    unit: int | None = None,
+    chunk: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    worker: int | None = None,
+    of: int | None = None,
+    workers: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    cluster: Any = None,
+    progress: bool | Callable[[int, int], None] = False,
+    dry_run: bool = False,
+) -> Any:
+    """Evaluate every cell of a space for every seed.
+
+    Numbers do not depend on chunk, workers, store or cluster, to the last bit: all of them call one compiled program
+    of a fixed number of runs. On several devices they agree as far as XLA compiles one body for all.
+
+    Args:
+        evaluate: `(config, key, **variant) -> {name: array}`, pure and traceable; ``config`` is the base with the
+            cell's values, ``key`` the seed's.
+        base: any pytree: a dynamics, a dict of them, a dataclass of numbers.
+        space: from ``grid``, ``zipped``, ``sampled``, ``variants`` and their products. Paths start at the base's root.
+        seeds: how many repetitions (numbered from 0), or their numbers.
+        key: the sweep's key. Seed s has ``fold_in(key, s)``.
+        paired: the same key, hence the same draws, in every cell; False folds in the cell too.
+        dims: names of the dimensions of outputs that are no scalars, `{name: (dimension, ...)}`.
+        pad: dimensions whose length may differ between variants: shorter ones are filled with NaN (0 for whole
+            numbers), and `<dimension>_count` holds their lengths.
+        cost: `{path: [num_cells]} -> [num_cells]`, expected cost of each cell: cells of like cost share a block, so
+            that no run waits for a slower one.
+        unit: runs of one call; by default 256 on CPU, 16,384 elsewhere, fewer in small sweeps. It may change the last
+            digits, and is part of the fingerprint.
+        chunk: runs of a task, rounded up to whole calls; by default as many as fit 32 MiB of outputs.
+        store: a folder or URL; results go there, task by task, and an interrupted sweep is continued. Without it
+            they are kept in memory.
+        worker: this process computes the unfinished among tasks worker, worker + of, ... (needs a store). Worker 0
+            makes the store; the others wait for it. By default the process's number under ``jax.distributed``.
+        of: how many processes share the store; by default all that ``jax.distributed`` knows.
+        workers: threads; by default one for each core of one CPU device.
+        devices: by default all local ones; each has its own loop and stops by itself.
+        cluster: a Dask ``Client`` (extra ``distributed``): tasks are computed there. Needs a store all can reach.
+        progress: True for a bar on standard error, or ``(finished, all)`` called after each task, in runs.
+        dry_run: compile, time one call, and return a ``Plan``; nothing is written.
+
+    Returns:
+        An ``xarray.Dataset`` over variants, axes and ``seed``; lazy with a store. A ``Plan`` for ``dry_run``.
+
+    Raises:
+        ValueError: bad input, naming the argument or path; a store that holds another sweep.
+        SweepInterrupted: Ctrl-C, with a store.
+
+    Example:
+        >>> import jax, tokdyn as td
+        >>> def evaluate(dynamics, key):
+        ...     scene = td.data.blobs(key, num_clusters=3, noise=0.5)
+        ...     result = td.run(dynamics, key, scene.features, num_tokens=3, max_steps=30, tol=1e-3)
+        ...     return {"num_steps": result.num_steps}
+        >>> space = td.grid({"attract.temperature": [0.5, 1.0]})
+        >>> dataset = td.sweep(evaluate, td.catalog.soft_kmeans(), space, seeds=5, key=jax.random.key(0))
+        >>> dict(dataset.sizes)
+        {'attract.temperature': 2, 'seed': 5}
+    """
+    spec = checked_spec(evaluate, base, space, seeds=seeds, key=key, paired=paired, cost=cost, unit=unit)
+    of = checks.whole_number("of", jax.process_count() if of is None else of, at_least=1)
+    worker = checks.whole_number("worker", jax.process_index() if worker is None else worker, at_least=0)
+    if worker >= of:
+        raise checks.bad("worker", f"a number below of = {of}", worker)
+    if store is None and (of > 1 or cluster is not None):
+        raise checks.bad("store", "a place that all workers reach", None)
+    existing = None if store is None or dry_run else open_existing(store, mode="r+")
+    if worker > 0 and existing is None and not dry_run:
+        existing = _awaited(store)
+    if existing is not None and unit is None:
+        spec = dataclasses.replace(spec, unit=int(existing.record["unit"]))
+    used = list(devices or jax.local_devices())
+    programs = [Program(spec, variant, used) for variant in spec.variants]
+    outputs, counts = outputs_of(programs, spec, dims or {}, tuple(pad))
+    record = record_of(spec, outputs, counts, programs, chunk)
+    layout = Layout(record)
+    threads = default_workers(used) if workers is None else checks.whole_number("workers", workers, at_least=1)
+    if dry_run:
+        return _plan(spec, layout, programs, threads, len(used))
+    place: Store | None = None
+    if store is not None:
+        if existing is None:
+            existing = create(store, record, layout.num_tasks)
+        elif existing.record["fingerprint"] != record["fingerprint"]:
+            expected = "an empty place, or the store of this very sweep"
+            raise checks.bad("store", expected, difference(existing.record, record, store))
+        place, layout = existing, Layout(existing.record)
+        record = existing.record
+    todo = list(range(layout.num_tasks)) if place is None else place.unfinished()
+    todo = [task for task in todo if task % of == worker]
+    report = _reporter(progress, layout, todo, spec)
+    with report as advance:
+        try:
+            if cluster is not None:
+                assert place is not None  # checked above
+                assert store is not None
+                clusters.run_tasks(cluster, spec, store, todo, record["fingerprint"], advance)
+                arrays: dict[str, Any] = {}
+            else:
+                arrays = _compute(spec, programs, todo, layout, outputs, threads, place, advance)
+        except KeyboardInterrupt:
+            if place is None:
+                raise
+            done = int((place.markers() != 0).sum())
+            raise SweepInterrupted(
+                f"{done} of {layout.num_tasks} tasks are finished in {store}; the same call continues there"
+            ) from None
+    if place is not None:
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("tokdyn sweep")
+        assert store is not None
+        return open_sweep(store)
+    return _with_attributes(dataset(layout, arrays, None, lazy=False), record)
+
+
+def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """A sweep's store, finished or still growing, as a lazy labelled Dataset.
+
+    Args:
+        path: a folder, or a URL that fsspec understands.
+
+    Returns:
+        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there (others are NaN, 0 or False).
+
+    Raises:
+        ValueError: no sweep there.
+    """
+    place = open_existing(path)
+    if place is None:
+        raise checks.bad("path", "the store of a sweep", path)
+    arrays = {name: place.array(name) for name in place.record["outputs"]}
+    return _with_attributes(dataset(Layout(place.record), arrays, place.markers(), lazy=True), place.record)
+
+
+def _awaited(store: Any, seconds: float = 600.0) -> Store:
+    """The store that worker 0 is about to make."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = open_existing(store, mode="r+")
+        if found is not None:
+            return found
+        time.sleep(0.5)
+    raise checks.bad("store", f"worker 0 to have made it within {seconds:.0f} s", store)
+
+
+def _compute(
+    spec: Spec,
+    programs: list[Program],
+    todo: list[int],
+    layout: Layout,
+    outputs: dict[str, dict[str, Any]],
+    threads: int,
+    place: Store | None,
+    advance: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """All tasks on this machine: into the store, or into arrays `[run, ...]`."""
+    chunk = layout.record["chunk"]
+    shapes = {name: tuple(output["shape"]) for name, output in outputs.items()}
+    arrays: dict[str, np.ndarray] = {}
+    if place is None:
+        total = layout.num_tasks * chunk
+        arrays = {name: np.empty((total, *shapes[name]), output["dtype"]) for name, output in outputs.items()}
+    results = task_results(
+        spec, programs.__getitem__, todo,
+        chunk=chunk, tasks_per_variant=layout.tasks_per_variant, shapes=shapes, workers=threads,
+    )  # fmt: skip
+    with contextlib.closing(results):
+        for task, values in results:
+            if place is not None:
+                place.write(task, values)
+            else:
+                for name, array in arrays.items():
+                    array[task * chunk : (task + 1) * chunk] = values[name]
+            advance(task)
+    return arrays
+
+
+def _plan(spec: Spec, layout: Layout, programs: list[Program], threads: int, num_devices: int) -> Plan:
+    seconds, calls = 0.0, -(-spec.num_runs // programs[0].size)
+    for program in programs:
+        program(0)
+        start = time.perf_counter()
+        middle = spec.num_runs // 2
+        program(middle)
+        seconds += (time.perf_counter() - start) * calls / min(threads, calls)
+    temporary = [program.temporary_bytes() for program in programs]
+    return Plan(
+        num_runs=spec.num_runs * len(programs),
+        num_tasks=layout.num_tasks,
+        chunk=layout.record["chunk"],
+        unit=spec.unit,
+        workers=threads,
+        devices=num_devices,
+        compile_seconds=sum(program.compile_seconds for program in programs),
+        seconds=seconds,
+        task_bytes=layout.record["chunk"] * max(program.bytes_per_run() for program in programs),
+        temporary_bytes=None if None in temporary else max(t for t in temporary if t is not None),
+        functions=[program.function for program in programs],
+        arguments=programs[0].arguments,
+    )
+
+
+@contextlib.contextmanager
+def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo: list[int], spec: Spec) -> Any:
+    """A function that is told of every finished task, and passes on runs."""
+    chunk, total = layout.record["chunk"], spec.num_runs * layout.num_variants
+
+    def runs_of(task: int) -> int:
+        return min(chunk, spec.num_runs - task % layout.tasks_per_variant * chunk)
+
+    missing = sum(runs_of(task) for task in todo)
+    done = total - missing
+
+    def advance_with(show: Callable[[int, int], None]) -> Callable[[int], None]:
+        def advance(task: int) -> None:
+            nonlocal done
+            done += runs_of(task)
+            show(done, total)
+
+        return advance
+
+    if progress is True:
+        with progress_bar("sweep", done, total) as show:
+            yield advance_with(show)
+    else:
+        yield advance_with(progress if callable(progress) else lambda done, total: None)
+
+
+def _with_attributes(data: xarray.Dataset, record: Mapping[str, Any]) -> xarray.Dataset:
+    kept = ("evaluate", "key", "paired", "unit", "chunk", "x64", "fingerprint")
+    data.attrs = {name: record[name] for name in kept}
+    data.attrs |= {"schema_version": 1, "environment": json.dumps(record["environment"])}
+    data.attrs["paired"], data.attrs["x64"] = int(record["paired"]), int(record["x64"])
+    return data

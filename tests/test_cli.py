@@ -87,8 +87,8 @@ def test_claims_and_list(capsys):
     ("words", "sentence"),
     [
         (["dance"], "tokdyn: command: expected one of study, run, sweep, check-data, claims, list, info, got 'dance'"),
-        (["study", "none"], "tokdyn: study: expected one of 'dynamics', got 'none'"),
-        (["study"], "tokdyn: study: expected a name, one of dynamics, got none"),
+        (["study", "none"], "tokdyn: study: expected one of 'dynamics', 'phase', got 'none'"),
+        (["study"], "tokdyn: study: expected a name, one of dynamics, phase, got none"),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
         (
             ["study", "dynamics", "--config", "none.json"],
@@ -160,7 +160,7 @@ def test_third_parties_bring_studies(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     monkeypatch.syspath_prepend(tmp_path)
     assert studies.load("mine").__doc__ == "Mine."
-    assert set(studies.available()) == {"mine", "broken", "absent", "dynamics"}
+    assert set(studies.available()) == {"mine", "broken", "absent", "dynamics", "phase"}
     with pytest.raises(
         ValueError, match="study: expected a module with Config, run and report in broken_study, got no report"
     ):

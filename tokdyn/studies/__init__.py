@@ -12,7 +12,7 @@ from types import ModuleType
 from tokdyn import checks
 
 GROUP = "tokdyn.studies"
-_OURS = {"dynamics": "tokdyn.studies.dynamics"}
+_OURS = {"dynamics": "tokdyn.studies.dynamics", "phase": "tokdyn.studies.phase"}
 
 
 def available() -> dict[str, str]:

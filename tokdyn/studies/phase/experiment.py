@@ -1,0 +1,227 @@
+"""Phases of token dynamics: where tokens merge, rest or oscillate, over temperature, repulsion and momentum."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+
+from tokdyn import checks, environment, keys, metrics
+from tokdyn.checks import Status
+from tokdyn.data import blobs
+from tokdyn.dynamics import catalog
+from tokdyn.numerics import safe_norm
+from tokdyn.solve import random_features, run, trajectory
+from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.tree import with_values
+
+SCHEMA_VERSION = 1
+RATIO, REPULSION, MOMENTUM = "ratio", "dynamics.repel.strength", "dynamics.inertia.momentum"
+NAMES = {RATIO: "temperature / $T_c$", REPULSION: "repulsion strength", MOMENTUM: "momentum"}
+# Steps taken beyond the end of a run to tell an oscillation from a slow approach.
+TAIL = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The grid of the study; the defaults are 400,000 runs."""
+
+    temperatures: int = 40
+    """Temperatures, spaced geometrically in units of each scene's critical temperature."""
+    lowest: float = 0.005
+    """The lowest of them."""
+    highest: float = 2.0
+    """The highest."""
+    repulsions: int = 20
+    """Strengths of the repulsion: none, and the others spaced geometrically from 0.001 to 3."""
+    momenta: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)
+    """Momenta of the inertia."""
+    seeds: int = 100
+    """Scenes and starts, the same in every cell."""
+    num_tokens: int = 4
+    """Tokens."""
+    clusters: int = 4
+    """True clusters of 80 features in 6 dimensions."""
+    noise: float = 0.6
+    """Standard deviation of a cluster; the published study's middle level."""
+    max_steps: int = 200
+    """At most so many steps."""
+    tol: float = 1e-3
+    """A run is at rest where the largest force on a token is below this."""
+    resolutions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+    """Distances below which tokens count as one, in units of the noise; the third is the study's own."""
+    key: int = 0
+    """Seed of the JAX key."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        for name in ("seeds", "num_tokens", "clusters", "max_steps"):
+            checks.whole_number(name, getattr(self, name), at_least=1)
+        for name in ("temperatures", "repulsions"):
+            checks.whole_number(name, getattr(self, name), at_least=2)
+        for name in ("lowest", "highest", "noise"):
+            checks.hyperparameter(name, getattr(self, name), above=0.0)
+        checks.hyperparameter("tol", self.tol, at_least=0.0)
+        checks.hyperparameter("highest", self.highest, above=self.lowest)
+        for name in ("momenta", "resolutions"):
+            given = getattr(self, name)
+            if not given or len(set(given)) != len(given):
+                raise checks.bad(name, "at least one value, each once", given)
+            checks.hyperparameter(name, np.array(given), at_least=0.0)
+        return self
+
+
+def config_from(stored: dict[str, Any]) -> Config:
+    """The design that was written down as JSON.
+
+    Raises:
+        ValueError: a field that a design does not have.
+    """
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in stored:
+        if name not in known:
+            raise checks.bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
+    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
+    return Config(**fields).checked()
+
+
+def critical_temperature(features: jax.Array) -> jax.Array:
+    r"""Above it, tokens at the mean of the features stay merged: `T_c = 2 \lambda_max` of their covariance.
+
+    Args:
+        features: `[N, D]`.
+
+    Returns:
+        `[]`, in squared units of the features.
+
+    References:
+        K. Rose, E. Gurewitz, G. C. Fox, Phys. Rev. Lett. 65 (1990) 945.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.studies.phase.experiment import critical_temperature
+        >>> float(critical_temperature(jnp.array([[-1.0, 0.0], [1.0, 0.0]])))
+        2.0
+    """
+    centred = features - features.mean(axis=0)
+    return 2 * jnp.linalg.eigvalsh(centred.T @ centred / len(features))[-1]
+
+
+def evaluate(
+    config: dict[str, Any], key: jax.Array, *, num_tokens: int, clusters: int, max_steps: int
+) -> dict[str, jax.Array]:
+    """One run at a temperature in units of its own scene's critical one.
+
+    Args:
+        config: dynamics, ratio, noise, tol, resolutions.
+        key: of the scene and the start: the same for every cell.
+        num_tokens: K (static).
+        clusters: true clusters (static).
+        max_steps: at most so many steps (static).
+
+    Returns:
+        The variables of ``VARIABLES``.
+    """
+    scene = blobs(keys.for_purpose(key, "data"), num_clusters=clusters, noise=config["noise"])
+    start = random_features(keys.for_purpose(key, "tokens"), scene.features, num_tokens)
+    critical = critical_temperature(scene.features)
+    dynamics = with_values(config["dynamics"], {"attract.temperature": config["ratio"] * critical})
+    result = run(dynamics, None, scene.features, tokens=start, max_steps=max_steps, tol=config["tol"], stop="residual")
+    # A pair that repels itself may oscillate at full length for ever: it returns every second step.
+    _, path = trajectory(dynamics, None, scene.features, tokens=result.tokens, num_steps=TAIL)
+    one_step, two_steps = (jnp.max(safe_norm(path[-1] - path[-1 - lag])) for lag in (1, 2))
+    at_rest = result.status == Status.CONVERGED
+    predicted = result.assignment.argmax(axis=-1)
+    resolutions = config["resolutions"] * config["noise"]
+    table = metrics.contingency(scene.labels, predicted, num_labels=clusters, num_predicted=num_tokens)
+    return {
+        "num_steps": result.num_steps,
+        "at_rest": at_rest,
+        "period_two": ~at_rest & (two_steps < config["tol"]) & (one_step >= config["tol"]),
+        "distinct_tokens": jax.vmap(lambda r: metrics.distinct_tokens(result.tokens, r))(resolutions),
+        "ari": metrics.adjusted_rand_index_from(table),
+        "merged_ari": metrics.merged_adjusted_rand_index(
+            scene.labels, predicted, result.tokens, resolution=resolutions[2 % len(resolutions)], num_labels=clusters
+        ),
+        "critical": critical,
+    }
+
+
+VARIABLES = {
+    "num_steps": "steps until the largest force is below tol, at most max_steps",
+    "at_rest": "the largest force on a token is below tol",
+    "period_two": "not at rest, but back at the same place every second step",
+    "distinct_tokens": "tokens after merging those nearer than the resolution",
+    "ari": "adjusted Rand index of the hard assignment",
+    "merged_ari": "adjusted Rand index after merging tokens nearer than the third resolution",
+    "critical": "critical temperature of the scene, squared units of the features",
+}
+
+
+def run_study(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+) -> xarray.Dataset:
+    """The study's Dataset.
+
+    Args:
+        config: the grid.
+        progress: called with runs finished and runs in all.
+        with_example: there is none; accepted because every study takes it.
+
+    Returns:
+        ``VARIABLES`` over ratio, repulsion, momentum and seed.
+
+    Raises:
+        ValueError: a design that cannot be run.
+
+    Example:
+        >>> from tokdyn.studies import phase
+        >>> tiny = phase.Config(temperatures=2, repulsions=2, momenta=(0.0,), seeds=2, max_steps=20)
+        >>> dict(phase.run(tiny).sizes)["seed"]
+        2
+    """
+    config = config.checked()
+    base = {
+        "dynamics": catalog.published("inertia_repulsion"),
+        "ratio": 1.0,
+        "noise": config.noise,
+        "tol": config.tol,
+        "resolutions": np.array(config.resolutions),
+    }
+    space = grid({
+        MOMENTUM: config.momenta,
+        REPULSION: [0.0, *np.geomspace(1e-3, 3.0, config.repulsions - 1)],
+        RATIO: np.geomspace(config.lowest, config.highest, config.temperatures),
+    })  # fmt: skip
+
+    def bound(cell: dict[str, Any], key: jax.Array) -> dict[str, jax.Array]:
+        return evaluate(cell, key, num_tokens=config.num_tokens, clusters=config.clusters, max_steps=config.max_steps)
+
+    start = time.perf_counter()
+    dataset = sweep(
+        bound, base, space, seeds=config.seeds, key=jax.random.key(config.key),
+        dims={"distinct_tokens": ("resolution",)}, progress=progress or False,
+    )  # fmt: skip
+    assert not isinstance(dataset, Plan)
+    dataset = dataset.assign_coords(resolution=list(config.resolutions))
+    for name, meaning in VARIABLES.items():
+        dataset[name].attrs["long_name"] = meaning
+    dataset.attrs |= {
+        "schema_version": SCHEMA_VERSION,
+        "study": "phase",
+        "config": json.dumps(dataclasses.asdict(config)),
+        "environment": json.dumps(environment.describe()),
+        "simulation_seconds": time.perf_counter() - start,
+    }
+    return dataset

@@ -1,0 +1,266 @@
+"""What the phases say, in words, tables and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from tokdyn.plot.sweeps import mean_and_interval, pareto_front
+from tokdyn.studies.output import markdown_table, write_json, written_together
+from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config, config_from
+
+# Shown in the figures of four panels or fewer; the tables have all.
+_SUMMARY = ("at_rest", "period_two", "num_steps", "ari", "merged_ari")
+
+
+def headline(dataset: xarray.Dataset) -> str:
+    """One paragraph for the terminal."""
+    return "\n".join(_answers(dataset))
+
+
+def front_of(dataset: xarray.Dataset) -> list[dict[str, Any]]:
+    """The Pareto front of steps against merge-aware ARI, chosen on one half of the seeds and measured on the other.
+
+    The best of thousands of cells on the seeds that chose it would look better than it is.
+
+    Args:
+        dataset: from ``run``, with at least two seeds.
+
+    Returns:
+        One record for each cell of the front, by rising number of steps.
+    """
+    cells = [MOMENTUM, REPULSION, RATIO]
+    chosen, fresh = (dataset.isel(seed=slice(start, None, 2)) for start in (0, 1))
+    means = {name: chosen[name].mean("seed").stack(cell=cells) for name in ("num_steps", "merged_ari")}
+    on_front = pareto_front(means["num_steps"].values, means["merged_ari"].values)
+    held_out = {
+        name: [part.stack(cell=cells).values[on_front] for part in mean_and_interval(fresh[name], "seed")]
+        for name in ("num_steps", "merged_ari", "at_rest")
+    }
+    records = []
+    for i, cell in enumerate(means["num_steps"]["cell"].values[on_front]):
+        momentum, repulsion, ratio = (float(x) for x in cell)
+        score, low, high = (float(part[i]) for part in held_out["merged_ari"])
+        records.append(
+            {
+                "momentum": momentum,
+                "repulsion": repulsion,
+                "T/T_c": ratio,
+                "steps": float(held_out["num_steps"][0][i]),
+                "merge-aware ARI": score,
+                "low": low,
+                "high": high,
+                "at rest": float(held_out["at_rest"][0][i]),
+            }
+        )
+    return sorted(records, key=lambda record: record["steps"])
+
+
+def report(
+    dataset: xarray.Dataset,
+    folder: str | os.PathLike[str],
+    *,
+    plots: bool = True,
+    wall_seconds: float | None = None,
+) -> Path:
+    """Write everything the study has to say.
+
+    Args:
+        dataset: from ``run``.
+        folder: made where it is missing; its files appear together, at the end.
+        plots: also draw the figures.
+        wall_seconds: of the whole command so far, for the metadata.
+
+    Returns:
+        The path of ``report.md``.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    config = config_from(json.loads(dataset.attrs["config"]))
+    front = front_of(dataset) if config.seeds > 1 else []
+    with written_together(folder) as place:
+        dataset.to_zarr(place / "runs.zarr", mode="w", zarr_format=3, consolidated=False)
+        means = dataset[list(_SUMMARY)].astype(float).mean("seed").to_dataframe().reset_index()
+        means.to_csv(place / "cells.csv", index=False)
+        write_json(place / "front.json", front)
+        environment = json.loads(dataset.attrs["environment"])
+        write_json(
+            place / "metadata.json",
+            {
+                "study": "phase",
+                "schema_version": dataset.attrs["schema_version"],
+                "config": json.loads(dataset.attrs["config"]),
+                **environment,
+                "simulation_seconds": dataset.attrs["simulation_seconds"],
+                "wall_seconds": wall_seconds,
+            },
+        )
+        figures = _draw(dataset, place / "plots") if plots else []
+        text = _text(dataset, config, environment, front, figures)
+        (place / "report.md").write_text(text, encoding="utf-8")
+    return Path(folder) / "report.md"
+
+
+def _answers(dataset: xarray.Dataset) -> list[str]:
+    """The three questions, answered from the Dataset."""
+    config = config_from(json.loads(dataset.attrs["config"]))
+    own = config.resolutions[2 % len(config.resolutions)]
+    distinct = dataset["distinct_tokens"].sel(resolution=own)
+    apart = (distinct == config.num_tokens).mean("seed")
+    none = apart.sel({REPULSION: 0.0, MOMENTUM: config.momenta[0]})
+    one = (distinct == 1).mean("seed").sel({REPULSION: 0.0, MOMENTUM: config.momenta[0]})
+    some = apart.sel({REPULSION: dataset[REPULSION] > 0})
+    period = dataset["period_two"].mean("seed").max((REPULSION, RATIO))
+    worst = dataset["period_two"].mean("seed").isel({MOMENTUM: 0})
+    place = worst.stack(cell=[REPULSION, RATIO])
+    strength, ratio = place["cell"].values[int(np.argmax(place.values))]
+    return [
+        f"Collapse. Without repulsion all {config.num_tokens} tokens stay apart (distance {own:g} x noise) in "
+        f"{float(none.isel({RATIO: 0})):.0%} of runs at T/T_c = {config.lowest:g} and all are one in "
+        f"{float(one.isel({RATIO: -1})):.0%} at {config.highest:g}; {_crossings(none, one)} "
+        f"With any repulsion on the grid tokens stay apart in at least {float(some.min()):.1%} of the runs of every "
+        "cell, above T_c too.",
+        f"Stability. Without momentum up to {float(worst.max()):.0%} of a cell's runs end in an oscillation of period "
+        f"two (repulsion {strength:.3g}, T/T_c = {ratio:.3g}); with momentum "
+        + ", ".join(f"{m:g}: {float(period.sel({MOMENTUM: m})):.1%}" for m in config.momenta[1:])
+        + " at most."
+        if len(config.momenta) > 1
+        else f"Stability. Up to {float(worst.max()):.0%} of a cell's runs end in an oscillation of period two.",
+    ]
+
+
+def _crossings(apart: xarray.DataArray, one: xarray.DataArray) -> str:
+    """Where a half of the runs has lost its first token, and where a half has only one."""
+    ratios = apart[RATIO].values
+    lost = ratios[apart.values < 0.5]
+    merged = ratios[one.values > 0.5]
+    first = f"a half has lost one from T/T_c = {lost[0]:.3g} on" if lost.size else "never has a half lost one"
+    last = f"a half has only one left from {merged[0]:.3g} on." if merged.size else "never has a half only one left."
+    return f"{first}, {last}"
+
+
+def _text(
+    dataset: xarray.Dataset,
+    config: Config,
+    environment: dict[str, Any],
+    front: list[dict[str, Any]],
+    figures: list[tuple[str, str]],
+) -> str:
+    critical = dataset["critical"].isel({MOMENTUM: 0, REPULSION: 0, RATIO: 0})
+    blocks = ["# Phases of token dynamics"]
+    blocks.append(
+        f"{dataset['num_steps'].size:,} runs: {config.temperatures} temperatures x {config.repulsions} repulsions x "
+        f"{len(config.momenta)} momenta x {config.seeds} scenes; {config.num_tokens} tokens, "
+        f"{config.clusters} clusters, noise {config.noise:g}; the published rule, at most {config.max_steps} steps, "
+        f"float32. {dataset.attrs['simulation_seconds']:.0f} s, compilation included "
+        f"(jax {environment['versions']['jax']}, {environment['devices'][0]}, {environment['cores']} cores)."
+    )
+    blocks.append(
+        "Temperatures are in units of each scene's critical temperature, twice the largest variance of its features "
+        f"(mean {float(critical.mean()):.1f}, standard deviation {float(critical.std()):.1f}): the published "
+        f"temperature of 1 is T/T_c = {float((1 / critical).mean()):.3f} on average. A run is at rest where the "
+        f"largest force on a token is below {config.tol:g}; it has period two where it is not, but is back "
+        "at its place every second step."
+    )
+    blocks += ["## Answers", *_answers(dataset)]
+    if front:
+        best = max(front, key=lambda record: record["merge-aware ARI"])
+        fast = min(front, key=lambda record: record["steps"])
+        blocks.append(
+            f"Speed against quality. The fastest cell of the front takes {fast['steps']:.1f} steps for a merge-aware "
+            f"ARI of {fast['merge-aware ARI']:.3f}, the best {best['steps']:.1f} steps for "
+            f"{best['merge-aware ARI']:.3f}. {_published_cell(dataset, critical)}"
+        )
+        blocks += [
+            "## The front of steps against quality",
+            "Cells were chosen on the seeds of even number and measured on those of odd number, with 95 % intervals.",
+            markdown_table(front),
+        ]
+    blocks += ["## Merging without repulsion, by resolution", _by_resolution(dataset, config)]
+    if figures:
+        blocks.append("## Figures")
+        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += [
+        "## Files",
+        "`cells.csv` (means of every cell), `front.json`, `runs.zarr` (every run, xarray), `metadata.json` (versions, "
+        "machine, design; `tokdyn study phase --config metadata.json` repeats it).",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _published_cell(dataset: xarray.Dataset, critical: xarray.DataArray) -> str:
+    """The cell nearest to the published settings."""
+    near = {MOMENTUM: 0.5, REPULSION: 0.05, RATIO: float((1 / critical).mean())}
+    cell = dataset.sel(near, method="nearest")
+    mean, low, high = (float(x) for x in mean_and_interval(cell["merged_ari"], "seed"))
+    return (
+        f"The cell nearest to the published settings (T/T_c = {float(cell[RATIO]):.3g}, repulsion "
+        f"{float(cell[REPULSION]):.3g}, momentum {float(cell[MOMENTUM]):g}) takes "
+        f"{float(cell['num_steps'].mean()):.1f} steps for {mean:.3f} [{low:.3f}, {high:.3f}]."
+    )
+
+
+def _by_resolution(dataset: xarray.Dataset, config: Config) -> str:
+    part = dataset["distinct_tokens"].sel({REPULSION: 0.0, MOMENTUM: config.momenta[0]}).astype(float).mean("seed")
+    step = max(1, config.temperatures // 8)
+    rows = [
+        {"T/T_c": float(row[RATIO]), **{f"{r:g} x noise": float(row.sel(resolution=r)) for r in config.resolutions}}
+        for row in part.transpose(RATIO, "resolution")[::step]
+    ]
+    return "Mean number of distinct tokens, by the distance below which two count as one.\n\n" + markdown_table(rows)
+
+
+def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
+    """All figures; returns (file, caption)."""
+    from tokdyn import plot
+
+    folder.mkdir()
+    config = config_from(json.loads(dataset.attrs["config"]))
+    own = config.resolutions[2 % len(config.resolutions)]
+    # Repulsion 0 has no place on a logarithmic axis: it has its own figure.
+    repelled = dataset.sel({REPULSION: dataset[REPULSION] > 0})
+    few = repelled.isel({MOMENTUM: sorted({0, len(config.momenta) // 2, len(config.momenta) - 1})})
+    axes: dict[str, Any] = {"x": RATIO, "y": REPULSION, "panels": MOMENTUM, "names": NAMES, "log": (RATIO, REPULSION)}
+    made = []
+    for name, values, label, levels, limits, caption in (
+        (
+            "quality", few["merged_ari"], "merge-aware ARI", (0.7, 0.93), (None, 1.0),
+            "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
+        ),
+        (
+            "rest", few["at_rest"], "share of runs at rest", (0.75,), (None, 1.0),
+            "Share of runs at rest within the steps.",
+        ),
+        (
+            "period_two", few["period_two"], "share with period two", (0.2,), (0.0, None),
+            "Share of runs that oscillate with period two.",
+        ),
+        ("steps", few["num_steps"], "steps", (50, 100), (0, None), "Mean number of steps."),
+    ):  # fmt: skip
+        figure = plot.phase_diagram(values, **axes, label=label, levels=levels, limits=limits)
+        plot.save(figure, folder / f"{name}.png")
+        made.append((f"{name}.png", caption))
+    free = dataset["distinct_tokens"].sel({REPULSION: 0.0, "resolution": own}).drop_vars([REPULSION, "resolution"])
+    figure = plot.slices(free, RATIO, lines=MOMENTUM, label="distinct tokens", names=NAMES, log=True)
+    plot.save(figure, folder / "merging.png")
+    made.append(("merging.png", "Distinct tokens without repulsion, with 95 % bands."))
+    curve = dataset["distinct_tokens"].sel({REPULSION: 0.0, MOMENTUM: config.momenta[0]})
+    figure = plot.slices(
+        curve.drop_vars([REPULSION, MOMENTUM]), RATIO, lines="resolution", label="distinct tokens",
+        names={**NAMES, "resolution": "resolution / noise"}, log=True,
+    )  # fmt: skip
+    plot.save(figure, folder / "resolutions.png")
+    made.append(("resolutions.png", "The same for every resolution, without momentum."))
+    figure = plot.pareto(
+        dataset["num_steps"], dataset["merged_ari"], colour=MOMENTUM, cost_label="steps", names=NAMES,
+        quality_label="merge-aware ARI", scale="log",
+    )  # fmt: skip
+    plot.save(figure, folder / "pareto.png")
+    made.append(("pareto.png", "Every cell; the front with 95 % intervals, on all seeds."))
+    return made

@@ -1,8 +1,10 @@
 """A sweep from a file is the sweep from Python; what is wrong in a file is said in one sentence."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -118,3 +120,16 @@ def test_bad_files_get_a_sentence(tmp_path, text, sentence):
     (tmp_path / "spec.toml").write_text(text)
     with pytest.raises(ValueError, match=sentence):
         spec.read(tmp_path / "spec.toml", {"dynamics": (evaluate_native, BASE)})
+
+
+def test_what_the_guide_shows_runs(tmp_path, monkeypatch):
+    """The first Python block and the file of docs/sweeps.md, with two seeds instead of a hundred."""
+    guide = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```python\n(.*?)```", guide, re.S).group(1)
+    names = {}
+    exec(block.replace("seeds=100", "seeds=2").replace("progress=True", "progress=False"), names)
+    assert dict(names["dataset"].sizes) == {"dynamics.attract.temperature": 40, "noise": 3, "seed": 2}
+    (tmp_path / "spec.toml").write_text(re.search(r"```toml\n(.*?)```", guide, re.S).group(1))
+    read = spec.read("spec.toml", {"dynamics": (evaluate_native, BASE)})
+    assert (read.space.num_cells, read.seeds) == (120, 100)

@@ -242,3 +242,14 @@ def test_memory_is_bounded_by_the_chunk(tmp_path):
     """Peak resident memory of a million runs within 10 % of that of ten thousand."""
     small, large = (int(finished(python(MEMORY, tmp_path / str(n), n))) for n in (10_000, 1_000_000))
     assert large < 1.1 * small
+
+
+def test_a_store_may_be_any_place_that_fsspec_reaches(in_memory):
+    import fsspec
+
+    place = "memory://tokdyn-test/store"
+    try:
+        same(td.sweep(fit, BASE, SPACE, store=place, **FIT), in_memory)
+        same(td.open_sweep(place), in_memory)
+    finally:
+        fsspec.filesystem("memory").rm("/tokdyn-test", recursive=True)

@@ -19,13 +19,14 @@ class Layout(NamedTuple):
         centre: mean of the features `[D]`. The product form of a squared distance loses digits far from the origin,
             so all products are taken relative to it.
         scores: centred features with a row of ones below `[D + 1, N]`; points last, so that a step is two products.
-        sums: the same, zero in masked columns `[D + 1, N]`: a masked feature has no mass and pulls nobody.
+        sums: the same, zero in masked columns `[D + 1, N]`: a masked feature has no mass and pulls nobody. None without
+            a mask, so that a loop carries one array less.
         token_bias: 0 for tokens that exist, else so low that they own nothing `[K]`; None when all exist.
     """
 
     centre: jax.Array
     scores: jax.Array
-    sums: jax.Array
+    sums: jax.Array | None
     token_bias: jax.Array | None
 
 
@@ -45,7 +46,7 @@ class Attraction(Term):
         centred = features - centre
         ones = jnp.ones((1, features.shape[0]), features.dtype)
         scores = jnp.concatenate([centred.T, ones])
-        sums = scores if mask is None else jnp.where(mask, scores, 0.0)
+        sums = None if mask is None else jnp.where(mask, scores, 0.0)
         bias = None
         if token_mask is not None:
             # Finite, so that no 0 * inf can arise, in values or in gradients; its square root leaves room for 1 / T^2.
@@ -68,7 +69,8 @@ class Attraction(Term):
             scores = offset + jnp.sum(moved * moved, axis=1, keepdims=True)  # the bias of masked tokens alone
             scores = scores - squared_distances(moved, context.scores[:-1].T)
         weights = tempered_softmax(scores, self.temperature, axis=0)
-        sums = _product(weights, context.sums.T)  # [K, D + 1]: weighted sums of centred features, and the mass
+        columns = context.scores if context.sums is None else context.sums
+        sums = _product(weights, columns.T)  # [K, D + 1]: weighted sums of centred features, and the mass
         mass = sums[:, -1:] + self.mass_floor
         massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
         # The published floor pulls toward the origin of the data, which in centred coordinates is at -centre.

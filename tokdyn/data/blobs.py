@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn import checks, keys
+from tokdyn import checks, draws, keys
 
 
 class Blobs(NamedTuple):
@@ -78,11 +78,9 @@ def blobs(
     if checks.is_concrete(num_clusters) and np.max(num_clusters) > max_clusters:
         raise checks.bad("num_clusters", f"at most max_clusters, {max_clusters}", num_clusters)
     dtype = jnp.result_type(float) if dtype is None else dtype
-    centres = jax.random.uniform(
-        keys.for_purpose(key, "centres"), (max_clusters, num_dimensions), dtype, -spread, spread
-    )
+    centres = draws.uniform(keys.for_purpose(key, "centres"), (max_clusters, num_dimensions), dtype, -spread, spread)
     shape = (max_clusters, points_per_cluster, num_dimensions)
-    features = centres[:, None, :] + jnp.asarray(noise, dtype) * jax.random.normal(
+    features = centres[:, None, :] + jnp.asarray(noise, dtype) * draws.normal(
         keys.for_purpose(key, "features"), shape, dtype
     )
     labels = jnp.repeat(jnp.arange(max_clusters), points_per_cluster)

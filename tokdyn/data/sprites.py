@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn import checks, keys
+from tokdyn import checks, draws, keys
 from tokdyn.numerics import squared_distances
 
 SHAPES = ("cube", "sphere", "cylinder")
@@ -147,13 +147,13 @@ def scene(
     slots = jnp.arange(max_objects)
     present = slots < count
     streams = _streams(key, slots)
-    uniform = jax.vmap(lambda k: jax.random.uniform(k, (num_candidates, 2), dtype))(streams[0])
+    uniform = jax.vmap(lambda k: draws.uniform(k, (num_candidates, 2), dtype))(streams[0])
     candidates = border + (1 - 2 * border) * uniform
     start = (jnp.zeros((max_objects, 2), dtype), jnp.square(distance))
     (positions, _), kept = jax.lax.scan(_place, start, (slots, candidates))
 
     # A uniform number below one, times 2, 3 or 8, stays below that in float32: the options are 0 to one less.
-    fractions = jax.vmap(jax.vmap(lambda k: jax.random.uniform(k, (), jnp.float32)))(streams[1:])
+    fractions = jax.vmap(jax.vmap(lambda k: draws.uniform(k, (), jnp.float32)))(streams[1:])
     options = jnp.array([[len(SHAPES)], [len(COLOURS)], [len(SIZES)], [len(MATERIALS)]])
     shapes, colours, sizes, materials = jnp.where(present, (fractions * options).astype(jnp.int32), 0)
     return Scene(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from tokdyn import checks
+from tokdyn import checks, draws
 from tokdyn.dynamics.base import Flow, Memory, Term, part
 
 
@@ -22,7 +22,7 @@ class Noise(Term):
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
     ) -> tuple[Flow, Memory]:
         checks.scalar_fields(self)
-        return flow.carry(self.scale * jax.random.normal(key, tokens.shape, tokens.dtype)), memory
+        return flow.carry(self.scale * draws.normal(key, tokens.shape, tokens.dtype)), memory
 
 
 def noise(*, scale: float) -> Noise:

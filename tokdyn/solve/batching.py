@@ -11,27 +11,30 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
+from tokdyn.solve.lanes import largest_array
 
 Output = TypeVar("Output")
 
-# Measured on CPU (DESIGN section 6): blocks of 8-16 keep a block's arrays in cache, and let a block stop early while
-# others go on; a whole batch in one while_loop waits for its slowest lane.
-CPU_BLOCK = 16
+# Measured on CPU (benchmarks/README.md, "Lanes and blocks"): a block's arrays must stay in cache; the more runs it
+# holds, the longer all lanes of its loop are busy.
+MOST_AT_ONCE = 64
+BLOCK_BYTES = 1 << 22
 
 
 def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None = None) -> Callable[..., Output]:
     """``jax.vmap`` in meaning; on CPU a loop over fixed blocks, on GPU and TPU plain ``jax.vmap``.
 
-    Plain ``jax.vmap`` of a run is right everywhere. On CPU it is slower: one batch leaves the cache, and every run
-    waits for the slowest. All blocks have one size (the last is filled by repetition), so there is one compiled body,
-    and from one block on the numbers do not depend on how many runs there are. Called outside jit it compiles at every
-    call, since nobody can know whether what ``fn`` closes over is still the same: jit it as a whole.
+    Plain ``jax.vmap`` of a run is right everywhere; on CPU its arrays soon leave the cache. All blocks have one size
+    (the last is filled by repetition), so there is one compiled body. Within a block, runs take turns in the lanes of
+    ``run``'s loop, so that none waits for the slowest. Called outside jit it compiles at every call, since nobody can
+    know whether what ``fn`` closes over is still the same: jit it as a whole.
 
     Args:
         fn: any function of arrays.
         in_axes: as in ``jax.vmap``: 0 or None, or a tuple of these or of pytree prefixes, one for each argument.
-        batch_size: size of a block; by default 16 on CPU and everything on other devices. It decides rounding in the
-            last digits (XLA compiles for the shape), nothing else.
+        batch_size: size of a block; by default at most 64 on CPU, fewer where arrays are large, and everything on other
+            devices. It decides rounding in the last digits (XLA compiles for the shape), nothing else; with a size of
+            your own the digits do not depend on how many runs there are, from one block on.
 
     Returns:
         A function of positional arguments whose mapped leaves have a leading axis, and so have its outputs.
@@ -52,11 +55,8 @@ def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None 
 
     @functools.wraps(fn)
     def mapped(*arguments: Any) -> Any:
-        size = batch_size
-        if size is None:
-            if jax.default_backend() != "cpu":
-                return jax.vmap(fn, in_axes)(*arguments)
-            size = CPU_BLOCK
+        if batch_size is None and jax.default_backend() != "cpu":
+            return jax.vmap(fn, in_axes)(*arguments)
         axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(arguments)
         if len(axes) != len(arguments):
             raise checks.bad("in_axes", f"one entry for each of the {len(arguments)} arguments", len(axes))
@@ -69,7 +69,7 @@ def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None 
             is_leaf=lambda axis: axis is None,
         )
         leaf_axes = [marked.axis for marked in jax.tree.leaves(spread)]
-        return _in_blocks(fn, treedef, leaves, leaf_axes, size)
+        return _in_blocks(fn, treedef, leaves, leaf_axes, batch_size)
 
     return mapped
 
@@ -81,8 +81,8 @@ class _Axis:
     axis: Any
 
 
-def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: list[Any], size: int) -> Any:
-    """``vmap`` of fn over blocks of that size, one after another."""
+def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: list[Any], size: int | None) -> Any:
+    """``vmap`` of fn over blocks of that size, one after another; None for the best size."""
     lengths = set()
     for leaf, axis in zip(leaves, axes, strict=True):
         if axis not in (0, None):
@@ -103,12 +103,16 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
     if length == 0:
         raise checks.bad("arguments", "at least one element along the mapped axis", 0)
 
+    @jax.jit  # so that fn is traced once, for its sizes and for its blocks
     def call(*mapped_leaves: Any) -> Any:
         remaining = iter(mapped_leaves)
         full = [next(remaining) if axis == 0 else leaf for leaf, axis in zip(leaves, axes, strict=True)]
         return fn(*jax.tree.unflatten(treedef, full))
 
     moving = [jnp.asarray(leaf) for leaf, axis in zip(leaves, axes, strict=True) if axis == 0]
+    if size is None:
+        one = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in moving]
+        size = _best_size(length, largest_array(jax.make_jaxpr(call)(*one)))
     if length <= size:
         return jax.vmap(call)(*moving)
 
@@ -120,3 +124,15 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
     num_blocks = -(-length // size)
     stacked = jax.lax.map(block, jnp.arange(num_blocks))
     return jax.tree.map(lambda x: x.reshape(num_blocks * size, *x.shape[2:])[:length], stacked)
+
+
+def _best_size(length: int, largest: int) -> int:
+    """Runs of a block, by the bytes of the largest array of one run."""
+    most = max(1, min(MOST_AT_ONCE, BLOCK_BYTES // max(largest, 1)))
+    if most < 16:
+        return most
+    if length <= most:
+        return length
+    # A few less may leave fewer repetitions in the last block.
+    sizes = range(most // 16 * 16, most // 2, -16)
+    return min(sizes, key=lambda size: (-(-length // size) * size, -size))

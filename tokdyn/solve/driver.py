@@ -18,6 +18,7 @@ from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
 from tokdyn.numerics import safe_norm
 from tokdyn.solve import stepping
 from tokdyn.solve.adjoint import forward_only, implicit_gradient
+from tokdyn.solve.lanes import as_varying, while_each
 
 STOPS = ("displacement", "residual")
 ADJOINTS = ("none", "unroll", "checkpoint", "implicit")
@@ -227,42 +228,34 @@ def _loop(
     for schedule in schedules(dynamics):
         min_steps = jnp.maximum(min_steps, schedule.num_steps)
 
-    def met(progress: Progress) -> jax.Array:
+    inputs = (dynamics, key, contexts, token_mask, tol, min_steps)
+
+    def met(progress: Progress, tol: jax.Array, min_steps: jax.Array) -> jax.Array:
         watched = progress.displacement if stop == "displacement" else progress.residual
         return (watched < tol) & (progress.state.step >= min_steps)
 
-    def one_more(progress: Progress) -> Progress:
+    def one_more(progress: Progress, inputs: tuple[Any, ...]) -> Progress:
+        dynamics, key, contexts, token_mask, tol, min_steps = inputs
         state, info = stepping.advance(dynamics, key, progress.state, contexts, token_mask)
         displacement, residual = _largest(info.displacement), _largest(info.force)
         after = Progress(state, displacement, residual, progress.done)
         # A NaN or infinite displacement ends the run: it can only spread.
-        return after._replace(done=met(after) | ~jnp.isfinite(displacement))
+        return after._replace(done=met(after, tol, min_steps) | ~jnp.isfinite(displacement))
 
     far = jnp.asarray(jnp.inf, dtype)
-    before = _as_varying(Progress(state, far, far, jnp.zeros((), bool)), (dynamics, key, contexts, token_mask, tol))
+    before = as_varying(Progress(state, far, far, jnp.zeros((), bool)), inputs)
     if adjoint in ("none", "implicit"):
-        after = jax.lax.while_loop(lambda p: ~p.done & (p.state.step < max_steps), one_more, before)
-        return after, met(after)
+        after = while_each(lambda p, _: ~p.done & (p.state.step < max_steps), one_more, before, inputs)
+        return after, met(after, tol, min_steps)
 
     def masked(progress: Progress, _: None) -> tuple[Progress, None]:
-        after = one_more(progress)
+        after = one_more(progress, inputs)
         return jax.tree.map(lambda old, new: jnp.where(progress.done, old, new), progress, after), None
 
     if adjoint == "checkpoint":
         masked = jax.checkpoint(masked)
     after, _ = jax.lax.scan(masked, before, None, length=max_steps)
-    return after, met(after)
-
-
-def _as_varying(carried: Progress, inputs: Any) -> Progress:
-    """What the loop carries, marked as differing between devices wherever its inputs do.
-
-    Inside ``shard_map`` a loop must start with the type it ends with, and constants count as equal on all devices.
-    """
-    never = jnp.zeros((), bool)
-    for leaf in jax.tree.leaves((carried.state, inputs)):
-        never = never | (jnp.any(jnp.ravel(leaf)[:1] != jnp.ravel(leaf)[:1]) & False)
-    return jax.tree.map(lambda x: jnp.where(never, x, x), carried)
+    return after, met(after, tol, min_steps)
 
 
 def _largest(vectors: jax.Array) -> jax.Array:

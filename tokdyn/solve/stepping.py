@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tokdyn import checks, keys
+from tokdyn import checks, draws, keys
 from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State, is_schedule, resolved
 from tokdyn.tree import path_of
 
@@ -37,12 +37,12 @@ def random_features(
         raise checks.bad("num_tokens", f"at most the number of features, {features.shape[0]}", num_tokens)
     # The rows with the largest of independent uniform numbers; row i's number does not depend on how many rows there
     # are, so padding and a mask change nothing.
-    chances = jax.random.uniform(keys.for_purpose(key, "rows"), (features.shape[0],), jnp.float32)
+    chances = draws.uniform(keys.for_purpose(key, "rows"), (features.shape[0],), jnp.float32)
     if mask is not None:
         chances = jnp.where(mask, chances, -1.0)
     chances, rows = jax.lax.top_k(chances, num_tokens)
     drawn = jnp.where(chances[:, None] >= 0, features[rows], 0.0)
-    noise = jax.random.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
+    noise = draws.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
     return drawn + jnp.asarray(jitter, drawn.dtype) * noise
 
 

@@ -1,0 +1,222 @@
+"""A loop that many runs go through, each until it is done: a lane whose run has stopped takes up the next run.
+
+``jax.vmap`` of a ``while_loop`` goes on until its slowest element has stopped, and computes all others along. Here a
+few runs are computed side by side, in *lanes*; whatever else there is waits, and takes the place of what has finished.
+Time is then in proportion to the steps that runs take, whatever the longest takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+Carry = Any
+Inputs = Any
+Going = Callable[[Carry, Inputs], jax.Array]
+Advance = Callable[[Carry, Inputs], Carry]
+
+# Measured on CPU (benchmarks/README.md, "Lanes and blocks"): 16 lanes keep the processor's wide registers busy as long
+# as what a step touches stays in the second-level cache.
+MOST_LANES = 16
+LANE_BYTES = 1 << 18
+# Lanes that wait for others before new runs are loaded: loading costs about as much as half a step of all lanes.
+WAITING = 4
+
+
+def while_each(going: Going, advance: Advance, carry: Carry, inputs: Inputs) -> Carry:
+    """``while going(carry, inputs): carry = advance(carry, inputs)``, whose ``vmap`` works in lanes on CPU.
+
+    On other devices ``vmap`` means what it means for ``while_loop``: many runs side by side cost them nothing.
+
+    Args:
+        going: ``(carry, inputs) -> bool []``.
+        advance: ``(carry, inputs) -> carry``.
+        carry: any pytree of arrays.
+        inputs: any pytree of arrays, the same at every step; what differs from run to run must be in it.
+
+    Returns:
+        The last carry. Forward-mode differentiation works.
+    """
+    leaves, treedef = jax.tree.flatten(inputs)
+
+    def plain(carry: Carry, leaves: list[jax.Array]) -> Carry:
+        inputs = jax.tree.unflatten(treedef, leaves)
+        return jax.lax.while_loop(lambda c: going(c, inputs), lambda c: advance(c, inputs), carry)
+
+    batching = custom_vmap(lambda carry, leaves: plain(carry, leaves))
+
+    @batching.def_vmap
+    def in_lanes(size: int, is_mapped: Any, carry: Carry, leaves: list[jax.Array]) -> tuple[Carry, Any]:
+        mapped_carry, mapped_leaves = is_mapped
+        if jax.default_backend() == "cpu":
+            loop = _Runs(going, advance, treedef, size, tuple(1 if mapped else None for mapped in mapped_leaves))
+            ended = loop(_mapped_everywhere(carry, mapped_carry, size), leaves)
+        else:
+            axes = jax.tree.map(lambda mapped: 0 if mapped else None, (mapped_carry, mapped_leaves))
+            ended = jax.vmap(plain, axes)(carry, leaves)
+        return ended, jax.tree.map(lambda _: True, ended)
+
+    # Derivatives pass through the plain loop: custom_vmap would hide which part of it is known in reverse mode.
+    differentiable = jax.custom_jvp(lambda carry, leaves: batching(carry, leaves))
+    differentiable.defjvp(lambda primals, tangents: jax.jvp(plain, primals, tangents))
+    return differentiable(carry, leaves)
+
+
+def as_varying(tree: Any, inputs: Any) -> Any:
+    """The tree, marked as differing between devices wherever the inputs do.
+
+    Inside ``shard_map`` a loop must start with the type it ends with, and constants count as equal on all devices.
+    """
+    never = jnp.zeros((), bool)
+    for leaf in jax.tree.leaves((tree, inputs)):
+        never = never | (jnp.any(jnp.ravel(leaf)[:1] != jnp.ravel(leaf)[:1]) & False)
+    return jax.tree.map(lambda x: jnp.where(never, x, x), tree)
+
+
+def _mapped_everywhere(tree: Any, is_mapped: Any, size: int) -> Any:
+    return jax.tree.map(lambda mapped, x: x if mapped else jnp.broadcast_to(x, (size, *jnp.shape(x))), is_mapped, tree)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Runs:
+    """The loop of several runs `[R]`, as a function of all carries and of the leaves of the inputs.
+
+    Attributes:
+        going: as in ``while_each``.
+        advance: as in ``while_each``.
+        treedef: of the inputs.
+        size: number of runs.
+        repeats: for each leaf None where all runs share it; otherwise ``n``: the leaf's rows are for ``n`` runs each,
+            one after another, and from the start again when they are used up. A vmap of a vmap is one loop over all
+            pairs, and what only one of them maps is not copied for the other.
+    """
+
+    going: Going
+    advance: Advance
+    treedef: Any
+    size: int
+    repeats: tuple[int | None, ...]
+
+    def __call__(self, carry: Carry, leaves: list[jax.Array]) -> Carry:
+        """All runs to their end; ``vmap`` of this is the same for more runs."""
+        batching = custom_vmap(lambda carry, leaves: self._run(carry, leaves))
+
+        @batching.def_vmap
+        def merged(size: int, is_mapped: Any, carry: Carry, leaves: list[jax.Array]) -> tuple[Carry, Any]:
+            mapped_carry, mapped_leaves = is_mapped
+            carry = _mapped_everywhere(carry, mapped_carry, size)
+            repeats, merged_leaves = [], []
+            for leaf, mapped, repeat in zip(leaves, mapped_leaves, self.repeats, strict=True):
+                merge = mapped and repeat is not None
+                merged_leaves.append(leaf.reshape(-1, *leaf.shape[2:]) if merge else leaf)
+                repeats.append(self.size if mapped and repeat is None else repeat)
+            more = _Runs(self.going, self.advance, self.treedef, size * self.size, tuple(repeats))
+            ended = more(jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry), merged_leaves)
+            ended = jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), ended)
+            return ended, jax.tree.map(lambda _: True, ended)
+
+        return batching(carry, leaves)
+
+    def _run(self, carry: Carry, leaves: list[jax.Array]) -> Carry:
+        own = [(leaf, repeat) for leaf, repeat in zip(leaves, self.repeats, strict=True) if repeat is not None]
+
+        def rows(run: jax.Array) -> list[jax.Array]:
+            """What those runs do not share, a row for each."""
+            return [leaf[run // repeat % leaf.shape[0]] for leaf, repeat in own]
+
+        def inputs_of(own_leaves: list[jax.Array]) -> Inputs:
+            remaining = iter(own_leaves)
+            pairs = zip(leaves, self.repeats, strict=True)
+            return jax.tree.unflatten(
+                self.treedef, [leaf if repeat is None else next(remaining) for leaf, repeat in pairs]
+            )
+
+        def going(carry: Carry, own_leaves: list[jax.Array]) -> jax.Array:
+            return self.going(carry, inputs_of(own_leaves))
+
+        def advance(carry: Carry, own_leaves: list[jax.Array]) -> Carry:
+            return self.advance(carry, inputs_of(own_leaves))
+
+        def alone(carry: Carry, own_leaves: list[jax.Array]) -> Carry:
+            return jax.lax.while_loop(lambda c: going(c, own_leaves), lambda c: advance(c, own_leaves), carry)
+
+        lanes = _num_lanes(advance, jax.tree.map(lambda x: x[0], carry), [leaf[0] for leaf, _ in own])
+        if self.size <= lanes:
+            return jax.vmap(alone)(carry, rows(jnp.arange(self.size)))
+        if lanes == 1:
+            numbered = (carry, jnp.arange(self.size))
+            return jax.lax.map(lambda run: alone(run[0], rows(run[1])), numbered)
+        return _refilled(going, advance, carry, rows, self.size, lanes)
+
+
+def _num_lanes(advance: Advance, carry: Carry, inputs: Any) -> int:
+    """A power of two, by the largest array of one run's step."""
+    largest = largest_array(jax.make_jaxpr(advance)(carry, inputs))
+    lanes = MOST_LANES
+    while lanes > 1 and lanes * largest > LANE_BYTES:
+        lanes //= 2
+    return lanes
+
+
+def largest_array(jaxpr: Any) -> int:
+    """Bytes of the largest array that a jaxpr names, inner jaxprs included."""
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    sizes = [_num_bytes(variable.aval) for variable in jaxpr.invars]
+    for equation in jaxpr.eqns:
+        sizes += [_num_bytes(variable.aval) for variable in equation.outvars]
+        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr"))
+        sizes += [largest_array(one) for one in inner if hasattr(one, "eqns") or hasattr(one, "jaxpr")]
+    return max(sizes, default=0)
+
+
+def _num_bytes(aval: Any) -> int:
+    return int(getattr(aval, "size", 0)) * int(getattr(getattr(aval, "dtype", None), "itemsize", 0))
+
+
+def _refilled(
+    going: Going,
+    advance: Advance,
+    carry: Carry,
+    rows: Callable[[jax.Array], list[jax.Array]],
+    num_runs: int,
+    num_lanes: int,
+) -> Carry:
+    """The loop of all runs `[R, ...]`, more than there are lanes; ``rows`` gives the inputs of some of them."""
+    waiting = max(1, num_lanes * WAITING // MOST_LANES)
+    is_going, next_step = jax.vmap(going), jax.vmap(advance)
+
+    def choose(lanes: jax.Array, new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda n, o: jnp.where(lanes.reshape(-1, *[1] * (o.ndim - 1)), n, o), new, old)
+
+    def until_enough_have_stopped(filled: tuple[Any, ...]) -> tuple[Any, ...]:
+        carried, own, run, loaded, ended = filled  # run [L]: which run is in a lane; R and more for none
+        has_run = run < num_runs
+        # The lanes' runs go on until some have stopped; when none is left to load, until all have.
+        enough = jnp.where(loaded < num_runs, jnp.sum(has_run) - waiting, 0)
+
+        def one_more(moving: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
+            carried, still = moving
+            carried = choose(still, next_step(carried, own), carried)
+            return carried, still & is_going(carried, own)
+
+        carried, still = jax.lax.while_loop(
+            lambda moving: jnp.sum(moving[1]) > enough, one_more, (carried, has_run & is_going(carried, own))
+        )
+        stopped = has_run & ~still
+        place = jnp.where(stopped, run, num_runs)  # out of range: dropped
+        ended = jax.tree.map(lambda all_of, x: all_of.at[place].set(x, mode="drop"), ended, carried)
+        following = loaded + jnp.cumsum(stopped) - 1
+        row = jnp.minimum(following, num_runs - 1)
+        carried, own = choose(stopped, (jax.tree.map(lambda x: x[row], carry), rows(row)), (carried, own))
+        return carried, own, jnp.where(stopped, following, run), loaded + jnp.sum(stopped), ended
+
+    run = jnp.arange(num_lanes)
+    first, own = jax.tree.map(lambda x: x[:num_lanes], carry), rows(run)
+    run, loaded = as_varying((run, jnp.asarray(num_lanes)), (carry, own))
+    filled = (first, own, run, loaded, carry)
+    return jax.lax.while_loop(lambda f: jnp.any(f[2] < num_runs), until_enough_have_stopped, filled)[-1]

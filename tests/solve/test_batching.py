@@ -49,11 +49,14 @@ def test_under_jit_grad_and_jax_vmap():
 
 
 def test_a_run_does_not_depend_on_how_many_there_are():
-    """Blocks have one size, so a run's bits do not change when others are added."""
+    """Blocks of a given size are one program, so a run's bits do not change when others are added."""
     features = jax.random.normal(jax.random.key(0), (60, 3))
     keys = jax.random.split(jax.random.key(1), 40)
     fit = jax.jit(
-        td.vmap(lambda key: td.run(td.catalog.soft_kmeans(), key, features, num_tokens=3, max_steps=50, tol=1e-3))
+        td.vmap(
+            lambda key: td.run(td.catalog.soft_kmeans(), key, features, num_tokens=3, max_steps=50, tol=1e-3),
+            batch_size=16,
+        )
     )
     many, some = fit(keys), fit(keys[:20])
     for a, b in zip(jax.tree.leaves(many), jax.tree.leaves(some), strict=True):
@@ -95,7 +98,7 @@ def test_runs_inside_shard_map_stop_on_each_device_by_itself():
 import jax, jax.numpy as jnp, numpy as np, tokdyn as td
 mesh = jax.sharding.Mesh(np.array(jax.devices()), ("run",))
 features = jax.random.normal(jax.random.key(0), (40, 2))
-keys = jax.random.split(jax.random.key(1), 8)
+keys = jax.random.split(jax.random.key(1), 4 * 40)
 spec = jax.sharding.PartitionSpec("run")
 for adjoint in ("none", "unroll"):
     options = dict(num_tokens=3, max_steps=60, tol=1e-3, adjoint=adjoint)

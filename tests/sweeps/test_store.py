@@ -54,6 +54,18 @@ def same(one, other):
     xarray.testing.assert_identical(one.load().drop_attrs(), other.load().drop_attrs())
 
 
+def test_a_dry_run_counts_what_is_left_in_a_store(tmp_path):
+    place = tmp_path / "half"
+    td.sweep(fit, BASE, SPACE, store=place, worker=0, of=2, **FIT)
+    files = sorted(path.stat().st_mtime_ns for path in place.rglob("*"))
+    plan = td.sweep(fit, BASE, SPACE, store=place, dry_run=True, seeds=40, key=KEY, dims=DIMS)
+    assert (plan.unit, plan.chunk, plan.num_tasks) == (16, 32, 4)  # 240 runs are 8 tasks
+    assert files == sorted(path.stat().st_mtime_ns for path in place.rglob("*"))
+    td.sweep(fit, BASE, SPACE, store=place, **FIT)
+    done = td.sweep(fit, BASE, SPACE, store=place, dry_run=True, **FIT)
+    assert (done.num_tasks, done.seconds) == (0, 0.0)
+
+
 def test_a_store_holds_what_memory_would(stored, in_memory):
     same(td.open_sweep(stored), in_memory)
     assert td.open_sweep(stored).attrs["fingerprint"] == in_memory.attrs["fingerprint"]
@@ -86,12 +98,12 @@ def test_reading_is_lazy_and_any_selection_is_right(stored, in_memory, monkeypat
     ("change", "sentence"),
     [
         ({"base": td.with_values(BASE, {"dynamics.repel.eps": 0.01})}, "made with another base or another program"),
-        ({"space": SPACE * td.grid({"dynamics.repel.eps": [1e-3]})}, "made with other axes"),
-        ({"seeds": 41}, "made with other seeds"),
-        ({"key": jax.random.key(8)}, "made with other key"),
-        ({"paired": False}, "made with other paired"),
-        ({"unit": 32}, "made with other unit"),
-        ({"evaluate": lambda c, k: {**fit(c, k), "residual": c["noise"]}}, "made with other evaluate"),
+        ({"space": SPACE * td.grid({"dynamics.repel.eps": [1e-3]})}, "made with another value of axes"),
+        ({"seeds": 41}, "made with another value of seeds"),
+        ({"key": jax.random.key(8)}, "made with another value of key"),
+        ({"paired": False}, "made with another value of paired"),
+        ({"unit": 32}, "made with another value of unit"),
+        ({"evaluate": lambda c, k: {**fit(c, k), "residual": c["noise"]}}, "made with another value of evaluate"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -113,7 +113,7 @@ def difference(existing: Mapping[str, Any], record: dict[str, Any], store: Any) 
     """What distinguishes two sweeps, as far as their records say."""
     for name in ("evaluate", "variants", "axes", "seeds", "key", "paired", "cell_order", "outputs", "unit", "x64"):
         if existing[name] != json.loads(json.dumps(record[name])):
-            return f"{store}, made with other {name}"
+            return f"{store}, made with another value of {name}"
     for name, version in record["environment"]["versions"].items():
         if existing["environment"]["versions"].get(name) != version and name in ("jax", "jaxlib", "tokdyn"):
             return f"{store}, made with another {name} ({existing['environment']['versions'].get(name)})"

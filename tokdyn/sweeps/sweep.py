@@ -41,7 +41,7 @@ class Plan:
         workers: threads.
         devices: how many.
         compile_seconds: of all variants.
-        seconds: expected, for the tasks still to be computed.
+        seconds: expected, for the tasks still to be computed, once the programs are compiled.
         task_bytes: outputs of a task.
         temporary_bytes: what the compiled calls need beside that; None where the backend does not say.
         functions: the bare jitted function of every variant, `(base, columns, key, cells, seeds) -> outputs`.
@@ -149,7 +149,7 @@ def sweep(
         raise checks.bad("worker", f"a number below of = {of}", worker)
     if store is None and (of > 1 or cluster is not None):
         raise checks.bad("store", "a place that all workers reach", None)
-    existing = None if store is None or dry_run else open_existing(store, mode="r+")
+    existing = None if store is None else open_existing(store, mode="r" if dry_run else "r+")
     if worker > 0 and existing is None and not dry_run:
         existing = _awaited(store)
     if existing is not None and unit is None:
@@ -160,19 +160,16 @@ def sweep(
     record = record_of(spec, outputs, counts, programs, chunk)
     layout = Layout(record)
     threads = default_workers(used) if workers is None else checks.whole_number("workers", workers, at_least=1)
-    if dry_run:
-        return _plan(spec, layout, programs, threads, len(used))
-    place: Store | None = None
-    if store is not None:
-        if existing is None:
-            existing = create(store, record, layout.num_tasks)
-        elif existing.record["fingerprint"] != record["fingerprint"]:
+    if existing is not None:
+        if existing.record["fingerprint"] != record["fingerprint"]:
             expected = "an empty place, or the store of this very sweep"
             raise checks.bad("store", expected, difference(existing.record, record, store))
-        place, layout = existing, Layout(existing.record)
-        record = existing.record
-    todo = list(range(layout.num_tasks)) if place is None else place.unfinished()
+        layout, record = Layout(existing.record), existing.record
+    todo = list(range(layout.num_tasks)) if existing is None else existing.unfinished()
     todo = [task for task in todo if task % of == worker]
+    if dry_run:
+        return _plan(spec, layout, programs, todo, threads, len(used))
+    place = create(store, record, layout.num_tasks) if store is not None and existing is None else existing
     report = _reporter(progress, layout, todo, spec)
     with report as advance:
         try:
@@ -262,18 +259,21 @@ def _compute(
     return arrays
 
 
-def _plan(spec: Spec, layout: Layout, programs: list[Program], threads: int, num_devices: int) -> Plan:
-    seconds, calls = 0.0, -(-spec.num_runs // programs[0].size)
-    for program in programs:
+def _plan(spec: Spec, layout: Layout, programs: list[Program], todo: list[int], threads: int, num_devices: int) -> Plan:
+    seconds = 0.0
+    for number, program in enumerate(programs):
+        tasks = [task for task in todo if task // layout.tasks_per_variant == number]
+        calls = sum(-(-_runs_of(task, layout, spec) // program.size) for task in tasks)
+        if calls == 0:
+            continue
         program(0)
         start = time.perf_counter()
-        middle = spec.num_runs // 2
-        program(middle)
+        program(spec.num_runs // 2)
         seconds += (time.perf_counter() - start) * calls / min(threads, calls)
     temporary = [program.temporary_bytes() for program in programs]
     return Plan(
         num_runs=spec.num_runs * len(programs),
-        num_tasks=layout.num_tasks,
+        num_tasks=len(todo),
         chunk=layout.record["chunk"],
         unit=spec.unit,
         workers=threads,
@@ -290,18 +290,13 @@ def _plan(spec: Spec, layout: Layout, programs: list[Program], threads: int, num
 @contextlib.contextmanager
 def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo: list[int], spec: Spec) -> Any:
     """A function that is told of every finished task, and passes on runs."""
-    chunk, total = layout.record["chunk"], spec.num_runs * layout.num_variants
-
-    def runs_of(task: int) -> int:
-        return min(chunk, spec.num_runs - task % layout.tasks_per_variant * chunk)
-
-    missing = sum(runs_of(task) for task in todo)
-    done = total - missing
+    total = spec.num_runs * layout.num_variants
+    done = total - sum(_runs_of(task, layout, spec) for task in todo)
 
     def advance_with(show: Callable[[int, int], None]) -> Callable[[int], None]:
         def advance(task: int) -> None:
             nonlocal done
-            done += runs_of(task)
+            done += _runs_of(task, layout, spec)
             show(done, total)
 
         return advance
@@ -311,6 +306,12 @@ def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo:
             yield advance_with(show)
     else:
         yield advance_with(progress if callable(progress) else lambda done, total: None)
+
+
+def _runs_of(task: int, layout: Layout, spec: Spec) -> int:
+    """Runs of a task; the last one of a variant has fewer."""
+    chunk = layout.record["chunk"]
+    return min(chunk, spec.num_runs - task % layout.tasks_per_variant * chunk)
 
 
 def _with_attributes(data: xarray.Dataset, record: Mapping[str, Any]) -> xarray.Dataset:

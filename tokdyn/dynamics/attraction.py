@@ -18,15 +18,13 @@ class Layout(NamedTuple):
     Attributes:
         centre: mean of the features `[D]`. The product form of a squared distance loses digits far from the origin,
             so all products are taken relative to it.
-        scores: centred features with a row of ones below `[D + 1, N]`; points last, so that a step is two products.
-        sums: the same, zero in masked columns `[D + 1, N]`: a masked feature has no mass and pulls nobody. None without
-            a mask, so that a loop carries one array less.
+        columns: centred features with a row of ones below `[D + 1, N]`; points last, so that a step is two products.
+            Masked columns are zero, ones included: whoever owns such a feature gets no mass and no pull from it.
         token_bias: 0 for tokens that exist, else so low that they own nothing `[K]`; None when all exist.
     """
 
     centre: jax.Array
-    scores: jax.Array
-    sums: jax.Array | None
+    columns: jax.Array
     token_bias: jax.Array | None
 
 
@@ -45,14 +43,15 @@ class Attraction(Term):
         )  # a choice of origin; the result does not depend on it
         centred = features - centre
         ones = jnp.ones((1, features.shape[0]), features.dtype)
-        scores = jnp.concatenate([centred.T, ones])
-        sums = None if mask is None else jnp.where(mask, scores, 0.0)
+        columns = jnp.concatenate([centred.T, ones])
+        if mask is not None:
+            columns = jnp.where(mask, columns, 0.0)
         bias = None
         if token_mask is not None:
             # Finite, so that no 0 * inf can arise, in values or in gradients; its square root leaves room for 1 / T^2.
             lowest = -jnp.sqrt(jnp.finfo(features.dtype).max).astype(features.dtype)
             bias = jnp.where(token_mask, 0.0, lowest)
-        return Layout(centre, scores, sums, bias)
+        return Layout(centre, columns, bias)
 
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Layout
@@ -64,13 +63,12 @@ class Attraction(Term):
         if context.token_bias is not None:
             offset = offset + context.token_bias[:, None]
         if self.distances == "product":
-            scores = _product(jnp.concatenate([2.0 * moved, offset], axis=1), context.scores)  # [K, N]
+            scores = _product(jnp.concatenate([2.0 * moved, offset], axis=1), context.columns)  # [K, N]
         else:
             scores = offset + jnp.sum(moved * moved, axis=1, keepdims=True)  # the bias of masked tokens alone
-            scores = scores - squared_distances(moved, context.scores[:-1].T)
+            scores = scores - squared_distances(moved, context.columns[:-1].T)
         weights = tempered_softmax(scores, self.temperature, axis=0)
-        columns = context.scores if context.sums is None else context.sums
-        sums = _product(weights, columns.T)  # [K, D + 1]: weighted sums of centred features, and the mass
+        sums = _product(weights, context.columns.T)  # [K, D + 1]: weighted sums of centred features, and the mass
         mass = sums[:, -1:] + self.mass_floor
         massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
         # The published floor pulls toward the origin of the data, which in centred coordinates is at -centre.

@@ -16,9 +16,9 @@ from tokdyn import checks, keys
 from tokdyn.checks import Status
 from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
 from tokdyn.numerics import safe_norm
-from tokdyn.solve import stepping
+from tokdyn.solve import fused, stepping
 from tokdyn.solve.adjoint import forward_only, implicit_gradient
-from tokdyn.solve.lanes import as_varying, while_each
+from tokdyn.solve.lanes import Together, as_varying, while_each
 
 STOPS = ("displacement", "residual")
 ADJOINTS = ("none", "unroll", "checkpoint", "implicit")
@@ -245,7 +245,13 @@ def _loop(
     far = jnp.asarray(jnp.inf, dtype)
     before = as_varying(Progress(state, far, far, jnp.zeros((), bool)), inputs)
     if adjoint in ("none", "implicit"):
-        after = while_each(lambda p, _: ~p.done & (p.state.step < max_steps), one_more, before, inputs)
+        after = while_each(
+            lambda p, _: ~p.done & (p.state.step < max_steps),
+            one_more,
+            before,
+            inputs,
+            together=_in_one_kernel(before, inputs, max_steps=max_steps, stop=stop),
+        )
         return after, met(after, tol, min_steps)
 
     def masked(progress: Progress, _: None) -> tuple[Progress, None]:
@@ -256,6 +262,30 @@ def _loop(
         masked = jax.checkpoint(masked)
     after, _ = jax.lax.scan(masked, before, None, length=max_steps)
     return after, met(after, tol, min_steps)
+
+
+def _in_one_kernel(progress: Progress, inputs: tuple[Any, ...], *, max_steps: int, stop: str) -> Together | None:
+    """The loop of many runs as one GPU kernel, where there is a GPU and the kernel knows all parts."""
+    dynamics, _, contexts, token_mask, _, _ = inputs
+    if not (fused.is_available() and fused.supports(dynamics, contexts, progress.state, token_mask)):
+        return None
+
+    def together(size: int, is_mapped: Any, progress: Progress, inputs: tuple[Any, ...]) -> Progress:
+        of_progress, (of_dynamics, _, of_contexts, _, of_tol, of_min_steps) = is_mapped
+        dynamics, _, contexts, _, tol, min_steps = inputs
+        return fused.run_fused(
+            dynamics,
+            progress.state,
+            contexts,
+            tol,
+            min_steps,
+            batched=(of_dynamics, of_progress.state, of_contexts, of_tol, of_min_steps),
+            num_runs=size,
+            max_steps=max_steps,
+            stop=stop,
+        )
+
+    return together
 
 
 def _largest(vectors: jax.Array) -> jax.Array:

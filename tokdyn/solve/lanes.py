@@ -8,7 +8,7 @@ Time is then in proportion to the steps that runs take, whatever the longest tak
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,25 +19,28 @@ Carry = Any
 Inputs = Any
 Going = Callable[[Carry, Inputs], jax.Array]
 Advance = Callable[[Carry, Inputs], Carry]
+Together = Callable[[int, Any, Carry, Inputs], Carry]
 
 # Measured on CPU (benchmarks/README.md, "Lanes and blocks"): 16 lanes keep the processor's wide registers busy as long
 # as what a step touches stays in the second-level cache.
 MOST_LANES = 16
 LANE_BYTES = 1 << 18
-# Lanes that wait for others before new runs are loaded: loading costs about as much as half a step of all lanes.
-WAITING = 4
 
 
-def while_each(going: Going, advance: Advance, carry: Carry, inputs: Inputs) -> Carry:
+def while_each(
+    going: Going, advance: Advance, carry: Carry, inputs: Inputs, *, together: Together | None = None
+) -> Carry:
     """``while going(carry, inputs): carry = advance(carry, inputs)``, whose ``vmap`` works in lanes on CPU.
 
-    On other devices ``vmap`` means what it means for ``while_loop``: many runs side by side cost them nothing.
+    On other devices ``vmap`` means what it means for ``while_loop``, unless there is a program for many runs.
 
     Args:
         going: ``(carry, inputs) -> bool []``.
         advance: ``(carry, inputs) -> carry``.
         carry: any pytree of arrays.
         inputs: any pytree of arrays, the same at every step; what differs from run to run must be in it.
+        together: ``(size, is_mapped, carry, inputs) -> carry``, what ``vmap`` does instead: ``is_mapped`` has the
+            structure of ``(carry, inputs)`` and says which leaves have a leading axis of that size.
 
     Returns:
         The last carry. Forward-mode differentiation works.
@@ -53,7 +56,10 @@ def while_each(going: Going, advance: Advance, carry: Carry, inputs: Inputs) -> 
     @batching.def_vmap
     def in_lanes(size: int, is_mapped: Any, carry: Carry, leaves: list[jax.Array]) -> tuple[Carry, Any]:
         mapped_carry, mapped_leaves = is_mapped
-        if jax.default_backend() == "cpu":
+        if together is not None:
+            mapped = mapped_carry, jax.tree.unflatten(treedef, mapped_leaves)
+            ended = together(size, mapped, carry, jax.tree.unflatten(treedef, leaves))
+        elif jax.default_backend() == "cpu":
             loop = _Runs(going, advance, treedef, size, tuple(1 if mapped else None for mapped in mapped_leaves))
             ended = loop(_mapped_everywhere(carry, mapped_carry, size), leaves)
         else:
@@ -126,7 +132,7 @@ class _Runs:
         own = [(leaf, repeat) for leaf, repeat in zip(leaves, self.repeats, strict=True) if repeat is not None]
 
         def rows(run: jax.Array) -> list[jax.Array]:
-            """What those runs do not share, a row for each."""
+            """What a run, or each of some runs, does not share with the others."""
             return [leaf[run // repeat % leaf.shape[0]] for leaf, repeat in own]
 
         def inputs_of(own_leaves: list[jax.Array]) -> Inputs:
@@ -164,14 +170,22 @@ def _num_lanes(advance: Advance, carry: Carry, inputs: Any) -> int:
 
 
 def largest_array(jaxpr: Any) -> int:
-    """Bytes of the largest array that a jaxpr names, inner jaxprs included."""
+    """Bytes of the largest array that a jaxpr takes or computes; what it closes over is not counted."""
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
-    sizes = [_num_bytes(variable.aval) for variable in jaxpr.invars]
+    return max((_num_bytes(variable.aval) for variable in (*jaxpr.invars, *_computed(jaxpr))), default=0)
+
+
+def _computed(jaxpr: Any) -> Iterator[Any]:
+    """The variables of all equations, inner jaxprs included."""
     for equation in jaxpr.eqns:
-        sizes += [_num_bytes(variable.aval) for variable in equation.outvars]
-        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "eqns") or hasattr(x, "jaxpr"))
-        sizes += [largest_array(one) for one in inner if hasattr(one, "eqns") or hasattr(one, "jaxpr")]
-    return max(sizes, default=0)
+        yield from equation.outvars
+        for parameter in jax.tree.leaves(equation.params, is_leaf=_is_jaxpr):
+            if _is_jaxpr(parameter):
+                yield from _computed(getattr(parameter, "jaxpr", parameter))
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
 
 
 def _num_bytes(aval: Any) -> int:
@@ -186,37 +200,49 @@ def _refilled(
     num_runs: int,
     num_lanes: int,
 ) -> Carry:
-    """The loop of all runs `[R, ...]`, more than there are lanes; ``rows`` gives the inputs of some of them."""
-    waiting = max(1, num_lanes * WAITING // MOST_LANES)
+    """The loop of all runs `[R, ...]`, more than there are lanes.
+
+    Args:
+        going: ``(carry, own) -> bool``, of one run.
+        advance: ``(carry, own) -> carry``, of one run.
+        carry: of all runs.
+        rows: number of a run, or of several, to ``own``: what they do not share.
+        num_runs: R.
+        num_lanes: L, fewer.
+    """
     is_going, next_step = jax.vmap(going), jax.vmap(advance)
 
-    def choose(lanes: jax.Array, new: Any, old: Any) -> Any:
-        return jax.tree.map(lambda n, o: jnp.where(lanes.reshape(-1, *[1] * (o.ndim - 1)), n, o), new, old)
-
-    def until_enough_have_stopped(filled: tuple[Any, ...]) -> tuple[Any, ...]:
-        carried, own, run, loaded, ended = filled  # run [L]: which run is in a lane; R and more for none
+    def until_one_stops(filled: tuple[Any, ...]) -> tuple[Any, ...]:
+        carried, own, run, loaded, ended = filled  # run [L]: which one is in a lane; R or more for none
         has_run = run < num_runs
-        # The lanes' runs go on until some have stopped; when none is left to load, until all have.
-        enough = jnp.where(loaded < num_runs, jnp.sum(has_run) - waiting, 0)
-
-        def one_more(moving: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
-            carried, still = moving
-            carried = choose(still, next_step(carried, own), carried)
-            return carried, still & is_going(carried, own)
-
+        # A lane without a run computes along; nobody looks at it.
         carried, still = jax.lax.while_loop(
-            lambda moving: jnp.sum(moving[1]) > enough, one_more, (carried, has_run & is_going(carried, own))
+            lambda moving: jnp.all(moving[1] | ~has_run),
+            lambda moving: ((after := next_step(moving[0], own)), is_going(after, own)),
+            (carried, is_going(carried, own)),
         )
         stopped = has_run & ~still
         place = jnp.where(stopped, run, num_runs)  # out of range: dropped
         ended = jax.tree.map(lambda all_of, x: all_of.at[place].set(x, mode="drop"), ended, carried)
-        following = loaded + jnp.cumsum(stopped) - 1
-        row = jnp.minimum(following, num_runs - 1)
-        carried, own = choose(stopped, (jax.tree.map(lambda x: x[row], carry), rows(row)), (carried, own))
-        return carried, own, jnp.where(stopped, following, run), loaded + jnp.sum(stopped), ended
+        run = jnp.where(stopped, loaded + jnp.cumsum(stopped) - 1, run)
+        row = jnp.minimum(run, num_runs - 1)
+        carried = jax.tree.map(
+            lambda now, all_of: jnp.where(stopped.reshape(-1, *[1] * (now.ndim - 1)), all_of[row], now), carried, carry
+        )
+        lanes = jnp.argsort(~stopped, stable=True)
+
+        def load(number: jax.Array, own: list[jax.Array]) -> list[jax.Array]:
+            """Lane by lane, for this is what is large, and most lanes keep theirs."""
+            lane = lanes[number]
+            new = rows(row[lane])
+            return [jax.lax.dynamic_update_index_in_dim(x, y, lane, 0) for x, y in zip(own, new, strict=True)]
+
+        num_stopped = jnp.sum(stopped)
+        own = jax.lax.fori_loop(0, jnp.minimum(num_stopped, num_runs - loaded), load, own)
+        return carried, own, run, jnp.minimum(loaded + num_stopped, num_runs), ended
 
     run = jnp.arange(num_lanes)
     first, own = jax.tree.map(lambda x: x[:num_lanes], carry), rows(run)
     run, loaded = as_varying((run, jnp.asarray(num_lanes)), (carry, own))
     filled = (first, own, run, loaded, carry)
-    return jax.lax.while_loop(lambda f: jnp.any(f[2] < num_runs), until_enough_have_stopped, filled)[-1]
+    return jax.lax.while_loop(lambda f: jnp.any(f[2] < num_runs), until_one_stops, filled)[-1]

@@ -1,0 +1,283 @@
+"""The fused kernel is the plain loop: the same numbers up to rounding, and the same rules for when to stop.
+
+No GPU is needed: Pallas interprets the kernel, and its GPU form is lowered without being run.
+"""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tokdyn as td
+from tokdyn.solve import driver, fused, stepping
+
+EPS = float(np.finfo(np.float32).eps)
+RUNS = 3
+
+
+def scene(num_runs=RUNS, num_features=21, num_dimensions=2, num_tokens=3):
+    """Overlapping clusters and starting tokens of each run."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    centres = 3.0 * jax.random.normal(keys[0], (num_runs, num_tokens, num_dimensions))
+    owners = jnp.arange(num_features) % num_tokens
+    features = centres[:, owners] + 0.7 * jax.random.normal(keys[1], (num_runs, num_features, num_dimensions))
+    return features, centres + jax.random.normal(keys[2], centres.shape)
+
+
+def prepared(dynamics, features, tokens):
+    """One run's ``(dynamics, state, contexts)``."""
+    dynamics = stepping.cast(dynamics, features.dtype)
+    contexts = stepping.prepare(dynamics, features, None, None)
+    return dynamics, stepping.at_rest(dynamics, tokens, contexts, None), contexts
+
+
+def both(
+    dynamics, features, tokens, *, swept=None, tol=1e-3, min_steps=0, max_steps=40, stop="displacement", mask=None
+):
+    """``(fused, plain)``: the Progress of all runs. Features `[N, D]` and tokens `[K, D]` are shared by them."""
+    axes = [0 if swept else None, 0 if features.ndim == 3 else None, 0 if tokens.ndim == 3 else None]
+    if swept:
+        dynamics = jax.vmap(lambda values: td.with_values(dynamics, dict(zip(swept, values, strict=True))))(
+            [jnp.asarray(values, jnp.float32) for values in swept.values()]
+        )
+        dynamics = stepping.cast(dynamics, jnp.float32)
+    options = {"max_steps": max_steps, "stop": stop}
+    # What depends on the features, the state included through its memory's context, has their axis.
+    dynamics = jax.tree.map(jnp.asarray, stepping.cast(dynamics, jnp.float32))
+    one = jax.tree.map(lambda leaf: leaf[0], dynamics) if swept else dynamics
+    prepare = functools.partial(stepping.prepare, one, mask=mask, token_mask=None)
+    contexts = jax.vmap(prepare)(features) if features.ndim == 3 else prepare(features)
+    rest = functools.partial(stepping.at_rest, one, contexts=tuple(() for _ in one.parts), token_mask=None)
+    state = jax.vmap(rest)(tokens) if tokens.ndim == 3 else rest(tokens)
+    arguments = (dynamics, state, contexts, jnp.float32(tol), jnp.int32(min_steps))
+    spread = [*zip(arguments[:3], (axes[0], axes[2], axes[1]), strict=True), (arguments[3], None), (arguments[4], None)]
+    batched = tuple(jax.tree.map(lambda _, axis=axis: axis == 0, tree) for tree, axis in spread)
+    runs = next(leaf.shape[0] for leaf, own in zip(*map(jax.tree.leaves, (arguments, batched)), strict=True) if own)
+
+    @jax.jit
+    def kernel(*arguments):
+        return fused.run_fused(*arguments, batched=batched, num_runs=runs, interpret=True, **options)
+
+    def loop(dynamics, state, contexts, tol, min_steps):
+        inputs = (dynamics, None, state, contexts, None, tol, min_steps)
+        return driver._loop(*inputs, adjoint="none", **options)[0]
+
+    return kernel(*arguments), jax.jit(jax.vmap(loop, tuple(axis for _, axis in spread)))(*arguments)
+
+
+def assert_same(found, expected, *, size=5.0):
+    """Equal up to rounding, which each of the steps adds to and the map carries on.
+
+    A step leaves a few roundings of numbers of that size (its sums are means, in which most cancel); where the map
+    contracts, what steps add up to does not exceed their number times that. Runs may stop at another step only where
+    the watched number passed ``tol`` by less than this bound; no run of these scenes is so near, hence equal steps.
+    """
+    bound = 8 * EPS * size * max(int(jnp.max(expected.state.step)), 1)
+    np.testing.assert_array_equal(found.done, expected.done)
+    np.testing.assert_array_equal(found.state.step, expected.state.step)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for name, a, b in zip(
+        ("tokens", "memory", "displacement", "residual"),
+        (found.state.tokens, found.state.memory, found.displacement, found.residual),
+        (expected.state.tokens, expected.state.memory, expected.displacement, expected.residual),
+        strict=True,
+    ):
+        for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+            assert left.dtype == right.dtype
+            np.testing.assert_allclose(left, right, rtol=0, atol=bound, err_msg=name)
+
+
+@pytest.mark.parametrize("method", td.catalog.PUBLISHED_METHODS)
+def test_the_published_rules(method):
+    assert_same(*both(td.catalog.published(method), *scene()))
+
+
+@pytest.mark.parametrize(("stop", "min_steps"), [("displacement", 30), ("residual", 0)])
+def test_both_stops_and_the_fewest_steps(stop, min_steps):
+    found, plain = both(td.catalog.published("inertia"), *scene(), stop=stop, min_steps=min_steps)
+    assert_same(found, plain)
+    assert found.done.all()
+    assert (found.state.step >= min_steps).all()
+
+
+def test_features_shared_by_runs_that_sweep_numbers():
+    """Temperature 0 counts as the floor; the largest step stops where steps are up."""
+    features, tokens = scene()
+    swept = {"attract.temperature": [0.0, 1.0, 30.0], "inertia.momentum": [0.5, 0.0, 0.9]}
+    found, plain = both(td.catalog.published(), features[0], tokens[0], swept=swept, tol=1e-4)
+    assert_same(found, plain)
+    assert len(set(found.state.step.tolist())) > 1  # each stops by itself
+
+
+def test_steps_that_are_up():
+    found, plain = both(td.catalog.published("inertia_repulsion"), *scene(), tol=0.0, max_steps=5)
+    assert_same(found, plain)
+    assert not found.done.any()
+    np.testing.assert_array_equal(found.state.step, 5)
+
+
+def test_one_run_of_shared_features_and_own_tokens():
+    features, tokens = scene()
+    assert_same(*both(td.catalog.published("repulsion"), features[0], tokens[:1]))
+
+
+@pytest.mark.parametrize(("num_features", "num_tokens", "num_dimensions"), [(16, 4, 1), (5, 1, 3), (33, 5, 2)])
+def test_sizes_with_and_without_padding(num_features, num_tokens, num_dimensions):
+    arrays = scene(num_features=num_features, num_tokens=num_tokens, num_dimensions=num_dimensions)
+    assert_same(*both(td.catalog.repelled(strength=1.0, eps=0.3), *arrays, max_steps=15))
+
+
+def test_masked_features_have_no_mass():
+    features, tokens = scene()
+    mask = jnp.arange(features.shape[1]) % 4 > 0
+    found, plain = both(td.catalog.published(), jnp.where(mask[:, None], features, 0.0), tokens, mask=mask)
+    assert_same(found, plain)
+    unmasked, _ = both(td.catalog.published(), features, tokens)
+    assert np.abs(found.state.tokens - unmasked.state.tokens).max() > 0.01
+
+
+def test_order_of_parts():
+    """Each part sees the tokens as they were, so that order is rounding."""
+    parts = {"inertia": td.inertia(momentum=0.4), "attract": td.attraction(temperature=1.0, rate=0.7)}
+    assert_same(*both(td.compose(**parts), *scene()))
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1])
+def test_coincident_tokens_feel_no_push(eps):
+    """One step: in more, two tokens that rounding has parted by a last digit may fly apart, in either loop."""
+    features, tokens = scene()
+    dynamics = td.compose(attract=td.attraction(temperature=1.0), repel=td.repulsion(strength=0.01, eps=eps))
+    found, plain = both(dynamics, features, tokens.at[:, 1].set(tokens[:, 0]), max_steps=1)
+    assert_same(found, plain)
+    np.testing.assert_allclose(found.state.tokens[:, 0], found.state.tokens[:, 1], rtol=0, atol=1e-5)
+
+
+def test_a_token_without_mass_stays():
+    features, tokens = scene()
+    tokens = tokens.at[:, 0].set(1e4)
+    found, plain = both(td.catalog.soft_kmeans(), features, tokens, max_steps=10)
+    np.testing.assert_array_equal(found.state.tokens[:, 0], 1e4)
+    assert_same(found._replace(state=found.state._replace(tokens=found.state.tokens[:, 1:])),
+                plain._replace(state=plain.state._replace(tokens=plain.state.tokens[:, 1:])))  # fmt: skip
+
+
+def test_a_feature_that_is_nan_ends_its_run_alone():
+    features, tokens = scene()
+    found, plain = both(td.catalog.published("inertia"), features.at[1, 4, 0].set(jnp.nan), tokens)
+    assert_same(found, plain)
+    assert found.state.step[1] == 1
+    assert found.done[1]
+    assert np.isnan(found.displacement[1])
+    assert np.isfinite(found.displacement[jnp.array([0, 2])]).all()
+
+
+def on_cuda():
+    """A context in which the kernel lowers for a GPU that is not there: from jax 0.12 on its kind must be named."""
+    if jax.version.__version_info__ < (0, 12):
+        return contextlib.nullcontext()
+    sharding = pytest.importorskip("jax.sharding")
+    if not hasattr(sharding, "AbstractDevice"):
+        pytest.skip("this jax cannot name a GPU that is not there")
+    gpu = sharding.AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=None, platform="gpu")
+    return sharding.use_abstract_mesh(sharding.AbstractMesh((), (), abstract_device=gpu))
+
+
+@pytest.mark.parametrize(("method", "num_tokens"), [("inertia_repulsion", 3), ("baseline", 1)])
+def test_it_lowers_for_cuda(method, num_tokens):
+    features, tokens = scene(num_tokens=num_tokens)
+    dynamics, state, contexts = prepared(td.catalog.published(method), features[0], tokens[0])
+    arguments = (dynamics, state, contexts, jnp.float32(1e-3), jnp.int32(0))
+    batched = jax.tree.map(lambda _: False, arguments)
+
+    @jax.jit
+    def kernel(*arguments):
+        return fused.run_fused(*arguments, batched=batched, num_runs=4, max_steps=40, stop="residual")
+
+    with on_cuda():
+        call = "__gpu$xla.gpu.triton"
+        allowed = [jax.export.DisabledSafetyCheck.custom_call(call)]
+        exported = jax.export.export(kernel, platforms=["cuda"], disabled_checks=allowed)(*arguments)
+    assert call in exported.mlir_module()
+
+
+def test_what_it_takes_and_what_not():
+    features, tokens = (array[0] for array in scene())
+    attract = td.attraction(temperature=1.0)
+
+    def takes(dynamics, features=features, tokens=tokens):
+        dynamics, state, contexts = prepared(dynamics, features, tokens)
+        return fused.supports(dynamics, contexts, state)
+
+    for name in ("published/inertia_repulsion", "soft_kmeans", "repelled"):
+        assert takes(td.catalog.build(name))
+    assert takes(td.compose(inertia=td.inertia(momentum=0.1), attract=attract))
+    for name in ("annealed", "langevin"):  # a schedule, a random part
+        assert not takes(td.catalog.build(name))
+    assert not takes(td.compose(attract=td.attraction(temperature=1.0, distances="difference")))
+    assert not takes(td.compose(one=attract, two=attract))
+    assert not takes(td.compose(inertia=td.inertia(momentum=0.1)))
+    assert not takes(td.compose(attract=attract), features.astype(jnp.bfloat16), tokens.astype(jnp.bfloat16))
+    assert not takes(td.compose(attract=attract), tokens=jnp.ones((64, 2)))
+    assert not takes(td.compose(attract=attract), jnp.ones((1 << 14, 2)))
+    assert not takes(td.compose(attract=attract), jnp.ones((20, 9)), jnp.ones((3, 9)))
+    dynamics, state, contexts = prepared(td.catalog.published(), features, tokens)
+    token_mask = jnp.ones(len(tokens), bool)
+    assert not fused.supports(dynamics, stepping.prepare(dynamics, features, None, token_mask), state)
+    assert not fused.supports(dynamics, contexts, state, token_mask)
+    with jax.enable_x64(True):
+        assert not takes(td.catalog.published(), np.ones((20, 2)) * jnp.ones((), jnp.float64), jnp.ones((3, 2), float))
+
+
+def test_vmap_of_run_uses_it_where_there_is_a_gpu(monkeypatch):
+    """As on a GPU, but interpreted: the kernel is called once for all runs, nested maps included, and never for one."""
+    calls = []
+
+    def interpreted(*arguments, **options):
+        calls.append(options["num_runs"])
+        return original(*arguments, **options, interpret=True)
+
+    original = fused.run_fused
+    monkeypatch.setattr(fused, "run_fused", interpreted)
+    dynamics = td.catalog.published("inertia_repulsion")
+    features, tokens = scene()
+
+    def fit(features, tokens):
+        return td.run(dynamics, None, features, tokens=tokens, max_steps=30, tol=1e-3)
+
+    plain = jax.vmap(fit)(features, tokens)
+    assert calls == []
+    monkeypatch.setattr(fused, "is_available", lambda: True)
+    jax.clear_caches()
+    try:
+        kernel = jax.vmap(fit)(features, tokens)
+        assert calls == [RUNS]
+        np.testing.assert_array_equal(kernel.num_steps, plain.num_steps)
+        np.testing.assert_allclose(kernel.tokens, plain.tokens, atol=1e-4)
+        fit(features[0], tokens[0])
+        assert calls == [RUNS]
+        _, tangent = jax.jvp(lambda x: jax.vmap(fit)(x, tokens).tokens, (features,), (jnp.ones_like(features),))
+        assert jnp.isfinite(tangent).all()
+        masked = lambda x, t: td.run(dynamics, None, x, tokens=t, max_steps=3, tol=0.0, token_mask=[True, True, False])  # noqa: E731
+        jax.vmap(masked)(features, tokens)
+        assert calls == [RUNS]
+    finally:
+        jax.clear_caches()
+
+
+@pytest.mark.parametrize(
+    ("backend", "capability", "variable", "available"),
+    [("cpu", None, None, False), ("gpu", "9.0", None, True), ("gpu", "7.5", None, False),
+     ("gpu", "gfx90a", None, False), ("gpu", "9.0", "0", False)],
+)  # fmt: skip
+def test_is_available(monkeypatch, backend, capability, variable, available):
+    class Device:
+        compute_capability = capability
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "devices", lambda: [Device()])
+    if variable is not None:
+        monkeypatch.setenv("TOKDYN_FUSED", variable)
+    assert fused.is_available() is available

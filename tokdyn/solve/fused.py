@@ -1,0 +1,365 @@
+"""All steps of many runs in one GPU kernel, for the common composition: attraction, repulsion, inertia in float32.
+
+The plain loop launches several small kernels a step and, under ``vmap``, goes on until the slowest run is done. Here a
+run is one program of a Pallas kernel (Triton, NVIDIA GPUs): it reads its features into registers once, loops over the
+steps there, stops by itself, and writes only where it ended. ``supports`` says for which runs that is possible; the
+numbers are those of ``driver._loop`` up to rounding. ``vmap`` of ``run`` uses it by itself where it can; the
+environment variable ``TOKDYN_FUSED=0`` turns it off.
+
+The kernel is tested in Pallas' interpret mode, and its code compiles for sm_90; it has not run on a GPU yet, so its
+speed is unknown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn.dynamics.attraction import Attraction, Layout
+from tokdyn.dynamics.base import Context, Dynamics, Memory, State, schedules
+from tokdyn.dynamics.inertia import Inertia
+from tokdyn.dynamics.repulsion import Repulsion
+from tokdyn.numerics import MIN_TEMPERATURE
+
+if TYPE_CHECKING:
+    from tokdyn.solve.driver import Progress
+
+# Vectors by dimension: Triton has no slices of arrays in registers, so `[K, D]` is a tuple of D arrays `[K]`.
+Columns = tuple[jax.Array, ...]
+
+# A thread of an NVIDIA GPU has 255 registers; what does not fit goes to memory and is slow. At the count of _num_warps
+# up to this, ptxas (sm_90, from Triton 3.9) spilled nothing at 11 shapes of up to 8 dimensions, most near the limit.
+REGISTERS = 208
+# Triton's compile time grows with a high power of the loads, of which there is one a dimension: 3 s for 8 dimensions,
+# 15 s for 16, many minutes for 100.
+MAX_DIMENSIONS = 8
+WARP = 32
+MAX_WARPS = 8
+
+
+def is_available() -> bool:
+    """Whether the default device can run the kernel, an NVIDIA GPU of compute capability 8.0, and nobody objects."""
+    if os.environ.get("TOKDYN_FUSED") == "0" or jax.default_backend() != "gpu":
+        return False
+    capability = str(getattr(jax.devices()[0], "compute_capability", ""))
+    if not capability.replace(".", "").isdigit() or float(capability) < 8.0:
+        return False  # AMD names its devices otherwise
+    try:
+        from jax.experimental.pallas import triton  # noqa: F401
+    except ImportError:  # jax 0.12 says that this backend of Pallas will go
+        return False
+    return True
+
+
+def supports(
+    dynamics: Dynamics, contexts: tuple[Context, ...], state: State, token_mask: jax.Array | None = None
+) -> bool:
+    """Whether ``run_fused`` computes this run, from what is known while tracing.
+
+    It takes one attraction by products and at most one repulsion and one inertia, in any order; all numbers constant
+    over the steps and float32; all tokens existing (features may be masked); and sizes that fit a GPU's registers.
+
+    Args:
+        dynamics: the dynamics of one run, cast to the features' dtype.
+        contexts: what ``stepping.prepare`` returned for it.
+        state: its start.
+        token_mask: tokens that exist `[K]`, or None for all.
+
+    Returns:
+        True or False; nothing is computed.
+    """
+    kinds = [type(part) for part in dynamics.parts]  # exact types: a subclass may move otherwise
+    if not {Attraction} <= set(kinds) <= {Attraction, Repulsion, Inertia} or len(set(kinds)) != len(kinds):
+        return False
+    attract = dynamics.parts[kinds.index(Attraction)]
+    layout = contexts[kinds.index(Attraction)]
+    if schedules(dynamics) or attract.distances != "product":
+        return False
+    if token_mask is not None or layout.token_bias is not None:
+        return False
+    if getattr(jax.typeof(state.tokens), "vma", None):
+        return False  # inside shard_map, where a kernel would have to say over which devices its outputs vary
+    numbers = jax.tree.leaves(dynamics)
+    if any(jnp.ndim(number) for number in numbers):
+        return False
+    floats = jax.tree.leaves((numbers, contexts, state.tokens, state.memory))
+    if any(jnp.result_type(leaf) != jnp.float32 for leaf in floats):
+        return False
+    num_tokens, num_dimensions = state.tokens.shape
+    return _num_warps(num_tokens, num_dimensions, layout.columns.shape[1]) is not None
+
+
+def _num_warps(num_tokens: int, num_dimensions: int, num_features: int) -> int | None:
+    """The fewest warps for a run whose arrays stay in registers, or None.
+
+    Fewest, because a reduction within one warp waits for no other, and many runs fill the device anyway. A thread
+    holds the components of its share of the features, about one number for each of a token, and either two `[K, N]`
+    arrays (the weights, and their product with a component) or the pairs of tokens.
+    """
+    num_tokens, num_features = _power_of_two(num_tokens), _power_of_two(num_features)
+    warps = 1
+    while warps <= MAX_WARPS and num_dimensions <= MAX_DIMENSIONS:
+        features, pairs = (max(size // (WARP * warps), 1) for size in (num_features, num_tokens**2))
+        held = features * (num_dimensions + 1) + num_tokens * num_dimensions
+        if held + max(2 * features * num_tokens, pairs * (num_dimensions + 2)) <= REGISTERS:
+            return warps
+        warps *= 2
+    return None
+
+
+def _power_of_two(size: int) -> int:
+    """The smallest power of two that is not below a size: Triton has no others."""
+    return 1 << (size - 1).bit_length()
+
+
+def run_fused(
+    dynamics: Dynamics,
+    state: State,
+    contexts: tuple[Context, ...],
+    tol: Any,
+    min_steps: Any,
+    *,
+    batched: Any,
+    num_runs: int,
+    max_steps: int,
+    stop: str,
+    num_warps: int | None = None,
+    interpret: bool = False,
+) -> Progress:
+    """What ``driver._loop`` carries at the end of each of many runs that ``supports`` has accepted.
+
+    Args:
+        dynamics: as in ``driver._loop``, but any leaf may have a leading axis `[R]`.
+        state: likewise.
+        contexts: likewise; features shared by all runs are read by all, not copied.
+        tol: likewise.
+        min_steps: likewise.
+        batched: whether a leaf has that axis: a pytree of bools with the structure of
+            ``(dynamics, state, contexts, tol, min_steps)``.
+        num_runs: R (static).
+        max_steps: at most so many steps (static).
+        stop: ``"displacement"`` or ``"residual"`` (static).
+        num_warps: of a run, a power of two (static); by default what ``supports`` counts with.
+        interpret: run the kernel's operations one by one on any device, for tests (static).
+
+    Returns:
+        A ``Progress`` whose leaves have a leading axis `[R]`.
+    """
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import triton
+
+    from tokdyn.solve.driver import Progress  # here, since the driver imports this module
+
+    kinds = [type(part) for part in dynamics.parts]
+    where = kinds.index(Attraction)
+    num_tokens, num_dimensions = state.tokens.shape[-2:]
+    num_features = contexts[where].columns.shape[-1]
+    sizes = _Sizes(num_tokens, num_dimensions)
+
+    # Zeros up to powers of two: a feature of zeros has no mass, as one that a mask leaves out; tokens the kernel masks.
+    tokens, memory = jax.tree.map(lambda x: _padded(x, -2), (state.tokens, state.memory))
+    layout = contexts[where]._replace(columns=_padded(contexts[where].columns, -1))
+    contexts = (*contexts[:where], layout, *contexts[where + 1 :])
+    arguments = (dynamics, State(tokens, memory, state.step), contexts, jnp.asarray(tol, jnp.float32), min_steps)
+    leaves, inputs = jax.tree.flatten(arguments)
+    rows = [
+        jnp.asarray(leaf) if has_axis else jnp.asarray(leaf)[None]
+        for leaf, has_axis in zip(leaves, jax.tree.leaves(batched), strict=True)
+    ]
+
+    def block(row: Any) -> Any:
+        """A run's own row, or the only one."""
+        own, rest = row.shape[0] == num_runs, (0,) * (len(row.shape) - 1)
+        return pl.BlockSpec((None, *row.shape[1:]), lambda run: (run if own else 0, *rest))
+
+    number: Any = jax.ShapeDtypeStruct((num_runs,), jnp.float32)
+    count: Any = jax.ShapeDtypeStruct((num_runs,), jnp.int32)
+    vectors: Any = jax.ShapeDtypeStruct((num_runs, sizes.padded_tokens, num_dimensions), jnp.float32)
+    results, outputs = jax.tree.flatten(
+        Progress(State(vectors, jax.tree.map(lambda _: vectors, memory), count), number, number, count)
+    )
+
+    def kernel(*refs: Any) -> None:
+        read, write = refs[: len(rows)], refs[len(rows) :]
+        _all_steps(jax.tree.unflatten(inputs, read), jax.tree.unflatten(outputs, write), sizes, max_steps, stop)
+
+    ended = pl.pallas_call(
+        kernel,
+        grid=(num_runs,),
+        in_specs=[block(row) for row in rows],
+        out_specs=[block(row) for row in results],
+        out_shape=results,
+        # Naming Triton's parameters chooses it over the other GPU backend.
+        compiler_params=triton.CompilerParams(
+            num_warps=num_warps or _num_warps(num_tokens, num_dimensions, num_features),
+            num_stages=1,
+        ),
+        interpret=interpret,
+        name="tokdyn_fused_run",
+    )(*rows)
+    progress = jax.tree.unflatten(outputs, ended)
+    tokens, memory = jax.tree.map(lambda x: x[:, :num_tokens], (progress.state.tokens, progress.state.memory))
+    return progress._replace(state=State(tokens, memory, progress.state.step), done=progress.done != 0)
+
+
+def _padded(array: jax.Array, axis: int) -> jax.Array:
+    """The array with zeros behind, up to a power of two along an axis."""
+    missing = _power_of_two(array.shape[axis]) - array.shape[axis]
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, missing)
+    return jnp.pad(array, widths) if missing else array
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    """What is known of a run while tracing, and which entries of padded axes exist."""
+
+    num_tokens: int
+    num_dimensions: int
+
+    @property
+    def padded_tokens(self) -> int:
+        return _power_of_two(self.num_tokens)
+
+    def only_tokens(self, values: jax.Array, axis: int, fill: float) -> jax.Array:
+        """The values, with others where the tokens along that axis are padding."""
+        if values.shape[axis] == self.num_tokens:
+            return values
+        return jnp.where(jax.lax.broadcasted_iota(jnp.int32, values.shape, axis) < self.num_tokens, values, fill)
+
+
+class _Carried(NamedTuple):
+    """``Progress`` in registers."""
+
+    tokens: Columns
+    memory: tuple[Memory, ...]
+    step: jax.Array
+    displacement: jax.Array
+    residual: jax.Array
+    done: jax.Array
+
+
+def _all_steps(read: Any, write: Progress, sizes: _Sizes, max_steps: int, stop: str) -> None:
+    """The kernel: ``driver._loop`` of one run. ``read`` and ``write`` hold references to its rows."""
+    dynamics, state, contexts, tol, min_steps = read
+    # What is read here stays in registers over all steps.
+    dynamics, tol, min_steps = jax.tree.map(lambda ref: ref[...], (dynamics, tol, min_steps))
+    dimensions = range(sizes.num_dimensions)
+
+    def columns(ref: Any) -> Columns:
+        return tuple(ref[:, d] for d in dimensions)
+
+    prepared = tuple(_in_registers(context, dimensions) for context in contexts)
+
+    def one_more(before: _Carried) -> _Carried:
+        zeros = tuple(jnp.zeros_like(column) for column in before.tokens)
+        displacement, force, memories = zeros, zeros, []
+        for part, context, memory in zip(dynamics.parts, prepared, before.memory, strict=True):
+            if isinstance(part, Inertia):
+                carried = tuple(
+                    jnp.where(part.momentum >= 0, part.momentum * (now - previous), 0.0)
+                    for now, previous in zip(before.tokens, memory, strict=True)
+                )
+                displacement, memory = _sum(displacement, carried), before.tokens
+            else:
+                pushed = (
+                    _attracted(part, context, before.tokens, sizes)
+                    if isinstance(part, Attraction)
+                    else _repelled(part, before.tokens, sizes)
+                )
+                displacement, force = _sum(displacement, pushed), _sum(force, pushed)
+            memories.append(memory)
+        tokens = tuple(
+            now + sizes.only_tokens(change, 0, 0.0) for now, change in zip(before.tokens, displacement, strict=True)
+        )
+        moved = tuple(after - now for after, now in zip(tokens, before.tokens, strict=True))
+        largest = _largest(moved)
+        residual = _largest(tuple(sizes.only_tokens(component, 0, 0.0) for component in force))
+        step = before.step + 1
+        met = ((largest if stop == "displacement" else residual) < tol) & (step >= min_steps)
+        return _Carried(tokens, tuple(memories), step, largest, residual, met | ~jnp.isfinite(largest))
+
+    far = jnp.full((), jnp.inf, jnp.float32)
+    memory = tuple(jax.tree.map(columns, memory) for memory in state.memory)
+    start = _Carried(columns(state.tokens), memory, state.step[...], far, far, jnp.zeros((), bool))
+    after = jax.lax.while_loop(lambda now: ~now.done & (now.step < max_steps), one_more, start)
+
+    def store(ref: Any, values: Columns) -> None:
+        for d in dimensions:
+            ref[:, d] = values[d]
+
+    store(write.state.tokens, after.tokens)
+    jax.tree.map(store, write.state.memory, after.memory)
+    write.state.step[...] = after.step
+    write.displacement[...] = after.displacement
+    write.residual[...] = after.residual
+    write.done[...] = after.done.astype(jnp.int32)
+
+
+def _in_registers(context: Context, dimensions: range) -> Context:
+    """``(centre, rows, ones)`` of a layout: D numbers, D rows `[N]` and the last; other parts have nothing to read."""
+    if not isinstance(context, Layout):
+        return context
+    centre, rows = (tuple(ref[d] for d in dimensions) for ref in (context.centre, context.columns))
+    return centre, rows, context.columns[len(dimensions)]
+
+
+def _attracted(part: Attraction, context: Context, tokens: Columns, sizes: _Sizes) -> Columns:
+    """``Attraction.apply``, a dimension at a time."""
+    centres, rows, ones = context
+    moved = tuple(now - centre for now, centre in zip(tokens, centres, strict=True))
+    scores = -_squared_norms(moved)[:, None]
+    for component, row in zip(moved, rows, strict=True):
+        scores = scores + (2.0 * component)[:, None] * row[None, :]  # [K, N]
+    highest = jnp.max(sizes.only_tokens(scores, 0, -jnp.inf), axis=0)
+    # Not jnp.maximum, which passes over NaN on the GPU. One reciprocal for many divisions: a rounding more.
+    colder = 1.0 / jnp.where(part.temperature < MIN_TEMPERATURE, MIN_TEMPERATURE, part.temperature)
+    weights = sizes.only_tokens(jnp.exp((scores - highest[None, :]) * colder), 0, 0.0)
+    weights = weights * (1.0 / jnp.sum(weights, axis=0))[None, :]
+    mass = jnp.sum(weights * ones[None, :], axis=1) + part.mass_floor
+    massless = mass == 0
+    inverse = 1.0 / jnp.where(massless, 1.0, mass)
+
+    def pull(component: jax.Array, row: jax.Array, centre: jax.Array) -> jax.Array:
+        target = (jnp.sum(weights * row[None, :], axis=1) - part.mass_floor * centre) * inverse
+        return jnp.where(massless, 0.0, part.rate * (target - component))
+
+    return tuple(map(pull, moved, rows, centres))
+
+
+def _repelled(part: Repulsion, tokens: Columns, sizes: _Sizes) -> Columns:
+    """``Repulsion.apply``, a dimension at a time."""
+    differences = tuple(column[:, None] - column[None, :] for column in tokens)  # [K, K]
+    squared = _squared_norms(differences)
+    if part.kernel == "coulomb":
+        softened = jnp.sqrt(squared) + part.eps
+        cube = softened * softened * softened
+    else:
+        softened = squared + part.eps * part.eps
+        cube = softened * jnp.sqrt(softened)
+    itself = jax.lax.broadcasted_iota(jnp.int32, cube.shape, 0) == jax.lax.broadcasted_iota(jnp.int32, cube.shape, 1)
+    feels = ~itself & (cube > 0)
+    inverse = jnp.where(feels, 1.0 / jnp.where(feels, cube, 1.0), 0.0)
+    inverse = sizes.only_tokens(inverse, 1, 0.0)
+    return tuple(jnp.where(part.strength >= 0, part.strength * jnp.sum(x * inverse, axis=1), 0.0) for x in differences)
+
+
+def _sum(left: Columns, right: Columns) -> Columns:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
+
+
+def _squared_norms(vectors: Columns) -> jax.Array:
+    return functools.reduce(jnp.add, (x * x for x in vectors))
+
+
+def _largest(vectors: Columns) -> jax.Array:
+    """The largest Euclidean norm of vectors `[K]` by dimension; NaN if any is."""
+    squared = _squared_norms(vectors)
+    total = jnp.sum(squared)
+    # On the GPU a maximum passes over NaN, a sum of squares does not.
+    return jnp.where(jnp.isnan(total), total, jnp.sqrt(jnp.max(squared)))

@@ -38,12 +38,11 @@ class Attraction(Term):
     distances: str = static("product")
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
-        centre = jax.lax.stop_gradient(
-            masked_mean(features, mask)
-        )  # a choice of origin; the result does not depend on it
-        centred = features - centre
+        by_dimension = features.T  # transposed first: once, and sums along the long axis use wide registers
+        mean = masked_mean(by_dimension, mask, axis=1)
+        centre = jax.lax.stop_gradient(mean)  # a choice of origin; the result does not depend on it
         ones = jnp.ones((1, features.shape[0]), features.dtype)
-        columns = jnp.concatenate([centred.T, ones])
+        columns = jnp.concatenate([by_dimension - centre[:, None], ones])
         if mask is not None:
             columns = jnp.where(mask, columns, 0.0)
         bias = None

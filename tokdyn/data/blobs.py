@@ -6,6 +6,7 @@ one compiled program.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -128,15 +129,21 @@ def published_blobs(
     )
     if num_clusters > max_clusters:
         raise checks.bad("num_clusters", f"at most max_clusters, {max_clusters}", num_clusters)
-    generator = np.random.RandomState(seed)
+    drawn, displacements = _published_draws(int(seed), num_clusters, points_per_cluster, num_dimensions)
     centres = np.zeros((max_clusters, num_dimensions))
-    centres[:num_clusters] = generator.uniform(-5.0, 5.0, size=(num_clusters, num_dimensions))
+    centres[:num_clusters] = drawn
     features = np.zeros((max_clusters, points_per_cluster, num_dimensions))
-    for cluster in range(num_clusters):
-        displacements = generator.normal(0.0, noise, size=(points_per_cluster, num_dimensions))
-        features[cluster] = centres[cluster] + displacements
+    features[:num_clusters] = drawn[:, None, :] + noise * displacements
     labels = np.repeat(np.arange(max_clusters), points_per_cluster)
     return Blobs(features.reshape(-1, num_dimensions), labels, labels < num_clusters, centres)
+
+
+@functools.lru_cache(maxsize=64)
+def _published_draws(seed: int, num_clusters: int, points_per_cluster: int, num_dimensions: int) -> Any:
+    """Centres `[L, D]` and standard normal displacements `[L, P, D]`, which all noise levels of a seed scale."""
+    generator = np.random.RandomState(seed)
+    centres = generator.uniform(-5.0, 5.0, size=(num_clusters, num_dimensions))
+    return centres, generator.normal(0.0, 1.0, size=(num_clusters, points_per_cluster, num_dimensions))
 
 
 def published_tokens(blobs: Blobs, seed: int, *, num_tokens: int = 4) -> np.ndarray:
@@ -156,6 +163,13 @@ def published_tokens(blobs: Blobs, seed: int, *, num_tokens: int = 4) -> np.ndar
     existing = np.asarray(blobs.features)[np.asarray(blobs.mask)]
     if num_tokens > len(existing):
         raise checks.bad("num_tokens", f"at most the number of features, {len(existing)}", num_tokens)
+    rows, jitter = _published_start(int(seed), len(existing), num_tokens, existing.shape[1])
+    return existing[rows] + jitter
+
+
+@functools.lru_cache(maxsize=64)
+def _published_start(seed: int, num_features: int, num_tokens: int, num_dimensions: int) -> Any:
+    """Rows `[K]` of the features that tokens start at, and their jitter `[K, D]`."""
     generator = np.random.RandomState(seed + 1234)
-    rows = generator.choice(len(existing), size=num_tokens, replace=False)
-    return existing[rows] + generator.normal(scale=0.05, size=(num_tokens, existing.shape[1]))
+    rows = generator.choice(num_features, size=num_tokens, replace=False)
+    return rows, generator.normal(scale=0.05, size=(num_tokens, num_dimensions))

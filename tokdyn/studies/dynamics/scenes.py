@@ -52,9 +52,9 @@ def published_scenes(
     config: Config, grid: list[tuple[float, int]], seeds: np.ndarray, precision: str
 ) -> tuple[Blobs, np.ndarray]:
     """The study's own scenes `[R, ...]` and starting tokens `[R, K, D]`, from NumPy's legacy generator."""
-    scenes, starts = [], []
-    for noise, count in grid:
-        for seed in seeds:
+    drawn = {}
+    for number, seed in enumerate(seeds):  # a seed's conditions together: they share its draws
+        for cell, (noise, count) in enumerate(grid):
             scene = published_blobs(
                 int(seed),
                 num_clusters=count,
@@ -63,8 +63,8 @@ def published_scenes(
                 points_per_cluster=config.points_per_cluster,
                 num_dimensions=config.num_dimensions,
             )
-            scenes.append(scene)
-            starts.append(published_tokens(scene, int(seed), num_tokens=config.num_tokens))
+            drawn[cell, number] = scene, published_tokens(scene, int(seed), num_tokens=config.num_tokens)
+    scenes, starts = zip(*(drawn[place] for place in sorted(drawn)), strict=True)
     stacked = Blobs(*(np.stack(leaves) for leaves in zip(*scenes, strict=True)))
     return stacked._replace(features=stacked.features.astype(precision)), np.stack(starts).astype(precision)
 

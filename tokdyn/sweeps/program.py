@@ -30,8 +30,10 @@ Evaluate = Callable[..., Mapping[str, Any]]
 # Runs of one call on CPU: long enough that a call's 0.1 ms does not count, short enough to share among cores.
 CPU_UNIT = 256
 GPU_UNIT = 16_384
-# Compiled programs by their text, so that the same sweep again, or with other numbers, compiles nothing.
+# Compiled programs by their text, and traced ones by what they are made of, so that the same sweep again, or with other
+# numbers, compiles and traces nothing.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
+_TRACED: dict[Any, Any] = {}
 _MOST_COMPILED = 32
 
 
@@ -168,13 +170,20 @@ class Program:
         self.size = spec.unit * len(devices)
         keywords = {name: spec.space.variants[name][label] for name, label in variant.items()}
         with jax.enable_x64(spec.x64):
-            self.function, self.arguments = _unit_function(spec, keywords, devices)
+            self.arguments = _arguments(spec)
             start = time.perf_counter()
-            one = jax.jit(_one_run(spec, keywords)).lower(*self.arguments, *(np.uint32(0),) * 2)
-            self.outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
-            self.text = one.as_text()
-            numbers = np.zeros(self.size, np.uint32)
-            self._compiled = _compiled(self.function.lower(*self.arguments, numbers, numbers), devices)
+            known = _identity(spec, keywords, devices, self.arguments)
+            made = _TRACED.pop(known, None)
+            if made is None:
+                function = _unit_function(spec, keywords, devices)
+                one = jax.jit(_one_run(spec, keywords)).lower(*self.arguments, *(np.uint32(0),) * 2)
+                outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
+                numbers = np.zeros(self.size, np.uint32)
+                compiled = _compiled(function.lower(*self.arguments, numbers, numbers), devices)
+                made = function, outputs, one.as_text(), compiled
+            if known is not None:
+                _kept(_TRACED, known, made)
+            self.function, self.outputs, self.text, self._compiled = made
             self.compile_seconds = time.perf_counter() - start
 
     def __call__(self, start: int) -> dict[str, np.ndarray]:
@@ -197,10 +206,31 @@ class Program:
 def _compiled(lowered: Any, devices: Sequence[Any]) -> Any:
     known = hashlib.sha256(lowered.as_text().encode()).digest(), tuple(devices)
     if known not in _COMPILED:
-        while len(_COMPILED) >= _MOST_COMPILED:
-            _COMPILED.pop(next(iter(_COMPILED)))
-        _COMPILED[known] = lowered.compile()
+        _kept(_COMPILED, known, lowered.compile())
     return _COMPILED[known]
+
+
+def _kept(memory: dict[Any, Any], known: Any, value: Any) -> None:
+    """Store, and forget the oldest."""
+    while len(memory) >= _MOST_COMPILED:
+        memory.pop(next(iter(memory)))
+    memory[known] = value
+
+
+def _identity(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any], arguments: Any) -> Any:
+    """What decides a program, as ``jax.jit`` sees it: functions by identity, arrays by shape and dtype.
+
+    None where a static setting cannot be hashed.
+    """
+    leaves, treedef = jax.tree.flatten(arguments)
+    shapes = tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
+    settings = tuple(sorted(keywords.items(), key=lambda item: item[0]))
+    known = spec.evaluate, settings, treedef, shapes, spec.paired, spec.unit, tuple(devices), spec.x64
+    try:
+        hash(known)
+    except TypeError:
+        return None
+    return known
 
 
 def _one_run(spec: Spec, keywords: dict[str, Any]) -> Callable[..., dict[str, jax.Array]]:
@@ -218,7 +248,8 @@ def _one_run(spec: Spec, keywords: dict[str, Any]) -> Callable[..., dict[str, ja
     return one
 
 
-def _unit_function(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any]) -> tuple[Any, tuple[Any, ...]]:
+def _arguments(spec: Spec) -> tuple[Any, ...]:
+    """The base, the columns of the space, and the key."""
     leaves = values(spec.base)
     columns = {path: _as_leaf(column, leaves[path]) for path, column in spec.space.columns().items()}
     key = (
@@ -226,19 +257,23 @@ def _unit_function(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any])
         if spec.key_kind
         else jnp.asarray(spec.key_data)
     )
+    return spec.base, columns, key
+
+
+def _unit_function(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any]) -> Any:
+    """The jitted function of a unit of runs on each of the devices."""
     one = _one_run(spec, keywords)
 
     def unit(base: Any, columns: Any, key: jax.Array, cells: jax.Array, seeds: jax.Array) -> dict[str, jax.Array]:
         return vmap(lambda cell, seed: one(base, columns, key, cell, seed))(cells, seeds)
 
-    arguments = (spec.base, columns, key)
     if len(devices) == 1:
-        return jax.jit(unit), arguments
+        return jax.jit(unit)
     # Every device has its own loop and stops by itself: automatic sharding would make all wait for the slowest run.
     mesh = jax.sharding.Mesh(np.array(devices), ("run",))
     run, all_of_it = jax.sharding.PartitionSpec("run"), jax.sharding.PartitionSpec()
     specs = (all_of_it, all_of_it, all_of_it, run, run)
-    return jax.jit(jax.shard_map(unit, mesh=mesh, in_specs=specs, out_specs=run)), arguments
+    return jax.jit(jax.shard_map(unit, mesh=mesh, in_specs=specs, out_specs=run))
 
 
 def _as_leaf(column: np.ndarray, leaf: Any) -> np.ndarray:

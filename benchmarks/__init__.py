@@ -1,0 +1,1 @@
+"""How fast tokdyn is, beside the programs that one would write or install instead: ``python -m benchmarks``."""

@@ -1,0 +1,44 @@
+"""The rows of the table: a name, where its work is written down, and the cores that it may use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+from benchmarks.record import Section
+
+
+class Row(NamedTuple):
+    """One row.
+
+    Attributes:
+        home: ``module:function`` within this package; imported in the row's own process only.
+        cores: 1 to keep that process on one core, 0 for all there are.
+        text: what is measured.
+    """
+
+    home: str
+    cores: int
+    text: str
+
+
+ROWS = {
+    "study": Row("study:measure", 0, "the 1,080-run study: data, simulation with early stop, the CSV's metrics"),
+    "silhouette": Row("study:measure_silhouette", 0, "silhouette of the study's scenes"),
+    "simulate": Row("simulate:measure", 0, "30 fixed steps, K=4, N=400, D=6, on all cores"),
+    "simulate-one-core": Row("simulate:measure", 1, "the same on one core, beside the XLA floor"),
+    "simulate-large": Row("simulate:measure_large", 0, "30 fixed steps, K=32, N=4096, D=64"),
+    "clusterings": Row("clusterings:measure", 1, "many small clusterings against clustering libraries, on one core"),
+    "scores": Row("scores:measure", 0, "ARI and NMI of 10,000 labelings"),
+    "early-stop": Row("early_stop:measure", 1, "runs with tol against 30 fixed steps, on one core"),
+    "blocks": Row("blocks:measure", 1, "lanes and blocks, on one core"),
+    "draws": Row("draws:measure", 1, "random numbers, on one core"),
+    "sweep": Row("sweeping:measure", 0, "a sweep, its threads, and its bare function"),
+    "cold": Row("cold:measure", 0, "whole processes: import, compile, run, write"),
+}
+
+
+def measure(name: str, *, repeats: int, quick: bool) -> Section:
+    """Measure one row in this process."""
+    module, function = ROWS[name].home.split(":")
+    return getattr(importlib.import_module(f"benchmarks.{module}"), function)(repeats=repeats, quick=quick)

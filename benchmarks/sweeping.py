@@ -1,0 +1,62 @@
+"""What a sweep costs beside the bare function that it hands out, and what its threads give."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import tokdyn as td
+from benchmarks.record import Section, entries_from
+from benchmarks.timing import interleaved
+
+TEMPERATURES, SEEDS = np.geomspace(0.5, 8.0, 16), 640
+BARE, ONE, ALL = (
+    "the bare jitted function, one call",
+    "tokdyn, sweep, one thread",
+    "tokdyn, sweep, a thread for each core",
+)
+STORED = "tokdyn, sweep, a thread for each core, into a store"
+
+
+def evaluate(config: dict[str, Any], key: jax.Array) -> dict[str, jax.Array]:
+    """A run on a scene of its own, and its score."""
+    scene = td.data.blobs(key, num_clusters=4, noise=config["noise"])
+    result = td.run(config["dynamics"], key, scene.features, num_tokens=4, max_steps=30, tol=1e-3)
+    sizes = {"num_labels": 4, "num_predicted": 4}
+    score = td.metrics.adjusted_rand_index(scene.labels, result.assignment.argmax(-1), **sizes)
+    return {"ari": score, "num_steps": result.num_steps}
+
+
+def measure(*, repeats: int, quick: bool) -> Section:
+    """The row ``sweep``."""
+    base = {"dynamics": td.catalog.published("inertia_repulsion"), "noise": 0.6}
+    space = td.grid({"dynamics.attract.temperature": TEMPERATURES})
+    seeds = 64 if quick else SEEDS
+    key = jax.random.key(0)
+    count = len(TEMPERATURES) * seeds
+
+    def swept(**options: Any) -> Any:
+        return td.sweep(evaluate, base, space, seeds=seeds, key=key, unit=256, **options)
+
+    plan = swept(dry_run=True)
+    cells, numbers = (x.ravel().astype(np.uint32) for x in np.mgrid[: len(TEMPERATURES), :seeds])
+    expected = np.asarray(plan.functions[0](*plan.arguments, cells, numbers)["ari"])
+    with tempfile.TemporaryDirectory() as folder:
+        stores = iter(range(1000))
+        forms = {
+            BARE: lambda: plan.functions[0](*plan.arguments, cells, numbers),
+            ONE: lambda: swept(workers=1),
+            ALL: swept,
+            STORED: lambda: swept(store=Path(folder) / str(next(stores))),
+        }
+        share = float(np.mean(np.abs(forms[ALL]()["ari"].values.ravel() - expected) > 1e-3))
+        assert share < 0.01, share
+        timings = interleaved(forms, repeats)
+    checked = {ALL: f"{share:.2%} of the ARI differ from the bare function's by more than 0.001"}
+    entries = entries_from(timings, dict.fromkeys(forms, count), checked, {})
+    facts = {"runs": count}
+    return Section("a sweep and its bare function, N=320, D=6, K=4", "runs", entries, facts=facts)

@@ -224,16 +224,15 @@ def _refilled(
         stopped = has_run & ~still
         place = jnp.where(stopped, run, num_runs)  # out of range: dropped
         ended = jax.tree.map(lambda all_of, x: all_of.at[place].set(x, mode="drop"), ended, carried)
-        run = jnp.where(stopped, loaded + jnp.cumsum(stopped) - 1, run)
+        rank = jnp.cumsum(stopped) - 1  # first, second, ... of those that stopped
+        run = jnp.where(stopped, loaded + rank, run)
         row = jnp.minimum(run, num_runs - 1)
         carried = jax.tree.map(
             lambda now, all_of: jnp.where(stopped.reshape(-1, *[1] * (now.ndim - 1)), all_of[row], now), carried, carry
         )
-        lanes = jnp.argsort(~stopped, stable=True)
-
         def load(number: jax.Array, own: list[jax.Array]) -> list[jax.Array]:
             """Lane by lane, for this is what is large, and most lanes keep theirs."""
-            lane = lanes[number]
+            lane = jnp.argmax(stopped & (rank == number))
             new = rows(row[lane])
             return [jax.lax.dynamic_update_index_in_dim(x, y, lane, 0) for x, y in zip(own, new, strict=True)]
 

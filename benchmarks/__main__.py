@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.record import both_cores
 from benchmarks.rows import ROWS, measure
+from benchmarks.tables import markdown
 
 FOLDER = Path(__file__).resolve().parent / "results"
 
@@ -53,7 +54,7 @@ def measure_all(names: list[str], folder: Path, *, quick: bool) -> int:
     """Measure rows one after another, each in its process; write, print, draw."""
     from rich.console import Console
 
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=180)
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"machine": machine.describe(), "quick": quick, "rows": {}, "failed": {}}
     for name in names:
@@ -78,7 +79,8 @@ def measure_all(names: list[str], folder: Path, *, quick: bool) -> int:
     from benchmarks.drawing import draw
 
     draw(results, folder / f"{stem}.png")
-    console.print(f"{folder / stem}.json and .png", highlight=False)
+    (folder / f"{stem}.md").write_text(markdown(results), encoding="utf-8")
+    console.print(f"{folder / stem}.json, .md and .png", highlight=False)
     return 1 if results["failed"] else 0
 
 

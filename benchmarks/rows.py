@@ -28,6 +28,7 @@ ROWS = {
     "simulate": Row("simulate:measure", 0, "30 fixed steps, K=4, N=400, D=6, on all cores"),
     "simulate-one-core": Row("simulate:measure", 1, "the same on one core, beside the XLA floor"),
     "simulate-large": Row("simulate:measure_large", 0, "30 fixed steps, K=32, N=4096, D=64"),
+    "simulate-large-one-core": Row("simulate:measure_large", 1, "the same on one core"),
     "clusterings": Row("clusterings:measure", 1, "many small clusterings against clustering libraries, on one core"),
     "scores": Row("scores:measure", 0, "ARI and NMI of 10,000 labelings"),
     "early-stop": Row("early_stop:measure", 1, "runs with tol against 30 fixed steps, on one core"),

@@ -230,6 +230,7 @@ def _refilled(
         carried = jax.tree.map(
             lambda now, all_of: jnp.where(stopped.reshape(-1, *[1] * (now.ndim - 1)), all_of[row], now), carried, carry
         )
+
         def load(number: jax.Array, own: list[jax.Array]) -> list[jax.Array]:
             """Lane by lane, for this is what is large, and most lanes keep theirs."""
             lane = jnp.argmax(stopped & (rank == number))

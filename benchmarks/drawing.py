@@ -30,15 +30,21 @@ def draw(results: dict[str, Any], path: Path) -> None:
         bars += [("   " + entry["form"].strip(), entry[clock] / base[clock], False) for entry in timed]
     figure, axes = plt.subplots(figsize=(10, 0.23 * len(bars) + 1.2), layout="constrained")
     places = range(len(bars), 0, -1)
-    ours = [name.strip().startswith("tokdyn") for name, _, _ in bars]
+    ours = [name.strip().startswith(("tokdyn", "of it")) for name, _, _ in bars]
     axes.barh(places, [ratio for _, ratio, _ in bars], color=["#4477aa" if mine else "#bbbbbb" for mine in ours])
     for place, (_, ratio, title) in zip(places, bars, strict=True):
         if not title:
             axes.annotate(
-                f"{ratio:.2g}", (ratio, place), xytext=(3, 0), textcoords="offset points", va="center", size=7
+                f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}",
+                (ratio, place),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                size=7,
             )
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    axes.margins(x=0.12)  # room for the largest label
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.set_yticks(list(places), [name for name, _, _ in bars], size=7)
     for label, (_, _, title) in zip(axes.get_yticklabels(), bars, strict=True):

@@ -39,35 +39,45 @@ def measure(*, repeats: int, quick: bool) -> Section:
     forms, checked, steps = {}, {}, {}
     for rule in RULES:
         dynamics = td.catalog.published(rule)
-        for name, tol in ((f"{rule}, 30 steps", 0.0), (f"{rule}, tol", TOL)):
+        for name, tol in ((f"tokdyn, {rule}, 30 steps", 0.0), (f"tokdyn, {rule}, tol", TOL)):
             forms[name] = functools.partial(with_tokdyn, dynamics, *on_device, np.float64(tol))
             steps[name] = np.asarray(forms[name]()[1])
-        assert (steps[f"{rule}, 30 steps"] == MAX_STEPS).all()
+        assert (steps[f"tokdyn, {rule}, 30 steps"] == MAX_STEPS).all()
         # No more runs than lanes: every block goes on until its slowest run has stopped, as a vmapped loop does.
-        forms[f"{rule}, tol, blocks that wait"] = functools.partial(forms[f"{rule}, tol"], block=MOST_LANES)
-        checked[f"{rule}, tol"] = _stopped_where_it_should(forms, rule, steps[f"{rule}, tol"])
+        forms[f"tokdyn, {rule}, tol, blocks that wait"] = functools.partial(
+            forms[f"tokdyn, {rule}, tol"], block=MOST_LANES
+        )
+        checked[f"tokdyn, {rule}, tol"] = _stopped_where_it_should(forms, rule, steps[f"tokdyn, {rule}, tol"])
     timings = interleaved(forms, repeats)
     entries = entries_from(timings, dict.fromkeys(forms, COUNT), checked, {})
     facts = {}
     for rule in RULES:
-        taken = steps[f"{rule}, tol"]
-        full = median(timings[f"{rule}, 30 steps"].wall)
+        taken = steps[f"tokdyn, {rule}, tol"]
+        full = median(timings[f"tokdyn, {rule}, 30 steps"].wall)
         not_run = 1 - taken.mean() / MAX_STEPS
         facts[rule] = {
             "steps_not_run": float(not_run),
             "steps_not_run_by_blocks_that_wait": 1 - _slowest_of_blocks(taken) / MAX_STEPS,
-            "time_saved": 1 - median(timings[f"{rule}, tol"].wall) / full,
-            "time_saved_by_blocks_that_wait": 1 - median(timings[f"{rule}, tol, blocks that wait"].wall) / full,
+            "time_saved": 1 - median(timings[f"tokdyn, {rule}, tol"].wall) / full,
+            "time_saved_by_blocks_that_wait": 1 - median(timings[f"tokdyn, {rule}, tol, blocks that wait"].wall) / full,
         }
     goals = [
-        Goal(f"{rule}, tol", (f"{rule}, 30 steps",), MAX_STEPS / float(steps[f"{rule}, tol"].mean())) for rule in RULES
+        Goal(
+            f"tokdyn, {rule}, tol",
+            (f"tokdyn, {rule}, 30 steps",),
+            MAX_STEPS / float(steps[f"tokdyn, {rule}, tol"].mean()),
+        )
+        for rule in RULES
     ]
     return Section("early stop with tol against 30 fixed steps", "runs", entries, goals, facts)
 
 
 def _stopped_where_it_should(forms: dict, rule: str, taken: np.ndarray) -> str:
     """A run that stopped before the last step must stand where its 30 steps end, to a multiple of the tolerance."""
-    gaps = np.max(np.abs(np.asarray(forms[f"{rule}, tol"]()[0]) - np.asarray(forms[f"{rule}, 30 steps"]()[0])), (1, 2))
+    gaps = np.max(
+        np.abs(np.asarray(forms[f"tokdyn, {rule}, tol"]()[0]) - np.asarray(forms[f"tokdyn, {rule}, 30 steps"]()[0])),
+        (1, 2),
+    )
     far = float(np.mean(gaps[taken < MAX_STEPS] > 30 * TOL))
     return f"{far:.1%} of the runs that stopped are further than {30 * TOL} from where 30 steps lead"
 

@@ -56,6 +56,30 @@ def test_vmap_of_vmap_is_every_pair(inner, outer):
             assert (int(mapped[0][number, position]), int(mapped[1][number, position])) == counted(*values)
 
 
+@pytest.mark.parametrize("number", range(8))
+def test_three_maps_in_any_order(number):
+    """Whether a map takes an argument along is drawn at random, at least one each."""
+    draw = np.random.default_rng(number)
+    sizes = (3, 4, 5)
+    along = draw.random((3, 3)) < 0.5  # [map, argument]
+    along[np.arange(3), draw.integers(0, 3, 3)] = True
+    arguments = [
+        draw.integers(0, 30, [n for n, takes in zip(sizes, along[:, i], strict=True) if takes]) for i in range(3)
+    ]
+    mapped = count_up
+    for takes in reversed(along):
+        mapped = jax.vmap(mapped, tuple(0 if one else None for one in takes))
+    ended = jax.jit(mapped)(*map(jnp.asarray, arguments))
+    spread = [
+        np.broadcast_to(
+            argument.reshape([n if takes else 1 for n, takes in zip(sizes, along[:, i], strict=True)]), sizes
+        )
+        for i, argument in enumerate(arguments)
+    ]
+    expected = np.array([counted(*map(int, values)) for values in zip(*(x.ravel() for x in spread), strict=True)])
+    np.testing.assert_array_equal(np.stack(ended, -1).reshape(-1, 2), expected)
+
+
 def test_a_slow_run_holds_up_no_other():
     """Ten slow runs among 160, one in every sixteen: they take their turns side by side, not one after another."""
     calls = []
@@ -75,6 +99,23 @@ def test_a_slow_run_holds_up_no_other():
     in_blocks = 10 * 100
     # No schedule on 16 lanes takes fewer than the longest run; the steps of all, spread evenly, are 81.
     assert 100 <= len(calls) < in_blocks / 4
+
+
+def test_keys_in_lanes():
+    """Noise of 60 runs from 5 x 12 keys, the dynamics mapped by a third map: each as if alone."""
+    features = jax.random.normal(jax.random.key(0), (20, 2))
+    keys = jax.random.split(jax.random.key(1), (5, 12))
+    scales = jnp.array([0.01, 0.1])
+
+    def fit(scale, key):
+        dynamics = td.with_values(td.catalog.langevin(), {"noise.scale": scale})
+        return td.run(dynamics, key, features, num_tokens=3, max_steps=9, tol=0.0).tokens
+
+    mapped = jax.jit(jax.vmap(jax.vmap(jax.vmap(fit, (None, 0)), (0, None)), (None, 0)))(scales, keys)
+    assert mapped.shape == (5, 2, 12, 3, 2)
+    for place in ((0, 0, 0), (4, 1, 11), (2, 0, 7)):
+        alone = fit(scales[place[1]], keys[place[0], place[2]])
+        np.testing.assert_allclose(mapped[place], alone, atol=1e-5)
 
 
 def test_large_arrays_get_fewer_lanes():

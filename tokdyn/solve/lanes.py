@@ -118,8 +118,10 @@ class _Runs:
             carry = _mapped_everywhere(carry, mapped_carry, size)
             repeats, merged_leaves = [], []
             for leaf, mapped, repeat in zip(leaves, mapped_leaves, self.repeats, strict=True):
-                merge = mapped and repeat is not None
-                merged_leaves.append(leaf.reshape(-1, *leaf.shape[2:]) if merge else leaf)
+                if mapped and repeat is not None:
+                    # Its rows, as often as the runs have used them until now.
+                    leaf = leaf[:, jnp.arange(self.size // repeat) % leaf.shape[1]].reshape(-1, *leaf.shape[2:])
+                merged_leaves.append(leaf)
                 repeats.append(self.size if mapped and repeat is None else repeat)
             more = _Runs(self.going, self.advance, self.treedef, size * self.size, tuple(repeats))
             ended = more(jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), carry), merged_leaves)

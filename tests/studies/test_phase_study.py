@@ -10,9 +10,10 @@ import pytest
 import xarray
 
 import tokdyn as td
+from tokdyn import claims
 from tokdyn.studies import phase
 from tokdyn.studies.phase.experiment import MOMENTUM, RATIO, REPULSION, critical_temperature
-from tokdyn.studies.phase.report import front_of
+from tokdyn.studies.phase.report import findings, front_of
 
 SMALL = phase.Config(temperatures=6, repulsions=3, momenta=(0.0, 0.5), seeds=12)
 
@@ -110,3 +111,9 @@ def test_the_report_and_its_files(dataset, tmp_path):
 def test_bad_designs_get_a_sentence(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         phase.run(phase.Config(**changes))
+
+
+@pytest.mark.slow
+def test_the_whole_study_says_what_is_shipped():
+    """400,000 runs; about a minute on two cores."""
+    assert claims.check(findings(phase.run(phase.Config()))) == []

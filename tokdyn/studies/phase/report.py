@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import xarray
 
+from tokdyn import claims
+from tokdyn.claims import Finding
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
 from tokdyn.studies.output import markdown_table, write_json, written_together
 from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config, config_from
@@ -61,6 +63,34 @@ def front_of(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: record["steps"])
 
 
+def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
+    """What the study says to published claims.
+
+    Args:
+        dataset: from ``run`` with the default design.
+
+    Returns:
+        A ``Finding`` for each claim that it bears on.
+    """
+    repelled = dataset.sel({REPULSION: dataset[REPULSION] > 0})
+
+    def share(name: str, momentum: float) -> str:
+        return f"{float(repelled[name].sel({MOMENTUM: momentum}).mean()):.0%}"
+
+    free = float(dataset["at_rest"].sel({REPULSION: 0.0}).mean())
+    return {
+        "dynamics.regularisers_stabilise": Finding(
+            f"runs that come to rest: {free:.0%} without repulsion; with it {share('at_rest', 0.0)} "
+            f"at momentum 0, {share('at_rest', 0.5)} at 0.5, "
+            f"{share('at_rest', 0.9)} at 0.9",
+            "qualified",
+            command="tokdyn study phase",
+            note="inertia steadies what repulsion unsettles: without momentum "
+            f"{share('period_two', 0.0)} of the repelled runs oscillate with period two",
+        )
+    }
+
+
 def report(
     dataset: xarray.Dataset,
     folder: str | os.PathLike[str],
@@ -89,6 +119,9 @@ def report(
         means = dataset[list(_SUMMARY)].astype(float).mean("seed").to_dataframe().reset_index()
         means.to_csv(place / "cells.csv", index=False)
         write_json(place / "front.json", front)
+        if config == Config():
+            found = findings(dataset)
+            claims.write(place / "claims.json", [claim for claim in claims.updated(found) if claim.id in found])
         environment = json.loads(dataset.attrs["environment"])
         write_json(
             place / "metadata.json",
@@ -188,7 +221,8 @@ def _text(
         blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
     blocks += [
         "## Files",
-        "`cells.csv` (means of every cell), `front.json`, `runs.zarr` (every run, xarray), `metadata.json` (versions, "
+        "`cells.csv` (means of every cell), `front.json`, `claims.json` (for the default design), `runs.zarr` (every "
+        "run, xarray), `metadata.json` (versions, "
         "machine, design; `tokdyn study phase --config metadata.json` repeats it).",
     ]
     return "\n\n".join(blocks) + "\n"

@@ -113,6 +113,8 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
     if size is None:
         one = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in moving]
         size = _best_size(length, largest_array(jax.make_jaxpr(call)(*one)))
+    if size == 1:  # no vmap of one: an axis of length 1 keeps the compiler from its fastest products
+        return jax.lax.map(lambda rows: call(*rows), tuple(moving))
     if length <= size:
         return jax.vmap(call)(*moving)
 

@@ -154,11 +154,11 @@ class _Runs:
             return jax.lax.while_loop(lambda c: going(c, own_leaves), lambda c: advance(c, own_leaves), carry)
 
         lanes = _num_lanes(advance, jax.tree.map(lambda x: x[0], carry), [leaf[0] for leaf, _ in own])
-        if self.size <= lanes:
-            return jax.vmap(alone)(carry, rows(jnp.arange(self.size)))
-        if lanes == 1:
+        if lanes == 1 or self.size == 1:
             numbered = (carry, jnp.arange(self.size))
             return jax.lax.map(lambda run: alone(run[0], rows(run[1])), numbered)
+        if self.size <= lanes:
+            return jax.vmap(alone)(carry, rows(jnp.arange(self.size)))
         return _refilled(going, advance, carry, rows, self.size, lanes)
 
 

@@ -144,8 +144,10 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(tmp_path):
     assert 3 <= done < 24, "killed too late to show anything"
     part = td.open_sweep(place)
     assert int(part.finished.sum()) == 2 * done
-    assert part.total.values[~part.finished.values].size
-    assert np.isnan(part.total.values[~part.finished.values]).all()
+    unfinished = part.total.values[~part.finished.values]
+    # The one task that was being written when the kill came may have left its two runs, but no marker.
+    assert unfinished.size
+    assert np.isfinite(unfinished).sum() in (0, 2)
     seen = []
     whole = td.sweep(slow, {"shift": 0.0}, SHIFTS, store=place, progress=lambda n, of: seen.append(n), **SLOW)
     assert seen == list(range(2 * done + 2, 49, 2))

@@ -204,7 +204,8 @@ def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset:
         path: a folder, or a URL that fsspec understands.
 
     Returns:
-        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there (others are NaN, 0 or False).
+        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there. Others are NaN, 0 or
+        False, but for those of a task that is being written, or was when its process was killed.
 
     Raises:
         ValueError: no sweep there.

@@ -12,9 +12,6 @@ from tokdyn.sweeps.labelled import Layout
 from tokdyn.sweeps.program import Program, Spec
 from tokdyn.sweeps.store import open_existing
 
-# A worker compiles once and keeps the program for its next task.
-_PROGRAMS: dict[tuple[str, int], Program] = {}
-
 
 def run_tasks(
     client: Any,
@@ -33,7 +30,7 @@ def run_tasks(
         spec: the sweep's.
         store: a place that every worker reaches.
         tasks: numbers of tasks.
-        fingerprint: of the sweep; workers keep their program under it.
+        fingerprint: of the sweep; its tasks are called by it.
         advance: called with the number of every finished task.
         retries: how often a task that raises is tried again.
 
@@ -50,9 +47,7 @@ def run_tasks(
     place = os.fspath(store) if isinstance(store, os.PathLike) else store
     prefix = f"tokdyn-{fingerprint[:12]}"
     options = {"retries": retries, "pure": False}
-    futures = [
-        client.submit(_run_task, shared, place, task, fingerprint, key=f"{prefix}-{task}", **options) for task in tasks
-    ]
+    futures = [client.submit(_run_task, shared, place, task, key=f"{prefix}-{task}", **options) for task in tasks]
     try:
         for future in as_completed(futures):
             advance(future.result())
@@ -61,24 +56,16 @@ def run_tasks(
         raise
 
 
-def _run_task(spec: Spec, store: str, task: int, fingerprint: str) -> int:
-    """On a worker: one task, into the store."""
+def _run_task(spec: Spec, store: str, task: int) -> int:
+    """On a worker: one task, into the store. The worker compiles for its first task only."""
     import jax
 
     place = open_existing(store, mode="r+")
     assert place is not None, f"the worker does not see {store}"
-    layout = Layout(place.record)
-
-    def program(variant: int) -> Program:
-        if (fingerprint, variant) not in _PROGRAMS:
-            _PROGRAMS[fingerprint, variant] = Program(spec, spec.variants[variant])
-        return _PROGRAMS[fingerprint, variant]
-
-    shapes = {name: tuple(output["shape"]) for name, output in place.record["outputs"].items()}
     workers = default_workers(jax.local_devices()[:1])
-    for number, arrays in task_results(
-        spec, program, [task],
-        chunk=place.chunk, tasks_per_variant=layout.tasks_per_variant, shapes=shapes, workers=workers,
-    ):  # fmt: skip
+    results = task_results(
+        spec, lambda variant: Program(spec, spec.variants[variant]), [task], Layout(place.record), workers=workers
+    )
+    for number, arrays in results:
         place.write(number, arrays)
     return task

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from tokdyn.sweeps.labelled import Layout
 from tokdyn.sweeps.program import Program, Spec
 
 Task = tuple[int, dict[str, np.ndarray]]
@@ -20,10 +21,8 @@ def task_results(
     spec: Spec,
     programs: Callable[[int], Program],
     tasks: Sequence[int],
+    layout: Layout,
     *,
-    chunk: int,
-    tasks_per_variant: int,
-    shapes: dict[str, tuple[int, ...]],
     workers: int,
 ) -> Generator[Task, None, None]:
     """Compute tasks one after another, each on all threads; at most two are in memory.
@@ -32,9 +31,7 @@ def task_results(
         spec: the sweep's.
         programs: the program of a variant, by its number.
         tasks: which tasks.
-        chunk: runs of a task.
-        tasks_per_variant: tasks of each variant.
-        shapes: of one run's outputs in the store; smaller outputs are padded.
+        layout: of the whole sweep; outputs smaller than it says are padded.
         workers: threads. A compiled program leaves Python alone, so they fill the cores.
 
     Yields:
@@ -44,37 +41,28 @@ def task_results(
     waiting: collections.deque[tuple[int, list[concurrent.futures.Future[Any]]]] = collections.deque()
 
     def submitted(task: int) -> tuple[int, list[concurrent.futures.Future[Any]]]:
-        program = programs(task // tasks_per_variant)
-        start = task % tasks_per_variant * chunk
-        stop = min(start + chunk, spec.num_runs)
-        return task, [pool.submit(program, first) for first in range(start, stop, program.size)]
+        program = programs(layout.variant_of(task))
+        runs = layout.runs_of(task)
+        return task, [pool.submit(program, first) for first in runs[:: program.size]]
 
     remaining = iter(tasks)
     try:
         for task in remaining:
             waiting.append(submitted(task))
             if len(waiting) == 2:
-                yield _finished(spec, waiting.popleft(), chunk, tasks_per_variant, shapes)
+                yield _finished(spec, layout, *waiting.popleft())
         while waiting:
-            yield _finished(spec, waiting.popleft(), chunk, tasks_per_variant, shapes)
+            yield _finished(spec, layout, *waiting.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _finished(
-    spec: Spec,
-    waiting: tuple[int, list[concurrent.futures.Future[Any]]],
-    chunk: int,
-    tasks_per_variant: int,
-    shapes: dict[str, tuple[int, ...]],
-) -> Task:
-    task, futures = waiting
+def _finished(spec: Spec, layout: Layout, task: int, futures: list[concurrent.futures.Future[Any]]) -> Task:
     parts = [future.result() for future in futures]
-    start = task % tasks_per_variant * chunk
-    length = min(chunk, spec.num_runs - start)
-    cell, seed = spec.runs(start, start + length)
-    arrays = {name: np.concatenate([part[name] for part in parts])[:length] for name in parts[0]}
-    result = {name: _padded(values, (chunk, *shapes[name])) for name, values in arrays.items()}
+    runs, chunk = layout.runs_of(task), layout.chunk
+    cell, seed = spec.runs(runs.start, runs.stop)
+    arrays = {name: np.concatenate([part[name] for part in parts])[: len(runs)] for name in parts[0]}
+    result = {name: _padded(values, (chunk, *layout.shape_of(name))) for name, values in arrays.items()}
     result["cell"], result["seed"] = (_padded(x.astype(np.uint32), (chunk,)) for x in (cell, seed))
     return task, result
 

@@ -21,6 +21,7 @@ class Layout:
     Attributes:
         dims: variants, axes, seed.
         shape: their lengths.
+        chunk: runs of a task.
         section: runs between the beginnings of two variants.
     """
 
@@ -34,8 +35,10 @@ class Layout:
         self.dims = (*self.variants, *(axis["name"] for axis in self.axes), "seed")
         self.shape = (*lead, *cells, len(self.seeds))
         self.num_variants, self.num_cells = math.prod(lead), math.prod(cells)
-        self.tasks_per_variant = -(-self.num_cells * len(self.seeds) // record["chunk"])
-        self.section = self.tasks_per_variant * record["chunk"]
+        self.chunk: int = record["chunk"]
+        self.num_runs = self.num_cells * len(self.seeds)  # of one variant
+        self.tasks_per_variant = -(-self.num_runs // self.chunk)
+        self.section = self.tasks_per_variant * self.chunk
         order = np.asarray(record["cell_order"], np.int64) if record["cell_order"] else np.arange(self.num_cells)
         self._place = np.empty(self.num_cells, np.int64)
         self._place[order] = np.arange(self.num_cells)
@@ -44,6 +47,19 @@ class Layout:
     def num_tasks(self) -> int:
         """Tasks of all variants."""
         return self.num_variants * self.tasks_per_variant
+
+    def variant_of(self, task: int) -> int:
+        """The number of the variant that a task belongs to."""
+        return task // self.tasks_per_variant
+
+    def runs_of(self, task: int) -> range:
+        """The runs of a task, by their numbers within its variant, in order of execution; the last task has fewer."""
+        start = task % self.tasks_per_variant * self.chunk
+        return range(start, min(start + self.chunk, self.num_runs))
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of one run's output."""
+        return tuple(self.record["outputs"][name]["shape"])
 
     def flat(self, chosen: Sequence[np.ndarray]) -> np.ndarray:
         """Positions in the flat order of an outer product of indices, one array for each dimension.
@@ -88,13 +104,13 @@ def dataset(layout: Layout, arrays: Mapping[str, Any], markers: np.ndarray | Non
     record = layout.record
     variables = {}
     for name, output in record["outputs"].items():
-        shape = (*layout.shape, *output["shape"])
+        shape = (*layout.shape, *layout.shape_of(name))
         view = Labelled(layout, arrays[name], shape)
         data = indexing.LazilyIndexedArray(view) if lazy else view[(slice(None),) * len(shape)]
         variables[name] = xarray.Variable((*layout.dims, *output["dims"]), data)
     if markers is not None and (markers == 0).any():
         everything = [np.arange(n) for n in layout.shape]
-        finished = (markers != 0)[layout.flat(everything) // record["chunk"]]
+        finished = (markers != 0)[layout.flat(everything) // layout.chunk]
         variables["finished"] = xarray.Variable(layout.dims, finished)
     for dim, counts in record.get("counts", {}).items():
         lead = tuple(layout.variants)

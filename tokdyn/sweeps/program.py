@@ -7,6 +7,7 @@ that is why none of them can change a bit of the result.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import itertools
@@ -30,10 +31,8 @@ Evaluate = Callable[..., Mapping[str, Any]]
 # Runs of one call on CPU: long enough that a call's 0.1 ms does not count, short enough to share among cores.
 CPU_UNIT = 256
 GPU_UNIT = 16_384
-# Compiled programs by their text, and traced ones by what they are made of, so that the same sweep again, or with other
-# numbers, compiles and traces nothing.
+# Compiled programs by their text, so that the same sweep again, or with other numbers, compiles nothing.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
-_TRACED: dict[Any, Any] = {}
 _MOST_COMPILED = 32
 
 
@@ -172,18 +171,12 @@ class Program:
         with jax.enable_x64(spec.x64):
             self.arguments = _arguments(spec)
             start = time.perf_counter()
-            known = _identity(spec, keywords, devices, self.arguments)
-            made = _TRACED.pop(known, None)
-            if made is None:
-                function = _unit_function(spec, keywords, devices)
-                one = jax.jit(_one_run(spec, keywords)).lower(*self.arguments, *(np.uint32(0),) * 2)
-                outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
-                numbers = np.zeros(self.size, np.uint32)
-                compiled = _compiled(function.lower(*self.arguments, numbers, numbers), devices)
-                made = function, outputs, one.as_text(), compiled
-            if known is not None:
-                _kept(_TRACED, known, made)
-            self.function, self.outputs, self.text, self._compiled = made
+            one_run, self.function = _functions(spec.evaluate, keywords, spec.paired, devices)
+            one = one_run.lower(*self.arguments, *(np.uint32(0),) * 2)
+            self.outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
+            self.text = one.as_text()
+            numbers = np.zeros(self.size, np.uint32)
+            self._compiled = _compiled(self.function.lower(*self.arguments, numbers, numbers), devices)
             self.compile_seconds = time.perf_counter() - start
 
     def __call__(self, start: int) -> dict[str, np.ndarray]:
@@ -206,40 +199,39 @@ class Program:
 def _compiled(lowered: Any, devices: Sequence[Any]) -> Any:
     known = hashlib.sha256(lowered.as_text().encode()).digest(), tuple(devices)
     if known not in _COMPILED:
-        _kept(_COMPILED, known, lowered.compile())
+        while len(_COMPILED) >= _MOST_COMPILED:
+            _COMPILED.pop(next(iter(_COMPILED)))
+        _COMPILED[known] = lowered.compile()
     return _COMPILED[known]
 
 
-def _kept(memory: dict[Any, Any], known: Any, value: Any) -> None:
-    """Store, and forget the oldest."""
-    while len(memory) >= _MOST_COMPILED:
-        memory.pop(next(iter(memory)))
-    memory[known] = value
+def _functions(evaluate: Evaluate, keywords: dict[str, Any], paired: bool, devices: Sequence[Any]) -> tuple[Any, Any]:
+    """The jitted functions of one run, and of a unit of runs on each device: the same ones for the same sweep.
 
-
-def _identity(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any], arguments: Any) -> Any:
-    """What decides a program, as ``jax.jit`` sees it: functions by identity, arrays by shape and dtype.
-
-    None where a static setting cannot be hashed.
+    Then ``jax.jit`` knows them, and traces nothing again.
     """
-    leaves, treedef = jax.tree.flatten(arguments)
-    shapes = tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
-    settings = tuple(sorted(keywords.items(), key=lambda item: item[0]))
-    known = spec.evaluate, settings, treedef, shapes, spec.paired, spec.unit, tuple(devices), spec.x64
+    settings = evaluate, tuple(keywords.items()), paired, tuple(devices)
     try:
-        hash(known)
-    except TypeError:
-        return None
-    return known
+        return _known_functions(*settings)
+    except TypeError:  # a setting that cannot be hashed
+        return _known_functions.__wrapped__(*settings)
 
 
-def _one_run(spec: Spec, keywords: dict[str, Any]) -> Callable[..., dict[str, jax.Array]]:
+@functools.lru_cache(maxsize=_MOST_COMPILED)
+def _known_functions(
+    evaluate: Evaluate, keywords: tuple[tuple[str, Any], ...], paired: bool, devices: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    one = _one_run(evaluate, dict(keywords), paired)
+    return jax.jit(one), _unit_function(one, devices)
+
+
+def _one_run(evaluate: Evaluate, keywords: dict[str, Any], paired: bool) -> Callable[..., dict[str, jax.Array]]:
     """`(base, columns, key, cell, seed) -> outputs` of a single run."""
 
     def one(base: Any, columns: Any, key: jax.Array, cell: jax.Array, seed: jax.Array) -> dict[str, jax.Array]:
         config = with_values(base, {path: column[cell] for path, column in columns.items()})
-        run_key = keys.for_seed(key, seed, None if spec.paired else cell)
-        outputs = spec.evaluate(config, run_key, **keywords)
+        run_key = keys.for_seed(key, seed, None if paired else cell)
+        outputs = evaluate(config, run_key, **keywords)
         if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
             got = "an empty dict" if isinstance(outputs, Mapping) else f"a {type(outputs).__name__}"
             raise checks.bad("evaluate", "to return a dict of named arrays", got)
@@ -260,9 +252,8 @@ def _arguments(spec: Spec) -> tuple[Any, ...]:
     return spec.base, columns, key
 
 
-def _unit_function(spec: Spec, keywords: dict[str, Any], devices: Sequence[Any]) -> Any:
+def _unit_function(one: Callable[..., dict[str, jax.Array]], devices: Sequence[Any]) -> Any:
     """The jitted function of a unit of runs on each of the devices."""
-    one = _one_run(spec, keywords)
 
     def unit(base: Any, columns: Any, key: jax.Array, cells: jax.Array, seeds: jax.Array) -> dict[str, jax.Array]:
         return vmap(lambda cell, seed: one(base, columns, key, cell, seed))(cells, seeds)

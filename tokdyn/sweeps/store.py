@@ -9,7 +9,7 @@ will do.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,9 +62,10 @@ class Store:
             self._arrays[name][self._rows(task)] = values
         self._markers[task] = _WRITTEN | _checksum(arrays)
 
-    def unfinished(self) -> list[int]:
-        """Tasks that must be computed: never written, or not what their marker says."""
-        return [task for task, marker in enumerate(self.markers()) if marker == 0 or not self._is_intact(task, marker)]
+    def unfinished(self, tasks: Iterable[int]) -> list[int]:
+        """Those of the tasks that must be computed: never written, or not what their marker says."""
+        markers = self.markers()
+        return [task for task in tasks if markers[task] == 0 or not self._is_intact(task, markers[task])]
 
     def _is_intact(self, task: int, marker: int) -> bool:
         try:

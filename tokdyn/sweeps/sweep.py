@@ -165,13 +165,12 @@ def sweep(
             expected = "an empty place, or the store of this very sweep"
             raise checks.bad("store", expected, difference(existing.record, record, store))
         layout, record = Layout(existing.record), existing.record
-    todo = list(range(layout.num_tasks)) if existing is None else existing.unfinished()
-    todo = [task for task in todo if task % of == worker]
+    mine = range(worker, layout.num_tasks, of)
+    todo = list(mine) if existing is None else existing.unfinished(mine)
     if dry_run:
         return _plan(spec, layout, programs, todo, threads, len(used))
     place = create(store, record, layout.num_tasks) if store is not None and existing is None else existing
-    report = _reporter(progress, layout, todo, spec)
-    with report as advance:
+    with _reporter(progress, layout, todo) as advance:
         try:
             if cluster is not None:
                 assert place is not None  # checked above
@@ -179,7 +178,7 @@ def sweep(
                 clusters.run_tasks(cluster, spec, store, todo, record["fingerprint"], advance)
                 arrays: dict[str, Any] = {}
             else:
-                arrays = _compute(spec, programs, todo, layout, outputs, threads, place, advance)
+                arrays = _compute(spec, programs, todo, layout, threads, place, advance)
         except KeyboardInterrupt:
             if place is None:
                 raise
@@ -233,22 +232,17 @@ def _compute(
     programs: list[Program],
     todo: list[int],
     layout: Layout,
-    outputs: dict[str, dict[str, Any]],
     threads: int,
     place: Store | None,
     advance: Callable[[int], None],
 ) -> dict[str, np.ndarray]:
     """All tasks on this machine: into the store, or into arrays `[run, ...]`."""
-    chunk = layout.record["chunk"]
-    shapes = {name: tuple(output["shape"]) for name, output in outputs.items()}
+    chunk = layout.chunk
     arrays: dict[str, np.ndarray] = {}
     if place is None:
-        total = layout.num_tasks * chunk
-        arrays = {name: np.empty((total, *shapes[name]), output["dtype"]) for name, output in outputs.items()}
-    results = task_results(
-        spec, programs.__getitem__, todo,
-        chunk=chunk, tasks_per_variant=layout.tasks_per_variant, shapes=shapes, workers=threads,
-    )  # fmt: skip
+        outputs, total = layout.record["outputs"], layout.num_tasks * chunk
+        arrays = {name: np.empty((total, *layout.shape_of(name)), outputs[name]["dtype"]) for name in outputs}
+    results = task_results(spec, programs.__getitem__, todo, layout, workers=threads)
     with contextlib.closing(results):
         for task, values in results:
             if place is not None:
@@ -263,8 +257,8 @@ def _compute(
 def _plan(spec: Spec, layout: Layout, programs: list[Program], todo: list[int], threads: int, num_devices: int) -> Plan:
     seconds = 0.0
     for number, program in enumerate(programs):
-        tasks = [task for task in todo if task // layout.tasks_per_variant == number]
-        calls = sum(-(-_runs_of(task, layout, spec) // program.size) for task in tasks)
+        tasks = [task for task in todo if layout.variant_of(task) == number]
+        calls = sum(-(-len(layout.runs_of(task)) // program.size) for task in tasks)
         if calls == 0:
             continue
         program(0)
@@ -275,13 +269,13 @@ def _plan(spec: Spec, layout: Layout, programs: list[Program], todo: list[int], 
     return Plan(
         num_runs=spec.num_runs * len(programs),
         num_tasks=len(todo),
-        chunk=layout.record["chunk"],
+        chunk=layout.chunk,
         unit=spec.unit,
         workers=threads,
         devices=num_devices,
         compile_seconds=sum(program.compile_seconds for program in programs),
         seconds=seconds,
-        task_bytes=layout.record["chunk"] * max(program.bytes_per_run() for program in programs),
+        task_bytes=layout.chunk * max(program.bytes_per_run() for program in programs),
         temporary_bytes=None if None in temporary else max(t for t in temporary if t is not None),
         functions=[program.function for program in programs],
         arguments=programs[0].arguments,
@@ -289,15 +283,15 @@ def _plan(spec: Spec, layout: Layout, programs: list[Program], todo: list[int], 
 
 
 @contextlib.contextmanager
-def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo: list[int], spec: Spec) -> Any:
+def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo: list[int]) -> Any:
     """A function that is told of every finished task, and passes on runs."""
-    total = spec.num_runs * layout.num_variants
-    done = total - sum(_runs_of(task, layout, spec) for task in todo)
+    total = layout.num_runs * layout.num_variants
+    done = total - sum(len(layout.runs_of(task)) for task in todo)
 
     def advance_with(show: Callable[[int, int], None]) -> Callable[[int], None]:
         def advance(task: int) -> None:
             nonlocal done
-            done += _runs_of(task, layout, spec)
+            done += len(layout.runs_of(task))
             show(done, total)
 
         return advance
@@ -307,12 +301,6 @@ def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo:
             yield advance_with(show)
     else:
         yield advance_with(progress if callable(progress) else lambda done, total: None)
-
-
-def _runs_of(task: int, layout: Layout, spec: Spec) -> int:
-    """Runs of a task; the last one of a variant has fewer."""
-    chunk = layout.record["chunk"]
-    return min(chunk, spec.num_runs - task % layout.tasks_per_variant * chunk)
 
 
 def _with_attributes(data: xarray.Dataset, record: Mapping[str, Any]) -> xarray.Dataset:

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _refuse_excluded_jax()
 
 if _TYPE_CHECKING:
+    from tokdyn import autoencoder as autoencoder
     from tokdyn import claims as claims
     from tokdyn import data as data
     from tokdyn import keys as keys
@@ -24,6 +25,7 @@ if _TYPE_CHECKING:
     from tokdyn import stats as stats
     from tokdyn import studies as studies
     from tokdyn import testing as testing
+    from tokdyn import train as train
     from tokdyn import tree as tree
     from tokdyn.checks import Status as Status
     from tokdyn.dynamics import Dynamics as Dynamics
@@ -109,6 +111,7 @@ _HOME = {
     "zipped": "tokdyn.sweeps",
 }
 _MODULES = {
+    "autoencoder": "tokdyn.autoencoder",
     "catalog": "tokdyn.dynamics.catalog",
     "claims": "tokdyn.claims",
     "data": "tokdyn.data",
@@ -119,6 +122,7 @@ _MODULES = {
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
     "testing": "tokdyn.testing",
+    "train": "tokdyn.train",
     "tree": "tokdyn.tree",
 }
 

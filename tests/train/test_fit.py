@@ -1,0 +1,225 @@
+"""``fit`` is the plain loop: the same numbers, however it is batched, interrupted or stopped."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import tokdyn as td
+from tokdyn.train import fit, fit_in_segments
+
+INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)))
+TARGETS = INPUTS @ jnp.array([1.0, -2.0, 0.5]) + 0.3
+
+
+class Line:
+    """Linear regression; the state counts the steps."""
+
+    def init(self, key):
+        return {"params": {"slope": jax.random.normal(key, (3,)), "offset": jnp.zeros(())}, "state": {"steps": 0.0}}
+
+    def apply(self, variables, inputs, *, key=None, train=False):
+        params = variables["params"]
+        return inputs @ params["slope"] + params["offset"], {"steps": variables["state"]["steps"] + 1.0}
+
+
+def squared(model, variables, batch, key):
+    guess, state = model.apply(variables, batch["x"], train=True)
+    return jnp.mean((guess - batch["y"]) ** 2), (state, {"first": batch["x"][0, 0]})
+
+
+DATA = {"x": INPUTS, "y": TARGETS}
+KEY = jax.random.key(3)
+
+
+def error_of(model, variables, key):
+    return {"error": jnp.mean((model.apply(variables, INPUTS)[0] - TARGETS) ** 2)}
+
+
+def train(rate=0.05, **options):
+    options = {"key": KEY, "num_steps": 60, "record_every": 20, "evaluate": error_of, **options}
+    return fit(Line(), squared, DATA, hyper={"learning_rate": rate}, **options)
+
+
+def test_it_is_adam_written_out():
+    with jax.enable_x64(True):
+        inputs, targets = np.asarray(INPUTS, np.float64), np.asarray(TARGETS, np.float64)
+        start = Line().init(td.keys.for_purpose(KEY, "init"))["params"]
+        weights = np.array([*start["slope"], start["offset"]])
+        data = {"x": jnp.asarray(inputs), "y": jnp.asarray(targets)}
+        result = fit(Line(), squared, data, key=KEY, num_steps=60, record_every=20, hyper={"learning_rate": 0.05})
+        result = jax.tree.map(np.asarray, result)
+    inputs = np.c_[inputs, np.ones(20)]
+    mean, square, losses = np.zeros(4), np.zeros(4), []
+    for step in range(1, 61):
+        residual = inputs @ weights - targets
+        losses.append(np.mean(residual**2))
+        gradient = 2 * inputs.T @ residual / 20
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        weights -= 0.05 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+    found = result.variables["params"]
+    np.testing.assert_allclose([*found["slope"], found["offset"]], weights, rtol=1e-10)
+    np.testing.assert_allclose(result.history["loss"], np.reshape(losses, (3, 20)).mean(axis=1), rtol=1e-10)
+    assert result.step == 60
+    assert result.variables["state"]["steps"] == 60
+    assert result.status == td.Status.MAX_STEPS
+
+
+def test_a_record_is_taken_after_its_steps():
+    result = jax.jit(train)()
+    final = error_of(Line(), result.variables, None)["error"]
+    np.testing.assert_allclose(result.history["error"][-1], final, rtol=1e-6)
+    assert td.train.record_names(result.history) == ("loss", "error", "first")
+
+
+def test_interrupted_and_continued_it_is_the_same():
+    whole = jax.jit(lambda: train(batch_size=7))()
+    part = jax.jit(lambda: train(batch_size=7, until=20))()
+    assert part.step == 20
+    assert np.isnan(part.history["loss"]).tolist() == [False, True, True]
+    chex.assert_trees_all_equal(jax.jit(lambda start: train(batch_size=7, start=start))(part), whole)
+
+
+def test_an_ensemble_is_its_members():
+    rates = jnp.array([0.001, 0.01, 0.1])
+    many = jax.jit(td.vmap(train))(rates)
+    one = jax.jit(train)
+    alone = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[one(rate) for rate in rates])
+    chex.assert_trees_all_close(many, alone, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(jax.jit(jax.vmap(train))(rates), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_other_numbers_compile_nothing():
+    traced = jax.jit(chex.assert_max_traces(train, n=1))
+    assert traced(0.1).history["loss"][-1] != traced(0.2).history["loss"][-1]
+
+
+def test_an_epoch_takes_every_item_once():
+    seen = []
+
+    def spy(model, variables, batch, key):
+        loss, aux = squared(model, variables, batch, key)
+        jax.debug.callback(lambda rows: seen.append(np.asarray(rows)), batch["x"][:, 0])
+        return loss, aux
+
+    fit(Line(), spy, DATA, key=KEY, num_steps=8, batch_size=5)
+    jax.effects_barrier()
+    first, second = np.concatenate(seen[:4]), np.concatenate(seen[4:8])
+    for epoch in (first, second):
+        np.testing.assert_array_equal(np.sort(epoch), np.sort(INPUTS[:, 0]))
+    assert not np.array_equal(first, second)
+
+
+def test_each_member_stops_when_it_is_done():
+    def until_small(rate):
+        return train(rate, num_steps=400, stop=lambda record: record["error"] < 1e-3)
+
+    rates = jnp.array([0.3, 1e-5])
+    for mapped in (td.vmap, jax.vmap):
+        quick, slow = (jax.tree.map(lambda leaf, i=i: leaf[i], jax.jit(mapped(until_small))(rates)) for i in (0, 1))
+        assert quick.status == td.Status.CONVERGED
+        assert slow.status == td.Status.MAX_STEPS
+        assert slow.step == 400
+        last = int(quick.step) // 20 - 1
+        assert quick.history["error"][last] < 1e-3 <= quick.history["error"][last - 1]
+        assert np.isnan(quick.history["error"][last + 1 :]).all()
+        assert quick.variables["state"]["steps"] == quick.step < 400
+
+
+def test_a_training_that_breaks_says_so_and_stops():
+    result = fit(Line(), squared, DATA, key=KEY, num_steps=600, record_every=10,
+                 hyper={"learning_rate": 1e6}, optimiser=optax.sgd)  # fmt: skip
+    assert result.status == td.Status.NONFINITE
+    assert result.step < 600
+
+
+def test_a_schedule_is_optax_s():
+    scheduled = train(td.annealing(start=0.1, end=0.001, num_steps=60))
+    rates = optax.exponential_decay(0.1, 60, 0.01)
+    params = Line().init(td.keys.for_purpose(KEY, "init"))["params"]
+    optimiser = optax.adam(rates)
+    memory = optimiser.init(params)
+    for _ in range(60):
+        gradient = jax.grad(lambda p: jnp.mean((INPUTS @ p["slope"] + p["offset"] - TARGETS) ** 2))(params)
+        updates, memory = optimiser.update(gradient, memory, params)
+        params = optax.apply_updates(params, updates)
+    chex.assert_trees_all_close(scheduled.variables["params"], params, rtol=1e-4)
+
+
+def test_batches_may_be_made_by_a_function():
+    def draw(key, step):
+        rows = jax.random.randint(key, (5,), 0, 20)
+        return {"x": INPUTS[rows], "y": TARGETS[rows]}
+
+    result = fit(Line(), squared, draw, key=KEY, num_steps=400, hyper={"learning_rate": 0.05})
+    assert error_of(Line(), result.variables, None)["error"] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"num_steps": 50}, "num_steps: expected a multiple of record_every, 20, got 50"),
+        ({"num_steps": 0}, "num_steps: expected a static integer of at least 1"),
+        ({"key": 3}, "key: expected one JAX key"),
+        ({"batch_size": 21}, "batch_size: expected at most the 20 items of the data, got 21"),
+        ({"evaluate": None, "stop": lambda record: True}, "stop: expected evaluate beside it"),
+        ({"evaluate": lambda *_: {"many": jnp.zeros(2)}}, r"many: expected one number a step, got shape \(2,\)"),
+    ],
+)
+def test_bad_input(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        train(**options)
+
+
+def test_bad_data():
+    with pytest.raises(ValueError, match="data: expected arrays that share one leading axis"):
+        fit(Line(), squared, {"x": INPUTS, "y": TARGETS[:3]}, key=KEY, num_steps=1)
+    with pytest.raises(ValueError, match="batch_size: expected None where data is a function"):
+        fit(Line(), squared, lambda key, step: DATA, key=KEY, num_steps=1, batch_size=2)
+    with pytest.raises(ValueError, match="model: expected an init that returns a dict with params"):
+        fit(type("Odd", (), {"init": lambda self, key: 3})(), squared, DATA, key=KEY, num_steps=1)
+
+
+def member(rate, *, start, until):
+    return train(rate, start=start, until=until)
+
+
+RATES = jnp.array([0.01, 0.1])
+
+
+def test_segments_are_the_whole(tmp_path):
+    shown = []
+    found = fit_in_segments(
+        member, RATES, num_steps=60, segment=20, folder=tmp_path, progress=lambda *x: shown.append(x)
+    )
+    chex.assert_trees_all_equal(found, jax.jit(td.vmap(train))(RATES))
+    assert shown == [(20, 60), (40, 60), (60, 60)]
+
+
+def test_an_interrupted_ensemble_goes_on_from_its_checkpoint(tmp_path):
+    def interrupt(done, total):
+        if done == 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_in_segments(member, RATES, num_steps=60, segment=20, folder=tmp_path, progress=interrupt)
+    shown = []
+    found = fit_in_segments(
+        member, RATES, num_steps=60, segment=20, folder=tmp_path, progress=lambda *x: shown.append(x)
+    )
+    assert shown == [(60, 60)]
+    chex.assert_trees_all_equal(found, jax.jit(td.vmap(train))(RATES))
+
+
+def test_checkpoints_of_another_ensemble_are_refused(tmp_path):
+    fit_in_segments(member, RATES, num_steps=20, segment=20, folder=tmp_path)
+    with pytest.raises(ValueError, match="folder: expected an empty place, or the checkpoints of this very ensemble"):
+        fit_in_segments(member, RATES + 1, num_steps=20, segment=20, folder=tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="folder: expected a folder that can be written"):
+        fit_in_segments(member, RATES, num_steps=20, segment=20, folder=tmp_path / "file" / "inside")

@@ -1,0 +1,154 @@
+"""The published notebook's two cures for collapse, with their published initial weights."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks, draws
+from tokdyn.autoencoder import layers
+from tokdyn.autoencoder.base import Variables
+from tokdyn.autoencoder.decoders.plain import _check_grid, _Decoder, _vocabulary
+from tokdyn.dynamics.base import part, static
+
+# Shares of the six paths in the logits: three heads, the experts, the convolutions, the hash.
+SHARES = (0.2, 0.2, 0.15, 0.25, 0.1, 0.1)
+
+
+class _Expert(nn.Module):
+    width: int
+    features: int
+    activation: str
+    dropout: float
+
+    @nn.compact
+    def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
+        hidden = getattr(jax.nn, self.activation)(layers.Dense(self.width)(values))
+        return layers.Dense(self.features)(layers.dropped(self, hidden, self.dropout, train))
+
+
+class _Extreme(nn.Module):
+    of: Extreme
+
+    @nn.compact
+    def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
+        of, words = self.of, self.of.vocabulary_size
+        flat = layers.flat(values)
+        spread = jnp.std(flat, axis=1, keepdims=True)
+        heads = [
+            layers.Dense(words, layers.normal(of.head_std), layers.uniform(2.0), name="gaussian")(flat),
+            layers.Dense(words, layers.xavier(2.0), layers.normal(1.0), name="xavier")(flat),
+            layers.Dense(words, layers.orthogonal(1.5), name="orthogonal")(flat),
+        ]
+        if train:
+            heads = [logits + 0.01 * spread * self._noise(logits) for logits in heads]
+        gate = jax.nn.softmax(layers.Dense(3, name="gate")(flat))
+        experts = [("relu", 0.3), ("tanh", 0.1), ("gelu", 0.2)]
+        opinions = [_Expert(of.width, words, kind, rate, name=kind)(flat, train=train) for kind, rate in experts]
+        mixed = jnp.einsum("be,ebw->bw", gate, jnp.stack(opinions))
+        image = layers.GridStack(of.height, name="grid")(values)
+        spatial = layers.Dense(words, name="spatial")(image.mean(axis=(1, 2)))
+        hidden = jax.nn.relu(layers.Dense(of.width, name="hash_in")(flat))
+        hidden = nn.BatchNorm(momentum=0.9, dtype=hidden.dtype, param_dtype=hidden.dtype)(
+            hidden, use_running_average=not train
+        )
+        hashed = layers.Dense(words, name="hash_out")(hidden)
+        paths = jnp.stack([*heads, mixed, spatial, hashed])
+        logits = jnp.tensordot(jnp.asarray(SHARES, paths.dtype), paths, axes=1)
+        return logits + jnp.clip(spread, 0.01, 0.1) * self._noise(logits) if train else logits
+
+    def _noise(self, like: jax.Array) -> jax.Array:
+        return draws.normal(self.make_rng("draws"), like.shape, like.dtype)
+
+
+@part
+class Extreme(_Decoder):
+    """See ``extreme``."""
+
+    head_std: jax.Array
+    vocabulary_size: int = static()
+    height: int = static()
+    width: int = static(256)
+
+    def module(self) -> nn.Module:
+        return _Extreme(self)
+
+    def init(self, key: jax.Array, cells: int, channels: int) -> Variables:
+        _check_grid(self.height, cells)
+        return super().init(key, cells, channels)
+
+
+def extreme(*, vocabulary_size: int, height: int, width: int = 256, head_std: float = 3.0) -> Extreme:
+    """The notebook's decoder that was to be "impossible to collapse", path by path.
+
+    Three linear heads (normal weights of standard deviation 3, Xavier of gain 2, orthogonal of gain 1.5), three gated
+    experts (ReLU, tanh, GELU, with dropout), convolutions with a mean over the grid, a "hash" with batch
+    normalisation, and noise on the logits that grows with the spread of the pattern. At its published scales more than
+    99.9 % of the initial variance of its logits does not depend on the word: it starts collapsed.
+
+    Args:
+        vocabulary_size: words.
+        height: of the grid.
+        width: of the experts and the hash.
+        head_std: standard deviation of the first head's weights `[]`; published 3.
+
+    Returns:
+        A decoder; it needs a key in training.
+
+    Raises:
+        ValueError: a size below 1, a negative scale, or (in ``init``) cells that are no grid of that height.
+    """
+    return Extreme(
+        checks.hyperparameter("head_std", head_std, at_least=0.0), _vocabulary(vocabulary_size),
+        checks.whole_number("height", height, at_least=1), checks.whole_number("width", width, at_least=1),
+    )  # fmt: skip
+
+
+class _Hybrid(nn.Module):
+    of: Hybrid
+
+    @nn.compact
+    def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
+        of, words = self.of, self.of.vocabulary_size
+        flat = layers.flat(values)
+        spatial = layers.Dense(words, name="spatial")(layers.GridStack(of.height, name="grid")(values).mean((1, 2)))
+        straight = layers.Dense(words, name="linear")(flat)
+        hashed = layers.Dense(words, name="hash_out")(jnp.tanh(layers.Dense(of.width, name="hash_in")(flat)))
+        return 0.5 * spatial + 0.3 * straight + 0.2 * hashed
+
+
+@part
+class Hybrid(_Decoder):
+    """See ``hybrid``."""
+
+    vocabulary_size: int = static()
+    height: int = static()
+    width: int = static(256)
+
+    def module(self) -> nn.Module:
+        return _Hybrid(self)
+
+    def init(self, key: jax.Array, cells: int, channels: int) -> Variables:
+        _check_grid(self.height, cells)
+        return super().init(key, cells, channels)
+
+
+def hybrid(*, vocabulary_size: int, height: int, width: int = 256) -> Hybrid:
+    """The notebook's "forced input dependence": convolutions (0.5), a linear head (0.3) and a tanh hash (0.2).
+
+    Args:
+        vocabulary_size: words.
+        height: of the grid.
+        width: of the hash.
+
+    Returns:
+        A decoder.
+
+    Raises:
+        ValueError: a size below 1, or (in ``init``) cells that are no grid of that height.
+    """
+    return Hybrid(
+        _vocabulary(vocabulary_size), checks.whole_number("height", height, at_least=1),
+        checks.whole_number("width", width, at_least=1),
+    )  # fmt: skip

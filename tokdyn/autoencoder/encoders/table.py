@@ -1,0 +1,114 @@
+"""A learned vector for every word, then dense layers to a pattern: the published notebook's encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from tokdyn import checks
+from tokdyn.autoencoder import layers
+from tokdyn.autoencoder.base import Variables
+from tokdyn.dynamics.base import part, static
+
+# Initial scales under their names: ``table(**INITIALISATIONS["published"], ...)``.
+INITIALISATIONS: dict[str, dict[str, float]] = {
+    # The notebook's first version: patterns hardly depend on the word (0.0007 bits of 7.58).
+    "published": {"embedding_std": 0.02, "hidden_gain": 1.0, "output_std": 0.059, "output_bias": 0.0},
+    # Its last commits: larger last layer, and a bias larger than what the word says.
+    "published_last": {"embedding_std": 0.02, "hidden_gain": 1.0, "output_std": 1.0, "output_bias": 0.5},
+    # Activations of unit scale all the way.
+    "unit": {"embedding_std": 1.0, "hidden_gain": 2.0**0.5, "output_std": 0.094, "output_bias": 0.0},
+}
+
+
+class _Table(nn.Module):
+    of: Table
+
+    @nn.compact
+    def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
+        of = self.of
+        vectors = self.param(
+            "embedding", layers.normal(of.embedding_std), (of.vocabulary_size, of.embedding), jnp.result_type(float)
+        )
+        pattern = layers.Mlp(
+            (of.width,) * of.depth, of.cells * of.channels, of.hidden_gain,
+            layers.normal(of.output_std), layers.uniform(of.output_bias),
+        )(vectors[ids], train=train)  # fmt: skip
+        return pattern.reshape(*ids.shape, of.cells, of.channels)
+
+
+@part
+class Table:
+    """See ``table``."""
+
+    embedding_std: jax.Array
+    hidden_gain: jax.Array
+    output_std: jax.Array
+    output_bias: jax.Array
+    vocabulary_size: int = static()
+    cells: int = static()
+    channels: int = static()
+    embedding: int = static(128)
+    width: int = static(256)
+    depth: int = static(2)
+
+    def init(self, key: jax.Array) -> Variables:
+        return layers.initial(_Table(self), key, jnp.zeros(1, jnp.int32))
+
+    def apply(
+        self, variables: Variables, ids: jax.Array, *, key: jax.Array | None = None, train: bool = False
+    ) -> tuple[jax.Array, Any]:
+        return layers.applied(_Table(self), variables, ids, key=key, train=train)
+
+
+def table(
+    *,
+    vocabulary_size: int,
+    cells: int,
+    channels: int,
+    embedding: int = 128,
+    width: int = 256,
+    depth: int = 2,
+    embedding_std: float = 1.0,
+    hidden_gain: float = 2.0**0.5,
+    output_std: float = 0.094,
+    output_bias: float = 0.0,
+) -> Table:
+    """A vector for every word, dense layers with ReLU, and a pattern.
+
+    Args:
+        vocabulary_size: words.
+        cells: of the pattern; a grid of 8 x 8 has 64.
+        channels: numbers in each cell (colours).
+        embedding: length of a word's vector.
+        width: of the hidden layers.
+        depth: how many of them.
+        embedding_std: initial standard deviation of the vectors `[]`; published 0.02.
+        hidden_gain: gain of the hidden layers' Xavier weights `[]`; published 1.
+        output_std: initial standard deviation of the last layer's weights `[]`.
+        output_bias: its initial bias is uniform up to that size `[]`.
+
+    Returns:
+        An encoder; ``INITIALISATIONS`` has the published scales by name.
+
+    Raises:
+        ValueError: a size below 1, or a negative scale.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.autoencoder import encoders
+        >>> encoder = encoders.table(vocabulary_size=4, cells=9, channels=2)
+        >>> encoder.apply(encoder.init(jax.random.key(0)), jnp.array([0, 3]))[0].shape
+        (2, 9, 2)
+    """
+    sizes = {"vocabulary_size": vocabulary_size, "cells": cells, "channels": channels, "embedding": embedding,
+             "width": width}  # fmt: skip
+    for name, size in sizes.items():
+        sizes[name] = checks.whole_number(name, size, at_least=1)
+    scales = {"embedding_std": embedding_std, "hidden_gain": hidden_gain, "output_std": output_std,
+              "output_bias": output_bias}  # fmt: skip
+    numbers = {name: checks.hyperparameter(name, scale, at_least=0.0) for name, scale in scales.items()}
+    return Table(**numbers, **sizes, depth=checks.whole_number("depth", depth, at_least=0))

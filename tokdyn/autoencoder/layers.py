@@ -1,0 +1,159 @@
+"""What encoders and decoders are made of: flax.linen behind ``init`` and ``apply``, initial scales as traced numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from tokdyn import draws
+from tokdyn.autoencoder.base import Variables
+
+Initializer = Callable[..., jax.Array]
+
+
+def initial(module: nn.Module, key: jax.Array, *inputs: Any) -> Variables:
+    """The variables of a flax module: what is trained, and everything else as state."""
+    made = dict(module.init({"params": key, "draws": key}, *inputs, train=False))
+    return {"params": made.pop("params", {}), "state": made}
+
+
+def applied(
+    module: nn.Module, variables: Variables, *inputs: Any, key: jax.Array | None, train: bool
+) -> tuple[Any, Any]:
+    """``(output, state)`` of a flax module; the state changes in training only."""
+    state = variables["state"]
+    everything = {"params": variables["params"], **state}
+    rngs = None if key is None else {"draws": key}
+    if train and state:
+        output, changed = module.apply(everything, *inputs, train=True, rngs=rngs, mutable=list(state))
+        return output, dict(changed)
+    return module.apply(everything, *inputs, train=train, rngs=rngs), state
+
+
+def xavier(gain: Any) -> Initializer:
+    r"""Uniform weights of standard deviation `g \sqrt{2 / (in + out)}`; the gain may be traced.
+
+    References:
+        X. Glorot, Y. Bengio, Understanding the difficulty of training deep feedforward networks, AISTATS 2010.
+    """
+    base = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+    return lambda key, shape, dtype=None: gain * base(key, shape, _floating(dtype))
+
+
+def normal(std: Any) -> Initializer:
+    """Normal numbers of that standard deviation, which may be traced."""
+    return lambda key, shape, dtype=None: std * draws.normal(key, tuple(shape), _floating(dtype))
+
+
+def uniform(limit: Any) -> Initializer:
+    """Uniform numbers from minus the limit to the limit, which may be traced."""
+    return lambda key, shape, dtype=None: limit * draws.uniform(key, tuple(shape), _floating(dtype), -1.0, 1.0)
+
+
+def orthogonal(gain: Any) -> Initializer:
+    """An orthogonal matrix, scaled; the gain may be traced."""
+    base = jax.nn.initializers.orthogonal()
+    return lambda key, shape, dtype=None: gain * base(key, shape, _floating(dtype))
+
+
+def _floating(dtype: Any) -> Any:
+    """JAX's default where none is asked for: the weights follow ``jax.enable_x64``."""
+    return jnp.result_type(float) if dtype is None else dtype
+
+
+class Dense(nn.Module):
+    """A dense layer whose initial scales may be traced."""
+
+    features: int
+    kernel: Initializer = xavier(1.0)
+    bias: Initializer = jax.nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        dtype = jnp.result_type(float)
+        kernel = self.param("kernel", self.kernel, (inputs.shape[-1], self.features), dtype)
+        bias = self.param("bias", self.bias, (self.features,), dtype)
+        return inputs @ kernel + bias
+
+
+class Mlp(nn.Module):
+    """Dense layers with ReLU between them, and dropout after each hidden one.
+
+    Attributes:
+        widths: of the hidden layers.
+        features: of the output.
+        gain: of the hidden layers' Xavier weights.
+        output: initial weights of the last layer; None gives Xavier of the same gain.
+        output_bias: its initial bias.
+        dropout: share of hidden units that are dropped in training.
+        normalise: layer normalisation before each ReLU.
+    """
+
+    widths: Sequence[int]
+    features: int
+    gain: Any = 1.0
+    output: Initializer | None = None
+    output_bias: Initializer = jax.nn.initializers.zeros
+    dropout: float = 0.0
+    normalise: bool = False
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        hidden = inputs
+        for width in self.widths:
+            hidden = Dense(width, xavier(self.gain))(hidden)
+            if self.normalise:
+                hidden = nn.LayerNorm(dtype=hidden.dtype, param_dtype=hidden.dtype)(hidden)
+            hidden = dropped(self, jax.nn.relu(hidden), self.dropout, train)
+        return Dense(self.features, self.output or xavier(self.gain), self.output_bias)(hidden)
+
+
+def dropped(module: nn.Module, values: jax.Array, rate: float, train: bool) -> jax.Array:
+    """Dropout; draws nothing where the rate is 0."""
+    if not train or rate == 0.0:
+        return values
+    kept = draws.uniform(module.make_rng("draws"), values.shape, values.dtype) >= rate
+    return jnp.where(kept, values / (1.0 - rate), 0.0)
+
+
+class GridStack(nn.Module):
+    """3 x 3 convolutions with ReLU over a pattern as an image.
+
+    Attributes:
+        height: of the grid.
+        features: of the layers.
+    """
+
+    height: int
+    features: Sequence[int] = (32, 64)
+
+    @nn.compact
+    def __call__(self, values: jax.Array) -> jax.Array:
+        batch, cells, channels = values.shape
+        image = values.reshape(batch, self.height, cells // self.height, channels)
+        for features in self.features:
+            image = jax.nn.relu(
+                nn.Conv(features, (3, 3), kernel_init=xavier(1.0), dtype=image.dtype, param_dtype=image.dtype)(image)
+            )
+        return image
+
+
+def flat(values: jax.Array) -> jax.Array:
+    """`[batch, cells, channels]` to `[batch, cells * channels]`."""
+    return values.reshape(values.shape[0], -1)
+
+
+def capacity_bits(cells: int, choices: int) -> float:
+    """Bits that so many cells with so many choices each can hold: `cells * log2(choices)`.
+
+    Example:
+        >>> from tokdyn.autoencoder.layers import capacity_bits
+        >>> round(capacity_bits(25, 3), 1)  # the 5 x 5 x 3 grid: 3^25 patterns, not 75
+        39.6
+    """
+    return cells * math.log2(choices)

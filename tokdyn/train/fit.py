@@ -1,0 +1,268 @@
+"""``fit``: one member's training as one pure function, so that ``td.vmap(fit)`` is an ensemble.
+
+Every number of the model, the loss and the optimiser is traced: members that differ in them share one compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from tokdyn import checks, keys
+from tokdyn.checks import Status
+from tokdyn.dynamics.base import resolved
+from tokdyn.solve.lanes import while_each
+
+Variables = dict[str, Any]
+Metrics = dict[str, jax.Array]
+Evaluate = Callable[[Any, Variables, jax.Array], Metrics]
+
+
+class Loss(Protocol):
+    """What is minimised."""
+
+    def __call__(
+        self, model: Any, variables: Variables, batch: Any, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Metrics]]:
+        """``(loss [], (state, metrics))``; ``state`` is the model's new one."""
+        ...
+
+
+class Progress(NamedTuple):
+    """What the next step needs.
+
+    Attributes:
+        variables: ``{"params": ..., "state": ...}``.
+        optimiser: its memory.
+        step: steps taken `[]`.
+    """
+
+    variables: Variables
+    optimiser: Any
+    step: jax.Array
+
+
+class Fit(NamedTuple):
+    """A training, finished or not.
+
+    Attributes:
+        variables: ``{"params": ..., "state": ...}``.
+        optimiser: the optimiser's memory.
+        step: steps taken `[]`.
+        status: ``Status`` `[]`: CONVERGED where ``stop`` was met, MAX_STEPS where the steps ran out (or may go on),
+            NONFINITE where the loss became infinite or NaN.
+        history: by name `[records]`: the mean of ``loss`` and of the loss's metrics over the steps since the last
+            record, and what ``evaluate`` returned; NaN where training had stopped.
+    """
+
+    variables: Variables
+    optimiser: Any
+    step: jax.Array
+    status: jax.Array
+    history: Metrics
+
+
+def fit(
+    model: Any,
+    loss: Any,
+    data: Any,
+    *,
+    key: jax.Array,
+    num_steps: int,
+    hyper: Mapping[str, Any] | None = None,
+    optimiser: Callable[..., optax.GradientTransformation] = optax.adam,
+    batch_size: int | None = None,
+    record_every: int | None = None,
+    evaluate: Evaluate | None = None,
+    stop: Callable[[Metrics], jax.Array] | None = None,
+    start: Fit | None = None,
+    until: jax.Array | int | None = None,
+) -> Fit:
+    """Train one model; pure, to be jitted and vmapped as a whole.
+
+    A step's randomness is a function of the key and the step's number, so that a training can be interrupted after any
+    record and continued (``start``) with the same result to the last bit.
+
+    Args:
+        model: with ``init(key) -> variables`` and ``apply``; a pytree may hold schedules (``td.annealing``), which are
+            resolved at each step.
+        loss: ``(model, variables, batch, key) -> (loss, (state, metrics))``; may be a pytree with schedules too.
+        data: a pytree of arrays `[items, ...]`, or a function ``(key, step) -> batch``.
+        key: of initial weights, batches and noise.
+        num_steps: at most so many steps (static); a multiple of ``record_every``.
+        hyper: keyword arguments of the optimiser, traced, schedules allowed; by default ``{"learning_rate": 1e-3}``.
+        optimiser: makes an optax optimiser from them (static).
+        batch_size: items of a step, in shuffled epochs (what does not fill a batch is left for another epoch);
+            None takes all. Only for arrays.
+        record_every: steps between records; by default num_steps.
+        evaluate: ``(model, variables, key) -> {name: []}`` at every record.
+        stop: says from a record whether training is done.
+        start: what an earlier call with the same arguments returned; goes on from there.
+        until: stop for now before this step `[]`, may be traced.
+
+    Returns:
+        A ``Fit``.
+
+    Raises:
+        ValueError: naming the argument.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, tokdyn as td
+        >>> class Line:
+        ...     init = lambda self, key: {"params": jnp.zeros(2), "state": {}}
+        ...     apply = lambda self, variables, x, **_: (variables["params"] @ jnp.stack([x, jnp.ones_like(x)]), {})
+        >>> x = jnp.linspace(0.0, 1.0, 20)
+        >>> def loss(model, variables, batch, key):
+        ...     guess, state = model.apply(variables, batch["x"])
+        ...     return jnp.mean((guess - batch["y"]) ** 2), (state, {})
+        >>> train = lambda rate: td.train.fit(
+        ...     Line(), loss, {"x": x, "y": 3 * x - 1},
+        ...     key=jax.random.key(0), num_steps=500, hyper={"learning_rate": rate},
+        ... )
+        >>> jax.jit(td.vmap(train))(jnp.array([0.001, 0.1])).variables["params"].round(2).tolist()[1]
+        [3.0, -1.0]
+    """
+    num_steps = checks.whole_number("num_steps", num_steps, at_least=1)
+    every = num_steps if record_every is None else checks.whole_number("record_every", record_every, at_least=1)
+    if num_steps % every:
+        raise checks.bad("num_steps", f"a multiple of record_every, {every}", num_steps)
+    checks.random_key("key", key)
+    if stop is not None and evaluate is None:
+        raise checks.bad("stop", "evaluate beside it, whose records it judges", "none")
+    batch_of = _batches(data, batch_size, key)
+    numbers = {"learning_rate": 1e-3} if hyper is None else dict(hyper)
+    member = _Member(model, loss, numbers, optimiser, batch_of, evaluate, key)
+    state = _begun(member, num_steps // every) if start is None else start
+    limit = jnp.minimum(num_steps, num_steps if until is None else until)
+
+    def segment(state: Fit) -> Fit:
+        progress = Progress(state.variables, state.optimiser, state.step)
+        progress, means = member.advanced(progress, every)
+        record = means if evaluate is None else {**means, **member.record(progress)}
+        row = (progress.step - 1) // every
+        history = {name: values.at[row].set(record[name]) for name, values in state.history.items()}
+        done = jnp.asarray(False) if stop is None else stop(record)
+        finite = jnp.isfinite(means["loss"])
+        status = jnp.where(finite, jnp.where(done, Status.CONVERGED, Status.MAX_STEPS), Status.NONFINITE)
+        return Fit(progress.variables, progress.optimiser, progress.step, status.astype(jnp.int32), history)
+
+    # Members of an ensemble take turns, each until it is done; what they differ in must be an argument of the loop.
+    advance, closed_over = _with_arguments(segment, state)
+    return while_each(
+        lambda state, inputs: (state.step < inputs[1]) & (state.status == Status.MAX_STEPS),
+        lambda state, inputs: advance(inputs[0], state),
+        state,
+        (closed_over, limit),
+    )
+
+
+def _with_arguments(function: Callable[[Fit], Fit], example: Fit) -> tuple[Callable[[list[Any], Fit], Fit], list[Any]]:
+    """A function with what it closes over (tracers included) as its first argument; and the values of that."""
+    jaxpr, output = jax.make_jaxpr(function, return_shape=True)(example)
+    treedef = jax.tree.structure(output)
+
+    def call(closed_over: list[Any], state: Fit) -> Fit:
+        flat = jaxpr_as_fun(ClosedJaxpr(jaxpr.jaxpr, closed_over))
+        return jax.tree.unflatten(treedef, flat(*jax.tree.leaves(state)))
+
+    return call, jaxpr.consts
+
+
+def record_names(history: Metrics) -> tuple[str, ...]:
+    """The names in a history, ``loss`` first."""
+    return tuple(sorted(history, key=lambda name: (name != "loss", name)))
+
+
+class _Member(NamedTuple):
+    """Everything about one training that does not change."""
+
+    model: Any
+    loss: Any
+    hyper: dict[str, Any]
+    make_optimiser: Callable[..., optax.GradientTransformation]
+    batch_of: Callable[[jax.Array], Any]
+    evaluate: Evaluate | None
+    key: jax.Array
+
+    def optimiser_at(self, step: jax.Array | int) -> optax.GradientTransformation:
+        return self.make_optimiser(**resolved(self.hyper, step))
+
+    def advanced(self, progress: Progress, num_steps: int) -> tuple[Progress, Metrics]:
+        """So many steps; and the means of what they reported."""
+
+        def step(progress: Progress, _: None) -> tuple[Progress, Metrics]:
+            number = progress.step
+            model, loss = resolved(self.model, number), resolved(self.loss, number)
+            batch = self.batch_of(number)
+
+            def objective(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
+                variables = {**progress.variables, "params": params}
+                return loss(model, variables, batch, keys.for_step(self.key, number, "noise"))
+
+            params = progress.variables["params"]
+            (value, (state, metrics)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+            updates, memory = self.optimiser_at(number).update(gradients, progress.optimiser, params)
+            variables = {**progress.variables, "params": optax.apply_updates(params, updates), "state": state}
+            return Progress(variables, memory, number + 1), {"loss": value, **metrics}
+
+        progress, reports = jax.lax.scan(step, progress, None, length=num_steps)
+        return progress, {name: values.mean(axis=0) for name, values in reports.items()}
+
+    def record(self, progress: Progress) -> Metrics:
+        """What ``evaluate`` says after the last step."""
+        assert self.evaluate is not None
+        key = keys.for_step(self.key, progress.step, "evaluate")
+        return self.evaluate(resolved(self.model, progress.step), progress.variables, key)
+
+
+def _begun(member: _Member, num_records: int) -> Fit:
+    """Initial weights, and an empty history."""
+    variables = member.model.init(keys.for_purpose(member.key, "init"))
+    if not isinstance(variables, dict) or "params" not in variables:
+        raise checks.bad(
+            "model", "an init that returns a dict with params (and state)", f"a {type(variables).__name__}"
+        )
+    variables = {"state": {}, **variables}
+    memory = member.optimiser_at(0).init(variables["params"])
+    progress = Progress(variables, memory, jnp.int32(0))
+    shapes = jax.eval_shape(lambda: member.advanced(progress, 1)[1])
+    if member.evaluate is not None:
+        shapes = {**shapes, **jax.eval_shape(lambda: member.record(progress))}
+    for name, shape in shapes.items():
+        if shape.shape != ():
+            raise checks.bad(name, "one number a step", f"shape {shape.shape}")
+    history = {name: jnp.full(num_records, jnp.nan, jnp.result_type(float)) for name in shapes}
+    return Fit(variables, memory, progress.step, jnp.int32(Status.MAX_STEPS), history)
+
+
+def _batches(data: Any, batch_size: int | None, key: jax.Array) -> Callable[[jax.Array], Any]:
+    """``step -> batch``."""
+    if callable(data):
+        if batch_size is not None:
+            raise checks.bad("batch_size", "None where data is a function that makes batches", batch_size)
+        return lambda step: data(keys.for_step(key, step, "batch"), step)
+    lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else -1 for leaf in jax.tree.leaves(data)}
+    if len(lengths) != 1 or -1 in lengths:
+        got = "arrays of " + " and ".join(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(data))
+        raise checks.bad("data", "arrays that share one leading axis", got if lengths else "none")
+    (length,) = lengths
+    if length == 0:
+        raise checks.bad("data", "at least one item", 0)
+    if batch_size is None:
+        return lambda step: data
+    size = checks.whole_number("batch_size", batch_size, at_least=1)
+    if size > length:
+        raise checks.bad("batch_size", f"at most the {length} items of the data", size)
+    batches = length // size
+
+    def batch(step: jax.Array) -> Any:
+        order = jax.random.permutation(keys.for_step(key, step // batches, "epoch"), length)
+        rows = jax.lax.dynamic_slice_in_dim(order, step % batches * size, size)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
+
+    return batch

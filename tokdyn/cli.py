@@ -131,6 +131,8 @@ def _study(words: list[str]) -> None:
 
 def _recorded_config(words: list[str], module: Any) -> Any:
     """The design in the metadata that ``--config`` names, else the study's default."""
+    from tokdyn.studies import output
+
     for i, word in enumerate(words):
         given = word.split("=", 1)[1] if word.startswith("--config=") else None
         if word == "--config" and i + 1 < len(words):
@@ -145,7 +147,7 @@ def _recorded_config(words: list[str], module: Any) -> Any:
             raise ValueError(f"config: expected a metadata.json, got {given} (no such file)") from None
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}") from None
-        return module.config_from(stored)
+        return output.config_from(module.Config, stored)
     return module.Config()
 
 

@@ -12,7 +12,7 @@ import pytest
 import xarray
 
 from tokdyn import claims
-from tokdyn.studies import dynamics
+from tokdyn.studies import dynamics, output
 from tokdyn.studies.dynamics import design, experiment, scenes, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -213,7 +213,7 @@ class TestFolder:
         metadata = json.loads((folder / "metadata.json").read_text())
         assert metadata["versions"]["jax"] == jax.__version__
         assert metadata["wall_seconds"] == 1.0
-        assert dynamics.config_from(metadata["config"]) == dynamics.Config()
+        assert output.config_from(dynamics.Config, metadata["config"]) == dynamics.Config()
 
     def test_report_names_the_findings(self, folder, dataset):
         text = (folder / "report.md").read_text()
@@ -303,7 +303,7 @@ class TestDesigns:
 
     def test_an_unknown_field_of_a_record_gets_a_sentence(self):
         with pytest.raises(ValueError, match="config: expected fields among .* got 'colour'"):
-            dynamics.config_from({"colour": 1})
+            output.config_from(dynamics.Config, {"colour": 1})
 
     def test_one_seed_and_one_rule_still_make_a_report(self, tmp_path):
         dataset = dynamics.run(dynamics.Config(seeds=1, rules=("baseline",), clusters=(1,), noises=(0.3,)))

@@ -11,7 +11,7 @@ import xarray
 
 import tokdyn as td
 from tokdyn import claims
-from tokdyn.studies import phase
+from tokdyn.studies import output, phase
 from tokdyn.studies.phase.experiment import MOMENTUM, RATIO, REPULSION, critical_temperature
 from tokdyn.studies.phase.report import findings, front_of
 
@@ -95,7 +95,7 @@ def test_the_report_and_its_files(dataset, tmp_path):
     stored = xarray.open_zarr(tmp_path / "out" / "runs.zarr", consolidated=False)
     np.testing.assert_array_equal(stored.num_steps, dataset.num_steps)
     config = json.loads((tmp_path / "out" / "metadata.json").read_text())["config"]
-    assert phase.config_from(config) == SMALL
+    assert output.config_from(phase.Config, config) == SMALL
 
 
 @pytest.mark.parametrize(

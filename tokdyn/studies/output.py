@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -10,9 +11,60 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import xarray
+
+from tokdyn import claims
 from tokdyn.checks import bad
+
+Design = TypeVar("Design")
+
+
+def config_from(kind: type[Design], stored: dict[str, Any]) -> Design:
+    """The design of a study that was written down as JSON.
+
+    Args:
+        kind: the study's ``Config``; its ``checked`` is called where it has one.
+        stored: the fields by name.
+
+    Returns:
+        A ``kind``.
+
+    Raises:
+        ValueError: a field that the design does not have, or a design that cannot be run.
+    """
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name in stored:
+        if name not in known:
+            raise bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
+    fields = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
+    made = kind(**fields)
+    return made.checked() if hasattr(made, "checked") else made
+
+
+def config_of(kind: type[Design], dataset: xarray.Dataset) -> Design:
+    """The design that a study's Dataset was made with."""
+    return config_from(kind, json.loads(dataset.attrs["config"]))
+
+
+def write_record(
+    place: Path, dataset: xarray.Dataset, found: dict[str, claims.Finding], *, wall_seconds: float | None
+) -> None:
+    """What every study writes: the Dataset, where and how it was made, and what it says to published claims.
+
+    Args:
+        place: the folder.
+        dataset: of the study; its attributes are the metadata.
+        found: a ``Finding`` for each claim; none where the design is not the default.
+        wall_seconds: of the whole command so far.
+    """
+    dataset.to_zarr(place / "runs.zarr", mode="w", zarr_format=3, consolidated=False)
+    attributes = dict(dataset.attrs)
+    content = {"config": json.loads(attributes.pop("config")), **json.loads(attributes.pop("environment"))}
+    write_json(place / "metadata.json", {**attributes, **content, "wall_seconds": wall_seconds})
+    if found:
+        claims.write(place / "claims.json", [claim for claim in claims.updated(found) if claim.id in found])
 
 
 def demand_writable(folder: str | os.PathLike[str]) -> None:

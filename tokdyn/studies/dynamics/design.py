@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray
 
 from tokdyn import checks
 from tokdyn.dynamics import catalog
+from tokdyn.studies import output
 
 # "rule", not "method": that is an argument of xarray's sel, which would silently select nothing.
 DIMENSIONS = ("rule", "noise", "clusters", "seed")
@@ -99,20 +99,6 @@ class Shape(NamedTuple):
     num_labels: int
 
 
-def config_from(stored: dict[str, Any]) -> Config:
-    """The design that was written down as JSON.
-
-    Raises:
-        ValueError: a field that a design does not have.
-    """
-    known = {field.name for field in dataclasses.fields(Config)}
-    for name in stored:
-        if name not in known:
-            raise checks.bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
-    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
-    return Config(**fields).checked()
-
-
 def config_of(dataset: xarray.Dataset) -> Config:
     """The design that a Dataset was made with."""
-    return config_from(json.loads(dataset.attrs["config"]))
+    return output.config_of(Config, dataset)

@@ -15,7 +15,7 @@ from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
 from tokdyn.studies.dynamics import published, tables
 from tokdyn.studies.dynamics.design import config_of
-from tokdyn.studies.output import markdown_table, write_json, written_together
+from tokdyn.studies.output import markdown_table, write_json, write_record, written_together
 
 READABLE = {name: name.replace("_", " + ") for name in catalog.PUBLISHED_METHODS}
 
@@ -52,22 +52,7 @@ def report(
         write_json(place / "stat_tests.json", tests)
         if checked:
             write_json(place / "data_checks.json", checked)
-        if found:
-            records = [claim for claim in claims.updated(found) if claim.id in found]
-            claims.write(place / "claims.json", records)
-        write_json(
-            place / "metadata.json",
-            {
-                "study": "dynamics",
-                "schema_version": dataset.attrs["schema_version"],
-                "config": json.loads(dataset.attrs["config"]),
-                **json.loads(dataset.attrs["environment"]),
-                "precision": dataset.attrs["precision"],
-                "simulation_seconds": dataset.attrs["simulation_seconds"],
-                "wall_seconds": wall_seconds,
-            },
-        )
-        dataset.to_zarr(place / "runs.zarr", mode="w", zarr_format=3, consolidated=False)
+        write_record(place, dataset, found, wall_seconds=wall_seconds)
         figures = _draw(dataset, place / "plots") if plots else []
         text = _text(dataset, tests, found, checked, figures)
         (place / "report.md").write_text(text, encoding="utf-8")

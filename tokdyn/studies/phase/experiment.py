@@ -81,19 +81,10 @@ class Config:
             checks.hyperparameter(name, np.array(given), at_least=0.0)
         return self
 
-
-def config_from(stored: dict[str, Any]) -> Config:
-    """The design that was written down as JSON.
-
-    Raises:
-        ValueError: a field that a design does not have.
-    """
-    known = {field.name for field in dataclasses.fields(Config)}
-    for name in stored:
-        if name not in known:
-            raise checks.bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
-    fields: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
-    return Config(**fields).checked()
+    @property
+    def own_resolution(self) -> float:
+        """The resolution at which tokens are counted in the study's sentences: the third, where there are three."""
+        return self.resolutions[2 % len(self.resolutions)]
 
 
 def critical_temperature(features: jax.Array) -> jax.Array:

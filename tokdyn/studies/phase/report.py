@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import xarray
 
-from tokdyn import claims
 from tokdyn.claims import Finding
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
-from tokdyn.studies.output import markdown_table, write_json, written_together
-from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config, config_from
+from tokdyn.studies.output import config_of, markdown_table, write_json, write_record, written_together
+from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config
 
 # Shown in the figures of four panels or fewer; the tables have all.
 _SUMMARY = ("at_rest", "period_two", "num_steps", "ari", "merged_ari")
@@ -112,28 +111,15 @@ def report(
     Raises:
         ValueError: the folder cannot be written.
     """
-    config = config_from(json.loads(dataset.attrs["config"]))
+    config = config_of(Config, dataset)
     front = front_of(dataset) if config.seeds > 1 else []
     with written_together(folder) as place:
-        dataset.to_zarr(place / "runs.zarr", mode="w", zarr_format=3, consolidated=False)
+        found = findings(dataset) if config == Config() else {}
+        write_record(place, dataset, found, wall_seconds=wall_seconds)
         means = dataset[list(_SUMMARY)].astype(float).mean("seed").to_dataframe().reset_index()
         means.to_csv(place / "cells.csv", index=False)
         write_json(place / "front.json", front)
-        if config == Config():
-            found = findings(dataset)
-            claims.write(place / "claims.json", [claim for claim in claims.updated(found) if claim.id in found])
         environment = json.loads(dataset.attrs["environment"])
-        write_json(
-            place / "metadata.json",
-            {
-                "study": "phase",
-                "schema_version": dataset.attrs["schema_version"],
-                "config": json.loads(dataset.attrs["config"]),
-                **environment,
-                "simulation_seconds": dataset.attrs["simulation_seconds"],
-                "wall_seconds": wall_seconds,
-            },
-        )
         figures = _draw(dataset, place / "plots") if plots else []
         text = _text(dataset, config, environment, front, figures)
         (place / "report.md").write_text(text, encoding="utf-8")
@@ -142,8 +128,8 @@ def report(
 
 def _answers(dataset: xarray.Dataset) -> list[str]:
     """The three questions, answered from the Dataset."""
-    config = config_from(json.loads(dataset.attrs["config"]))
-    own = config.resolutions[2 % len(config.resolutions)]
+    config = config_of(Config, dataset)
+    own = config.own_resolution
     distinct = dataset["distinct_tokens"].sel(resolution=own)
     apart = (distinct == config.num_tokens).mean("seed")
     none = apart.sel({REPULSION: 0.0, MOMENTUM: config.momenta[0]})
@@ -255,8 +241,8 @@ def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
     from tokdyn import plot
 
     folder.mkdir()
-    config = config_from(json.loads(dataset.attrs["config"]))
-    own = config.resolutions[2 % len(config.resolutions)]
+    config = config_of(Config, dataset)
+    own = config.own_resolution
     # Repulsion 0 has no place on a logarithmic axis: it has its own figure.
     repelled = dataset.sel({REPULSION: dataset[REPULSION] > 0})
     few = repelled.isel({MOMENTUM: sorted({0, len(config.momenta) // 2, len(config.momenta) - 1})})

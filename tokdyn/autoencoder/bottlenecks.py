@@ -6,6 +6,7 @@ encoder no gradient). Codebooks of vectors are in ``quantizers``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 
 from tokdyn import checks, draws
 from tokdyn.autoencoder.base import Code, Variables
+from tokdyn.dynamics.annealing import annealing
 from tokdyn.dynamics.base import part, static
 from tokdyn.numerics import tempered_softmax
 
@@ -211,6 +213,20 @@ def identity() -> Identity:
         A bottleneck that changes nothing.
     """
     return Identity()
+
+
+# Every bottleneck of this file, for contract tests.
+CATALOG: dict[str, Callable[[], Any]] = {
+    "categorical": categorical,
+    "straight_through": straight_through,
+    "gumbel": gumbel,
+    "gumbel_soft": lambda: gumbel(hard=False),
+    "gumbel_sampled": lambda: gumbel(sampled=True),
+    "gumbel_annealed": lambda: gumbel(temperature=annealing(start=5.0, end=0.5, num_steps=100)),
+    "sigmoid": sigmoid,
+    "sigmoid_centred": lambda: sigmoid(centred=1.0),
+    "identity": identity,
+}
 
 
 def _gumbel(key: jax.Array, like: jax.Array) -> jax.Array:

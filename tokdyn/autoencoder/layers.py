@@ -1,4 +1,4 @@
-"""What encoders and decoders are made of: flax.linen behind ``init`` and ``apply``, initial scales as traced numbers."""
+"""What encoders and decoders are made of: flax.linen behind ``init`` and ``apply``; initial scales may be traced."""
 
 from __future__ import annotations
 

@@ -131,10 +131,10 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
 def _best_size(length: int, largest: int) -> int:
     """Runs of a block, by the bytes of the largest array of one run."""
     most = max(1, min(MOST_AT_ONCE, BLOCK_BYTES // max(largest, 1)))
-    if most < 16:
-        return most
     if length <= most:
         return length
+    if most < 16:
+        return most
     # A few less may leave fewer repetitions in the last block.
     sizes = range(most // 16 * 16, most // 2, -16)
     return min(sizes, key=lambda size: (-(-length // size) * size, -size))

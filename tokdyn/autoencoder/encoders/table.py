@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
 from tokdyn.autoencoder import layers
-from tokdyn.autoencoder.base import Variables
+from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.base import part, static
 
 # Initial scales under their names: ``table(**INITIALISATIONS["published"], ...)``.
@@ -41,7 +39,7 @@ class _Table(nn.Module):
 
 
 @part
-class Table:
+class Table(common.WordEncoder):
     """See ``table``."""
 
     embedding_std: jax.Array
@@ -55,13 +53,8 @@ class Table:
     width: int = static(256)
     depth: int = static(2)
 
-    def init(self, key: jax.Array) -> Variables:
-        return layers.initial(_Table(self), key, jnp.zeros(1, jnp.int32))
-
-    def apply(
-        self, variables: Variables, ids: jax.Array, *, key: jax.Array | None = None, train: bool = False
-    ) -> tuple[jax.Array, Any]:
-        return layers.applied(_Table(self), variables, ids, key=key, train=train)
+    def module(self) -> nn.Module:
+        return _Table(self)
 
 
 def table(
@@ -104,11 +97,12 @@ def table(
         >>> encoder.apply(encoder.init(jax.random.key(0)), jnp.array([0, 3]))[0].shape
         (2, 9, 2)
     """
-    sizes = {"vocabulary_size": vocabulary_size, "cells": cells, "channels": channels, "embedding": embedding,
-             "width": width}  # fmt: skip
-    for name, size in sizes.items():
-        sizes[name] = checks.whole_number(name, size, at_least=1)
-    scales = {"embedding_std": embedding_std, "hidden_gain": hidden_gain, "output_std": output_std,
-              "output_bias": output_bias}  # fmt: skip
-    numbers = {name: checks.hyperparameter(name, scale, at_least=0.0) for name, scale in scales.items()}
-    return Table(**numbers, **sizes, depth=checks.whole_number("depth", depth, at_least=0))
+    return Table(
+        **common.check_scales(
+            embedding_std=embedding_std, hidden_gain=hidden_gain, output_std=output_std, output_bias=output_bias
+        ),
+        **common.check_sizes(
+            vocabulary_size=vocabulary_size, cells=cells, channels=channels, embedding=embedding, width=width
+        ),
+        depth=checks.whole_number("depth", depth, at_least=0),
+    )

@@ -1,0 +1,290 @@
+"""Every bottleneck, decoder and loss keeps the contract, and each does what its formula says."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import tokdyn as td
+from tokdyn import autoencoder as ae
+from tokdyn.autoencoder import bottlenecks, decoders, encoders, layers, losses
+
+WORDS, CELLS, CHANNELS = 6, 16, 3
+KEY = jax.random.key(0)
+PATTERN = jax.random.normal(jax.random.key(1), (WORDS, CELLS, CHANNELS))
+EMPTY = {"params": {}, "state": {}}
+IDS = jnp.arange(WORDS)
+
+
+def resolved(part):
+    return td.dynamics.base.resolved(part, 0)
+
+
+def model_with(decoder=None, bottleneck=None):
+    return ae.compose(
+        encoders.table(vocabulary_size=WORDS, cells=CELLS, channels=CHANNELS, embedding=8, width=16),
+        bottleneck or bottlenecks.sigmoid(),
+        decoder or decoders.linear(vocabulary_size=WORDS),
+    )
+
+
+@pytest.mark.parametrize("name", bottlenecks.CATALOG)
+def test_a_bottleneck_keeps_the_contract(name):
+    bottleneck = resolved(bottlenecks.CATALOG[name]())
+
+    def values(inputs, train=True):
+        return bottleneck.apply(bottleneck.init(KEY, CHANNELS), inputs, key=KEY, train=train)[0]
+
+    code = values(PATTERN)
+    assert code.values.shape == PATTERN.shape
+    assert code.values.dtype == PATTERN.dtype
+    gradient = jax.grad(lambda inputs: jnp.sum(values(inputs).values * PATTERN))(PATTERN)
+    assert np.isfinite(gradient).all()
+    # The published fault is exactly this: no gradient at all.
+    assert (np.abs(gradient).max() > 0) == (name != "categorical")
+    if code.indices is not None:
+        assert code.indices.dtype == jnp.int32
+        assert code.indices.shape == PATTERN.shape[:-1]
+        np.testing.assert_array_equal(np.argmax(code.values, axis=-1), code.indices)
+        np.testing.assert_allclose(code.probabilities.sum(axis=-1), 1.0, rtol=1e-6)
+    if code.indices is not None and name != "gumbel_soft":
+        assert set(np.unique(code.values)) <= {0.0, 1.0}  # one-hot to the last bit
+    many = jax.vmap(lambda inputs: values(inputs).values)(jnp.stack([PATTERN, 2 * PATTERN]))
+    np.testing.assert_allclose(many[1], values(2 * PATTERN).values, rtol=1e-6)
+
+
+def test_categorical_and_gumbel_draw_the_distribution_they_say():
+    draws = 4000
+    inputs = jnp.broadcast_to(PATTERN[:1, :1], (draws, 1, CHANNELS))
+    expected = np.asarray(jax.nn.softmax(PATTERN[0, 0]))
+    for bottleneck in (bottlenecks.categorical(), bottlenecks.gumbel(sampled=True)):
+        found = bottleneck.apply(EMPTY, inputs, key=KEY)[0].values.mean(axis=(0, 1))
+        # Five standard errors of a share.
+        assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected * (1 - expected) / draws))
+
+
+def test_gumbel_at_evaluation_is_the_most_probable_code():
+    code = bottlenecks.gumbel().apply(EMPTY, PATTERN, key=KEY)[0]
+    np.testing.assert_array_equal(code.indices, PATTERN.argmax(axis=-1))
+
+
+def test_a_cold_gumbel_is_hard():
+    soft = bottlenecks.gumbel(hard=False, temperature=1e-4).apply(EMPTY, PATTERN, key=KEY, train=True)[0]
+    hard = bottlenecks.gumbel(temperature=1e-4).apply(EMPTY, PATTERN, key=KEY, train=True)[0]
+    np.testing.assert_allclose(soft.values, hard.values, atol=1e-5)
+
+
+def test_the_gradient_of_straight_through_is_that_of_the_softmax():
+    weights = jax.random.normal(jax.random.key(2), PATTERN.shape)
+    bottleneck = bottlenecks.straight_through(temperature=0.7)
+    found = jax.grad(lambda x: jnp.sum(weights * bottleneck.apply(EMPTY, x)[0].values))(PATTERN)
+    expected = jax.grad(lambda x: jnp.sum(weights * jax.nn.softmax(x / 0.7)))(PATTERN)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_sigmoid_and_its_centre():
+    values = bottlenecks.sigmoid().apply(EMPTY, PATTERN)[0].values
+    np.testing.assert_allclose(values, 1 / (1 + np.exp(-PATTERN)), rtol=1e-5)
+    centred = bottlenecks.sigmoid(centred=1.0).apply(EMPTY, PATTERN)[0].values
+    np.testing.assert_allclose(centred, np.tanh(PATTERN / 2), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", decoders.CATALOG)
+def test_a_decoder_keeps_the_contract(name):
+    decoder = decoders.CATALOG[name](WORDS)
+    variables = decoder.init(KEY, CELLS, CHANNELS)
+
+    def logits(params, train=False):
+        return decoder.apply({**variables, "params": params}, PATTERN, key=KEY, train=train)[0]
+
+    assert logits(variables["params"]).shape == (WORDS, WORDS)
+    gradients = jax.grad(lambda params: jnp.sum(logits(params, train=True)[:, 0] ** 2))(variables["params"])
+    for path, gradient in td.values(gradients).items():
+        assert np.isfinite(gradient).all(), path
+    assert sum(float(jnp.abs(gradient).max()) > 0 for gradient in jax.tree.leaves(gradients)) > 0
+    np.testing.assert_array_equal(logits(variables["params"]), logits(variables["params"]))
+    several = jax.vmap(lambda key: decoder.init(key, CELLS, CHANNELS)["params"])(jax.random.split(KEY, 2))
+    alone = decoder.init(jax.random.split(KEY, 2)[1], CELLS, CHANNELS)["params"]
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[1], several), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_extreme_decoder_changes_its_state():
+    decoder = decoders.CATALOG["extreme"](WORDS)
+    variables = decoder.init(KEY, CELLS, CHANNELS)
+    _, trained = decoder.apply(variables, PATTERN, key=KEY, train=True)
+    _, judged = decoder.apply(variables, PATTERN, key=KEY, train=False)
+    chex.assert_trees_all_equal(judged, variables["state"])
+    assert max(float(jnp.abs(a - b).max()) for a, b in zip(
+        jax.tree.leaves(trained), jax.tree.leaves(judged), strict=True)) > 0  # fmt: skip
+
+
+def test_the_extreme_decoder_starts_collapsed():
+    """Its Gaussian head adds token-independent logits far above all that depends on the pattern."""
+    decoder = decoders.extreme(vocabulary_size=48, height=8)
+    variables = decoder.init(KEY, 64, 5)
+    # Patterns as the published encoder makes them: around one half, 0.023 apart between words.
+    patterns = 0.5 + 0.023 * jax.random.normal(KEY, (48, 64, 5))
+    logits = decoder.apply(variables, patterns)[0]
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    share = jnp.var(logits - logits.mean(axis=0)) / jnp.var(logits)
+    assert share < 0.01
+    assert optax.softmax_cross_entropy_with_integer_labels(logits, jnp.arange(48)).mean() > np.log(48) + 2
+
+
+def test_dropout_keeps_the_mean_and_drops_the_share():
+    class Module:
+        make_rng = staticmethod(lambda name: KEY)
+
+    values = layers.dropped(Module(), jnp.ones((200, 200)), 0.3, train=True)
+    dropped = float(jnp.mean(values == 0))
+    assert abs(dropped - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 40_000)
+    np.testing.assert_allclose(np.unique(values), [0.0, 1 / 0.7], rtol=1e-6)
+
+
+def test_initial_scales_are_what_they_say():
+    shape = (300, 200)
+    for made, std in (
+        (layers.xavier(1.5), 1.5 * np.sqrt(2 / 500)),
+        (layers.normal(0.3), 0.3),
+        (layers.uniform(0.6), 0.6 / np.sqrt(3)),
+    ):
+        # A standard deviation of 60,000 numbers has a relative error of at most 1/sqrt(120,000).
+        assert abs(float(jnp.std(made(KEY, shape))) / std - 1) < 5 / np.sqrt(120_000)
+    square = layers.orthogonal(1.5)(KEY, (20, 20))
+    np.testing.assert_allclose(square @ square.T, 1.5**2 * np.eye(20), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", losses.CATALOG)
+def test_a_loss_keeps_the_contract(name):
+    model = model_with()
+    variables = model.init(KEY)
+    loss = losses.objective(term=losses.CATALOG[name](WORDS))
+
+    def value(variables, weight=1.0):
+        changed = td.with_values(loss, {"terms.term.weight": weight})
+        return changed(model, variables, IDS, KEY)
+
+    (one, (state, metrics)), (two, _) = value(variables), value(variables, 2.0)
+    assert np.isfinite(one)
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-5)  # linear in its weight
+    np.testing.assert_allclose(metrics["term"], one, rtol=1e-6)
+    chex.assert_trees_all_equal_structs(state, variables["state"])
+    gradients = jax.grad(lambda params: value({**variables, "params": params})[0])(variables["params"])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradients)) > 0
+
+
+def cross_entropy_of(logits, **options):
+    output = ae.Output(logits, None, None)
+    return losses.cross_entropy(**options).apply(losses.View(None, None, jnp.arange(len(logits)), output, KEY))
+
+
+def test_the_double_softmax_lives_between_its_bounds():
+    """For V words: ln(e + V - 1) - 1 where every prediction is sure and right, ln(e + V - 1) where sure and wrong."""
+    size = 192
+    sure = 1000.0 * jnp.eye(size)
+    highest = np.log(np.e + size - 1)
+    np.testing.assert_allclose(cross_entropy_of(sure, double_softmax=1.0), highest - 1, rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy_of(jnp.roll(sure, 1, axis=1), double_softmax=1.0), highest, rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy_of(0 * sure, double_softmax=1.0), np.log(size), rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy_of(0 * sure), np.log(size), rtol=1e-6)
+
+
+def test_rarity_makes_tokens_count_as_types():
+    logits = jax.random.normal(KEY, (3, 3))
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.arange(3))
+    frequencies = jnp.array([0.5, 0.25, 0.25])
+    found = cross_entropy_of(logits, rarity=1.0, frequencies=frequencies)
+    np.testing.assert_allclose(found, jnp.sum(each / frequencies) / jnp.sum(1 / frequencies), rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy_of(logits, frequencies=frequencies), each.mean(), rtol=1e-6)
+
+
+def test_entropies_of_known_predictions():
+    def term(term, logits):
+        return term.apply(losses.View(None, None, IDS, ae.Output(logits, None, None), KEY))
+
+    sure = 1000.0 * jnp.eye(WORDS)
+    np.testing.assert_allclose(term(losses.diversity(weight=1.0), sure), -np.log(WORDS), rtol=1e-6)
+    np.testing.assert_allclose(term(losses.confidence(weight=1.0), sure), 0.0, atol=1e-6)
+    np.testing.assert_allclose(term(losses.confidence(weight=1.0), 0 * sure), np.log(WORDS), rtol=1e-6)
+    one_word = jnp.zeros((WORDS, WORDS)).at[:, 2].set(1000.0)
+    np.testing.assert_allclose(term(losses.diversity(weight=1.0), one_word), 0.0, atol=1e-6)
+    gradient = jax.grad(lambda logits: term(losses.confidence(weight=1.0), logits))(sure)
+    assert np.isfinite(gradient).all()
+
+
+def test_gram_and_alignment_vanish_where_they_should():
+    vectors = PATTERN.reshape(WORDS, -1)
+    output = ae.Output(None, 3.0 * PATTERN, None)
+    view = losses.View(None, None, IDS, output, KEY)
+    np.testing.assert_allclose(losses.gram(vectors).apply(view), 0.0, atol=1e-10)
+    away = losses.gram(-vectors[::-1]).apply(view)
+    assert away > 1e-3
+    shape = (CELLS * CHANNELS, 5)
+    seen = vectors @ jax.random.normal(jax.random.key(0), shape) / np.sqrt(shape[0])
+    np.testing.assert_allclose(losses.alignment(seen).apply(view), 0.0, atol=1e-5)
+    np.testing.assert_allclose(losses.alignment(-seen).apply(view), 2.0, atol=1e-5)
+
+
+def test_the_adversarial_step_is_the_worst_of_its_size_for_a_linear_decoder():
+    model = model_with()
+    variables = model.init(KEY)
+    output = model.apply(variables, IDS)[0]
+    view = losses.View(model, variables, IDS, output, KEY)
+    worst = losses.adversarial(radius=0.01).apply(view)
+    for seed in range(20):
+        signs = jax.random.rademacher(jax.random.key(seed), output.code.values.shape, output.code.values.dtype)
+        logits = view.logits_of(output.code.values + 0.01 * signs)
+        assert optax.softmax_cross_entropy_with_integer_labels(logits, IDS).mean() < worst
+
+
+def test_the_sensitivity_penalty_is_at_its_maximum_for_a_decoder_that_ignores_its_input():
+    model = model_with(decoders.linear(vocabulary_size=WORDS, gain=0.0))
+    variables = model.init(KEY)
+    view = losses.View(model, variables, IDS, model.apply(variables, IDS)[0], KEY)
+    np.testing.assert_allclose(losses.sensitivity(weight=2.0, least=0.1).apply(view), 0.2, rtol=1e-6)
+
+
+def test_other_numbers_compile_nothing_and_x64_is_followed():
+    @chex.assert_max_traces(n=1)
+    def loss_at(model, loss):
+        return loss(model, model.init(KEY), IDS, KEY)[0]
+
+    traced = jax.jit(loss_at)
+    values = {
+        float(traced(td.with_values(model_with(), {"encoder.embedding_std": std}), losses.objective()))
+        for std in (0.02, 1, 1.0, 2.0)
+    }
+    assert len(values) == 3
+    with jax.enable_x64(True):
+        model = model_with(decoders.CATALOG["extreme"](WORDS))
+        variables = model.init(jax.random.key(0))
+        assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables["params"])} == {"float64"}
+        assert model.apply(variables, IDS)[0].logits.dtype == jnp.float64
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: bottlenecks.gumbel(temperature=0.0), "temperature: expected a number above 0, got 0.0"),
+        (lambda: bottlenecks.sigmoid(centred=2.0), "centred: expected a number of at least 0"),
+        (lambda: decoders.dense(vocabulary_size=0), "vocabulary_size: expected a static integer of at least 1"),
+        (lambda: decoders.dense(vocabulary_size=3, dropout=1.0), "dropout: expected a number of at least 0 and below"),
+        (lambda: decoders.convolutional(vocabulary_size=3, height=4, pool="max"), "pool: expected one of 'flat'"),
+        (lambda: decoders.hybrid(vocabulary_size=3, height=5).init(KEY, 16, 2),
+         "height: expected a divisor of the code's 16 cells, got 5"),
+        (lambda: losses.cross_entropy(rarity=1.0), "frequencies: expected the words' frequencies beside a rarity"),
+        (lambda: losses.cross_entropy(double_softmax=2.0), "double_softmax: expected a number of at least 0 and below"),
+        (lambda: losses.gram(3), r"vectors: expected a floating-point array \[vocabulary, dimensions\]"),
+        (lambda: ae.compose(encoders.table(vocabulary_size=3, cells=4, channels=2), bottlenecks.identity(),
+                            decoders.linear(vocabulary_size=4)),
+         "decoder: expected the encoder's vocabulary of 3, got one for 4"),
+        (lambda: ae.compose(encoders.table(vocabulary_size=3, cells=4, channels=2), 3, None), "bottleneck: expected"),
+        (lambda: bottlenecks.categorical().apply(EMPTY, PATTERN), "key: expected a JAX key"),
+    ],
+)  # fmt: skip
+def test_bad_input(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()

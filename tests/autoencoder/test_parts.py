@@ -1,5 +1,7 @@
 """Every bottleneck, decoder and loss keeps the contract, and each does what its formula says."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -94,19 +96,21 @@ def test_sigmoid_and_its_centre():
 @pytest.mark.parametrize("name", decoders.CATALOG)
 def test_a_decoder_keeps_the_contract(name):
     decoder = decoders.CATALOG[name](WORDS)
-    variables = decoder.init(KEY, CELLS, CHANNELS)
+    start = jax.jit(lambda key: decoder.init(key, CELLS, CHANNELS))
+    variables = start(KEY)
 
+    @functools.partial(jax.jit, static_argnames="train")
     def logits(params, train=False):
         return decoder.apply({**variables, "params": params}, PATTERN, key=KEY, train=train)[0]
 
     assert logits(variables["params"]).shape == (WORDS, WORDS)
-    gradients = jax.grad(lambda params: jnp.sum(logits(params, train=True)[:, 0] ** 2))(variables["params"])
+    gradients = jax.jit(jax.grad(lambda params: jnp.sum(logits(params, train=True)[:, 0] ** 2)))(variables["params"])
     for path, gradient in td.values(gradients).items():
         assert np.isfinite(gradient).all(), path
     assert sum(float(jnp.abs(gradient).max()) > 0 for gradient in jax.tree.leaves(gradients)) > 0
     np.testing.assert_array_equal(logits(variables["params"]), logits(variables["params"]))
-    several = jax.vmap(lambda key: decoder.init(key, CELLS, CHANNELS)["params"])(jax.random.split(KEY, 2))
-    alone = decoder.init(jax.random.split(KEY, 2)[1], CELLS, CHANNELS)["params"]
+    several = jax.jit(jax.vmap(lambda key: start(key)["params"]))(jax.random.split(KEY, 2))
+    alone = start(jax.random.split(KEY, 2)[1])["params"]
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[1], several), alone, rtol=1e-5, atol=1e-6)
 
 
@@ -123,7 +127,7 @@ def test_only_the_extreme_decoder_changes_its_state():
 def test_the_extreme_decoder_starts_collapsed():
     """Its Gaussian head adds token-independent logits far above all that depends on the pattern."""
     decoder = decoders.extreme(vocabulary_size=48, height=8)
-    variables = decoder.init(KEY, 64, 5)
+    variables = jax.jit(lambda key: decoder.init(key, 64, 5))(KEY)
     # Patterns as the published encoder makes them: around one half, 0.023 apart between words.
     patterns = 0.5 + 0.023 * jax.random.normal(KEY, (48, 64, 5))
     logits = decoder.apply(variables, patterns)[0]
@@ -131,6 +135,18 @@ def test_the_extreme_decoder_starts_collapsed():
     share = jnp.var(logits - logits.mean(axis=0)) / jnp.var(logits)
     assert share < 0.01
     assert optax.softmax_cross_entropy_with_integer_labels(logits, jnp.arange(48)).mean() > np.log(48) + 2
+
+
+@pytest.mark.parametrize("axes", [(7,), (4, 5)])
+def test_a_convolution_is_jax_s(axes):
+    values = jax.random.normal(KEY, (2, *axes, 3))
+    module = layers.Convolution(4)
+    variables = module.init(KEY, values)
+    kernel = variables["params"]["kernel"]
+    assert kernel.shape == (*[3] * len(axes), 3, 4)
+    names = ("NHC", "HIO", "NHC") if len(axes) == 1 else ("NHWC", "HWIO", "NHWC")
+    expected = jax.lax.conv_general_dilated(values, kernel, [1] * len(axes), "SAME", dimension_numbers=names)
+    np.testing.assert_allclose(module.apply(variables, values), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():
@@ -159,9 +175,10 @@ def test_initial_scales_are_what_they_say():
 @pytest.mark.parametrize("name", losses.CATALOG)
 def test_a_loss_keeps_the_contract(name):
     model = model_with()
-    variables = model.init(KEY)
+    variables = jax.jit(model.init)(KEY)
     loss = losses.objective(term=losses.CATALOG[name](WORDS))
 
+    @jax.jit
     def value(variables, weight=1.0):
         changed = td.with_values(loss, {"terms.term.weight": weight})
         return changed(model, variables, IDS, KEY)
@@ -171,7 +188,7 @@ def test_a_loss_keeps_the_contract(name):
     np.testing.assert_allclose(two, 2 * one, rtol=1e-5)  # linear in its weight
     np.testing.assert_allclose(metrics["term"], one, rtol=1e-6)
     chex.assert_trees_all_equal_structs(state, variables["state"])
-    gradients = jax.grad(lambda params: value({**variables, "params": params})[0])(variables["params"])
+    gradients = jax.jit(jax.grad(lambda params: value({**variables, "params": params})[0]))(variables["params"])
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradients)) > 0
 
@@ -259,8 +276,8 @@ def test_other_numbers_compile_nothing_and_x64_is_followed():
     }
     assert len(values) == 3
     with jax.enable_x64(True):
-        model = model_with(decoders.CATALOG["extreme"](WORDS))
-        variables = model.init(jax.random.key(0))
+        model = model_with(decoders.CATALOG["convolutional"](WORDS))
+        variables = jax.jit(model.init)(jax.random.key(0))
         assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables["params"])} == {"float64"}
         assert model.apply(variables, IDS)[0].logits.dtype == jnp.float64
 

@@ -133,6 +133,6 @@ def table_of_vectors(module: nn.Module, name: str, shape: tuple[int, ...], std: 
     return module.param(name, layers.normal(std), shape, floating())
 
 
-def convolution(features: int, gain: Any, dtype: Any) -> nn.Conv:
+def convolution(features: int, gain: Any) -> nn.Module:
     """A convolution over three neighbouring positions, which keeps their number."""
-    return nn.Conv(features, (3,), kernel_init=fan_in(gain), dtype=dtype, param_dtype=dtype)
+    return layers.Convolution(features, kernel=fan_in(gain))

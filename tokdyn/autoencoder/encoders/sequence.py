@@ -24,8 +24,8 @@ class _Sequence(nn.Module):
         line = jax.nn.relu(values).reshape(-1, start, of.width)
         for _ in range(of.upsamplings):
             line = jnp.repeat(line, 2, axis=1)
-            line = jax.nn.relu(common.convolution(of.width, of.hidden_gain, line.dtype)(line))
-        return common.convolution(of.channels, of.output_gain, line.dtype)(line)[:, : of.cells]
+            line = jax.nn.relu(common.convolution(of.width, of.hidden_gain)(line))
+        return common.convolution(of.channels, of.output_gain)(line)[:, : of.cells]
 
 
 @part

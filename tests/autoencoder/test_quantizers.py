@@ -1,0 +1,389 @@
+"""The quantizers' mathematics: limits, invariants, brute force; and the sentences of their errors."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokdyn.autoencoder import quantizers
+from tokdyn.autoencoder.quantizers import codebook as books
+from tokdyn.autoencoder.quantizers import lookup_free, product
+
+KEY = jax.random.key(5)
+EMPTY = {"params": {}, "state": {}}
+
+
+@functools.partial(jax.jit, static_argnames="train")
+def apply(quantizer, variables, inputs, *, key=None, train=False, mask=None):
+    return quantizer.apply(variables, inputs, key=key, train=train, mask=mask)
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+# Vectors
+
+
+@pytest.mark.parametrize("origin", [0.0, 1000.0])
+def test_nearest_is_the_brute_force_one_far_from_the_origin_too(origin):
+    cells, codes = normal(200, 4) + np.float32(origin), normal(30, 4, seed=1) + np.float32(origin)
+    exact = ((cells[:, None].astype(np.float64) - codes.astype(np.float64)) ** 2).sum(-1).argmin(1)
+    np.testing.assert_array_equal(books.nearest(jnp.asarray(cells), jnp.asarray(codes)), exact)
+
+
+def test_rotation_keeps_the_angle_between_gradient_and_vector():
+    inputs, codes, gradient = (jnp.asarray(normal(50, 4, seed=seed)) for seed in range(3))
+    values, back = jax.vjp(lambda inputs: quantizers.rotation(inputs, codes), inputs)
+    np.testing.assert_array_equal(values, codes)
+    (carried,) = back(gradient)
+
+    def cosine(left, right):
+        return jnp.sum(left * right, -1) / jnp.linalg.norm(left, axis=-1) / jnp.linalg.norm(right, axis=-1)
+
+    np.testing.assert_allclose(cosine(carried, inputs), cosine(gradient, codes), atol=1e-5)
+    scale = jnp.linalg.norm(codes, axis=-1) / jnp.linalg.norm(inputs, axis=-1)
+    np.testing.assert_allclose(jnp.linalg.norm(carried, axis=-1), scale * jnp.linalg.norm(gradient, axis=-1), rtol=1e-4)
+    # Without a direction there is no rotation, and no infinite gradient.
+    zero = jax.grad(lambda inputs: jnp.sum(quantizers.rotation(inputs, codes)))(jnp.zeros_like(inputs))
+    np.testing.assert_array_equal(zero, 1.0)
+    opposite = jax.grad(lambda inputs: jnp.sum(quantizers.rotation(inputs, -inputs)))(inputs)
+    assert np.isfinite(opposite).all()
+
+
+def test_decay_zero_is_one_step_of_kmeans_and_decay_one_stands_still():
+    quantizer = quantizers.vector_quantizer(num_codes=5, decay=0.0)
+    inputs = jnp.asarray(normal(1, 60, 3))
+    variables = quantizer.init(KEY, 3)
+    code, state = apply(quantizer, variables, inputs, key=KEY, train=True)
+    for index in range(5):
+        owned = np.asarray(inputs[0])[np.asarray(code.indices[0]) == index]
+        assert float(state["cluster_size"][index]) == len(owned)
+        if len(owned):  # smoothing moves a mean by about 5 codes of 1e-5
+            np.testing.assert_allclose(state["codebook"][index], owned.mean(0), rtol=1e-4, atol=1e-5)
+    still = quantizers.vector_quantizer(num_codes=5, decay=1.0)
+    _, state = apply(still, variables, inputs, key=KEY, train=True)
+    np.testing.assert_allclose(state["codebook"], variables["state"]["codebook"], rtol=2e-5)
+
+
+def test_kmeans_lowers_the_error_to_a_fixed_point_and_finds_clusters():
+    centres = 10.0 * np.eye(4, dtype=np.float32)
+    cells = jnp.asarray(np.repeat(centres, 25, axis=0) + 0.1 * normal(100, 4))
+    start = cells[jnp.array([0, 30, 60, 90])]
+    errors = []
+    for steps in (1, 2, 8):
+        means, sizes = quantizers.kmeans(cells, start, steps=steps)
+        errors.append(float(jnp.sum((cells - means[books.nearest(cells, means)]) ** 2)))
+    assert errors[0] >= errors[1] >= errors[2]
+    np.testing.assert_allclose(means, np.asarray(cells).reshape(4, 25, 4).mean(1), atol=1e-5)
+    np.testing.assert_array_equal(sizes, 25)
+    # A mean that owns nothing stays, and what is masked counts for nothing.
+    means, sizes = quantizers.kmeans(
+        cells, jnp.concatenate([start, start[:1] + 99]), steps=3, mask=jnp.arange(100) < 75
+    )
+    np.testing.assert_array_equal(means[4], start[0] + 99)
+    np.testing.assert_array_equal(sizes, [25, 25, 25, 0, 0])
+
+
+def test_the_first_batch_starts_the_codebook_once():
+    quantizer = quantizers.vector_quantizer(num_codes=4, start="kmeans", decay=1.0)
+    variables = quantizer.init(KEY, 2)
+    run = jax.jit(lambda state, inputs: apply(quantizer, {"params": {}, "state": state}, inputs, key=KEY, train=True))
+    hidden = jnp.zeros((1, 40), bool)
+    _, untouched = apply(quantizer, variables, jnp.asarray(normal(1, 40, 2)), key=KEY, train=True, mask=hidden)
+    assert not bool(untouched["initialised"])
+    code, state = run(variables["state"], jnp.asarray(50.0 + normal(1, 40, 2)))
+    assert bool(state["initialised"])
+    assert float(state["codebook"].min()) > 40.0
+    assert float(jnp.abs(code.values - 50.0).max()) < 5.0
+    _, later = run(state, jnp.asarray(-50.0 + normal(1, 40, 2)))
+    np.testing.assert_allclose(later["codebook"], state["codebook"], rtol=1e-5)
+
+
+@given(seed=st.integers(0, 2**16), num_dead=st.integers(0, 9), num_cells=st.integers(0, 6))
+@settings(max_examples=15)
+def test_revival_gives_different_cells_that_exist_to_dead_codes(seed, num_dead, num_cells):
+    random = np.random.default_rng(seed)
+    dead = random.permutation(np.arange(9) < num_dead)
+    mask = random.permutation(np.arange(6) < num_cells)
+    cells = np.where(mask[:, None], np.arange(6)[:, None], np.nan).astype(np.float32)
+    places, revived = books.revival(jax.random.key(seed), jnp.asarray(cells), jnp.asarray(mask), jnp.asarray(dead))
+    revived = np.asarray(revived)
+    assert revived.sum() == min(num_dead, num_cells)
+    assert not (revived & ~dead).any()
+    given_places = np.asarray(places)[revived, 0]
+    assert np.isfinite(given_places).all()
+    assert len(set(given_places)) == revived.sum()
+
+
+def test_revival_draws_every_cell_equally_often():
+    keys = jax.random.split(KEY, 3000)
+    dead, mask = jnp.arange(3) < 1, jnp.arange(6) != 2
+    places = jax.vmap(lambda key: books.revival(key, jnp.arange(6.0)[:, None], mask, dead)[0][0, 0])(keys)
+    counts = np.bincount(np.asarray(places).astype(int), minlength=6)
+    assert counts[2] == 0
+    # Standard deviation of a count: sqrt(3000 * 0.2 * 0.8) = 22; five of them.
+    assert np.abs(counts[mask] - 600).max() < 110
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_revival_brings_a_far_codebook_to_life(learned):
+    quantizer = quantizers.vector_quantizer(num_codes=8, revive_below=0.5, decay=0.7, learned=learned)
+    variables = quantizer.init(KEY, 3)
+    inputs = jnp.asarray(30.0 + normal(1, 64, 3))
+    run = jax.jit(lambda state, key: apply(quantizer, {**variables, "state": state}, inputs, key=key, train=True))
+    state = variables["state"]
+    for step in range(20):  # until the one that owned all is forgotten
+        state = quantizers.reset_usage(state)
+        code, state = run(state, jax.random.key(step))
+    assert float(quantizers.active_share(state["usage"])[0]) == 1.0
+    assert float(jnp.mean((code.values - inputs) ** 2)) < 1.0
+    idle = quantizers.vector_quantizer(num_codes=8, decay=0.7, learned=learned)
+    _, state = apply(idle, variables, inputs, key=KEY, train=True)
+    _, state = apply(idle, {**variables, "state": state}, inputs, key=KEY, train=True)
+    assert float(quantizers.active_share(state["usage"])[0]) < 0.5
+
+
+def test_a_frozen_learned_codebook_has_no_gradient():
+    inputs = jnp.asarray(normal(1, 20, 3))
+
+    def slope(frozen):
+        quantizer = quantizers.vector_quantizer(num_codes=5, learned=True, frozen=frozen)
+        variables = quantizer.init(KEY, 3)
+        loss = lambda params: apply(quantizer, {**variables, "params": params}, inputs)[0].loss  # noqa: E731
+        return jax.grad(loss)(variables["params"])["codebook"]
+
+    assert float(jnp.abs(slope(0.0)).max()) > 0
+    np.testing.assert_array_equal(slope(1.0), 0.0)
+
+
+def test_no_index_is_lost_in_half_precision():
+    quantizer = quantizers.vector_quantizer(num_codes=1500)
+    variables = quantizer.init(KEY, 8)
+    codes = jnp.asarray(normal(1500, 8))
+    variables["state"]["codebook"] = codes.astype(jnp.bfloat16).astype(jnp.float32)
+    code, state = apply(quantizer, variables, codes[None].astype(jnp.bfloat16), key=KEY, train=True)
+    np.testing.assert_array_equal(code.indices[0], np.arange(1500))
+    assert float(quantizers.perplexity(state["usage"])[0]) == pytest.approx(1500.0, rel=1e-4)
+
+
+# Levels and signs
+
+
+@given(
+    levels=st.lists(st.integers(3, 9), min_size=1, max_size=5),
+    symmetric=st.booleans(),
+    joint=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=8)
+def test_levels_and_indices_are_each_others_inverse(levels, symmetric, joint, seed):
+    quantizer = quantizers.finite_scalar_quantizer(levels=tuple(levels), symmetric=symmetric, joint=joint)
+    drawn = np.random.default_rng(seed).integers(0, levels, (6, len(levels)))
+    indices = np.sum(drawn * np.cumprod([1, *levels[:-1]]), -1) if joint else drawn
+    codes = quantizer.codes_of(EMPTY, jnp.asarray(indices))
+    np.testing.assert_array_equal(quantizer.indices_of(EMPTY, codes), indices)
+    np.testing.assert_array_equal(quantizer.indices_of(EMPTY, codes.astype(jnp.bfloat16)), indices)
+    np.testing.assert_array_equal(quantizer.level_indices(jnp.asarray(indices)), drawn)
+    width = (np.array(levels) - 1) / 2 if symmetric else np.array(levels) // 2
+    np.testing.assert_allclose(codes, drawn / width - 1, atol=1e-6)
+
+
+def test_more_codes_than_memory():
+    quantizer = quantizers.finite_scalar_quantizer(levels=(4,) * 16)
+    variables = quantizer.init(KEY, 16)
+    code, state = apply(quantizer, variables, jnp.asarray(3 * normal(2, 50, 16)), train=True)
+    assert code.indices.shape == (2, 50, 16)
+    assert set(np.unique(code.indices)) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(quantizers.indices_to_values(quantizer, variables, code.indices), code.values)
+    assert state["usage"].shape == (16, 4)
+    np.testing.assert_array_equal(state["usage"].sum(-1), 100)
+    with pytest.raises(ValueError, match=r"levels: expected a product of at most 2\^31 .*, got 4294967296 codes"):
+        quantizers.finite_scalar_quantizer(levels=(4,) * 16, joint=True)
+
+
+@pytest.mark.parametrize("bits", [16, 17, 31])
+def test_the_largest_joint_indices(bits):
+    quantizer = quantizers.lookup_free_quantizer(bits=bits)
+    indices = jnp.array([0, 1, 2**bits - 2, 2 ** (bits - 1), 2**bits - 1])
+    codes = quantizer.codes_of(EMPTY, indices)
+    np.testing.assert_array_equal(quantizer.indices_of(EMPTY, codes), indices)
+    np.testing.assert_array_equal(codes[3], [1.0] + [-1.0] * (bits - 1))
+    assert quantizer.init(KEY, bits)["state"]["usage"].shape == ((1, 2**16) if bits == 16 else (bits, 2))
+    assert quantizers.lookup_free_quantizer(bits=32).has_codebook_axis
+
+
+def test_an_index_too_large_has_no_code():
+    quantizer = quantizers.finite_scalar_quantizer(levels=(5, 3))
+    np.testing.assert_array_equal(quantizer.codes_of(EMPTY, jnp.array([15, -1])), 0.0)
+    quantizer = quantizers.vector_quantizer(num_codes=5, codebook_dim=2)
+    np.testing.assert_array_equal(quantizer.values_of(quantizer.init(KEY, 4), jnp.array([5, -1])), 0.0)
+
+
+def test_two_symmetric_levels_are_signs():
+    quantizer = quantizers.finite_scalar_quantizer(levels=(2, 2, 2), symmetric=True)
+    inputs = jnp.asarray(normal(1, 30, 3))
+    np.testing.assert_array_equal(apply(quantizer, EMPTY, inputs)[0].values, np.sign(inputs))
+
+
+def test_more_levels_than_bf16_has_and_saturated_inputs():
+    quantizer = quantizers.finite_scalar_quantizer(levels=(4001, 1000))
+    inputs = jnp.array([[[-9e9, 9e9], [9e9, -9e9], [0.0, 0.0]]])
+    code, _ = apply(quantizer, EMPTY, inputs)
+    np.testing.assert_array_equal(quantizer.level_indices(code.indices), [[[0, 999], [4000, 0], [2000, 500]]])
+
+
+def test_entropies_are_those_of_enumeration_and_groups_bound_them():
+    logits = jnp.asarray(2.0 * normal(40, 6))
+    mask = jnp.arange(40) < 33
+    signs = np.array(list(itertools.product([0, 1], repeat=6)))
+    probability = np.asarray(jax.nn.sigmoid(logits), np.float64)[:33, None]
+    shares = np.prod(np.where(signs, probability, 1 - probability), -1)
+    own = float(np.mean(-np.sum(shares * np.log(shares), -1)))
+    mean = shares.mean(0)
+    together = float(-np.sum(mean * np.log(mean)))
+    assert float(lookup_free.cell_entropy(logits, mask)) == pytest.approx(own, abs=1e-5)
+    found = [float(lookup_free.codebook_entropy(logits, mask, joint_bits=bits)) for bits in (6, 3, 2, 1)]
+    assert found[0] == pytest.approx(together, abs=1e-5)
+    assert found == sorted(found)  # coarser knowledge of what bits have in common, larger bound
+    alike = jnp.tile(logits[:1], (40, 1))  # all cells the same: bits independent, every bound is sharp
+    assert float(lookup_free.codebook_entropy(alike, mask, joint_bits=1)) == pytest.approx(
+        float(lookup_free.cell_entropy(alike, mask)), abs=1e-5
+    )
+
+
+def test_entropies_at_the_ends():
+    quantizer = quantizers.lookup_free_quantizer(bits=3, commitment=0.0, entropy_weight=1.0)
+    # No cell is sure of anything: log 8 each and together. Inputs beyond exp's range: sure, and no NaN either way.
+    own, together = quantizer.entropies(jnp.zeros((5, 3)))
+    assert float(own) == pytest.approx(3 * np.log(2), abs=1e-5)
+    assert float(together) == pytest.approx(3 * np.log(2), abs=1e-5)
+    every = 1e17 * jnp.asarray(list(itertools.product([-1.0, 1.0], repeat=3)))
+    loss, slope = jax.value_and_grad(lambda inputs: apply(quantizer, EMPTY, inputs)[0].loss)(every)
+    assert float(loss) == pytest.approx(-3 * np.log(2), abs=1e-5)
+    assert np.isfinite(slope).all()
+    none = apply(quantizer, EMPTY, every, mask=jnp.zeros(8, bool))[0]
+    assert float(none.loss) == 0.0
+
+
+# Stacks
+
+
+def test_a_residual_layer_more_is_an_error_less():
+    inner = quantizers.vector_quantizer(num_codes=16, start="kmeans", decay=1.0)
+    quantizer = quantizers.residual_quantizer(inner, depth=3)
+    inputs = jnp.asarray(normal(1, 200, 3))
+    variables = quantizer.init(KEY, 3)
+    code, state = apply(quantizer, variables, inputs, key=KEY, train=True)
+    variables = {**variables, "state": state}
+    errors = [
+        float(jnp.mean((quantizer.values_of(variables, code.indices.at[..., depth:].set(-1)) - inputs) ** 2))
+        for depth in range(4)
+    ]
+    assert errors[0] == pytest.approx(float(jnp.mean(inputs**2)), rel=1e-5)
+    assert all(later < 0.6 * earlier for earlier, later in itertools.pairwise(errors))
+
+
+@pytest.mark.parametrize(("share", "times"), [(0.0, 3.0), (0.5, 1.75), (1.0, 1.0)])
+def test_how_often_a_residual_quantizer_passes_the_gradient(share, times):
+    inner = quantizers.vector_quantizer(num_codes=4)
+    quantizer = quantizers.residual_quantizer(inner, depth=3, gradient_share=share)
+    variables = quantizer.init(KEY, 2)
+    slope = jax.grad(lambda inputs: jnp.sum(apply(quantizer, variables, inputs)[0].values))(
+        jnp.asarray(normal(1, 5, 2))
+    )
+    # Layer l sees (1 - share)^l of the input's gradient.
+    assert times == pytest.approx(sum((1 - share) ** layer for layer in range(3)))
+    np.testing.assert_allclose(slope, times, rtol=1e-6)
+
+
+# Usage
+
+
+@given(seed=st.integers(0, 2**16), codebooks=st.sampled_from([None, 3]))
+@settings(max_examples=10)
+def test_counts_are_those_of_numpy(seed, codebooks):
+    random = np.random.default_rng(seed)
+    indices = random.integers(-1, 7, (4, 9) if codebooks is None else (4, 9, codebooks))
+    mask = random.random((4, 9)) < 0.7
+    counts = quantizers.usage(jnp.asarray(indices), 6, jnp.asarray(mask), codebooks=codebooks)
+    columns = indices.reshape(36, -1)[mask.ravel()].T
+    np.testing.assert_array_equal(counts, [[np.sum(row == code) for code in range(6)] for row in columns])
+
+
+def test_what_counts_say():
+    counts = jnp.array([[10, 10, 0, 0], [5, 5, 5, 5], [1, 0, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(quantizers.perplexity(counts), [2.0, 4.0, 1.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(quantizers.active_share(counts), [0.5, 1.0, 0.25, 0.0])
+    np.testing.assert_array_equal(quantizers.dead_codes(counts), np.asarray(counts) == 0)
+    np.testing.assert_array_equal(quantizers.dead_codes(counts, sizes=(2, 4, 1, 4)).sum(-1), [0, 0, 0, 4])
+    # Over an epoch: batches of 10 cells cannot show 100 codes in use, their sum can.
+    batches = np.random.default_rng(0).permutation(np.repeat(np.arange(100), 10)).reshape(100, 10)
+    each = [quantizers.usage(jnp.asarray(batch), 100) for batch in batches[:5]]
+    assert max(float(quantizers.perplexity(counts)[0]) for counts in each) <= 10.001
+    epoch = quantizers.usage(jnp.asarray(batches), 100)
+    assert float(quantizers.perplexity(epoch)[0]) == pytest.approx(100.0, rel=1e-5)
+
+
+# Errors
+
+
+def refused(sentence, function, *args, **options):
+    with pytest.raises(ValueError, match=sentence):
+        function(*args, **options)
+
+
+def test_arguments_out_of_range():
+    vector = quantizers.vector_quantizer
+    refused("num_codes: expected a static integer of at least 1, got 0", vector, num_codes=0)
+    refused("codebook_dim: expected", vector, num_codes=2, codebook_dim=0)
+    refused("start_steps: expected", vector, num_codes=2, start_steps=0)
+    refused("gradient: expected one of", vector, num_codes=2, gradient="gumbel")
+    refused("start: expected one of", vector, num_codes=2, start="zeros")
+    refused("decay: expected", vector, num_codes=2, decay=1.5)
+    refused("frozen: expected", vector, num_codes=2, frozen=2.0)
+    refused("revive_below: expected", vector, num_codes=2, revive_below=-1.0)
+    refused("levels: expected a static integer of at least 2, got 1", quantizers.finite_scalar_quantizer, levels=(5, 1))
+    refused("levels: expected at least 3 in each channel", quantizers.finite_scalar_quantizer, levels=(5, 2))
+    refused("levels: expected a tuple", quantizers.finite_scalar_quantizer, levels=())
+    refused("bits: expected a static integer of at least 1, got 0", quantizers.lookup_free_quantizer, bits=0)
+    refused("bits: expected a product", product.product, "bits", (2,) * 32, True)
+    refused("depth: expected", quantizers.residual_quantizer, vector(num_codes=2), depth=0)
+    refused("groups: expected", quantizers.grouped_quantizer, vector(num_codes=2), groups=0)
+    refused("quantizer: expected one such as", quantizers.residual_quantizer, "vector", depth=2)
+    grouped = quantizers.grouped_quantizer(vector(num_codes=2), groups=3)
+    refused("channels: expected a multiple of 3 groups, got 4", grouped.init, KEY, 4)
+
+
+def test_inputs_that_do_not_fit():
+    quantizer = quantizers.vector_quantizer(num_codes=6, start="kmeans")
+    variables = quantizer.init(KEY, 4)
+    inputs = jnp.zeros((2, 3, 4))
+    refused(r"inputs: expected a floating-point array \[..., cells, 4\], got shape \(2, 3, 5\)", quantizer.apply,
+            variables, jnp.zeros((2, 3, 5)))  # fmt: skip
+    refused("inputs: expected", quantizer.apply, variables, jnp.zeros((2, 4), int))
+    refused("mask: expected a boolean array", quantizer.apply, variables, inputs, mask=jnp.ones((2, 4), bool))
+    refused("mask: expected a boolean array", quantizer.apply, variables, inputs, mask=jnp.ones((2, 3)))
+    refused("key: expected a JAX key", quantizer.apply, variables, inputs, train=True)
+    refused("num_codes: expected at most the 3 cells of the batch", quantizer.apply, variables, inputs[0], key=KEY,
+            train=True)  # fmt: skip
+    refused("indices: expected an integer array", quantizer.codes_of, variables, jnp.zeros(3))
+    refused("codes: expected a floating-point array", quantizer.indices_of, variables, jnp.zeros((3, 5)))
+    refused("num_codes: expected", quantizers.usage, jnp.zeros(3, int), 0)
+    refused("mask: expected", quantizers.usage, jnp.zeros(3, int), 2, jnp.ones(4, bool))
+    refused("state: expected the state of a quantizer", quantizers.reset_usage, {})
+    refused("sizes: expected", quantizers.dead_codes, jnp.zeros((2, 3)), sizes=(3,))
+    residual = quantizers.residual_quantizer(quantizers.vector_quantizer(num_codes=6), depth=2)
+    variables = residual.init(KEY, 4)
+    refused(
+        r"indices: expected an integer array \[..., cells, 2\]", residual.codes_of, variables, jnp.zeros((5, 3), int)
+    )
+    refused(r"codes: expected .*cells, 2", residual.indices_of, variables, jnp.zeros((5, 3, 4)))
+    refused("inputs: expected", residual.apply, variables, jnp.zeros((5, 3)))
+    scalar = quantizers.finite_scalar_quantizer(levels=(5, 3))
+    refused(r"inputs: expected .*cells, 2\]", scalar.apply, EMPTY, inputs)

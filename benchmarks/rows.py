@@ -35,6 +35,8 @@ ROWS = {
     "blocks": Row("blocks:measure", 1, "lanes and blocks, on one core"),
     "draws": Row("draws:measure", 1, "random numbers, on one core"),
     "sweep": Row("sweeping:measure", 0, "a sweep, its threads, and its bare function"),
+    "ensemble": Row("ensembles:measure_small", 0, "trainings of a 51-word autoencoder over rates and seeds"),
+    "ensemble-large": Row("ensembles:measure_large", 0, "the same for 192 words"),
     "cold": Row("cold:measure", 0, "whole processes: import, compile, run, write"),
 }
 

@@ -86,9 +86,18 @@ def test_claims_and_list(capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dance"], "tokdyn: command: expected one of study, run, sweep, check-data, claims, list, info, got 'dance'"),
-        (["study", "none"], "tokdyn: study: expected one of 'dynamics', 'phase', got 'none'"),
-        (["study"], "tokdyn: study: expected a name, one of dynamics, phase, got none"),
+        (
+            ["dance"],
+            "tokdyn: command: expected one of study, run, sweep, diagnose, check-data, claims, list, info, got 'dance'",
+        ),
+        (
+            ["study", "none"],
+            "tokdyn: study: expected one of 'autoencoder', 'dynamics', 'phase', 'quantizers', 'scaling', got 'none'",
+        ),
+        (
+            ["study"],
+            "tokdyn: study: expected a name, one of autoencoder, dynamics, phase, quantizers, scaling, got none",
+        ),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
         (
             ["study", "dynamics", "--config", "none.json"],
@@ -99,7 +108,11 @@ def test_claims_and_list(capsys):
             "tokdyn: file: expected a file of features, got none.npy (no such file)",
         ),
         (["claims", "--work", "none"], "tokdyn: work: expected one of 'dynamics'"),
-        (["info", "none"], "tokdyn: path: expected a Zarr store or a dynamics written by td.save, got none"),
+        (
+            ["info", "none"],
+            "tokdyn: path: expected a Zarr store, a dynamics written by td.save, or a training written by "
+            "td.autoencoder.save_run, got none",
+        ),
         (["list", "x"], "tokdyn: list: expected no argument, got 'x'"),
     ],
 )
@@ -160,7 +173,7 @@ def test_third_parties_bring_studies(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     monkeypatch.syspath_prepend(tmp_path)
     assert studies.load("mine").__doc__ == "Mine."
-    assert set(studies.available()) == {"mine", "broken", "absent", "dynamics", "phase"}
+    assert set(studies.available()) == {"mine", "broken", "absent"} | set(studies.OURS)
     with pytest.raises(
         ValueError, match="study: expected a module with Config, run and report in broken_study, got no report"
     ):

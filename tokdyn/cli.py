@@ -19,6 +19,7 @@ COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
     "sweep": "many runs from a file: tokdyn sweep SPEC.toml --store PATH",
+    "diagnose": "why an autoencoder of words collapsed: tokdyn diagnose FILE",
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
     "claims": "every published claim, and what came of it",
     "list": "the studies and systems there are",
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "study": _study,
         "run": _run,
         "sweep": _sweep,
+        "diagnose": _diagnose,
         "check-data": _check_data,
         "claims": _claims,
         "list": _list,
@@ -222,6 +224,30 @@ def _sweep(words: list[str]) -> None:
     print(found if options.dry_run else options.store)
 
 
+def _diagnose(words: list[str]) -> None:
+    import tyro
+
+    def diagnose(file: tyro.conf.Positional[Path], /, as_json: bool = False) -> None:
+        """Name what is wrong with a trained autoencoder of words, with the evidence and the remedy.
+
+        Args:
+            file: written by td.autoencoder.save_run.
+            as_json: all measurements, for programs.
+        """
+        import jax
+
+        from tokdyn import autoencoder
+
+        run = autoencoder.load_run(file)
+        found = autoencoder.diagnose.diagnose(
+            run.model, run.variables, run.corpus, key=jax.random.key(0), loss=run.loss, history=run.history,
+            initial=run.initial,
+        )  # fmt: skip
+        print(found.to_json() if as_json else found)
+
+    tyro.cli(diagnose, prog="tokdyn diagnose", args=words)
+
+
 def _check_data(words: list[str]) -> None:
     import tyro
 
@@ -287,13 +313,28 @@ def _info(words: list[str]) -> None:
         return
     path = Path(words[0])
     if path.suffix == ".npz":
-        from tokdyn.dynamics import load
-
-        print(load(path))
+        _print_file(path)
     elif (path / "zarr.json").is_file():
         _print_store(path)
     else:
-        raise ValueError(f"path: expected a Zarr store or a dynamics written by td.save, got {path}")
+        expected = "a Zarr store, a dynamics written by td.save, or a training written by td.autoencoder.save_run"
+        raise ValueError(f"path: expected {expected}, got {path}")
+
+
+def _print_file(path: Path) -> None:
+    from tokdyn import autoencoder
+    from tokdyn.dynamics import load
+
+    try:
+        print(load(path))
+    except ValueError:
+        try:
+            run = autoencoder.load_run(path)
+        except ValueError:
+            expected = "a dynamics written by td.save, or a training written by td.autoencoder.save_run"
+            raise ValueError(f"path: expected {expected}, got {path}") from None
+        print(run.model)
+        print(f"{run.corpus.vocabulary_size} words; tokdyn diagnose {path} says what is wrong with it")
 
 
 def _print_store(path: Path) -> None:

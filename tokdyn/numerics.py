@@ -34,6 +34,26 @@ def tempered_softmax(scores: jax.Array, temperature: jax.Array | float, *, axis:
     return weights / jnp.sum(weights, axis=axis, keepdims=True)
 
 
+def share(flags: jax.Array) -> jax.Array:
+    """Share of the flags that are true, and exactly 1 where all are.
+
+    A mean is not: XLA multiplies by the reciprocal of the number, and 189 times the float32 next to 1/189 is below 1.
+
+    Args:
+        flags: booleans, any shape.
+
+    Returns:
+        `[]`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.numerics import share
+        >>> bool(jax.jit(share)(jnp.ones(189, bool)) == 1.0)
+        True
+    """
+    return jnp.where(jnp.all(flags), 1.0, jnp.mean(flags))
+
+
 def safe_norm(vectors: jax.Array, *, axis: int = -1) -> jax.Array:
     """Euclidean norm whose gradient at zero is zero instead of NaN (jax issues 3058, 5798).
 

@@ -148,6 +148,25 @@ def test_a_schedule_is_optax_s():
     chex.assert_trees_all_close(scheduled.variables["params"], params, rtol=1e-4)
 
 
+def test_a_model_may_hold_schedules():
+    """The temperature of the first step is the start's, that of the last record the end's."""
+    from tokdyn import autoencoder as ae
+
+    model = ae.compose(
+        ae.encoders.table(vocabulary_size=4, cells=4, channels=2, embedding=4, width=4),
+        ae.bottlenecks.gumbel(temperature=td.annealing(start=2.0, end=0.5, num_steps=20)),
+        ae.decoders.linear(vocabulary_size=4),
+    )
+
+    def temperature(model, variables, key):
+        return {"temperature": model.bottleneck.temperature}
+
+    result = fit(
+        model, ae.losses.objective(), jnp.arange(4), key=KEY, num_steps=20, record_every=10, evaluate=temperature
+    )
+    np.testing.assert_allclose(result.history["temperature"], [1.0, 0.5], rtol=1e-6)
+
+
 def test_batches_may_be_made_by_a_function():
     def draw(key, step):
         rows = jax.random.randint(key, (5,), 0, 20)

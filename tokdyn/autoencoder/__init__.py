@@ -1,6 +1,24 @@
 """Visual-token autoencoders, word to pattern to code and back: what makes codes collapse, and what repairs them."""
 
-from tokdyn.autoencoder import bottlenecks, decoders, encoders, losses
+from tokdyn.autoencoder import bottlenecks, decoders, diagnose, encoders, losses, quantizers
 from tokdyn.autoencoder.base import Autoencoder, Code, Model, Output, compose
+from tokdyn.autoencoder.batches import word_draws
+from tokdyn.autoencoder.files import Run, load_run, save_run
 
-__all__ = ["Autoencoder", "Code", "Model", "Output", "bottlenecks", "compose", "decoders", "encoders", "losses"]
+__all__ = [
+    "Autoencoder",
+    "Code",
+    "Model",
+    "Output",
+    "Run",
+    "bottlenecks",
+    "compose",
+    "decoders",
+    "diagnose",
+    "encoders",
+    "load_run",
+    "losses",
+    "quantizers",
+    "save_run",
+    "word_draws",
+]

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
-from tokdyn.dynamics.base import part
+from tokdyn.dynamics.base import part, resolved
 
 Variables = dict[str, Any]
 
@@ -151,9 +151,9 @@ class Autoencoder:
         return {kind: {name: made[kind] for name, made in parts.items()} for kind in ("params", "state")}
 
     def _code_shape(self, key: jax.Array) -> jax.Array:
-        variables = self.bottleneck.init(key, self.encoder.channels)
+        bottleneck = resolved(self.bottleneck, 0)
         pattern = jnp.zeros((1, self.encoder.cells, self.encoder.channels))
-        return self.bottleneck.apply(variables, pattern, key=key)[0].values
+        return bottleneck.apply(bottleneck.init(key, self.encoder.channels), pattern, key=key)[0].values
 
     def apply(
         self, variables: Variables, ids: jax.Array, *, key: jax.Array | None = None, train: bool = False

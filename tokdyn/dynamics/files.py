@@ -46,17 +46,33 @@ def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
         raise checks.bad("dynamics", "what td.compose returned", f"a {type(dynamics).__name__}")
     arrays: dict[str, np.ndarray] = {}
     parts = [
-        {"name": name, "part": _encoded(value, name, arrays)}
+        {"name": name, "part": encoded(value, name, arrays)}
         for name, value in zip(dynamics.names, dynamics.parts, strict=True)
     ]
-    structure = json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION, "parts": parts})
+    return write(path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "parts": parts}, arrays)
+
+
+def write(path: str | os.PathLike[str], structure: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+    """Write a structure and its arrays; ``.npz`` is appended where it is missing. No half of the file is ever seen.
+
+    Args:
+        path: the file.
+        structure: what JSON can hold.
+        arrays: by the names in the structure.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ValueError: a place that cannot be written.
+    """
     target = Path(path)
     if target.suffix != ".npz":
         target = target.with_name(target.name + ".npz")
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, structure=np.array(structure), **arrays)  # type: ignore[arg-type]
+            np.savez(file, structure=np.array(json.dumps(structure)), **arrays)  # type: ignore[arg-type]
         os.replace(temporary, target)
     except OSError as error:
         raise checks.bad("path", "a place where a file can be written", f"{target} ({error.strerror})") from None
@@ -77,6 +93,39 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
     Raises:
         ValueError: no such file, not one of ours, or a part that this process has not defined.
     """
+    expected = "a dynamics written by td.save"
+    structure, arrays = read(path, FORMAT, SCHEMA_VERSION, expected)
+    try:
+        kinds = [str(entry["part"]["kind"]) for entry in structure["parts"]]
+    except (KeyError, TypeError):
+        raise checks.bad("path", expected, f"{path} (not such a file)") from None
+    for kind in kinds:
+        kind_named(kind)
+    try:
+        names = tuple(entry["name"] for entry in structure["parts"])
+        return Dynamics(names, tuple(decoded(entry["part"], arrays) for entry in structure["parts"]))
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "a dynamics whose parts have the fields of today"
+        raise checks.bad("path", expected, f"{path} ({error})") from None
+
+
+def read(
+    path: str | os.PathLike[str], form: str, schema_version: int, expected: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What ``write`` wrote.
+
+    Args:
+        path: the file; ``.npz`` is appended where it is missing.
+        form: the structure's ``format``.
+        schema_version: the structure's own.
+        expected: what the file should be, for the sentence.
+
+    Returns:
+        ``(structure, arrays)``.
+
+    Raises:
+        ValueError: no such file, or another one.
+    """
     path = os.fspath(path)
     if not path.endswith(".npz"):
         path += ".npz"
@@ -84,27 +133,15 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         structure = json.loads(str(arrays.pop("structure")))
-        if structure["format"] != FORMAT or structure["schema_version"] != SCHEMA_VERSION:
+        if structure["format"] != form or structure["schema_version"] != schema_version:
             raise KeyError("format")
-        kinds = [_kind_in(entry["part"]) for entry in structure["parts"]]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "not such a file"
-        raise checks.bad("path", "a dynamics written by td.save", f"{path} ({reason})") from None
-    for kind in kinds:
-        kind_named(kind)
-    try:
-        names = tuple(entry["name"] for entry in structure["parts"])
-        return Dynamics(names, tuple(_decoded(entry["part"], arrays) for entry in structure["parts"]))
-    except (KeyError, TypeError, ValueError) as error:
-        expected = "a dynamics whose parts have the fields of today"
-        raise checks.bad("path", expected, f"{path} ({error})") from None
+        raise checks.bad("path", expected, f"{path} ({reason})") from None
+    return structure, arrays
 
 
-def _kind_in(node: Any) -> str:
-    return str(node["kind"])
-
-
-def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+def encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """JSON for one node; its numbers go to ``arrays`` under their path."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = kind_of(type(value))
@@ -116,14 +153,14 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
             if field.metadata.get("static"):
                 static[field.name] = _plain(f"{path}.{field.name}", inside)
             else:
-                fields[field.name] = _encoded(inside, f"{path}.{field.name}", arrays)
+                fields[field.name] = encoded(inside, f"{path}.{field.name}", arrays)
         return {"kind": kind, "fields": fields, "static": static}
     if isinstance(value, dict):
         if not all(isinstance(name, str) for name in value):
             raise checks.bad(path, "a dict with names as keys", f"keys {list(value)}")
-        return {"dict": {name: _encoded(inside, f"{path}.{name}", arrays) for name, inside in value.items()}}
+        return {"dict": {name: encoded(inside, f"{path}.{name}", arrays) for name, inside in value.items()}}
     if isinstance(value, (list, tuple)):
-        items = [_encoded(inside, f"{path}.{i}", arrays) for i, inside in enumerate(value)]
+        items = [encoded(inside, f"{path}.{i}", arrays) for i, inside in enumerate(value)]
         return {"tuple" if isinstance(value, tuple) else "list": items}
     if value is None:
         return None
@@ -140,8 +177,8 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     return {"array": name, "dtype": array.dtype.name}
 
 
-def _decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The inverse of ``_encoded``."""
+def decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """The inverse of ``encoded``."""
     if node is None:
         return None
     if "array" in node:
@@ -149,16 +186,23 @@ def _decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
         array = arrays[node["array"]].view(np.dtype(node["dtype"]))
         return array[()] if array.ndim == 0 else array
     if "dict" in node:
-        return {name: _decoded(inside, arrays) for name, inside in node["dict"].items()}
+        return {name: decoded(inside, arrays) for name, inside in node["dict"].items()}
     if "list" in node:
-        return [_decoded(inside, arrays) for inside in node["list"]]
+        return [decoded(inside, arrays) for inside in node["list"]]
     if "tuple" in node:
-        return tuple(_decoded(inside, arrays) for inside in node["tuple"])
-    fields = {name: _decoded(inside, arrays) for name, inside in node["fields"].items()}
-    return kind_named(node["kind"])(**fields, **node["static"])
+        return tuple(decoded(inside, arrays) for inside in node["tuple"])
+    fields = {name: decoded(inside, arrays) for name, inside in node["fields"].items()}
+    return kind_named(node["kind"])(**fields, **{name: _hashable(value) for name, value in node["static"].items()})
 
 
 def _plain(path: str, value: Any) -> Any:
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
+    if isinstance(value, tuple):
+        return [_plain(path, inside) for inside in value]
     raise checks.bad(path, "a static field that JSON can hold (text, number, true, false, null)", repr(value))
+
+
+def _hashable(value: Any) -> Any:
+    """JSON has lists where a static field has tuples."""
+    return tuple(_hashable(inside) for inside in value) if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from types import ModuleType
 from tokdyn import checks
 
 GROUP = "tokdyn.studies"
-_OURS = {"dynamics": "tokdyn.studies.dynamics", "phase": "tokdyn.studies.phase"}
+OURS = {name: f"tokdyn.studies.{name}" for name in ("autoencoder", "dynamics", "phase", "quantizers", "scaling")}
 
 
 def available() -> dict[str, str]:
@@ -27,7 +27,7 @@ def available() -> dict[str, str]:
         'tokdyn.studies.dynamics'
     """
     brought = {point.name: point.value for point in importlib.metadata.entry_points(group=GROUP)}
-    return {**brought, **_OURS}
+    return {**brought, **OURS}
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -59,6 +59,10 @@ def write_record(
         found: a ``Finding`` for each claim; none where the design is not the default.
         wall_seconds: of the whole command so far.
     """
+    # Texts of any length: those of a fixed one have no place in the Zarr specification.
+    texts = [name for name, values in dataset.variables.items() if values.dtype.kind == "U"]
+    dataset = dataset.assign_coords({name: dataset[name].astype(object) for name in texts if name in dataset.coords})
+    dataset = dataset.assign({name: dataset[name].astype(object) for name in texts if name in dataset.data_vars})
     dataset.to_zarr(place / "runs.zarr", mode="w", zarr_format=3, consolidated=False)
     attributes = dict(dataset.attrs)
     content = {"config": json.loads(attributes.pop("config")), **json.loads(attributes.pop("environment"))}

@@ -1,6 +1,7 @@
 """Training as one pure function: ``fit`` is a member, ``td.vmap(fit)`` an ensemble, ``fit_in_segments`` a long one."""
 
 from tokdyn.train.fit import Fit, Progress, fit, record_names
+from tokdyn.train.reptile import reptile
 from tokdyn.train.segments import fit_in_segments
 
-__all__ = ["Fit", "Progress", "fit", "fit_in_segments", "record_names"]
+__all__ = ["Fit", "Progress", "fit", "fit_in_segments", "record_names", "reptile"]

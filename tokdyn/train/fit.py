@@ -222,7 +222,7 @@ class _Member(NamedTuple):
 
 def _begun(member: _Member, num_records: int) -> Fit:
     """Initial weights, and an empty history."""
-    variables = member.model.init(keys.for_purpose(member.key, "init"))
+    variables = resolved(member.model, 0).init(keys.for_purpose(member.key, "init"))
     if not isinstance(variables, dict) or "params" not in variables:
         raise checks.bad(
             "model", "an init that returns a dict with params (and state)", f"a {type(variables).__name__}"

@@ -35,9 +35,7 @@ class _Characters(nn.Module):
             if number:
                 line = jnp.tanh(line)
             # Beyond a word's end there is nothing, whatever the length of the table: as at the border.
-            line = jnp.where(
-                exists, common.convolution(of.width, of.hidden_gain if number else 1.0)(line), 0.0
-            )
+            line = jnp.where(exists, common.convolution(of.width, of.hidden_gain if number else 1.0)(line), 0.0)
         # By the root of the length, not the length: long words have patterns of the same scale.
         word = line.sum(-2) / jnp.sqrt(jnp.maximum(exists.sum(-2), 1).astype(line.dtype))
         return layers.Mlp((of.width,), of.cells * of.channels, of.hidden_gain, common.fan_in(of.output_gain))(

@@ -1,0 +1,324 @@
+"""The mathematics of the diagnostics: closed forms, bounds, enumeration."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tokdyn import autoencoder as ae
+from tokdyn.autoencoder import diagnose
+from tokdyn.autoencoder.losses import twice_softmaxed
+
+KEY = jax.random.key(5)
+
+
+def enumerated_information(probabilities):
+    """I(word; pattern) in bits, from the whole joint distribution."""
+    words, cells, choices = probabilities.shape
+    total = 0.0
+    for pattern in itertools.product(range(choices), repeat=cells):
+        given = np.prod([probabilities[:, cell, choice] for cell, choice in enumerate(pattern)], axis=0)
+        some = given > 0
+        total += (given[some] * np.log2(given[some] / given.mean())).sum() / words
+    return total
+
+
+@pytest.fixture(scope="module")
+def channel():
+    logits = np.random.default_rng(0).normal(size=(5, 3, 3)) * 1.5
+    return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+
+
+def test_information_of_drawn_codes_is_that_of_the_enumerated_joint_distribution(channel):
+    estimate = jax.jit(lambda key: diagnose.stochastic_information(jnp.float32(channel), key=key, samples=64))
+    exact = enumerated_information(channel)
+    found = jax.vmap(estimate)(jax.random.split(KEY, 400))
+    scores = (np.asarray(found.bits) - exact) / np.asarray(found.standard_error)
+    # Unbiased, and the standard error is right: of 400 the mean is within 4 / 20, the spread within 4 / sqrt(800).
+    assert abs(scores.mean()) < 0.2
+    assert abs(scores.std() - 1.0) < 0.15
+
+
+def test_cells_bound_the_information_of_the_pattern_and_give_that_of_a_single_one(channel):
+    by_cell = diagnose.cell_information(jnp.float32(channel))
+    assert float(by_cell.sum()) >= enumerated_information(channel)
+    for cell in range(3):
+        np.testing.assert_allclose(by_cell[cell], enumerated_information(channel[:, [cell]]), atol=1e-5)
+
+
+def test_binary_symmetric_channel():
+    flip = 0.11
+    probabilities = jnp.array([[[1 - flip, flip]], [[flip, 1 - flip]]])
+    expected = 1 + flip * np.log2(flip) + (1 - flip) * np.log2(1 - flip)
+    found = diagnose.stochastic_information(probabilities, key=KEY, samples=4000)
+    assert abs(float(found.bits) - expected) < 4 * float(found.standard_error)
+    np.testing.assert_allclose(diagnose.cell_information(probabilities).sum(), expected, atol=1e-6)
+
+
+def test_a_mask_leaves_words_out(channel):
+    some = jnp.array([True, False, True, True, False])
+    found = diagnose.stochastic_information(jnp.float32(channel), key=KEY, samples=2000, mask=some)
+    assert abs(float(found.bits) - enumerated_information(channel[np.asarray(some)])) < 4 * float(found.standard_error)
+    assert float(found.available) == pytest.approx(np.log2(3))
+    indices = jnp.array([[0], [0], [0], [1], [1]])
+    # Of three words two share a pattern: log2 3 - 2/3.
+    assert float(diagnose.deterministic_information(indices, mask=some).bits) == pytest.approx(np.log2(3) - 2 / 3)
+
+
+def test_tiny_information_is_not_lost_in_rounding():
+    """The published start has 0.0007 bits: small logits carry half their variance across words, in nats."""
+    logits = 1e-3 * jax.random.normal(KEY, (50, 40, 3))
+    by_cell = diagnose.cell_information(jax.nn.softmax(logits))
+    centred = logits - logits.mean(axis=0)
+    expected = (jnp.var(centred, axis=-1).mean(axis=0) / 2 / jnp.log(2.0)).sum()  # second order of the divergence
+    np.testing.assert_allclose(by_cell.sum(), expected, rtol=0.05)
+
+
+def test_two_points_in_gaussian_noise_are_the_binary_input_channel():
+    distance, sigma = 1.3, 0.8
+    read = np.linspace(-12, 12, 200_001)
+    density = np.exp(-((read - distance / 2) ** 2) / 2 / sigma**2) / sigma / np.sqrt(2 * np.pi)
+    expected = 1 - np.trapezoid(density * np.log2(1 + np.exp(-read * distance / sigma**2)), read)
+    values = jnp.array([[distance / 2], [-distance / 2]]) + 50.0  # far from the origin
+    found = diagnose.gaussian_information(values, sigma, key=KEY, samples=20_000)
+    assert abs(float(found.bits) - expected) < 4 * float(found.standard_error)
+
+
+def test_distinct_draws_mistake_noise_for_information():
+    same = jnp.full((24, 16, 3), 1 / 3)
+    assert float(diagnose.distinct_draws(same, key=KEY)) == 1.0
+    assert abs(float(diagnose.stochastic_information(same, key=KEY).bits)) < 1e-5
+    assert float(diagnose.pattern_utilisation(0.0, 24)) == pytest.approx(1 / 24)
+
+
+@pytest.mark.parametrize("size", [3, 24, 192])
+def test_a_double_softmax_keeps_the_loss_in_one_nat(size):
+    frequencies = 1.0 / np.arange(1, size + 1)
+    frequencies /= frequencies.sum()
+    levels = diagnose.loss_levels(size, frequencies)
+    logits = jax.random.normal(KEY, (4000, size)) * jnp.logspace(-2, 3, 4000)[:, None]
+    ids = jax.random.randint(jax.random.key(6), (4000,), 0, size)
+    losses = optax.softmax_cross_entropy_with_integer_labels(twice_softmaxed(logits, 1.0), ids)
+    assert float(losses.min()) >= levels.floor - 1e-5
+    assert float(losses.max()) <= levels.top + 1e-5
+    # Both ends are reached, and the constant answer sits at its level.
+    sure = 200.0 * jax.nn.one_hot(jnp.arange(size), size)
+    right = optax.softmax_cross_entropy_with_integer_labels(jax.nn.softmax(sure), jnp.arange(size))
+    constant = optax.softmax_cross_entropy_with_integer_labels(
+        jax.nn.softmax(jnp.tile(sure[:1], (size, 1))), jnp.arange(size)
+    )
+    np.testing.assert_allclose(right, levels.floor, rtol=1e-5)
+    np.testing.assert_allclose(constant[1:], levels.top, rtol=1e-5)
+    np.testing.assert_allclose(np.sum(frequencies * constant), levels.constant, rtol=1e-5)
+    np.testing.assert_allclose(levels.unigram, diagnose.unigram_entropy(frequencies), rtol=1e-5)
+
+
+def test_signature_names_the_level_that_a_noisy_curve_ends_on():
+    rng = np.random.default_rng(3)
+    counts = np.r_[np.zeros(2), 30, np.ones(22)]
+    levels, shares = diagnose.loss_levels(25, counts), counts / counts.sum()
+
+    def curve(losses_of_words):
+        """20 records of 1000 tokens each."""
+        tokens = rng.choice(25, size=(20, 1000), p=shares)
+        return np.asarray(losses_of_words)[tokens].mean(axis=1)
+
+    constant = np.full(25, levels.top)
+    constant[2] = levels.floor
+    expected = {
+        "ends_double_softmax_constant": curve(constant),
+        "ends_unigram": curve(-np.log(np.where(shares > 0, shares, 1))),
+        "ends_uniform": np.full(20, np.log(25)),
+    }
+    for name, losses in expected.items():
+        flags = diagnose.loss_signature(losses, 25, counts, tokens_per_record=1000)
+        assert [flag for flag, found in flags.items() if found.verdict and flag.startswith("ends")] == [name]
+    learned = np.exp(-np.arange(20.0)) * np.log(25)
+    assert diagnose.loss_signature(learned, 25, counts)["excludes_double_softmax"].verdict
+    over = np.linspace(13.0, 8.0, 20)
+    assert diagnose.loss_signature(over, 25, counts)["starts_overconfident"].verdict
+
+
+def test_signature_is_silent_where_levels_are_too_near():
+    """Under nearly even frequencies the constant answer costs almost ln V: nothing is named."""
+    flags = diagnose.loss_signature(np.full(8, np.log(2000.0)), 2000, np.ones(2000))
+    assert not any(flag.verdict for name, flag in flags.items() if name.startswith("ends"))
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0, 5.0])
+def test_falling_share_of_exponentials(rate):
+    x = np.exp(-rate / 4)
+    found = diagnose.falling_share(np.exp(-rate * np.linspace(0, 1, 4001)))
+    assert found == pytest.approx(3 * x**2 / (1 + x + x**2), abs=2e-3)
+
+
+def test_falling_share_says_nothing_of_noise():
+    assert np.isnan(diagnose.falling_share(5 + 0.1 * np.random.default_rng(0).normal(size=16)))
+    assert np.isnan(diagnose.falling_share([3.0, 2.0, 1.0]))
+
+
+def test_variance_adds_up_and_follows_what_varies():
+    words, places = jax.random.normal(KEY, (7, 1)), jax.random.normal(jax.random.key(1), (1, 12))
+    patterns = jax.random.normal(jax.random.key(2), (7, 4, 3))
+    split = diagnose.variance_split(patterns)
+    np.testing.assert_allclose(split.across_words + split.across_places, jnp.var(patterns), rtol=1e-5)
+    mixed = diagnose.variance_split((3.0 * words + 2.0 * places).reshape(7, 4, 3))
+    np.testing.assert_allclose(mixed.across_words, 9 * jnp.var(words), rtol=1e-4)
+    np.testing.assert_allclose(mixed.across_places, 4 * jnp.var(places), rtol=1e-4)
+
+
+@pytest.mark.parametrize("common", [0.0, 1.0, 10.0])
+def test_input_share_of_constructed_logits(common):
+    """A constant answer of variance c^2 beside unit vectors of variance v: v / (v + c^2), whatever each row's mean."""
+    size = 6
+    own = jnp.eye(size) - 1 / size
+    constant = common * jnp.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    logits = own + constant + jnp.arange(size)[:, None] * 7.0
+    moving = float(jnp.mean(own**2))
+    np.testing.assert_allclose(diagnose.input_share(logits), moving / (moving + common**2), rtol=1e-4)
+
+
+def test_rank_of_known_spectra():
+    rows = jnp.eye(5)  # about their mean, five unit vectors span four equal directions
+    np.testing.assert_allclose(diagnose.pattern_rank(rows.reshape(5, 5, 1)), 4.0, rtol=1e-5)
+    assert float(diagnose.pattern_rank(jnp.ones((5, 3)))) == 0.0
+    np.testing.assert_allclose(diagnose.pattern_rank(jnp.array([[1.0, 0.0], [-1.0, 0.0]])), 1.0, rtol=1e-5)
+
+
+def test_predictions():
+    predicted = jnp.array([1, 1, 1, 4])
+    assert float(diagnose.dominant_share(predicted, 6)) == 0.75
+    assert int(diagnose.distinct_predictions(predicted, 6)) == 2
+    assert float(diagnose.prediction_entropy(predicted, 6)) == pytest.approx(-0.75 * np.log2(0.75) + 0.5)
+    some = jnp.array([True, False, False, True])
+    assert float(diagnose.dominant_share(predicted, 6, mask=some)) == 0.5
+    assert float(diagnose.prediction_entropy(jnp.arange(8), 8)) == pytest.approx(3.0)
+
+
+def test_accuracy_has_the_published_ceiling():
+    """44 validation tokens, 23 of them unknown: no model can be above 21 / 44, a perfect one is there."""
+    counts = np.r_[0, 0, 0, 12, np.full(188, 1)]
+    text = np.r_[np.full(23, 1), [3, 3], np.arange(4, 23)]
+    perfect = diagnose.accuracy(jnp.arange(192), counts, text)
+    assert float(perfect.types) == 1.0
+    assert float(perfect.tokens) == pytest.approx(1.0)
+    assert float(perfect.validation) == float(perfect.ceiling) == pytest.approx(21 / 44)
+    constant = diagnose.accuracy(jnp.full(192, 3), counts, text)
+    assert float(constant.validation) == float(constant.constant) == pytest.approx(2 / 44)
+    assert float(constant.types) == pytest.approx(1 / 189)
+    assert "47.7%" in str(perfect)
+    assert "4.5%" in str(perfect)
+
+
+def model_with(bottleneck):
+    return ae.compose(
+        ae.encoders.table(vocabulary_size=6, cells=4, channels=3, embedding=5, width=8),
+        bottleneck,
+        ae.decoders.linear(vocabulary_size=6),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("categorical", True), ("straight_through", False), ("gumbel", False), ("sigmoid", False)]
+)
+def test_only_a_sample_cuts_the_encoder_off(name, expected):
+    model = model_with(getattr(ae.bottlenecks, name)())
+    variables = model.init(KEY)
+    largest = jax.jit(diagnose.encoder_gradient)(model, variables, jnp.arange(6), key=KEY)
+    assert (float(largest) == 0.0) is expected
+    flow = diagnose.gradient_flow(model, ae.losses.objective(), variables, jnp.arange(6), key=KEY)
+    encoder = [layer.is_zero for path, layer in flow.items() if path.startswith("encoder")]
+    assert bool(jnp.all(jnp.stack(encoder))) is expected
+    assert not bool(flow["decoder.Mlp_0.Dense_0.kernel"].is_zero)
+
+
+def test_cosines_of_gradients():
+    """Logits W x for unit inputs x: gradients are (p - y) x^T, so cosines are the product of both factors' cosines."""
+    inputs = jax.random.normal(KEY, (4, 3))
+    weights = jax.random.normal(jax.random.key(1), (4, 3))
+
+    def objective(params, item):
+        return optax.softmax_cross_entropy_with_integer_labels(params @ inputs[item], item)
+
+    def cosines(rows):
+        unit = rows / jnp.linalg.norm(rows, axis=1, keepdims=True)
+        return unit @ unit.T
+
+    errors = jax.nn.softmax(inputs @ weights.T) - jnp.eye(4)
+    expected = cosines(errors) * cosines(inputs)
+    found = diagnose.token_cosines(objective, weights, jnp.arange(4))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    off = np.asarray(expected)[~np.eye(4, dtype=bool)]
+    np.testing.assert_allclose(diagnose.mean_cosine(found), off.mean(), atol=1e-5)
+    # Gradients of 1e-30, whose squares are 0 in float32, have directions all the same.
+    tiny = diagnose.token_cosines(lambda params, item: 1e-30 * objective(params, item), weights, jnp.arange(4))
+    np.testing.assert_allclose(tiny, expected, atol=1e-5)
+
+
+def test_slices_of_a_quadratic():
+    matrix = jnp.array([[2.0, 0.5], [0.5, 1.0]])
+    middle, along, across = jnp.array([1.0, -1.0]), jnp.array([0.3, 0.7]), jnp.array([-0.2, 0.4])
+
+    def loss(w):
+        return 0.5 * w @ matrix @ w
+
+    line = jax.jit(lambda w: diagnose.slice_1d(loss, w, along, radius=2.0, points=5))(middle)
+    np.testing.assert_allclose(line.steps, [-2, -1, 0, 1, 2])
+    np.testing.assert_allclose(line.losses, [loss(middle + a * along) for a in line.steps], rtol=1e-5)
+    # Second differences of a quadratic are its curvature along the line.
+    np.testing.assert_allclose(np.diff(line.losses, 2), float(along @ matrix @ along), rtol=1e-4)
+    plane = diagnose.slice_2d(loss, middle, (along, across), radius=1.0, points=3)
+    assert plane.losses.shape == (3, 3)
+    np.testing.assert_allclose(plane.losses[2, 0], loss(middle + along - across), rtol=1e-5)
+
+
+def test_directions_have_the_lengths_of_the_filters():
+    params = {"embedding": jnp.arange(1.0, 7.0).reshape(3, 2), "kernel": jnp.ones((4, 5)) * 2.0, "bias": jnp.ones(5)}
+    direction = diagnose.filter_normalised(KEY, params)
+    rows = jnp.linalg.norm(params["embedding"], axis=1)
+    np.testing.assert_allclose(jnp.linalg.norm(direction["embedding"], axis=1), rows, rtol=1e-5)
+    np.testing.assert_allclose(jnp.linalg.norm(direction["kernel"], axis=0), 4.0, rtol=1e-5)
+    assert not direction["bias"].any()
+
+
+SENTENCES = {
+    "ids below 4": (lambda: diagnose.dominant_share(jnp.array([0, 4]), 4), "predicted: expected integers"),
+    "ids that are numbers": (lambda: diagnose.dominant_share(jnp.array([0.5]), 4), "predicted: expected integers"),
+    "no id": (lambda: diagnose.prediction_entropy(jnp.zeros(0, int), 4), "predicted: expected integers"),
+    "a mask": (lambda: diagnose.dominant_share(jnp.array([0, 1]), 4, mask=jnp.ones(3, bool)), "mask: expected"),
+    "negative counts": (lambda: diagnose.unigram_entropy([1, -1]), "frequencies: expected numbers"),
+    "no count": (lambda: diagnose.frequency_baseline([0, 0]), "frequencies: expected numbers"),
+    "other words": (lambda: diagnose.accuracy(jnp.arange(3), [1, 1]), "predicted: expected integers"),
+    "fewer words": (lambda: diagnose.accuracy(jnp.arange(2), [1, 1, 1]), "predicted: expected one word for each"),
+    "unknown ids": (lambda: diagnose.accuracy(jnp.arange(2), [1, 1], [5]), "validation: expected integers"),
+    "a matrix": (lambda: diagnose.stochastic_information(jnp.ones((3, 2)), key=KEY), "probabilities: expected"),
+    "one sample": (
+        lambda: diagnose.stochastic_information(jnp.ones((3, 2, 1)), key=KEY, samples=1),
+        "samples: expected",
+    ),
+    "no noise": (lambda: diagnose.gaussian_information(jnp.ones((3, 2)), 0.0, key=KEY), "sigma: expected"),
+    "whole values": (lambda: diagnose.gaussian_information(jnp.ones((3, 2), int), 1.0, key=KEY), "values: expected"),
+    "real indices": (lambda: diagnose.deterministic_information(jnp.ones((3, 2))), "indices: expected integers"),
+    "a vector": (lambda: diagnose.variance_split(jnp.ones(3)), "patterns: expected"),
+    "one logit": (lambda: diagnose.input_share(jnp.ones(3)), "logits: expected"),
+    "another tree": (lambda: diagnose.layer_flow({"a": jnp.ones(2)}, {"b": jnp.ones(2)}), "gradients: expected"),
+    "one direction": (lambda: diagnose.slice_2d(jnp.sum, jnp.ones(2), jnp.ones(2)), "directions: expected a pair"),
+    "another shape": (lambda: diagnose.slice_1d(jnp.sum, jnp.ones(2), jnp.ones(3)), "direction: expected leaves"),
+    "one point": (lambda: diagnose.slice_1d(jnp.sum, jnp.ones(2), jnp.ones(2), points=1), "points: expected"),
+    "no record": (lambda: diagnose.loss_signature([], 5), "history: expected at least one finite loss"),
+    "no number": (lambda: diagnose.falling_share([np.nan]), "history: expected at least one finite loss"),
+    "a table": (lambda: diagnose.falling_share([[1.0]]), "history: expected losses"),
+    "other counts": (lambda: diagnose.loss_levels(5, [1, 2]), "frequencies: expected one for each"),
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_one_sentence(name):
+    call, start = SENTENCES[name]
+    with pytest.raises(ValueError, match=start) as raised:
+        call()
+    assert ", got " in str(raised.value)
+    assert "\n" not in str(raised.value)

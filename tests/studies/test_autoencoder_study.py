@@ -1,0 +1,209 @@
+"""The study of the published collapse: its conditions, its verdicts, its folder."""
+
+import dataclasses
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray
+
+import tokdyn as td
+from tokdyn import autoencoder as ae
+from tokdyn import claims
+from tokdyn.studies import autoencoder, output
+from tokdyn.studies.autoencoder import costs, design, experiment, published
+from tokdyn.train import fit
+
+BOTH = ("double softmax", "published start")
+TINY = {"bottleneck": "gumbel", "grid": "5x5x3", "num_steps": 120, "record_every": 20}
+
+
+class TestDesign:
+    def test_it_has_at_most_sixty_conditions_of_different_names(self):
+        conditions = design.default()
+        assert len({one.name for one in conditions}) == len(conditions) <= 60
+
+    def test_the_factorial_has_every_combination(self):
+        found = {(one.program.bottleneck, one.faults) for one in design.factorial()}
+        assert len(found) == len(design.BOTTLENECKS) * 2 ** len(design.FAULTS)
+
+    def test_the_full_design_holds_the_default_one(self):
+        full = design.full()
+        assert len({one.name for one in full}) == len(full) > 400
+        assert set(design.default()) <= set(full)
+
+    def test_a_switch_changes_its_numbers_and_nothing_else(self):
+        healthy, faulty = dict(design.condition().numbers), dict(design.condition("low rate").numbers)
+        assert {name for name in healthy if healthy[name] != faulty[name]} == {"learning_rate"}
+
+    @pytest.mark.parametrize(
+        ("make", "sentence"),
+        [
+            (
+                lambda: design.condition("gravity"),
+                "fault: expected one of 'double softmax', 'published start', 'low rate'",
+            ),
+            (lambda: design.condition(colour=3), "change: expected one of .*'batch'"),
+            (lambda: autoencoder.Config(seeds=0).checked(), "seeds: expected a static integer of at least 1, got 0"),
+            (lambda: autoencoder.Config(groups=()).checked(), "groups: expected at least one part of the study"),
+            (lambda: autoencoder.Config(groups=("none",)).checked(), "groups: expected one of 'factorial'"),
+        ],
+    )
+    def test_bad_input(self, make, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            make()
+
+
+class TestRuns:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def dataset():
+        conditions = [design.condition(name="healthy", **TINY, learning_rate=3e-3, skew=0.0),
+                      design.condition(*BOTH, name="published", **TINY)]  # fmt: skip
+        return experiment.run_program(conditions[0].program, conditions, seeds=3)
+
+    def test_published_faults_collapse_and_repairs_do_not(self, dataset):
+        assert (dataset["types"].sel(condition="healthy") == 1).all()
+        np.testing.assert_allclose(dataset["types"].sel(condition="published"), 1 / 189, rtol=1e-6)
+        np.testing.assert_allclose(dataset["dominant"].sel(condition="published"), 1, rtol=1e-6)
+
+    def test_accuracies_are_those_of_the_text(self, dataset):
+        text = experiment.corpus_of("large")
+        healthy, collapsed = dataset.sel(condition="healthy"), dataset.sel(condition="published")
+        np.testing.assert_allclose(healthy["validation"], text.ceiling, rtol=1e-6)
+        np.testing.assert_allclose(collapsed["validation"], text.constant_accuracy, rtol=1e-6)
+        np.testing.assert_allclose(healthy["known"], 1.0)
+        np.testing.assert_allclose(collapsed["tokens"], text.frequencies.max(), rtol=1e-6)
+
+    def test_the_loss_of_the_collapse_is_the_constant_s(self, dataset):
+        """3 x 20 steps of 128 tokens: five standard errors of the share of the commonest word are 0.012."""
+        found = dataset["loss_last"].sel(condition="published").mean()
+        assert abs(float(found) - published.constant_loss("large")) < 0.015
+
+    def test_initial_information_tells_the_starts_apart(self, dataset):
+        """Estimates from 2 draws a word: their standard errors are about 0.001 and 0.1 bits."""
+        bits = dataset["information_start"].mean("seed")
+        assert abs(float(bits.sel(condition="published"))) < 0.01
+        assert 4 < float(bits.sel(condition="healthy")) < math.log2(189)
+
+    def test_a_finished_training_stops(self, dataset):
+        steps = dataset["steps"].sel(condition="healthy").values
+        curve = dataset["types_curve"].sel(condition="healthy").values
+        assert (steps < 120).all()
+        assert (np.isnan(curve).sum(axis=1) == (120 - steps) // 20).all()
+
+
+class TestReport:
+    @staticmethod
+    def pretended(changes=None):
+        """A Dataset with the study's shape, and numbers of our choice."""
+        conditions, seeds, records = design.default(), 3, 10
+        names = [one.name for one in conditions]
+        shape = ("condition", "seed")
+        generator = np.random.default_rng(0)
+        values = {name: (shape, generator.uniform(0.2, 0.3, (len(names), seeds))) for name in experiment.VARIABLES
+                  if not name.endswith("curve")}  # fmt: skip
+        curves = {
+            name: ((*shape, "record"), np.ones((len(names), seeds, records))) for name in ("loss_curve", "types_curve")
+        }
+        models = [*costs.DECODERS, "transformer like dense", "transformer like extreme"]
+        numbers = (
+            "parameters",
+            "operations",
+            "peak_bytes",
+            "seconds",
+            "operations_ratio",
+            "memory_ratio",
+            "time_ratio",
+        )
+        spent = {f"cost_{name}": ("model", np.full(len(models), 2.0)) for name in numbers}
+        dataset = xarray.Dataset(
+            {**values, **curves, **spent, "seconds": ("condition", np.full(len(names), 6.0)),
+             "cost_beside": ("model", ["transformer like dense"] * len(models))},
+            coords={"condition": names, "model": models, "group": ("condition", [one.group for one in conditions]),
+                    "words": ("condition", [one.program.words for one in conditions]),
+                    "learning_rate": ("condition", [one["learning_rate"] for one in conditions])},
+            attrs={"config": json.dumps(dataclasses.asdict(autoencoder.Config())), "study": "autoencoder",
+                   "environment": json.dumps(td.environment.describe()), "schema_version": 1,
+                   "simulation_seconds": 100.0},
+        )  # fmt: skip
+        for (condition, variable), value in (changes or {}).items():
+            dataset[variable].loc[{"condition": condition}] = value
+        return dataset
+
+    def test_verdicts_follow_the_numbers(self):
+        large = ("7 extreme, rate 5e-05", "validation")
+        near, far = (published.findings(self.pretended({large: value})) for value in (0.12, 0.44))
+        assert near["diffusion_lm.accuracy_large"].verdict == "qualified"
+        assert far["diffusion_lm.accuracy_large"].verdict == "contradicted"
+        thousand = ("1,000 words, sigmoid, repaired", "validation")
+        assert published.findings(self.pretended({thousand: 0.01}))["diffusion_lm.accuracy_projected"].verdict == (
+            "reproduced"
+        )
+
+    def test_every_finding_is_a_claim_of_the_table(self):
+        known = {claim.id for claim in claims.load()}
+        assert set(published.findings(self.pretended())) <= known
+
+    def test_effects_are_paired_by_seed(self):
+        dataset = self.pretended()
+        record = next(r for r in published.effects(dataset) if (r["bottleneck"], r["fault"]) == ("gumbel", "low rate"))
+        with_it, without = (
+            dataset["types"].sel(condition=name).values for name in ("gumbel, low rate", "gumbel, repaired")
+        )
+        assert record["change"] == pytest.approx(float((with_it - without).mean()))
+        assert record["low"] < record["change"] < record["high"]
+
+    def test_the_folder(self, tmp_path):
+        path = autoencoder.report(self.pretended(), tmp_path / "out", wall_seconds=1.0)
+        text = path.read_text()
+        for needed in ("47.73%", "3^25", "## Published claims", "faults.png"):
+            assert needed in text
+        names = {item.name for item in (tmp_path / "out").iterdir()}
+        assert {"report.md", "runs.csv", "runs.zarr", "claims.json", "metadata.json", "plots"} <= names
+        metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
+        assert output.config_from(autoencoder.Config, metadata["config"]) == autoencoder.Config()
+        assert autoencoder.headline(self.pretended()).count("\n") == 3
+
+
+def test_the_notebook_s_own_gate():
+    """Five words through 3 x 3 binary patterns: every word, in every one of 100 seeds."""
+    words = jnp.arange(5)
+    model = ae.compose(
+        ae.encoders.table(vocabulary_size=5, cells=9, channels=2, embedding=16, width=16, depth=1),
+        ae.bottlenecks.straight_through(),
+        ae.decoders.linear(vocabulary_size=5),
+    )
+
+    def types(key):
+        result = fit(model, ae.losses.objective(), words, key=key, num_steps=200, hyper={"learning_rate": 1e-2})
+        return (model.apply(result.variables, words)[0].logits.argmax(-1) == words).mean()
+
+    found = jax.jit(td.vmap(types))(jax.random.split(jax.random.key(0), 100))
+    assert (found == 1.0).all()
+
+
+def test_a_transformer_is_of_the_size_asked_for():
+    for wanted in (200_000, 1_000_000):
+        model = costs.transformer_like(192, wanted)
+        assert abs(costs._num_params(model) / wanted - 1) < 0.1
+        variables = jax.jit(model.init)(jax.random.key(0))
+        ids = jnp.arange(16) % 192
+        logits = model.apply(variables, ids)[0].logits
+        assert logits.shape == (16, 192)
+        # Causal: the last token of a sentence changes nothing before it, and nothing in another sentence.
+        other = model.apply(variables, ids.at[7].set(100))[0].logits
+        same = np.abs(logits - other).max(axis=-1) < 1e-5
+        assert same.tolist() == [True] * 7 + [False] + [True] * 8
+
+
+@pytest.mark.slow
+def test_repaired_every_word_comes_back_in_twenty_of_twenty_seeds():
+    """192 and 1,000 words through 8 x 8 x 5 patterns."""
+    chosen = [one for one in design.sizes() if one.name.endswith("repaired") and "51 words" not in one.name]
+    for program, members in design.by_program(chosen).items():
+        found = experiment.run_program(program, members, seeds=20)
+        assert (found["types"] == 1).all(), found["types"]

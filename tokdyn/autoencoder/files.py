@@ -1,0 +1,106 @@
+"""A training on disk: model, weights before and after, losses and text in one ``.npz`` file. No pickle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tokdyn import checks
+from tokdyn.data.words import Corpus
+from tokdyn.dynamics import files
+
+FORMAT = "tokdyn.autoencoder"
+SCHEMA_VERSION = 1
+
+
+class Run(NamedTuple):
+    """A training that was saved.
+
+    Attributes:
+        model: the autoencoder.
+        variables: its weights at the end.
+        corpus: the text.
+        loss: what it was trained for; None where it was not saved.
+        initial: its weights at the start; None where they were not saved.
+        history: of ``Fit``, `{name: [records]}`; None where it was not saved.
+    """
+
+    model: Any
+    variables: dict[str, Any]
+    corpus: Corpus
+    loss: Any = None
+    initial: dict[str, Any] | None = None
+    history: dict[str, Any] | None = None
+
+
+def save_run(
+    path: str | os.PathLike[str],
+    model: Any,
+    variables: dict[str, Any],
+    corpus: Corpus,
+    *,
+    loss: Any = None,
+    initial: dict[str, Any] | None = None,
+    history: dict[str, Any] | None = None,
+) -> Path:
+    """Write a training to a file, for ``tokdyn diagnose``.
+
+    Args:
+        path: the file; ``.npz`` is appended where it is missing.
+        model: from ``compose``.
+        variables: its weights at the end.
+        corpus: the text.
+        loss: from ``losses.objective``.
+        initial: its weights at the start.
+        history: of ``Fit``.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        ValueError: no corpus, traced numbers, or a static field that JSON cannot hold.
+    """
+    if not isinstance(corpus, Corpus):
+        raise checks.bad("corpus", "a Corpus (see td.data.corpus)", f"a {type(corpus).__name__}")
+    arrays: dict[str, np.ndarray] = {}
+    kept = {"model": model, "variables": variables, "loss": _terms(loss), "initial": initial, "history": history,
+            "train": corpus.train, "validation": corpus.validation}  # fmt: skip
+    structure = {name: files.encoded(value, name, arrays) for name, value in kept.items()}
+    return files.write(
+        path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "words": list(corpus.words), **structure}, arrays
+    )
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """Read what ``save_run`` wrote.
+
+    Args:
+        path: the file; ``.npz`` is appended where it is missing.
+
+    Returns:
+        A ``Run``.
+
+    Raises:
+        ValueError: no such file, or not one of ours.
+    """
+    # Parts are known by name once their modules have been imported.
+    from tokdyn.autoencoder import bottlenecks, decoders, encoders, losses, quantizers  # noqa: F401
+
+    expected = "a training written by autoencoder.save_run"
+    structure, arrays = files.read(path, FORMAT, SCHEMA_VERSION, expected)
+    names = ("model", "variables", "loss", "initial", "history", "train", "validation")
+    try:
+        found = {name: files.decoded(structure[name], arrays) for name in names}
+        corpus = Corpus(tuple(structure["words"]), found.pop("train"), found.pop("validation"))
+    except (KeyError, TypeError) as error:
+        raise checks.bad("path", expected, f"{path} ({error})") from None
+    terms = found.pop("loss")
+    return Run(corpus=corpus, loss=None if terms is None else losses.objective(**terms), **found)
+
+
+def _terms(loss: Any) -> dict[str, Any] | None:
+    """The terms of an objective by name: a ``Dynamics`` is no dataclass that a file can name."""
+    return None if loss is None else {name: loss.terms[name] for name in loss.terms}

@@ -1,0 +1,164 @@
+"""What each decoder costs beside a transformer of equal size: parameters, operations, memory, seconds of a step."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from tokdyn import autoencoder as ae
+from tokdyn.autoencoder import layers
+from tokdyn.dynamics.base import part, static
+from tokdyn.studies.autoencoder.design import HEALTHY, Program
+from tokdyn.studies.autoencoder.experiment import loss_of, model_of
+
+DECODERS = ("linear", "dense", "convolutional", "hybrid", "extreme")
+TOKENS = 128  # of a step, for every model
+LENGTH = 8  # of a sentence, for the transformer
+HEADS = 4
+BLOCKS = 2
+
+
+class _Transformer(nn.Module):
+    of: Transformer
+
+    @nn.compact
+    def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
+        width, dtype = self.of.width, jnp.result_type(float)
+        sentences = ids.reshape(-1, LENGTH)
+        values = self.param("words", layers.normal(0.02), (self.of.vocabulary_size, width), dtype)[sentences]
+        values = values + self.param("places", layers.normal(0.02), (LENGTH, width), dtype)
+        seen = nn.make_causal_mask(sentences)
+        for _ in range(BLOCKS):
+            normed = nn.LayerNorm(param_dtype=dtype)(values)
+            values = values + nn.MultiHeadDotProductAttention(HEADS, param_dtype=dtype)(normed, mask=seen)
+            normed = nn.LayerNorm(param_dtype=dtype)(values)
+            values = values + layers.Dense(width)(jax.nn.gelu(layers.Dense(4 * width)(normed)))
+        logits = layers.Dense(self.of.vocabulary_size)(nn.LayerNorm(param_dtype=dtype)(values))
+        return logits.reshape(len(ids), -1)
+
+
+@part
+class Transformer:
+    """A usual language model: two pre-norm blocks, causal attention over sentences of ``LENGTH`` tokens."""
+
+    vocabulary_size: int = static()
+    width: int = static()
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        return layers.initial(_Transformer(self), key, jnp.zeros(LENGTH, jnp.int32))
+
+    def apply(
+        self, variables: dict[str, Any], ids: jax.Array, *, key: jax.Array | None = None, train: bool = False
+    ) -> tuple[ae.Output, Any]:
+        logits, state = layers.applied(_Transformer(self), variables, ids, key=key, train=train)
+        nothing = jnp.zeros(())
+        return ae.Output(logits, nothing, ae.Code(nothing, None, nothing)), state
+
+
+def transformer_like(vocabulary_size: int, num_params: int) -> Transformer:
+    """The transformer whose number of parameters is nearest.
+
+    Args:
+        vocabulary_size: words.
+        num_params: wanted.
+
+    Returns:
+        A model; its width is a multiple of the number of heads.
+    """
+    widths = range(HEADS, 1024, HEADS)
+    # Words in and out, places, and for each block attention (4 w^2) and the dense layers (8 w^2); biases besides.
+    nearest = min(widths, key=lambda w: abs(2 * vocabulary_size * w + LENGTH * w + BLOCKS * 12 * w * w - num_params))
+    return Transformer(vocabulary_size, nearest)
+
+
+def costs(*, repeats: int = 30) -> list[dict[str, Any]]:
+    """One training step (loss, gradient, Adam) of every decoder at 192 words and 8 x 8 x 5, and of a transformer.
+
+    Each is timed in turn, ``repeats`` times over; the seconds are medians. The transformer has as many parameters as
+    the model with the extreme decoder or the dense one.
+
+    Args:
+        repeats: how often each step is timed.
+
+    Returns:
+        A record for each: parameters, floating-point operations and peak bytes as XLA counts them, seconds, and the
+        ratios to the transformer of equal size.
+    """
+    programs = {name: Program(decoder=name) for name in DECODERS}
+    models: dict[str, Any] = {name: model_of(program, dict(HEALTHY)) for name, program in programs.items()}
+    sizes = {name: _num_params(model) for name, model in models.items()}
+    for name in ("dense", "extreme"):
+        models[f"transformer like {name}"] = transformer_like(models[name].decoder.vocabulary_size, sizes[name])
+    steps = {name: _Step(model) for name, model in models.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            seconds[name].append(step())
+    records = []
+    for name, step in steps.items():
+        nearest = min(
+            (other for other in steps if other.startswith("transformer")),
+            key=lambda other: abs(steps[other].num_params - step.num_params),
+        )
+        peer, own = steps[nearest], statistics.median(seconds[name])
+        records.append(
+            {
+                "model": name,
+                "parameters": step.num_params,
+                "operations": step.operations,
+                "peak bytes": step.peak_bytes,
+                "seconds": own,
+                "beside": nearest,
+                "operations ratio": step.operations / peer.operations,
+                "memory ratio": step.peak_bytes / peer.peak_bytes,
+                "time ratio": own / statistics.median(seconds[nearest]),
+            }
+        )
+    return records
+
+
+def _num_params(model: Any) -> int:
+    shapes = jax.eval_shape(model.init, jax.random.key(0))["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+class _Step:
+    """A compiled training step that can be called again and again."""
+
+    def __init__(self, model: Any) -> None:
+        self.num_params = _num_params(model)
+        optimiser, loss = optax.adam(1e-3), loss_of(Program(), dict(HEALTHY))
+        variables = model.init(jax.random.key(0))
+        ids = jax.random.randint(jax.random.key(1), (TOKENS,), 3, 192)
+
+        def step(variables: Any, memory: Any, key: jax.Array) -> tuple[Any, Any]:
+            def objective(params: Any) -> tuple[jax.Array, Any]:
+                return loss(model, {**variables, "params": params}, ids, key)
+
+            (_, (state, _)), gradients = jax.value_and_grad(objective, has_aux=True)(variables["params"])
+            updates, memory = optimiser.update(gradients, memory)
+            return {"params": optax.apply_updates(variables["params"], updates), "state": state}, memory
+
+        self.arguments = variables, optimiser.init(variables["params"]), jax.random.key(2)
+        self.compiled = jax.jit(step).lower(*self.arguments).compile()
+        counted, memory = self.compiled.cost_analysis(), self.compiled.memory_analysis()
+        self.operations = float(counted["flops"]) if counted else math.nan
+        # All that a step holds at once: weights, Adam's memory and their new values, and what is in between.
+        self.peak_bytes = math.nan
+        if memory is not None:
+            self.peak_bytes = float(
+                memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+            )
+        self()
+
+    def __call__(self) -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(self.compiled(*self.arguments))
+        return time.perf_counter() - start

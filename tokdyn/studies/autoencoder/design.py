@@ -1,0 +1,234 @@
+"""The conditions of the study: every published fault as a named switch, alone, in pairs, and all but one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from tokdyn import checks
+from tokdyn.autoencoder.encoders.table import INITIALISATIONS
+
+# What a healthy training has; every condition changes some of it. All of them are traced.
+HEALTHY: dict[str, float] = {
+    "learning_rate": 1e-3,
+    "double_softmax": 0.0,
+    "decoder_gain": 2.0**0.5,
+    "skew": 1.0,
+    "centred": 0.0,
+    **INITIALISATIONS["unit"],
+}
+# The faults that are numbers, each a switch, in the words of the figures.
+FAULTS: dict[str, dict[str, float]] = {
+    "double softmax": {"double_softmax": 1.0},
+    "published start": {**INITIALISATIONS["published"], "decoder_gain": 1.0},
+    "low rate": {"learning_rate": 5e-5},
+}
+BOTTLENECKS = ("categorical", "gumbel", "sigmoid")
+# Cells and colours of the published grids.
+GRIDS = {"5x5x3": (5, 3), "7x7x3": (7, 3), "8x8x5": (8, 5)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What chooses the compiled program of a condition.
+
+    Attributes:
+        words: ``"small"`` (51) and ``"large"`` (192) have the published shape; a number of types makes a Zipf corpus.
+        grid: one of ``GRIDS``.
+        bottleneck: ``"categorical"``, ``"gumbel"``, ``"sigmoid"`` or ``"straight_through"``.
+        decoder: ``"dense"``, ``"linear"``, ``"convolutional"``, ``"hybrid"`` or ``"extreme"``.
+        dropout: of the decoder, where it has any.
+        sensitivity: add the published penalty.
+        batch: ``"draws"`` from the words' frequencies, or ``"epochs"`` over the text.
+        batch_size: tokens of a step.
+        num_steps: of training.
+        record_every: steps between records.
+    """
+
+    words: str = "large"
+    grid: str = "8x8x5"
+    bottleneck: str = "sigmoid"
+    decoder: str = "dense"
+    dropout: float = 0.0
+    sensitivity: bool = False
+    batch: str = "draws"
+    batch_size: int = 128
+    num_steps: int = 200
+    record_every: int = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """One cell of the study.
+
+    Attributes:
+        name: unique, as in tables and figures.
+        group: which part of the study it belongs to.
+        program: its static choices.
+        numbers: its traced ones, by the names of ``HEALTHY``.
+        faults: names of the switches that are on.
+    """
+
+    name: str
+    group: str
+    program: Program
+    numbers: tuple[tuple[str, float], ...]
+    faults: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> float:
+        return dict(self.numbers)[name]
+
+
+def condition(*faults: str, name: str | None = None, group: str = "own", **changes: Any) -> Condition:
+    """A condition from named faults and changes: the collapse gallery's one entry.
+
+    Args:
+        *faults: names in ``FAULTS``; ``"no gradient"`` is the bottleneck ``"categorical"``.
+        name: by default made of the changes.
+        group: which part of the study it belongs to.
+        **changes: fields of ``Program``, or numbers of ``HEALTHY``.
+
+    Returns:
+        A ``Condition``.
+
+    Raises:
+        ValueError: an unknown fault or change.
+
+    Example:
+        >>> from tokdyn.studies.autoencoder import condition
+        >>> condition("double softmax", bottleneck="gumbel").name
+        'gumbel, double softmax'
+    """
+    fields = {field.name for field in dataclasses.fields(Program)}
+    for fault in faults:
+        checks.choice("fault", fault, tuple(FAULTS))
+    for change in changes:
+        checks.choice("change", change, tuple(sorted(fields | set(HEALTHY))))
+    program = Program(**{field: value for field, value in changes.items() if field in fields})
+    numbers = dict(HEALTHY)
+    for fault in faults:
+        numbers |= FAULTS[fault]
+    numbers |= {number: float(value) for number, value in changes.items() if number in HEALTHY}
+    shown = [str(value) for field, value in changes.items() if field in ("bottleneck", "decoder", "grid")]
+    label = ", ".join([*shown, *(faults or ("repaired",))])
+    return Condition(name or label, group, program, tuple(numbers.items()), faults)
+
+
+def factorial(bottlenecks: Iterable[str] = BOTTLENECKS, **changes: Any) -> list[Condition]:
+    """Every combination of the faults, for every bottleneck: single faults, pairs, and all but one repaired.
+
+    Args:
+        bottlenecks: names.
+        **changes: as in ``condition``, the same for all.
+
+    Returns:
+        Eight conditions for each bottleneck.
+    """
+    made = []
+    for bottleneck in bottlenecks:
+        for switches in itertools.product((False, True), repeat=len(FAULTS)):
+            faults = tuple(fault for fault, on in zip(FAULTS, switches, strict=True) if on)
+            made.append(condition(*faults, group="factorial", bottleneck=bottleneck, **changes))
+    return made
+
+
+def phases() -> list[Condition]:
+    """The published notebook's seven phases, each as it was and with one thing repaired.
+
+    The first three share a 5 x 5 grid with three colours, Xavier weights and a double softmax; dropout is 0.2. The
+    fifth, sigmoid patterns at 8 x 8 x 5, is in the factorial.
+    """
+    first: dict[str, Any] = {"group": "phases", "grid": "5x5x3", "decoder": "convolutional", "dropout": 0.2}
+    both = ("double softmax", "published start")
+    made = [
+        condition(*both, name="1 sampled, CNN", bottleneck="categorical", **first),
+        condition("published start", name="1 sampled, CNN, loss repaired", bottleneck="categorical", **first),
+        condition("double softmax", name="1 sampled, CNN, start repaired", bottleneck="categorical", **first),
+        condition(name="1 sampled, CNN, both repaired", bottleneck="categorical", **first),
+        condition(*both, name="2 Gumbel, CNN", bottleneck="gumbel", **first),
+        condition(name="2 Gumbel, CNN, both repaired", bottleneck="gumbel", **first),
+    ]
+    dense: dict[str, Any] = {**first, "decoder": "dense", "bottleneck": "gumbel"}
+    made += [
+        condition(*both, name="3 Gumbel, dense", **dense),
+        condition("published start", name="3 Gumbel, dense, loss repaired", **dense),
+        condition("double softmax", name="3 Gumbel, dense, start repaired", **dense),
+        condition(name="3 Gumbel, dense, both repaired", **dense),
+    ]
+    large: dict[str, Any] = {"group": "phases"}
+    start: dict[str, Any] = {**INITIALISATIONS["published"], "decoder_gain": 1.0}
+    made += [
+        condition(*both, name="4 sigmoid, 7x7x3", grid="7x7x3", **large),
+        condition("double softmax", name="5 sigmoid, forced dependence", decoder="hybrid", **large, **start),
+        condition(*both, name="6 sigmoid, sensitivity penalty", sensitivity=True, **large),
+        condition("published start", name="6 penalty, loss repaired", sensitivity=True, **large),
+    ]  # fmt: skip
+    return made
+
+
+def extreme() -> list[Condition]:
+    """Phase 7: the extreme decoder, whose published curve is that of a learning rate of 5e-5."""
+    start: dict[str, Any] = {
+        **INITIALISATIONS["published_last"],
+        "group": "extreme",
+        "decoder": "extreme",
+        "batch": "epochs",
+    }
+    large = [
+        condition(name=f"7 extreme, rate {rate:g}", batch_size=120, learning_rate=rate, **start)
+        for rate in (5e-5, 3e-4, 1e-3)
+    ]
+    small = [
+        condition(name=f"7 extreme, 51 words, rate {rate:g}", words="small", grid="7x7x3", batch_size=69, num_steps=25,
+                  record_every=5, learning_rate=rate, **start)
+        for rate in (3e-4, 1e-3)
+    ]  # fmt: skip
+    return large + small
+
+
+def sizes() -> list[Condition]:
+    """The vocabulary: as published and repaired, for 51, 192 and 1,000 words; and equally frequent words."""
+    both = ("double softmax", "published start")
+    made = []
+    for words, grid in (("small", "7x7x3"), ("1000", "8x8x5")):
+        size: dict[str, Any] = {"words": words, "grid": grid, "group": "sizes"}
+        size["batch_size"] = 69 if words == "small" else 256
+        label = "51 words" if words == "small" else "1,000 words"
+        for bottleneck in ("sigmoid", "gumbel"):
+            made.append(condition(*both, name=f"{label}, {bottleneck}", bottleneck=bottleneck, **size))
+            done = {**size, "skew": 0.0, "learning_rate": 3e-3}
+            made.append(condition(name=f"{label}, {bottleneck}, repaired", bottleneck=bottleneck, **done))
+    repaired: dict[str, Any] = {"group": "sizes", "skew": 0.0, "learning_rate": 3e-3, "bottleneck": "straight_through"}
+    made.append(condition(name="192 words, straight-through, repaired", **repaired))
+    made.append(condition(name="1,000 words, straight-through, repaired", words="1000", batch_size=256, **repaired))
+    for bottleneck in BOTTLENECKS:
+        name = f"192 words, {bottleneck}, equally frequent"
+        made.append(condition(*both, name=name, bottleneck=bottleneck, group="sizes", skew=0.0))
+    return made
+
+
+def default() -> list[Condition]:
+    """The study's conditions: at most 60."""
+    return [*factorial(), *phases(), *extreme(), *sizes()]
+
+
+def full() -> list[Condition]:
+    """The whole factorial over bottleneck, decoder, grid, loss, start and rate: hours."""
+    made = default()
+    names = {one.name for one in made}
+    for decoder in ("dense", "linear", "convolutional", "hybrid", "extreme"):
+        for grid in GRIDS:
+            for one in factorial((*BOTTLENECKS, "straight_through"), decoder=decoder, grid=grid):
+                if one.name not in names:
+                    made.append(dataclasses.replace(one, group="full"))
+    return made
+
+
+def by_program(conditions: Iterable[Condition]) -> dict[Program, list[Condition]]:
+    """Conditions that share one compiled program."""
+    groups: dict[Program, list[Condition]] = {}
+    for one in conditions:
+        groups.setdefault(one.program, []).append(one)
+    return groups

@@ -1,0 +1,326 @@
+"""The study in words, tables and figures."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from tokdyn import claims
+from tokdyn.autoencoder.layers import capacity_bits
+from tokdyn.stats import mean_interval
+from tokdyn.studies.autoencoder import design, published
+from tokdyn.studies.autoencoder.experiment import corpus_of
+from tokdyn.studies.autoencoder.study import Config
+from tokdyn.studies.output import config_of, markdown_table, write_record, written_together
+
+# Columns of the table of conditions: variable, heading.
+COLUMNS = {
+    "types": "words right",
+    "validation": "validation",
+    "dominant": "commonest answer",
+    "information_start": "bits at start",
+    "information": "bits at end",
+    "loss_first": "loss, first",
+    "loss_last": "loss, last",
+    "steps": "steps",
+}
+
+
+def headline(dataset: xarray.Dataset) -> str:
+    """One paragraph for the terminal."""
+    return "\n".join(_answers(dataset))
+
+
+def report(
+    dataset: xarray.Dataset,
+    folder: str | os.PathLike[str],
+    *,
+    plots: bool = True,
+    wall_seconds: float | None = None,
+) -> Path:
+    """Write everything the study has to say.
+
+    Args:
+        dataset: from ``run``.
+        folder: made where it is missing; its files appear together, at the end.
+        plots: also draw the figures.
+        wall_seconds: of the whole command so far, for the metadata.
+
+    Returns:
+        The path of ``report.md``.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    config = config_of(Config, dataset)
+    found = published.findings(dataset) if config == Config() else {}
+    with written_together(folder) as place:
+        write_record(place, dataset, found, wall_seconds=wall_seconds)
+        names = [name for name in dataset if "seed" in dataset[name].dims and "record" not in dataset[name].dims]
+        dataset[names].to_dataframe().reset_index().to_csv(place / "runs.csv", index=False)
+        figures = _draw(dataset, place / "plots") if plots else []
+        (place / "report.md").write_text(_text(dataset, config, found, figures), encoding="utf-8")
+    return Path(folder) / "report.md"
+
+
+def _mean(dataset: xarray.Dataset, condition: str, variable: str = "types") -> float:
+    return float(dataset[variable].sel(condition=condition).mean())
+
+
+def _answers(dataset: xarray.Dataset) -> list[str]:
+    """The findings, for the parts of the study that were run."""
+    there = set(dataset["condition"].values)
+    seeds = dataset.sizes["seed"]
+    ceiling = corpus_of("large").ceiling
+    lines = []
+    if "gumbel, repaired" in there:
+        both = {kind: _mean(dataset, f"{kind}, double softmax, published start") for kind in design.BOTTLENECKS}
+        loss = {kind: _mean(dataset, f"{kind}, published start") for kind in design.BOTTLENECKS}
+        none = {kind: _mean(dataset, f"{kind}, repaired") for kind in design.BOTTLENECKS}
+        told = "; ".join(f"{kind} {both[kind]:.1%}, {loss[kind]:.0%}, {none[kind]:.0%}" for kind in design.BOTTLENECKS)
+        lines.append(
+            f"Words that come back right as published, with the loss repaired, with loss and start repaired: {told}."
+        )
+    if published.LARGE in there:
+        slow, own = dataset.sel(condition=published.LARGE), dataset.sel(condition="7 extreme, rate 0.001")
+        lines.append(
+            f"The published 11.36 % is a learning rate of 5e-5 after 200 steps: {float(slow['validation'].mean()):.1%} "
+            f"({float(slow['validation'].min()):.1%} to {float(slow['validation'].max()):.1%} over seeds); at its own "
+            f"default rate the same code reaches {float(own['validation'].mean()):.2%}, where unknown words set the "
+            f"ceiling at {ceiling:.2%}."
+        )
+    if "1,000 words, sigmoid, repaired" in there:
+        reached = [
+            f"{int((dataset['types'].sel(condition=name) == 1).sum())} of {seeds} seeds at {label}"
+            for label, name in (
+                ("51", "51 words, sigmoid, repaired"), ("192", "192 words, straight-through, repaired"),
+                ("1,000", "1,000 words, sigmoid, repaired"),
+            )
+        ]  # fmt: skip
+        lines.append(f"Repaired, all words come back right in {', '.join(reached)} words.")
+    lines.append(
+        f"{dataset.sizes['condition']} conditions x {seeds} seeds in {dataset.attrs['simulation_seconds'] / 60:.1f} "
+        "minutes, where 200 GPU-hours were reported."
+    )
+    return lines
+
+
+def _conditions(dataset: xarray.Dataset, group: str) -> str:
+    part = dataset.sel(condition=dataset["group"] == group)
+    rows = []
+    for name in part["condition"].values:
+        one = part.sel(condition=name)
+        row: dict[str, Any] = {"condition": str(name)}
+        for variable, heading in COLUMNS.items():
+            values = one[variable].values.astype(float)
+            row[heading] = float(values.mean())
+            if variable == "types" and len(values) > 1:
+                interval = mean_interval(values)
+                row["95 %"] = f"[{float(interval.low):.3f}, {float(interval.high):.3f}]"
+        text = corpus_of(str(one["words"].values))
+        row["ceiling"], row["chance"] = text.ceiling, text.constant_accuracy
+        rows.append(row)
+    return markdown_table(rows)
+
+
+def _capacity() -> str:
+    rows = []
+    for name, (side, colours) in design.GRIDS.items():
+        bits = capacity_bits(side * side, colours)
+        rows.append({"grid": name, "inputs of the decoder": side * side * colours,
+                     "patterns": f"{colours}^{side * side} = {float(colours) ** (side * side):.3g}",
+                     "bits": bits, "bits for 192 words": math.log2(192)})  # fmt: skip
+    return markdown_table(rows)
+
+
+def _costs(dataset: xarray.Dataset) -> str:
+    names = ["cost_parameters", "cost_operations", "cost_peak_bytes", "cost_seconds", "cost_operations_ratio",
+             "cost_memory_ratio", "cost_time_ratio"]  # fmt: skip
+    rows = []
+    for model in dataset["model"].values:
+        one = dataset.sel(model=model)
+        row: dict[str, Any] = {"model": str(model)}
+        row |= {
+            "parameters": f"{int(one[names[0]]):,}", "MFlop a step": float(one[names[1]]) / 1e6,
+            "peak MiB": float(one[names[2]]) / 2**20, "ms a step": 1e3 * float(one[names[3]]),
+            "beside": str(one["cost_beside"].values), "operations x": float(one[names[4]]),
+            "memory x": float(one[names[5]]), "time x": float(one[names[6]]),
+        }  # fmt: skip
+        rows.append(row)
+    return markdown_table(rows)
+
+
+_GROUPS = {
+    "factorial": (
+        "Every combination of the faults",
+        "192 words of the published frequencies, 8 x 8 x 5, dense decoder, 128 tokens a step, 200 steps at most.",
+    ),
+    "phases": (
+        "The notebook's phases, as they were and repaired",
+        "Dropout 0.2 as published in the first three. The fifth, sigmoid at 8 x 8 x 5, is in the factorial.",
+    ),
+    "extreme": (
+        "The extreme decoder",
+        "Two steps an epoch as published; the small text at 7 x 7 x 3 for 25 steps.",
+    ),
+    "sizes": (
+        "Vocabulary and frequencies",
+        "Repaired conditions show words equally often, at a rate of 3e-3, and stop once all come back right.",
+    ),
+    "full": ("The whole factorial", "Every bottleneck, decoder, grid, loss, start and rate."),
+}
+
+
+def _text(
+    dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
+) -> str:
+    environment = json.loads(dataset.attrs["environment"])
+    text = corpus_of("large")
+    blocks: list[str] = [
+        "# Visual-token autoencoders: the published collapse, its causes and its repairs",
+        f"{dataset.sizes['condition']} conditions x {config.seeds} seeds, "
+        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included (jax {environment['versions']['jax']}, "
+        f"{environment['devices'][0]}, {environment['cores']} cores). Intervals are 95 % (Student, over seeds).",
+        "## Answers", *_answers(dataset),
+        "## What the metric can say",
+        f"The published validation text has {len(text.validation)} tokens, of which "
+        f"{round(text.unknown_share * len(text.validation))} are unknown to the training text: **no model can exceed "
+        f"{text.ceiling:.2%}**, and one that always says the commonest word has {text.constant_accuracy:.2%}. "
+        f"A uniform guess costs ln 192 = {math.log(192):.3f} nats; a double softmax lives between "
+        f"{math.log(math.e + 191) - 1:.3f} and {math.log(math.e + 191):.3f}, and the constant answer has "
+        f"{published.constant_loss('large'):.4f} there. *Words right* counts each of the {len(text.types)} words once.",
+        "## How much a grid can hold", _capacity(),
+    ]  # fmt: skip
+    for group, (title, words) in _GROUPS.items():
+        if (dataset["group"] == group).any():
+            blocks += [f"## {title}", words, _conditions(dataset, group)]
+            if group == "factorial":
+                blocks += [
+                    "What each fault costs alone (95 %, paired by seed), and what repairing it alone brings where the "
+                    "others stay.", markdown_table(published.effects(dataset)),
+                ]  # fmt: skip
+    blocks += [
+        "## What a step costs",
+        "One training step of 128 tokens at 192 words: operations and peak bytes as XLA counts them, medians of "
+        "seconds timed in turn, beside the transformer (two blocks, four heads) nearest in size. The notebook says 3 "
+        "times for the extreme decoder, 5 to 20 times the memory and 10 to 100 times the time of a transformer.",
+        _costs(dataset),
+    ]  # fmt: skip
+    if found:
+        rows = [
+            {"claim": claim.id, "published": str(claim.published), "ours": str(claim.ours), "verdict": claim.verdict}
+            for claim in claims.updated(found) if claim.id in found
+        ]  # fmt: skip
+        blocks += ["## Published claims", markdown_table(rows)]
+    if figures:
+        blocks.append("## Figures")
+        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += [
+        "## Files",
+        "`runs.csv` (every training), `runs.zarr` (with the curves, xarray), `claims.json` (for the default design), "
+        "`metadata.json` (versions, machine, design; `tokdyn study autoencoder --config metadata.json` repeats it).",
+    ]  # fmt: skip
+    return "\n\n".join(blocks) + "\n"
+
+
+def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
+    """All figures; returns (file, caption)."""
+    from tokdyn import plot
+
+    folder.mkdir()
+    made: list[tuple[str, Any, str]] = []
+    if (dataset["group"] == "factorial").any():
+        columns = [one.faults for one in design.factorial(["sigmoid"])]
+        values = [
+            [_mean(dataset, design.condition(*faults, bottleneck=kind).name) for faults in columns]
+            for kind in design.BOTTLENECKS
+        ]
+        names = ["\n".join(faults) or "repaired" for faults in columns]
+        figure = plot.fault_matrix(
+            values, row_names=list(design.BOTTLENECKS), column_names=names, label="share of words right"
+        )
+        made.append(("faults.png", figure, "Share of the words that come back right, for every combination of faults."))
+    for group, name, caption in (
+        ("phases", "phases.png", "The notebook's phases, as published (crosses) and repaired, with 95 % intervals."),
+        ("extreme", "extreme.png", "The extreme decoder by learning rate."),
+        ("sizes", "sizes.png", "Vocabulary and frequencies, as published and repaired."),
+    ):
+        if (dataset["group"] == group).any():
+            made.append((name, _outcomes(dataset, group), caption))
+    if (dataset["condition"] == published.LARGE).any():
+        made.append(("extreme_loss.png", _curves(dataset), "Training loss of the extreme decoder beside the published "
+                     "log (means of 20 steps); bands span the seeds."))  # fmt: skip
+    if "example_patterns" in dataset:
+        made += _looked_at(dataset, folder)
+    captions = []
+    for name, figure, caption in made:
+        if figure is not None:
+            plot.save(figure, folder / name)
+        captions.append((name, caption))
+    return captions
+
+
+def _outcomes(dataset: xarray.Dataset, group: str) -> Any:
+    from tokdyn import plot
+
+    part = dataset["validation"].sel(condition=dataset["group"] == group)
+    names = [str(name) for name in part["condition"].values]
+    values = part.values.astype(float)
+    interval = mean_interval(values) if part.sizes["seed"] > 1 else None
+    low, high = (interval.low, interval.high) if interval else (values[:, 0], values[:, 0])
+    text = corpus_of("large")
+    return plot.outcomes(
+        names, values.mean(axis=1), low, high, label="accuracy on the validation text",
+        published={name: published.ACCURACY.get(name) for name in names},
+        lines={"ceiling, 192 words": text.ceiling, "always the commonest": text.constant_accuracy},
+    )  # fmt: skip
+
+
+def _curves(dataset: xarray.Dataset) -> Any:
+    from tokdyn import plot
+
+    rates = [name for name in dataset["condition"].values if str(name).startswith("7 extreme, rate")]
+    steps = np.arange(1, 11) * 20.0
+    curves = {
+        f"rate {float(dataset['learning_rate'].sel(condition=name)):g}": dataset["loss_curve"]
+        .sel(condition=name)
+        .values
+        for name in rates
+    }
+    levels = {"a uniform guess, ln 192": math.log(192)}
+    return plot.loss_curves(steps, curves, levels=levels, published=(steps, np.array(published.LOSS_CURVE)))
+
+
+def _looked_at(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, Any, str]]:
+    from tokdyn import plot
+
+    side = math.isqrt(dataset.sizes["cell"])
+    names, words = [str(x) for x in dataset["example"].values], [str(x) for x in dataset["word"].values]
+    patterns = dataset["example_patterns"].values
+    rows = np.concatenate([patterns[:1, 0], patterns[-1:, 0], patterns[:, -1]])
+    titles = ["published start", "repaired start", *(f"trained: {name}" for name in names)]
+    gallery = plot.pattern_gallery(rows, side=side, words=words, rows=titles)
+    matrices = plot.association_matrices(
+        dataset["example_association"].values, titles=names, label="cosine of two words' patterns"
+    )
+    layers = [str(x).replace("Mlp_0.", "").replace(".kernel", "") for x in dataset["layer"].values]
+    gradients = dict(zip(names, dataset["example_gradient"].values, strict=True))
+    slices = dict(zip(names, dataset["example_landscape"].values, strict=True))
+    plot.save_pattern_animation(
+        folder / "training.gif", patterns[-1], side=side, words=words, steps=dataset["frame"].values,
+        values=dataset["example_types"].values[-1], label="words right",
+    )  # fmt: skip
+    return [
+        ("gallery.png", gallery, "Probabilities of the colours in every cell, for twelve words (Gumbel codes)."),
+        ("association.png", matrices, "How alike the trained patterns of 48 words are."),
+        ("gradients.png", plot.gradient_flow(layers, gradients), "Norm of the first gradient, layer by layer."),
+        ("landscape.png", plot.landscape(dataset["across"].values, slices),
+         "The loss around the end of training, on a plane of two filter-normalised random directions."),
+        ("training.gif", None, "Patterns while they are learned, loss and start repaired."),
+    ]  # fmt: skip

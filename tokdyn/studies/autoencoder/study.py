@@ -1,0 +1,116 @@
+"""The whole study: every condition on every seed, what a step costs, and a close look at one seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+
+import xarray
+
+from tokdyn import checks, environment
+from tokdyn.studies.autoencoder import design
+from tokdyn.studies.autoencoder.costs import costs
+from tokdyn.studies.autoencoder.design import Condition
+from tokdyn.studies.autoencoder.examples import examples
+from tokdyn.studies.autoencoder.experiment import VARIABLES, joined, run_program
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which conditions, how many seeds; the default is 57 conditions x 20 seeds."""
+
+    seeds: int = 20
+    """Initial weights, batches and noise, the same in every condition."""
+    groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
+    """Parts of the study: factorial, phases, extreme, sizes."""
+    full: bool = False
+    """The whole factorial over bottlenecks, decoders and grids: hours; use a store."""
+    store: str | None = None
+    """Folder in which an interrupted study is continued; None keeps everything in memory."""
+    key: int = 0
+    """Seed of the JAX key."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        checks.whole_number("seeds", self.seeds, at_least=1)
+        for group in self.groups:
+            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes"))
+        if not self.groups:
+            raise checks.bad("groups", "at least one part of the study", "none")
+        return self
+
+    def conditions(self) -> list[Condition]:
+        """What is run."""
+        made = design.full() if self.full else design.default()
+        return [one for one in made if one.group in (*self.groups, "full")]
+
+
+def run_study(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+) -> xarray.Dataset:
+    """The study's Dataset.
+
+    Args:
+        config: conditions and seeds.
+        progress: called with runs finished and runs in all.
+        with_example: also look closely at one seed, for the figures.
+
+    Returns:
+        ``VARIABLES`` over condition and seed; the curves over record too, NaN after the end of training; what a step
+        costs, by model.
+
+    Raises:
+        ValueError: a design that cannot be run.
+    """
+    config = config.checked()
+    conditions = config.conditions()
+    groups = design.by_program(conditions)
+    total, start = len(conditions) * config.seeds, time.perf_counter()
+    done, parts, seconds = 0, [], {}
+    for number, (program, members) in enumerate(groups.items()):
+
+        def show(finished: int, _: int, before: int = done) -> None:
+            if progress is not None:
+                progress(before + finished, total)
+
+        began = time.perf_counter()
+        part = run_program(
+            program, members, seeds=config.seeds, key=config.key, progress=show,
+            store=None if config.store is None else f"{config.store}/{number:03d}",
+        )  # fmt: skip
+        for one in members:
+            seconds[one.name] = (time.perf_counter() - began) / len(members)
+        done += len(members) * config.seeds
+        parts.append(part)
+    dataset = _with_costs(joined(parts, conditions)).assign(
+        seconds=("condition", [seconds[one.name] for one in conditions])
+    )
+    if with_example:
+        dataset = dataset.merge(examples(config.key))
+    for name, meaning in VARIABLES.items():
+        dataset[name].attrs["long_name"] = meaning
+    dataset["seconds"].attrs["long_name"] = "wall time of the condition, its share of compilation included"
+    dataset.attrs |= {
+        "schema_version": SCHEMA_VERSION,
+        "study": "autoencoder",
+        "config": json.dumps(dataclasses.asdict(config)),
+        "environment": json.dumps(environment.describe()),
+        "simulation_seconds": time.perf_counter() - start,
+    }
+    return dataset
+
+
+def _with_costs(dataset: xarray.Dataset) -> xarray.Dataset:
+    records = costs()
+    names = [name for name in records[0] if name not in ("model", "beside")]
+    columns = {f"cost_{name.replace(' ', '_')}": ("model", [record[name] for record in records]) for name in names}
+    beside = {"cost_beside": ("model", [record["beside"] for record in records])}
+    return dataset.assign({**columns, **beside}).assign_coords(model=[record["model"] for record in records])

@@ -1,0 +1,275 @@
+"""Every quantizer on three kinds of patterns, with the same encoder, the same decoder and about the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+
+from tokdyn import autoencoder as ae
+from tokdyn import checks, environment, keys
+from tokdyn.autoencoder import layers, quantizers
+from tokdyn.autoencoder.base import of_part
+from tokdyn.data import digits, words
+from tokdyn.data.glyphs import render
+from tokdyn.dynamics.base import part, static
+from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.train import fit
+
+SCHEMA_VERSION = 1
+CELLS, CHANNELS, WIDTH = 4, 6, 128
+BATCH = 128
+UNIT = 2
+# 64 codes a cell for each, 6 bits: what differs is how they are learned.
+QUANTIZERS: dict[str, Callable[[], Any]] = {
+    "none": ae.bottlenecks.identity,
+    "VQ": lambda: quantizers.vector_quantizer(num_codes=64),
+    "VQ, k-means start": lambda: quantizers.vector_quantizer(num_codes=64, start="kmeans"),
+    "VQ, revival": lambda: quantizers.vector_quantizer(num_codes=64, revive_below=1.0),
+    "VQ, k-means, revival": lambda: quantizers.vector_quantizer(num_codes=64, start="kmeans", revive_below=1.0),
+    "VQ, rotation": lambda: quantizers.vector_quantizer(num_codes=64, gradient="rotation"),
+    "VQ, cosine": lambda: quantizers.vector_quantizer(num_codes=64, cosine=True),
+    "VQ, learned codebook": lambda: quantizers.vector_quantizer(num_codes=64, learned=True),
+    "FSQ": lambda: quantizers.finite_scalar_quantizer(levels=(4, 4, 4)),
+    "LFQ": lambda: quantizers.lookup_free_quantizer(bits=6),
+    "residual VQ": lambda: quantizers.residual_quantizer(
+        quantizers.vector_quantizer(num_codes=8, start="kmeans"), depth=2
+    ),
+    "grouped VQ": lambda: quantizers.grouped_quantizer(
+        quantizers.vector_quantizer(num_codes=8, start="kmeans"), groups=2
+    ),
+}
+DATA = ("patterns", "digits", "glyphs")
+VARIABLES = {
+    "explained": "share of the variance of held-out items that is reconstructed",
+    "explained_train": "the same on the items of training",
+    "active": "share of the codes that occur in a pass over the training items",
+    "perplexity": "effective number of codes in that pass, over all codebooks of a cell together",
+    "bits": "entropy of the codes of a cell in that pass",
+    "dead": "codes that do not occur in that pass",
+    "loss": "mean squared error at the end of training, bottleneck's own loss included",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which quantizers on which data, how many seeds."""
+
+    seeds: int = 5
+    """Initial weights, batches and draws."""
+    data: tuple[str, ...] = DATA
+    """Kinds of patterns: patterns (random one-hot grids), digits, glyphs (words drawn in DejaVu Sans Mono)."""
+    quantizers: tuple[str, ...] = tuple(QUANTIZERS)
+    """Names of quantizers."""
+    num_steps: int = 400
+    """Optimiser steps of 128 items."""
+    learning_rate: float = 3e-3
+    """Of Adam."""
+    key: int = 0
+    """Seed of the JAX key."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        checks.whole_number("seeds", self.seeds, at_least=1)
+        checks.whole_number("num_steps", self.num_steps, at_least=1)
+        checks.hyperparameter("learning_rate", self.learning_rate, above=0.0)
+        for name, known in (("data", DATA), ("quantizers", tuple(QUANTIZERS))):
+            given = getattr(self, name)
+            if not given or len(set(given)) != len(given):
+                raise checks.bad(name, "at least one name, each once", given)
+            for one in given:
+                checks.choice(name, one, known)
+        return self
+
+
+@functools.cache
+def items(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Training and held-out items `[items, pixels]`, every fifth one held out; means of training are taken off.
+
+    Args:
+        name: one of ``DATA``.
+
+    Returns:
+        ``(training, held_out)``, float32.
+    """
+    if name == "patterns":
+        colours = np.random.default_rng(0).integers(0, 5, (1500, 64))
+        made = np.eye(5, dtype=np.float32)[colours].reshape(1500, -1)
+    elif name == "digits":
+        made = digits()[0].reshape(1797, -1)
+    else:
+        text = words.english_words() + words.pseudo_words(1500)
+        short = [word for word in text if len(word) <= 6][:1500]
+        made = render(short, height=10, width=36, font="DejaVuSansMono").reshape(len(short), -1)
+    held_out = np.arange(len(made)) % 5 == 4
+    mean = made[~held_out].mean(axis=0)
+    return made[~held_out] - mean, made[held_out] - mean
+
+
+class _Stack(nn.Module):
+    features: int
+
+    @nn.compact
+    def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
+        return layers.Mlp((WIDTH,), self.features, 2.0**0.5)(values, train=train)
+
+
+@part
+class ItemAutoencoder:
+    """Items of numbers to four cells, quantized, and back: one hidden layer on either side.
+
+    Attributes:
+        quantizer: any bottleneck, of this package or your own.
+        pixels: numbers of an item.
+    """
+
+    quantizer: Any
+    pixels: int = static()
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        inner, outer = jnp.zeros((1, CELLS * CHANNELS)), jnp.zeros((1, self.pixels))
+        made = {
+            "encoder": layers.initial(_Stack(CELLS * CHANNELS), keys.for_purpose(key, "encoder"), outer),
+            "quantizer": self.quantizer.init(keys.for_purpose(key, "quantizer"), CHANNELS),
+            "decoder": layers.initial(_Stack(self.pixels), keys.for_purpose(key, "decoder"), inner),
+        }
+        return {kind: {name: part[kind] for name, part in made.items()} for kind in ("params", "state")}
+
+    def apply(
+        self, variables: dict[str, Any], inputs: jax.Array, *, key: jax.Array | None = None, train: bool = False
+    ) -> tuple[tuple[jax.Array, ae.Code], Any]:
+        """`[batch, pixels]` -> ((reconstruction, code), state)."""
+        hidden, _ = layers.applied(
+            _Stack(CELLS * CHANNELS), of_part(variables, "encoder"), inputs, key=None, train=train
+        )
+        code, state = self.quantizer.apply(
+            of_part(variables, "quantizer"), hidden.reshape(-1, CELLS, CHANNELS), key=key, train=train
+        )
+        made, _ = layers.applied(
+            _Stack(self.pixels), of_part(variables, "decoder"), layers.flat(code.values), key=None, train=train
+        )
+        return (made, code), {"encoder": {}, "quantizer": state, "decoder": {}}
+
+
+def squared_error(
+    model: ItemAutoencoder, variables: dict[str, Any], batch: jax.Array, key: jax.Array
+) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+    """Mean squared error in units of a pixel's variance about its mean, and what the quantizer asks for."""
+    (made, code), state = model.apply(variables, batch, key=key, train=True)
+    return jnp.mean((made - batch) ** 2) / jnp.mean(batch**2) + code.loss, (state, {})
+
+
+def evaluate(config: dict[str, Any], key: jax.Array, *, quantizer: str, data: str, num_steps: int) -> dict[str, Any]:
+    """One training.
+
+    Args:
+        config: ``learning_rate``.
+        key: of everything random.
+        quantizer: a name in ``QUANTIZERS``.
+        data: a name in ``DATA``.
+        num_steps: of training.
+
+    Returns:
+        The variables of ``VARIABLES``.
+    """
+    training, held_out = (jnp.asarray(x) for x in items(data))
+    model = ItemAutoencoder(QUANTIZERS[quantizer](), training.shape[1])
+    result = fit(
+        model, squared_error, training, key=key, num_steps=num_steps, batch_size=BATCH,
+        hyper={"learning_rate": config["learning_rate"]},
+    )  # fmt: skip
+
+    def explained(inputs: jax.Array) -> jax.Array:
+        made = model.apply(result.variables, inputs, key=key)[0][0]
+        return 1 - jnp.sum((made - inputs) ** 2) / jnp.sum(inputs**2)
+
+    return {
+        "explained": explained(held_out),
+        "explained_train": explained(training),
+        "loss": result.history["loss"][-1],
+        **_use(model.quantizer, model.apply(result.variables, training, key=key)[0][1]),
+    }
+
+
+def _use(quantizer: Any, code: ae.Code) -> dict[str, jax.Array]:
+    """How the codes of a pass are used; the codes of several codebooks are counted together as one number."""
+    if code.indices is None:
+        return dict.fromkeys(("active", "perplexity", "bits", "dead"), jnp.asarray(jnp.nan))
+    sizes = quantizer.codebook_sizes
+    joint = code.indices if not quantizer.has_codebook_axis else _joint(code.indices, sizes)
+    counts = quantizers.usage(joint, math.prod(sizes))
+    effective = quantizers.perplexity(counts)[0]
+    return {
+        "active": quantizers.active_share(counts)[0],
+        "perplexity": effective,
+        "bits": jnp.log2(effective),
+        "dead": quantizers.dead_codes(counts)[0],
+    }
+
+
+def _joint(indices: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+    """One number for the codes of all codebooks of a cell."""
+    joint = jnp.zeros(indices.shape[:-1], jnp.int32)
+    for column, size in enumerate(sizes):
+        joint = joint * size + indices[..., column]
+    return joint
+
+
+def run_study(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+) -> xarray.Dataset:
+    """The study's Dataset.
+
+    Args:
+        config: quantizers, data, seeds.
+        progress: called with runs finished and runs in all.
+        with_example: there is none; accepted because every study takes it.
+
+    Returns:
+        ``VARIABLES`` over data, quantizer and seed.
+
+    Raises:
+        ValueError: a design that cannot be run.
+    """
+    config = config.checked()
+    start, rows, done = time.perf_counter(), [], 0
+    total = len(config.data) * len(config.quantizers) * config.seeds
+    for data in config.data:
+        columns = []
+        for name in config.quantizers:
+            bound = functools.partial(evaluate, quantizer=name, data=data, num_steps=config.num_steps)
+            found = sweep(
+                bound, {"learning_rate": config.learning_rate}, grid({"learning_rate": [config.learning_rate]}),
+                seeds=config.seeds, key=jax.random.key(config.key), unit=UNIT,
+            )  # fmt: skip
+            assert not isinstance(found, Plan)
+            columns.append(found.isel(learning_rate=0, drop=True))
+            done += config.seeds
+            if progress is not None:
+                progress(done, total)
+        rows.append(xarray.concat(columns, "quantizer"))
+    dataset = xarray.concat(rows, "data").assign_coords(data=list(config.data), quantizer=list(config.quantizers))
+    for name, meaning in VARIABLES.items():
+        dataset[name].attrs["long_name"] = meaning
+    dataset.attrs |= {
+        "schema_version": SCHEMA_VERSION,
+        "study": "quantizers",
+        "config": json.dumps(dataclasses.asdict(config)),
+        "environment": json.dumps(environment.describe()),
+        "simulation_seconds": time.perf_counter() - start,
+    }
+    return dataset

@@ -158,6 +158,6 @@ for panel, image in zip(panels, drawn, strict=True):
 plt.show()
 
 # %% [markdown]
-# `tokdyn study autoencoder` does all of this for 56 conditions and 20 seeds, `tokdyn study quantizers` and
+# `tokdyn study autoencoder` does all of this for 55 conditions and 12 seeds, `tokdyn study quantizers` and
 # `tokdyn study scaling` go on from there; `td.autoencoder.save_run` and `tokdyn diagnose FILE` do the same for your own
 # training.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from tokdyn import checks, draws
 from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.dynamics.annealing import annealing
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.base import Schedule, part, static
 from tokdyn.numerics import tempered_softmax
 
 _EMPTY: Variables = {"params": {}, "state": {}}
@@ -75,7 +75,7 @@ class StraightThrough:
         return _code(_hard(soft), inputs, soft), variables["state"]
 
 
-def straight_through(*, temperature: float = 1.0) -> StraightThrough:
+def straight_through(*, temperature: float | Schedule = 1.0) -> StraightThrough:
     """Each cell's largest channel, one-hot; the gradient is that of the softmax.
 
     Args:
@@ -127,7 +127,7 @@ class Gumbel:
         return _code(_hard(soft) if self.hard else soft, scores, jax.nn.softmax(inputs)), variables["state"]
 
 
-def gumbel(*, temperature: float = 1.0, hard: bool = True, sampled: bool = False) -> Gumbel:
+def gumbel(*, temperature: float | Schedule = 1.0, hard: bool = True, sampled: bool = False) -> Gumbel:
     r"""A sample of each cell's distribution that passes a gradient: softmax of `(\ell + g) / \tau`, g Gumbel noise.
 
     Args:

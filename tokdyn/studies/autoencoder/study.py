@@ -21,9 +21,9 @@ SCHEMA_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which conditions, how many seeds; the default is 57 conditions x 20 seeds."""
+    """Which conditions, how many seeds; the default is 55 conditions x 12 seeds."""
 
-    seeds: int = 20
+    seeds: int = 12
     """Initial weights, batches and noise, the same in every condition."""
     groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
     """Parts of the study: factorial, phases, extreme, sizes."""

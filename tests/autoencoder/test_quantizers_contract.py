@@ -12,10 +12,10 @@ from tokdyn.autoencoder import quantizers
 CHANNELS, SHAPE = 4, (3, 8)
 NAMES = list(quantizers.CATALOG)
 CELLS = SHAPE[0] * SHAPE[1]
-# Quantising a code gives it back where codes lie in the inputs' space and nothing contracts them.
 # Between them these have every piece of program; the others are mapped and halved by the slow tests only.
 FIRST = ["vector_kmeans", "vector_cosine", "finite_scalar_levels", "lookup_free", "grouped_residual"]
 MOST = [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+# Quantising a code gives it back where codes lie in the inputs' space and nothing contracts them.
 IDEMPOTENT = ["vector", "vector_learned", "vector_cosine", "vector_rotation", "vector_kmeans", "lookup_free", "grouped"]
 
 

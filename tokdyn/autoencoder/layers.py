@@ -56,6 +56,18 @@ def uniform(limit: Any) -> Initializer:
     return lambda key, shape, dtype=None: limit * draws.uniform(key, tuple(shape), _floating(dtype), -1.0, 1.0)
 
 
+def fan_in_uniform(inputs: int | None = None) -> Initializer:
+    r"""Uniform up to `1 / \sqrt{in}`: what PyTorch gives a layer that nobody initialises, its bias included.
+
+    Args:
+        inputs: of the layer; needed for a bias, whose shape does not say.
+    """
+    if inputs is not None:
+        return uniform(1.0 / math.sqrt(inputs))
+    base = jax.nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+    return lambda key, shape, dtype=None: base(key, shape, _floating(dtype))
+
+
 def orthogonal(gain: Any) -> Initializer:
     """An orthogonal matrix, scaled; the gain may be traced."""
     base = jax.nn.initializers.orthogonal()
@@ -132,18 +144,22 @@ class Convolution(nn.Module):
         features: of the output.
         width: of the kernel along every axis.
         kernel: initial weights.
+        untouched: initial weights and bias as PyTorch has them by default, instead.
     """
 
     features: int
     width: int = 3
     kernel: Initializer = xavier(1.0)
+    untouched: bool = False
 
     @nn.compact
     def __call__(self, values: jax.Array) -> jax.Array:
         axes = values.shape[1:-1]
         shape = (*[self.width] * len(axes), values.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel, shape, jnp.result_type(float))
-        bias = self.param("bias", jax.nn.initializers.zeros, (self.features,), jnp.result_type(float))
+        start, dtype = fan_in_uniform() if self.untouched else self.kernel, jnp.result_type(float)
+        start_bias = fan_in_uniform(math.prod(shape[:-1])) if self.untouched else jax.nn.initializers.zeros
+        kernel = self.param("kernel", start, shape, dtype)
+        bias = self.param("bias", start_bias, (self.features,), dtype)
         return patches(values, self.width) @ kernel.reshape(-1, self.features) + bias
 
 
@@ -164,17 +180,19 @@ class GridStack(nn.Module):
     Attributes:
         height: of the grid.
         features: of the layers.
+        untouched: initial weights as PyTorch has them by default.
     """
 
     height: int
     features: Sequence[int] = (32, 64)
+    untouched: bool = False
 
     @nn.compact
     def __call__(self, values: jax.Array) -> jax.Array:
         batch, cells, channels = values.shape
         image = values.reshape(batch, self.height, cells // self.height, channels)
         for features in self.features:
-            image = jax.nn.relu(Convolution(features)(image))
+            image = jax.nn.relu(Convolution(features, untouched=self.untouched)(image))
         return image
 
 

@@ -16,6 +16,11 @@ from tokdyn.dynamics.base import part, static
 SHARES = (0.2, 0.2, 0.15, 0.25, 0.1, 0.1)
 
 
+def _untouched(features: int, inputs: jax.Array, name: str | None = None) -> layers.Dense:
+    """A layer that the published code leaves as PyTorch makes it."""
+    return layers.Dense(features, layers.fan_in_uniform(), layers.fan_in_uniform(inputs.shape[-1]), name=name)
+
+
 class _Expert(nn.Module):
     width: int
     features: int
@@ -24,8 +29,8 @@ class _Expert(nn.Module):
 
     @nn.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
-        hidden = getattr(jax.nn, self.activation)(layers.Dense(self.width)(values))
-        return layers.Dense(self.features)(layers.dropped(self, hidden, self.dropout, train))
+        hidden = getattr(jax.nn, self.activation)(_untouched(self.width, values)(values))
+        return _untouched(self.features, hidden)(layers.dropped(self, hidden, self.dropout, train))
 
 
 class _Extreme(nn.Module):
@@ -43,17 +48,17 @@ class _Extreme(nn.Module):
         ]
         if train:
             heads = [logits + 0.01 * spread * self._noise(logits) for logits in heads]
-        gate = jax.nn.softmax(layers.Dense(3, name="gate")(flat))
+        gate = jax.nn.softmax(_untouched(3, flat, "gate")(flat))
         experts = [("relu", 0.3), ("tanh", 0.1), ("gelu", 0.2)]
         opinions = [_Expert(of.width, words, kind, rate, name=kind)(flat, train=train) for kind, rate in experts]
         mixed = jnp.einsum("be,ebw->bw", gate, jnp.stack(opinions))
-        image = layers.GridStack(of.height, name="grid")(values)
-        spatial = layers.Dense(words, name="spatial")(image.mean(axis=(1, 2)))
-        hidden = jax.nn.relu(layers.Dense(of.width, name="hash_in")(flat))
+        image = layers.GridStack(of.height, untouched=True, name="grid")(values).mean(axis=(1, 2))
+        spatial = _untouched(words, image, "spatial")(image)
+        hidden = jax.nn.relu(_untouched(of.width, flat, "hash_in")(flat))
         hidden = nn.BatchNorm(momentum=0.9, dtype=hidden.dtype, param_dtype=hidden.dtype)(
             hidden, use_running_average=not train
         )
-        hashed = layers.Dense(words, name="hash_out")(hidden)
+        hashed = _untouched(words, hidden, "hash_out")(hidden)
         paths = jnp.stack([*heads, mixed, spatial, hashed])
         logits = jnp.tensordot(jnp.asarray(SHARES, paths.dtype), paths, axes=1)
         return logits + jnp.clip(spread, 0.01, 0.1) * self._noise(logits) if train else logits
@@ -112,9 +117,11 @@ class _Hybrid(nn.Module):
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         of, words = self.of, self.of.vocabulary_size
         flat = layers.flat(values)
-        spatial = layers.Dense(words, name="spatial")(layers.GridStack(of.height, name="grid")(values).mean((1, 2)))
-        straight = layers.Dense(words, name="linear")(flat)
-        hashed = layers.Dense(words, name="hash_out")(jnp.tanh(layers.Dense(of.width, name="hash_in")(flat)))
+        image = layers.GridStack(of.height, untouched=True, name="grid")(values).mean(axis=(1, 2))
+        spatial = _untouched(words, image, "spatial")(image)
+        straight = _untouched(words, flat, "linear")(flat)
+        hidden = jnp.tanh(_untouched(of.width, flat, "hash_in")(flat))
+        hashed = _untouched(words, hidden, "hash_out")(hidden)
         return 0.5 * spatial + 0.3 * straight + 0.2 * hashed
 
 

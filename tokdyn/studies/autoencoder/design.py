@@ -19,10 +19,12 @@ HEALTHY: dict[str, float] = {
     "centred": 0.0,
     **INITIALISATIONS["unit"],
 }
+# The published decoders keep PyTorch's weights, uniform up to 1 / sqrt(in): Xavier's of this gain in a square layer.
+UNTOUCHED = 3.0**-0.5
 # The faults that are numbers, each a switch, in the words of the figures.
 FAULTS: dict[str, dict[str, float]] = {
     "double softmax": {"double_softmax": 1.0},
-    "published start": {**INITIALISATIONS["published"], "decoder_gain": 1.0},
+    "published start": {**INITIALISATIONS["published"], "decoder_gain": UNTOUCHED},
     "low rate": {"learning_rate": 5e-5},
 }
 BOTTLENECKS = ("categorical", "gumbel", "sigmoid")
@@ -158,10 +160,11 @@ def phases() -> list[Condition]:
         condition(name="3 Gumbel, dense, both repaired", **dense),
     ]
     large: dict[str, Any] = {"group": "phases"}
-    start: dict[str, Any] = {**INITIALISATIONS["published"], "decoder_gain": 1.0}
+    start = dict(FAULTS["published start"])
     made += [
         condition(*both, name="4 sigmoid, 7x7x3", grid="7x7x3", **large),
-        condition("double softmax", name="5 sigmoid, forced dependence", decoder="hybrid", grid="5x5x3", **large, **start),
+        condition("double softmax", name="5 sigmoid, forced dependence", decoder="hybrid", grid="5x5x3",
+                  **large, **start),
         condition(*both, name="6 sigmoid, sensitivity penalty", sensitivity=True, **large),
         condition("published start", name="6 penalty, loss repaired", sensitivity=True, **large),
     ]  # fmt: skip

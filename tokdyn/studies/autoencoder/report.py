@@ -297,6 +297,11 @@ def _curves(dataset: xarray.Dataset) -> Any:
     return plot.loss_curves(steps, curves, levels=levels, published=(steps, np.array(published.LOSS_CURVE)))
 
 
+def _depth(layer: str) -> str:
+    """Sorts the embedding before the encoder, and the encoder before the decoder."""
+    return f"{layer.startswith('decoder')}{not layer.endswith('embedding')}{layer}"
+
+
 def _looked_at(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, Any, str]]:
     from tokdyn import plot
 
@@ -309,6 +314,8 @@ def _looked_at(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, Any, st
     matrices = plot.association_matrices(
         dataset["example_association"].values, titles=names, label="cosine of two words' patterns"
     )
+    # From the word to the answer.
+    dataset = dataset.sortby(xarray.DataArray([_depth(str(x)) for x in dataset["layer"].values], dims="layer"))
     layers = [str(x).replace("Mlp_0.", "").replace(".kernel", "") for x in dataset["layer"].values]
     gradients = dict(zip(names, dataset["example_gradient"].values, strict=True))
     slices = dict(zip(names, dataset["example_landscape"].values, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +67,7 @@ class Config:
             raise checks.bad("sizes", "at least one vocabulary", "none")
         for size in self.sizes:
             checks.whole_number("sizes", size, at_least=2)
-            if np.log2(size) > capacity_bits(CELLS, COLOURS):
+            if math.log2(size) > capacity_bits(CELLS, COLOURS):
                 raise checks.bad("sizes", f"at most {COLOURS}^{CELLS} words, which is what the code can hold", size)
         return self
 

@@ -160,7 +160,7 @@ def phases() -> list[Condition]:
         condition(name="3 Gumbel, dense, both repaired", **dense),
     ]
     large: dict[str, Any] = {"group": "phases"}
-    start = dict(FAULTS["published start"])
+    start: dict[str, Any] = dict(FAULTS["published start"])
     made += [
         condition(*both, name="4 sigmoid, 7x7x3", grid="7x7x3", **large),
         condition("double softmax", name="5 sigmoid, forced dependence", decoder="hybrid", grid="5x5x3",

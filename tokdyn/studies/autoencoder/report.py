@@ -269,12 +269,16 @@ def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
 def _outcomes(dataset: xarray.Dataset, group: str) -> Any:
     from tokdyn import plot
 
-    part = dataset["validation"].sel(condition=dataset["group"] == group)
+    # Texts of different sizes have different ceilings: there the words count, not the validation text.
+    of_words = group == "sizes"
+    part = dataset["types" if of_words else "validation"].sel(condition=dataset["group"] == group)
     names = [str(name) for name in part["condition"].values]
     values = part.values.astype(float)
     interval = mean_interval(values) if part.sizes["seed"] > 1 else None
     low, high = (interval.low, interval.high) if interval else (values[:, 0], values[:, 0])
     text = corpus_of("large")
+    if of_words:
+        return plot.outcomes(names, values.mean(axis=1), low, high, label="share of words right")
     return plot.outcomes(
         names, values.mean(axis=1), low, high, label="accuracy on the validation text",
         published={name: published.ACCURACY.get(name) for name in names},

@@ -217,7 +217,7 @@ def _use(quantizer: Any, code: ae.Code) -> dict[str, jax.Array]:
         "active": quantizers.active_share(counts)[0],
         "perplexity": effective,
         "bits": jnp.log2(effective),
-        "dead": quantizers.dead_codes(counts)[0],
+        "dead": jnp.sum(quantizers.dead_codes(counts)[0]).astype(jnp.float32),
     }
 
 

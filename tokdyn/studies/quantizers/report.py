@@ -15,17 +15,19 @@ from tokdyn.studies.output import markdown_table, write_record, written_together
 
 
 def headline(dataset: xarray.Dataset) -> str:
-    """One line for each kind of data: the best quantizer, and the one that uses least of its codes."""
+    """One line for each kind of data: the best quantizer, and the one that uses its codes least evenly."""
     lines = []
     coded = dataset.sel(quantizer=[name for name in dataset["quantizer"].values if name != "none"])
     for data in dataset["data"].values:
         means = coded.sel(data=data).mean("seed")
-        best = str(means["explained"].idxmax("quantizer").values)
-        least = str(means["active"].idxmin("quantizer").values)
+        held_out = bool((means["explained"] > 0).any())
+        measure = "explained" if held_out else "explained_train"
+        names = [str(name) for name in coded["quantizer"].values]
+        best, least = names[int(np.argmax(means[measure].values))], names[int(np.argmin(means["perplexity"].values))]
+        told = "held-out variance" if held_out else "variance of the training items; nothing carries over to others"
         lines.append(
-            f"{data}: {best} reconstructs most of the held-out variance "
-            f"({float(means['explained'].sel(quantizer=best)):.3f}); {least} uses least of its codes "
-            f"({float(means['active'].sel(quantizer=least)):.0%})."
+            f"{data}: {best} reconstructs most ({float(means[measure].max()):.3f} of the {told}); {least} uses its "
+            f"codes least evenly (perplexity {float(means['perplexity'].min()):.0f} of 64)."
         )
     return "\n".join(lines)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,6 @@ import xarray
 from tokdyn import autoencoder as ae
 from tokdyn import checks, environment
 from tokdyn.autoencoder.diagnose.information import deterministic_information
-from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.numerics import share
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.train import fit
@@ -67,7 +65,7 @@ class Config:
             raise checks.bad("sizes", "at least one vocabulary", "none")
         for size in self.sizes:
             checks.whole_number("sizes", size, at_least=2)
-            if math.log2(size) > capacity_bits(CELLS, COLOURS):
+            if size > COLOURS**CELLS:
                 raise checks.bad("sizes", f"at most {COLOURS}^{CELLS} words, which is what the code can hold", size)
         return self
 

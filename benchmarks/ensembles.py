@@ -125,5 +125,5 @@ def _torch(torch: Any, size: tuple[int, int, int, int], seeds: int) -> list[floa
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return losses

@@ -21,12 +21,16 @@ from tokdyn.numerics import tempered_softmax
 _EMPTY: Variables = {"params": {}, "state": {}}
 
 
-@part
-class Categorical:
-    """See ``categorical``."""
+class _WithoutWeights:
+    """What the bottlenecks here have in common: nothing is trained, and nothing carried."""
 
     def init(self, key: jax.Array, channels: int) -> Variables:
         return _EMPTY
+
+
+@part
+class Categorical(_WithoutWeights):
+    """See ``categorical``."""
 
     def apply(
         self,
@@ -54,13 +58,10 @@ def categorical() -> Categorical:
 
 
 @part
-class StraightThrough:
+class StraightThrough(_WithoutWeights):
     """See ``straight_through``."""
 
     temperature: jax.Array
-
-    def init(self, key: jax.Array, channels: int) -> Variables:
-        return _EMPTY
 
     def apply(
         self,
@@ -102,15 +103,12 @@ def straight_through(*, temperature: float | Schedule = 1.0) -> StraightThrough:
 
 
 @part
-class Gumbel:
+class Gumbel(_WithoutWeights):
     """See ``gumbel``."""
 
     temperature: jax.Array
     hard: bool = static(True)
     sampled: bool = static(False)
-
-    def init(self, key: jax.Array, channels: int) -> Variables:
-        return _EMPTY
 
     def apply(
         self,
@@ -149,13 +147,10 @@ def gumbel(*, temperature: float | Schedule = 1.0, hard: bool = True, sampled: b
 
 
 @part
-class Sigmoid:
+class Sigmoid(_WithoutWeights):
     """See ``sigmoid``."""
 
     centred: jax.Array
-
-    def init(self, key: jax.Array, channels: int) -> Variables:
-        return _EMPTY
 
     def apply(
         self,
@@ -188,11 +183,8 @@ def sigmoid(*, centred: float = 0.0) -> Sigmoid:
 
 
 @part
-class Identity:
+class Identity(_WithoutWeights):
     """See ``identity``."""
-
-    def init(self, key: jax.Array, channels: int) -> Variables:
-        return _EMPTY
 
     def apply(
         self,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tokdyn import checks
 from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.autoencoder.quantizers import common
-from tokdyn.autoencoder.quantizers.product import Product, product
+from tokdyn.autoencoder.quantizers.product import OfProduct, Product, product
 from tokdyn.dynamics.base import part, static
 
 # Beyond this a bit is certain to the last digit of float64; the cut keeps inf * 0 out.
@@ -20,7 +20,7 @@ _TINY = 1e-30
 
 
 @part
-class LookupFreeQuantizer:
+class LookupFreeQuantizer(OfProduct):
     """See ``lookup_free_quantizer``."""
 
     entropy_weight: jax.Array
@@ -34,26 +34,6 @@ class LookupFreeQuantizer:
     @property
     def _product(self) -> Product:
         return Product((2,) * self.bits, self.joint, first_is_smallest=False)
-
-    @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        """Number of codes that each column of the indices chooses from."""
-        return self._product.codebook_sizes
-
-    @property
-    def counted_sizes(self) -> tuple[int, ...]:
-        """Number of codes in each row of ``state["usage"]``."""
-        return self._product.counted_sizes
-
-    @property
-    def has_codebook_axis(self) -> bool:
-        """Whether indices have a last axis of codebooks."""
-        return not self.joint
-
-    @property
-    def code_rank(self) -> int:
-        """How many axes of codes come after that of the cells."""
-        return 1
 
     def init(self, key: jax.Array, channels: int) -> Variables:
         channels = checks.whole_number("channels", channels, at_least=1)

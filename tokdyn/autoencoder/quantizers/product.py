@@ -81,6 +81,36 @@ class Product:
         return basis if self.first_is_smallest else basis[::-1]
 
 
+class OfProduct:
+    """What quantizers whose codebook is a ``Product`` say of their codes."""
+
+    joint: bool
+
+    @property
+    def _product(self) -> Product:
+        raise NotImplementedError(f"{type(self).__name__} must define _product")
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """Number of codes that each column of the indices chooses from."""
+        return self._product.codebook_sizes
+
+    @property
+    def counted_sizes(self) -> tuple[int, ...]:
+        """Number of codes in each row of ``state["usage"]``."""
+        return self._product.counted_sizes
+
+    @property
+    def has_codebook_axis(self) -> bool:
+        """Whether indices have a last axis of codebooks."""
+        return not self.joint
+
+    @property
+    def code_rank(self) -> int:
+        """How many axes of codes come after that of the cells."""
+        return 1
+
+
 def product(name: str, sizes: tuple[int, ...], joint: bool | None, *, first_is_smallest: bool = True) -> Product:
     """A product codebook; joint None decides by size.
 

@@ -11,7 +11,7 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.autoencoder.quantizers import common
-from tokdyn.autoencoder.quantizers.product import Product, product
+from tokdyn.autoencoder.quantizers.product import OfProduct, Product, product
 from tokdyn.dynamics.base import part, static
 
 # How far beyond the outermost levels the bounded channel reaches, as a share: so that those are reached at all.
@@ -19,7 +19,7 @@ OVERSHOOT = 1e-3
 
 
 @part
-class FiniteScalarQuantizer:
+class FiniteScalarQuantizer(OfProduct):
     """See ``finite_scalar_quantizer``."""
 
     levels: tuple[int, ...] = static()
@@ -29,26 +29,6 @@ class FiniteScalarQuantizer:
     @property
     def _product(self) -> Product:
         return Product(self.levels, self.joint)
-
-    @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        """Number of codes that each column of the indices chooses from."""
-        return self._product.codebook_sizes
-
-    @property
-    def counted_sizes(self) -> tuple[int, ...]:
-        """Number of codes in each row of ``state["usage"]``."""
-        return self._product.counted_sizes
-
-    @property
-    def has_codebook_axis(self) -> bool:
-        """Whether indices have a last axis of codebooks."""
-        return not self.joint
-
-    @property
-    def code_rank(self) -> int:
-        """How many axes of codes come after that of the cells."""
-        return 1
 
     def init(self, key: jax.Array, channels: int) -> Variables:
         channels = checks.whole_number("channels", channels, at_least=1)

@@ -18,6 +18,7 @@ from tokdyn.autoencoder.diagnose.information import (
     gaussian_information,
     stochastic_information,
 )
+from tokdyn.autoencoder.diagnose.predictions import distinct_predictions, dominant_share
 from tokdyn.autoencoder.diagnose.variance import input_share
 from tokdyn.data import words
 from tokdyn.numerics import share
@@ -140,8 +141,6 @@ def evaluate(numbers: dict[str, Any], key: jax.Array, *, program: Program) -> di
     right = predicted == everything
     validation = jnp.asarray(text.validation)
     on_validation, is_known = right[validation], validation != words.UNKNOWN
-    counts = jnp.zeros(text.vocabulary_size).at[predicted[types]].add(1.0)
-    # The encoder's own share of unknown words is id 1, which training never shows: it cannot be right.
     start = model.init(keys.for_purpose(key, "init"))
     first = model.apply(start, types, key=draw)[0]
     return {
@@ -149,8 +148,8 @@ def evaluate(numbers: dict[str, Any], key: jax.Array, *, program: Program) -> di
         "tokens": jnp.sum(frequencies * right),
         "validation": jnp.mean(on_validation & is_known),
         "known": share(on_validation[text.validation != words.UNKNOWN]),
-        "dominant": jnp.max(counts) / len(types),
-        "distinct": jnp.sum(counts > 0).astype(jnp.int32),
+        "dominant": dominant_share(predicted[types], text.vocabulary_size),
+        "distinct": distinct_predictions(predicted[types], text.vocabulary_size),
         "loss_first": result.history["loss"][0],
         "loss_last": result.history["loss"][last],
         "sensitivity": _divergence(result.history, last),

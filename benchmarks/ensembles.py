@@ -70,21 +70,24 @@ def _measure(name: str, goals: list[Goal], *, repeats: int, quick: bool) -> Sect
     def looped() -> list[Any]:
         return [jitted({"learning_rate": np.float32(rate)}, k) for rate in RATES for k in keys]
 
-    def compiled_anew() -> list[Any]:
+    def compiled_anew(seeds: int) -> list[Any]:
         # The rate as a constant of the program, as where it stands in a closure: nothing is shared between rates.
-        made = []
-        for rate in RATES[:1]:
-            program = jax.jit(lambda k, rate=rate: one({"learning_rate": rate}, k))
-            made += [program(k) for k in keys]
-        return made
+        program = jax.jit(lambda k: one({"learning_rate": RATES[0]}, k))
+        return [program(k) for k in keys[:seeds]]
 
     forms = {
         "tokdyn sweep": swept,
         "a loop over one jitted fit": looped,
-        "a loop that compiles for every rate": compiled_anew,
+        "a loop that compiles for every rate": functools.partial(compiled_anew, 1),
+        "the same, four seeds of each rate": functools.partial(compiled_anew, seeds),
     }
     runs = len(RATES) * seeds
-    counts = {"tokdyn sweep": runs, "a loop over one jitted fit": runs, "a loop that compiles for every rate": seeds}
+    counts = {
+        "tokdyn sweep": runs,
+        "a loop over one jitted fit": runs,
+        "a loop that compiles for every rate": 1,
+        "the same, four seeds of each rate": seeds,
+    }
     missing: dict[str, str] = {}
     try:
         import torch

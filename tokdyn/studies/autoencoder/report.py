@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import xarray
 from tokdyn import claims
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder import design, published
+from tokdyn.studies.autoencoder import design, published, tables
 from tokdyn.studies.autoencoder.experiment import corpus_of
 from tokdyn.studies.autoencoder.study import Config
 from tokdyn.studies.output import config_of, markdown_table, write_record, written_together
@@ -59,11 +60,14 @@ def report(
         ValueError: the folder cannot be written.
     """
     config = config_of(Config, dataset)
-    found = published.findings(dataset) if config == Config() else {}
+    # Tables change nothing in the conditions, on which the findings rest.
+    found = published.findings(dataset) if dataclasses.replace(config, tables=False) == Config() else {}
     with written_together(folder) as place:
         write_record(place, dataset, found, wall_seconds=wall_seconds)
         names = [name for name in dataset if "seed" in dataset[name].dims and "record" not in dataset[name].dims]
         dataset[names].to_dataframe().reset_index().to_csv(place / "runs.csv", index=False)
+        if "table_row" in dataset.dims:
+            tables.as_frame(dataset).to_csv(place / "tables.csv", index=False)
         figures = _draw(dataset, place / "plots") if plots else []
         (place / "report.md").write_text(_text(dataset, config, found, figures), encoding="utf-8")
     return Path(folder) / "report.md"
@@ -156,6 +160,42 @@ def _costs(dataset: xarray.Dataset) -> str:
     return markdown_table(rows)
 
 
+def _tables(dataset: xarray.Dataset) -> list[str]:
+    """Tables A to F: ours beside the prototype's, a row for each cell."""
+    frame = tables.as_frame(dataset)
+    verdicts = frame.groupby(["table", "cell"])["verdict"].first()
+    blocks = [
+        "## Tables A to F",
+        f"An earlier prototype's clean ablation, again, in {dataset.attrs['tables_seconds']:.0f} s: mean [smallest, "
+        "largest] over seeds beside the prototype's numbers. *Inside our spread*: each of these, to its digits, lies "
+        "between our smallest and largest, and our steps are in its range; else a verdict says how far our mean is "
+        f"above. {int((verdicts == tables.INSIDE).sum())} of {len(verdicts)} cells are inside. *right*: share of all "
+        "words that come back; *dominant*: share of the commonest prediction; *distinct*: different predictions; "
+        "*first*: steps at the first record with all words right.",
+    ]
+    for letter, part in frame.groupby("table", sort=True):
+        # Columns that the prototype printed somewhere in this table.
+        names = [name for name in tables.MEASURES if part[f"prototype_{name}"].notna().any()]
+        rows: list[dict[str, Any]] = []
+        for cell, one in part.groupby("cell", sort=False):
+            ours = {name: _spread(one[name].to_numpy(float), whole=name in ("distinct", "first")) for name in names}
+            rows.append(
+                {"cell": cell, **ours, "prototype": one["prototype"].iloc[0], "verdict": one["verdict"].iloc[0]}
+            )
+        blocks += [f"### Table {letter}", tables.TITLES[str(letter)], markdown_table(rows)]
+    return blocks
+
+
+def _spread(values: np.ndarray, *, whole: bool) -> str:
+    """Mean [smallest, largest] over seeds; what never happened in some has no mean."""
+    digits = 0 if whole else 3
+    low, high = (f"{value:.{digits}f}" if math.isfinite(value) else "never" for value in (values.min(), values.max()))
+    if low == high:
+        return low
+    mean = f"{values.mean():.{1 if whole else 3}f} " if np.isfinite(values).all() else ""
+    return f"{mean}[{low}, {high}]"
+
+
 _GROUPS = {
     "factorial": (
         "Every combination of the faults",
@@ -212,6 +252,8 @@ def _text(
         "times for the extreme decoder, 5 to 20 times the memory and 10 to 100 times the time of a transformer.",
         _costs(dataset),
     ]  # fmt: skip
+    if "table_row" in dataset.dims:
+        blocks += _tables(dataset)
     if found:
         rows = [
             {"claim": claim.id, "published": str(claim.published), "ours": str(claim.ours), "verdict": claim.verdict}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import xarray
 
 from tokdyn import checks, environment
-from tokdyn.studies.autoencoder import design
+from tokdyn.studies.autoencoder import design, tables
 from tokdyn.studies.autoencoder.costs import costs
 from tokdyn.studies.autoencoder.design import Condition
 from tokdyn.studies.autoencoder.examples import examples
@@ -29,6 +29,8 @@ class Config:
     """Parts of the study: factorial, phases, extreme, sizes."""
     full: bool = False
     """The whole factorial over bottlenecks, decoders and grids: hours; use a store."""
+    tables: bool = False
+    """Also Tables A to F of the earlier prototype, 87 cells with 2 to 5 seeds each (but no more than ``seeds``)."""
     store: str | None = None
     """Folder in which an interrupted study is continued; None keeps everything in memory."""
     key: int = 0
@@ -65,7 +67,7 @@ def run_study(
 
     Returns:
         ``VARIABLES`` over condition and seed; the curves over record too, NaN after the end of training; what a step
-        costs, by model.
+        costs, by model; with ``config.tables``, ``table_...`` over table_row.
 
     Raises:
         ValueError: a design that cannot be run.
@@ -74,6 +76,8 @@ def run_study(
     conditions = config.conditions()
     groups = design.by_program(conditions)
     total, start = len(conditions) * config.seeds, time.perf_counter()
+    if config.tables:
+        total += tables.num_runs(seeds=config.seeds)
     done, parts, seconds = 0, [], {}
     for number, (program, members) in enumerate(groups.items()):
 
@@ -105,7 +109,19 @@ def run_study(
         "environment": json.dumps(environment.describe()),
         "simulation_seconds": time.perf_counter() - start,
     }
+    if config.tables:
+        # After the conditions' own time has been taken.
+        dataset = _with_tables(dataset, config, lambda finished, _: progress and progress(done + finished, total))
     return dataset
+
+
+def _with_tables(
+    dataset: xarray.Dataset, config: Config, progress: Callable[[int, int], None] | None = None
+) -> xarray.Dataset:
+    start = time.perf_counter()
+    store = None if config.store is None else f"{config.store}/tables"
+    frame = tables.run_tables(seeds=config.seeds, key=config.key, store=store, progress=progress)
+    return dataset.merge(tables.as_dataset(frame)).assign_attrs(tables_seconds=time.perf_counter() - start)
 
 
 def _with_costs(dataset: xarray.Dataset) -> xarray.Dataset:

@@ -184,7 +184,7 @@ class TestReport:
 
 @pytest.mark.slow
 class TestEverything:
-    """All tables as in the notes: what must hold, whatever the last digits are. Two seeds of each cell: a quarter of an hour."""
+    """All tables, two seeds of each cell: what must hold whatever the last digits are. A quarter of an hour."""
 
     @pytest.fixture(scope="class")
     @staticmethod

@@ -37,6 +37,7 @@ ROWS = {
     "sweep": Row("sweeping:measure", 0, "a sweep, its threads, and its bare function"),
     "ensemble": Row("ensembles:measure_small", 0, "trainings of a 51-word autoencoder over rates and seeds"),
     "ensemble-large": Row("ensembles:measure_large", 0, "the same for 192 words"),
+    "arms": Row("reasoning:measure", 0, "arms of an intervention battery that share a prompt"),
     "cold": Row("cold:measure", 0, "whole processes: import, compile, run, write"),
 }
 

@@ -22,6 +22,7 @@ if _TYPE_CHECKING:
     from tokdyn import metrics as metrics
     from tokdyn import numerics as numerics
     from tokdyn import plot as plot
+    from tokdyn import reasoning as reasoning
     from tokdyn import stats as stats
     from tokdyn import studies as studies
     from tokdyn import testing as testing
@@ -112,6 +113,7 @@ _HOME = {
 }
 _MODULES = {
     "autoencoder": "tokdyn.autoencoder",
+    "reasoning": "tokdyn.reasoning",
     "catalog": "tokdyn.dynamics.catalog",
     "claims": "tokdyn.claims",
     "data": "tokdyn.data",

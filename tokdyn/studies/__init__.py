@@ -12,7 +12,10 @@ from types import ModuleType
 from tokdyn import checks
 
 GROUP = "tokdyn.studies"
-OURS = {name: f"tokdyn.studies.{name}" for name in ("autoencoder", "dynamics", "phase", "quantizers", "scaling")}
+OURS = {
+    name: f"tokdyn.studies.{name}"
+    for name in ("autoencoder", "dynamics", "mechanisms", "mediation", "phase", "quantizers", "scaling")
+}
 
 
 def available() -> dict[str, str]:

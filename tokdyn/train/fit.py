@@ -80,6 +80,7 @@ def fit(
     record_every: int | None = None,
     evaluate: Evaluate | None = None,
     stop: Callable[[Metrics], jax.Array] | None = None,
+    variables: Any = None,
     start: Fit | None = None,
     until: jax.Array | int | None = None,
 ) -> Fit:
@@ -102,6 +103,7 @@ def fit(
         record_every: steps between records; by default num_steps.
         evaluate: ``(model, variables, key) -> {name: []}`` at every record.
         stop: says from a record whether training is done.
+        variables: weights to begin with, for a second stage; by default ``model.init``.
         start: what an earlier call with the same arguments returned; goes on from there.
         until: stop for now before this step `[]`, may be traced.
 
@@ -137,7 +139,7 @@ def fit(
     batch_of = _batches(data, batch_size, key)
     numbers = {"learning_rate": 1e-3} if hyper is None else dict(hyper)
     member = _Member(model, loss, numbers, optimiser, batch_of, evaluate, key)
-    state = _begun(member, num_steps // every) if start is None else start
+    state = _begun(member, num_steps // every, variables) if start is None else start
     limit = jnp.minimum(num_steps, num_steps if until is None else until)
 
     def segment(state: Fit) -> Fit:
@@ -220,9 +222,10 @@ class _Member(NamedTuple):
         return self.evaluate(resolved(self.model, progress.step), progress.variables, key)
 
 
-def _begun(member: _Member, num_records: int) -> Fit:
+def _begun(member: _Member, num_records: int, variables: Any) -> Fit:
     """Initial weights, and an empty history."""
-    variables = resolved(member.model, 0).init(keys.for_purpose(member.key, "init"))
+    if variables is None:
+        variables = resolved(member.model, 0).init(keys.for_purpose(member.key, "init"))
     if not isinstance(variables, dict) or "params" not in variables:
         raise checks.bad(
             "model", "an init that returns a dict with params (and state)", f"a {type(variables).__name__}"

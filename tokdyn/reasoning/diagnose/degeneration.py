@@ -1,0 +1,88 @@
+"""How far latents have degenerated: rank, distinct ones, lengths."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn.checks import hyperparameter
+from tokdyn.metrics import distinct_tokens, effective_rank
+from tokdyn.reasoning.diagnose.similarity import checked_latents, checked_vectors
+
+
+class Degeneration(NamedTuple):
+    """How many different things the latents still are.
+
+    Attributes:
+        rank_by_index: effective rank of the items' latents at each slot index, about their mean `[slots]`.
+        rank_within: effective rank of one item's slots, mean over items `[]`.
+        distinct_by_index: items that remain at each slot index when those nearer than the resolution merge `[slots]`.
+        distinct_within: slots that remain in one item, mean over items `[]`.
+        norm: mean length at each slot index `[slots]`.
+        norm_ratio: norm over the reference's mean length `[slots]`: far from 1 is a norm shock, out of what the model
+            has seen.
+        resolution: the distance below which two latents were counted as one `[]`.
+    """
+
+    rank_by_index: jax.Array
+    rank_within: jax.Array
+    distinct_by_index: jax.Array
+    distinct_within: jax.Array
+    norm: jax.Array
+    norm_ratio: jax.Array
+    resolution: jax.Array
+
+
+def degeneration(latents: Any, reference: Any = None, *, relative_resolution: Any = 0.01) -> Degeneration:
+    """Whether latents have become few: effective rank, distinct ones and lengths, by slot index and within items.
+
+    Two latents nearer than ``relative_resolution`` times the root mean square length of all are one. Works under jit.
+
+    Args:
+        latents: `[items, slots, features]`, at least two items.
+        reference: vectors `[..., features]` of the kind the model is used to (word embeddings, hidden states), for
+            norm_ratio; None takes the latents themselves.
+        relative_resolution: `[]`, above 0.
+
+    Returns:
+        `Degeneration`.
+
+    Raises:
+        ValueError: another rank, or fewer than two items.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.reasoning.diagnose import degeneration
+        >>> latents = jnp.stack([jnp.eye(4), jnp.ones((4, 4))], axis=1)  # index 0 differs by item, index 1 does not
+        >>> found = degeneration(latents)
+        >>> found.distinct_by_index.tolist(), [round(float(each), 4) for each in found.rank_by_index]
+        ([4, 1], [3.0, 0.0])
+    """
+    array = checked_latents(latents)
+    amount = hyperparameter("relative_resolution", relative_resolution, above=0.0)
+    lengths = jnp.linalg.norm(array, axis=-1)
+    typical = (
+        lengths.mean()
+        if reference is None
+        else jnp.linalg.norm(checked_vectors("reference", reference), axis=-1).mean()
+    )
+    resolution = amount * jnp.sqrt(jnp.mean(lengths**2))
+    # The limit is strict: with a resolution of 0 even equal latents would be counted apart.
+    resolution = jnp.maximum(resolution, jnp.finfo(array.dtype).tiny)
+
+    def distinct(tokens: jax.Array) -> jax.Array:
+        return distinct_tokens(tokens, resolution)
+
+    by_slot = jnp.swapaxes(array, 0, 1)
+    norm = lengths.mean(axis=0)
+    return Degeneration(
+        rank_by_index=jax.vmap(effective_rank)(by_slot),
+        rank_within=jax.vmap(effective_rank)(array).mean(),
+        distinct_by_index=jax.vmap(distinct)(by_slot),
+        distinct_within=jax.vmap(distinct)(array).mean(dtype=array.dtype),
+        norm=norm,
+        norm_ratio=norm / jnp.where(typical > 0, typical, 1.0),
+        resolution=resolution,
+    )

@@ -1,0 +1,199 @@
+"""Latents from another item: does the answer follow the donor?"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from tokdyn.checks import bad, describe_array
+from tokdyn.reasoning.diagnose.effects import MeanEffect, mean_effect
+from tokdyn.stats import mcnemar_test
+from tokdyn.stats.inputs import numbers, probability
+
+
+class DonorLift(NamedTuple):
+    """How often the answer goes where the donor points, beyond how often it would anyway.
+
+    Attributes:
+        lift: donor_rate - control_rate, a `MeanEffect` over the eligible items.
+        donor_rate: share of eligible items that give the donor-consistent answer with the donor's latents.
+        control_rate: the same answer's share in the control arm, or chance.
+        own_rate: share that still give their own answer with the donor's latents.
+        other_rate: share that give neither: answers that were broken, not moved.
+        p_value: McNemar's for one checkpoint, donor arm against control arm; 1 where there is none (a chance as
+            control, or several seeds: read the interval).
+        eligible: items whose donor-consistent answer is not their own `[items]` bool.
+        n: their number.
+        control: "arm" or "chance".
+    """
+
+    lift: MeanEffect
+    donor_rate: float
+    control_rate: float
+    own_rate: float
+    other_rate: float
+    p_value: float
+    eligible: np.ndarray
+    n: int
+    control: str
+
+
+class MarginShift(NamedTuple):
+    """How far the log-odds move from the own answer to the donor's.
+
+    Attributes:
+        shift: margin in the donor arm minus that in the sham arm, nats, a `MeanEffect`.
+        control_shift: the same for the unrelated donor; None where that arm is not given.
+        excess: shift minus control_shift; None where that arm is not given.
+        flipped: share of items whose margin is below 0 in the sham arm and above 0 in the donor arm.
+    """
+
+    shift: MeanEffect
+    control_shift: MeanEffect | None
+    excess: MeanEffect | None
+    flipped: float
+
+
+def donor_lift(
+    key: jax.Array,
+    answers: Any,
+    donor_answers: Any,
+    own_answers: Any,
+    *,
+    control_answers: Any = None,
+    chance: float | None = None,
+    num_resamples: int = 10_000,
+    confidence: float = 0.95,
+    resample: str = "crossed",
+) -> DonorLift:
+    r"""Share of items whose answer becomes the donor-consistent one, minus that answer's share without the donor.
+
+    The donor-consistent answer is what the *recipient's* question would get if the donor's latents were believed; where
+    that is the own answer nothing could be seen, and the item is left out. The control is an arm in which the donor was
+    another one (unrelated donor) or the item itself (sham), scored for the *same* donor-consistent answer.
+
+    Args:
+        key: a key.
+        answers: given with the donor's latents: integers `[items]` or `[seeds, items]`; -1 for one that could not be
+            read.
+        donor_answers: donor-consistent answers `[items]`.
+        own_answers: what the recipient would answer by itself, or its right answer `[items]`.
+        control_answers: given in the control arm, the shape of answers; or
+        chance: the rate at which the donor-consistent answer comes up anyway.
+        num_resamples: how many.
+        confidence: between 0 and 1.
+        resample: for seeds, as in `mean_effect`.
+
+    Returns:
+        `DonorLift`.
+
+    Raises:
+        ValueError: shapes that do not fit, not integers, both or neither of the two controls, or fewer than two
+            eligible items.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from tokdyn.reasoning.diagnose import donor_lift
+        >>> own, donor = np.array([0, 1, 2, 3, 0, 1]), np.array([1, 2, 3, 0, 1, 1])
+        >>> found = donor_lift(jax.random.key(0), donor, donor, own, control_answers=own, num_resamples=50)
+        >>> found.lift.estimate, found.n
+        (1.0, 5)
+    """
+    given, donor, own = _ids("answers", answers), _ids("donor_answers", donor_answers), _ids("own_answers", own_answers)
+    if given.ndim not in (1, 2):
+        raise bad("answers", "[items] or [seeds, items]", f"shape {given.shape}")
+    for name, array in (("donor_answers", donor), ("own_answers", own)):
+        if array.shape != given.shape[-1:]:
+            raise bad(name, f"[items] of shape {given.shape[-1:]}", f"shape {array.shape}")
+    if (control_answers is None) == (chance is None):
+        raise bad("control_answers", "either control_answers or chance", "both" if chance is not None else "neither")
+    eligible = donor != own
+    if eligible.sum() < 2:
+        raise bad("donor_answers", "at least two items whose donor points elsewhere", int(eligible.sum()))
+    followed = (given == donor)[..., eligible]
+    if chance is None:
+        control_given = _ids("control_answers", control_answers)
+        if control_given.shape != given.shape:
+            raise bad("control_answers", f"the shape of answers, {given.shape}", f"shape {control_given.shape}")
+        control = (control_given == donor)[..., eligible].astype(np.float64)
+        flat = followed.reshape(-1), control.reshape(-1)
+        one_checkpoint = given.ndim == 1 or len(given) == 1
+        p_value = float(mcnemar_test(*flat).p_value) if one_checkpoint else 1.0
+    else:
+        control, p_value = np.full(followed.shape, probability("chance", chance)), 1.0
+    lift = mean_effect(key, followed - control, resample=resample, num_resamples=num_resamples, confidence=confidence)
+    kept = float((given == own)[..., eligible].mean())
+    return DonorLift(
+        lift=lift,
+        donor_rate=float(followed.mean()),
+        control_rate=float(control.mean()),
+        own_rate=kept,
+        other_rate=float(1 - followed.mean() - kept),
+        p_value=p_value,
+        eligible=eligible,
+        n=int(eligible.sum()),
+        control="arm" if chance is None else "chance",
+    )
+
+
+def margin_shift(
+    key: jax.Array,
+    sham: Any,
+    donor: Any,
+    unrelated: Any = None,
+    *,
+    num_resamples: int = 10_000,
+    confidence: float = 0.95,
+    resample: str = "crossed",
+) -> MarginShift:
+    r"""How far a donor's latents move the margin `\log p(\text{donor's answer}) - \log p(\text{own answer})`.
+
+    A graded form of ``donor_lift``: it sees a push that is too weak to change the answer, and it is not fooled by
+    broken output, which lowers both terms.
+
+    Args:
+        key: a key.
+        sham: margins with the item's own latents written back `[items]` or `[seeds, items]`.
+        donor: margins with the donor's latents, the same shape.
+        unrelated: the same margins (of the same two answers) with an unrelated donor's latents; None leaves it out.
+        num_resamples: how many.
+        confidence: between 0 and 1.
+        resample: for seeds, as in `mean_effect`.
+
+    Returns:
+        `MarginShift`.
+
+    Raises:
+        ValueError: NaN or two shapes.
+
+    Example:
+        >>> import jax
+        >>> from tokdyn.reasoning.diagnose import margin_shift
+        >>> found = margin_shift(jax.random.key(0), [-1.0, -2.0], [1.0, -1.5], [-1.0, -2.0], num_resamples=50)
+        >>> found.shift.estimate, found.excess.estimate, found.flipped
+        (1.25, 1.25, 0.5)
+    """
+    before, after = numbers("sham", sham), numbers("donor", donor)
+    other = None if unrelated is None else numbers("unrelated", unrelated)
+    for name, array in (("donor", after), ("unrelated", other)):
+        if array is not None and array.shape != before.shape:
+            raise bad(name, f"the shape of sham, {before.shape}", f"shape {array.shape}")
+
+    def effect(values: np.ndarray) -> MeanEffect:
+        return mean_effect(key, values, resample=resample, num_resamples=num_resamples, confidence=confidence)
+
+    return MarginShift(
+        shift=effect(after - before),
+        control_shift=None if other is None else effect(other - before),
+        excess=None if other is None else effect(after - other),
+        flipped=float(((before < 0) & (after > 0)).mean()),
+    )
+
+
+def _ids(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or array.ndim == 0:
+        raise bad(name, "integers, the number of an answer", describe_array(array))
+    return array

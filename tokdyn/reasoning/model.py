@@ -1,0 +1,409 @@
+"""A reasoner: a small vision-language transformer with a declared protocol, behind ``init`` and ``apply``.
+
+The model of one item is a pure function; batches, arms and seeds are vmaps of it. Image and question are read once
+(``prompt``); whatever is done to markers, slots, format or answer continues from there (``continued``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import checks
+from tokdyn.dynamics.base import part, static
+from tokdyn.reasoning.items import ANSWER, END, OTHER_START, PAD, START, Item, Task, num_patches
+from tokdyn.reasoning.layout import Layout, layout, visible
+from tokdyn.reasoning.protocol import Protocol
+from tokdyn.reasoning.transformer import Cache, Network, Pass, empty_cache, visible_now
+from tokdyn.reasoning.writes import Sites, Writes, touched
+
+Variables = dict[str, Any]
+
+
+class Prompt(NamedTuple):
+    """Image and question, read.
+
+    Attributes:
+        cache: what later positions attend to.
+        embeddings: `[prefix, width]`.
+        residuals: `[layers, prefix, width]`.
+        state: of the last word of the question, after the norm `[width]`.
+        trigger_logits: of the word after the question `[words]`.
+    """
+
+    cache: Cache
+    embeddings: jax.Array
+    residuals: jax.Array
+    state: jax.Array
+    trigger_logits: jax.Array
+
+
+class Output(NamedTuple):
+    """One pass; under vmap every leaf has leading axes.
+
+    Attributes:
+        logits: of the words of the answer `[answer_length, words]`.
+        answer: the likeliest words `[answer_length]`.
+        slot_logits: of the word after the start marker and after each slot `[slots + 1, words]`.
+        length: slots that were used `[]`.
+        triggered: whether the likeliest word after the question is a start marker `[]` bool.
+        trigger_logits: `[words]`.
+        sites: everything an intervention can write, over the whole sequence.
+        states: after the norm, from the start marker on `[suffix, width]`.
+        attention: from the start marker on `[layers, heads, suffix, positions]`.
+    """
+
+    logits: jax.Array
+    answer: jax.Array
+    slot_logits: jax.Array
+    length: jax.Array
+    triggered: jax.Array
+    trigger_logits: jax.Array
+    sites: Sites
+    states: jax.Array
+    attention: jax.Array
+
+
+@part
+class Reasoner:
+    """See ``reasoner``."""
+
+    protocol: Protocol = static()
+    places: Layout = static()
+    words: int = static()
+    image_shape: tuple[int, int, int] = static()
+    patch: int = static()
+    width: int = static()
+    heads: int = static()
+    layers: int = static()
+    hidden: int = static()
+
+    @property
+    def network(self) -> Network:
+        """The flax module behind this model."""
+        channels = self.image_shape[2]
+        return Network(
+            words=self.words,
+            patch_size=self.patch * self.patch * channels if self.places.image else 0,
+            positions=self.places.total,
+            constants=max(1, self.places.slots),
+            width=self.width,
+            heads=self.heads,
+            layers=self.layers,
+            hidden=self.hidden,
+            head=self.protocol.head,
+        )
+
+    @property
+    def sees(self) -> np.ndarray:
+        """Who may attend to whom `[positions, positions]` bool."""
+        return visible(self.places, dict(self.protocol.hidden))
+
+    def init(self, key: jax.Array) -> Variables:
+        """Weights: ``{"params": ..., "state": {}}``."""
+        patches = self.patches(jnp.zeros(self.image_shape))
+        made = self.network.init(key, jnp.zeros(self.places.question, jnp.int32), patches)
+        return {"params": made["params"], "state": {}}
+
+    def apply(
+        self,
+        variables: Variables,
+        items: Item,
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+        writes: Writes | None = None,
+        chain: jax.Array | None = None,
+        given: jax.Array | None = None,
+        words_from: Any = None,
+        teacher: bool = True,
+    ) -> tuple[Output, Any]:
+        """A batch of items through prompt, slots and answer.
+
+        Args:
+            variables: weights.
+            items: with a leading axis `[items, ...]`.
+            key: not used (nothing is drawn).
+            train: not used.
+            writes: interventions, whose payloads have an axis of items after that of writes (``writes.cooked``).
+            chain: words that slots are fed `[items, slots]`, where the protocol feeds words; ``PAD`` ends a chain.
+            given: vectors that slots are fed `[items, slots, width]`, where the protocol takes what is given.
+            words_from: slots from this one on are fed words, whatever the protocol says `[]` (Coconut's curriculum).
+            teacher: read the right answer's earlier words (and give the logits of all), or the model's own.
+
+        Returns:
+            ``(Output, state)``, leaves `[items, ...]`.
+        """
+        # Payloads that leave out the prompt have nothing to write there.
+        behind = writes is not None and writes.payload.embeddings.shape[-2] < self.places.total
+
+        def one(item: Item, writes: Writes | None, chain: Any, given: Any) -> Output:
+            prompt = self.prompt(variables, item, writes=None if behind else writes)
+            return self.continued(
+                variables, prompt, item,
+                writes=writes, chain=chain, given=given, words_from=words_from, teacher=teacher,
+            )  # fmt: skip
+
+        axes = None if writes is None else writes_axes(writes)
+        return jax.vmap(one, in_axes=(0, axes, 0, 0))(items, writes, chain, given), variables["state"]
+
+    def patches(self, image: jax.Array) -> jax.Array:
+        """A picture `[height, width, channels]` cut up, rows of patches first `[patches, numbers]`."""
+        height, width, channels = self.image_shape
+        if not self.places.image:
+            return jnp.zeros((0, self.patch * self.patch * channels), image.dtype)
+        rows, columns = height // self.patch, width // self.patch
+        cut = image.reshape(rows, self.patch, columns, self.patch, channels)
+        return cut.transpose(0, 2, 1, 3, 4).reshape(rows * columns, -1)
+
+    def method(self, variables: Variables, name: str, *arguments: Any) -> Any:
+        """A method of the network with these weights."""
+        return self.network.apply({"params": variables["params"]}, *arguments, method=name)
+
+    def of_patches(self, variables: Variables, image: jax.Array) -> jax.Array:
+        """Embeddings `[patches, width]` of a picture's patches."""
+        return self.method(variables, "of_patches", self.patches(image))
+
+    def prompt(self, variables: Variables, item: Item, *, writes: Writes | None = None) -> Prompt:
+        """Image and question of one item, read.
+
+        Args:
+            variables: weights.
+            item: one item.
+            writes: interventions, over the whole sequence.
+
+        Returns:
+            A ``Prompt``, which any number of continuations share.
+        """
+        places = self.places
+        embeddings = self.method(variables, "of_words", item.question)
+        if places.image:
+            embeddings = jnp.concatenate([self.of_patches(variables, item.image), embeddings])
+        embeddings = touched(embeddings, writes, "embeddings", 0)
+        sees = visible_now(jnp.asarray(self.sees), 0, places.prefix, writes)[:, : places.prefix]
+        empty = empty_cache(self.network, places.prefix, embeddings.dtype)
+        made, cache = self.method(variables, "extend", embeddings, 0, None, empty, sees, writes)
+        state = made.states[-1]
+        return Prompt(cache, embeddings, made.residuals, state, self.method(variables, "logits", state))
+
+    def continued(
+        self,
+        variables: Variables,
+        prompt: Prompt,
+        item: Item,
+        *,
+        writes: Writes | None = None,
+        chain: jax.Array | None = None,
+        given: jax.Array | None = None,
+        words_from: Any = None,
+        teacher: bool = True,
+    ) -> Output:
+        """Markers, slots, format and answer of one item.
+
+        Args:
+            variables: weights.
+            prompt: image and question.
+            item: gives the start marker and, for ``teacher``, the right answer.
+            writes: interventions.
+            chain: as in ``apply``, `[slots]`.
+            given: as in ``apply``, `[slots, width]`.
+            words_from: as in ``apply``.
+            teacher: as in ``apply``.
+
+        Returns:
+            An ``Output``.
+        """
+        run = _Continuation(self, variables, prompt, writes, words_from)
+        slots, cache, alive, length, triggered = run.slots(item, chain, given)
+        tail, cache, answer, logits = run.tail(item, cache, alive, teacher)
+        passes = jax.tree.map(lambda *rows: jnp.concatenate(rows), slots, tail, answer)
+        residuals = jnp.concatenate([prompt.residuals, passes.residuals.swapaxes(0, 1)], axis=1)
+        cached = [jnp.concatenate(pair, axis=1) for pair in zip(prompt.cache, cache, strict=True)]
+        sites = Sites(jnp.concatenate([prompt.embeddings, passes.embeddings]), residuals, *cached)
+        return Output(
+            logits,
+            logits.argmax(-1).astype(jnp.int32),
+            run.logits(slots.states),
+            length,
+            triggered,
+            prompt.trigger_logits,
+            sites,
+            passes.states,
+            passes.attention.transpose(1, 2, 0, 3),
+        )
+
+
+class _Rows(NamedTuple):
+    """What positions left behind, positions first."""
+
+    embeddings: jax.Array
+    states: jax.Array
+    residuals: jax.Array
+    attention: jax.Array
+
+
+class _Continuation(NamedTuple):
+    """One item after its prompt."""
+
+    model: Reasoner
+    variables: Variables
+    before: Prompt
+    writes: Writes | None
+    words_from: Any
+
+    def method(self, name: str, *arguments: Any) -> Any:
+        return self.model.method(self.variables, name, *arguments)
+
+    def logits(self, states: jax.Array) -> jax.Array:
+        return self.method("logits", states)
+
+    def extended(
+        self, embeddings: jax.Array, first: jax.Array | int, cache: Cache, alive: jax.Array
+    ) -> tuple[_Rows, Cache]:
+        """New positions, the first of which is the suffix's ``first``; dead columns are hidden from others."""
+        place, count = self.model.places.prefix + first, len(embeddings)
+        embeddings = touched(embeddings, self.writes, "embeddings", place)
+        sees = visible_now(jnp.asarray(self.model.sees), place, count, self.writes)
+        own = jnp.arange(self.model.places.total) == (place + jnp.arange(count))[:, None]
+        made: Pass
+        made, cache = self.method(
+            "extend", embeddings, first, self.before.cache, cache, sees & (alive | own), self.writes
+        )
+        rows = _Rows(embeddings, made.states, made.residuals.swapaxes(0, 1), made.attention.transpose(2, 0, 1, 3))
+        return rows, cache
+
+    def slots(self, item: Item, chain: Any, given: Any) -> tuple[Any, ...]:
+        """The start marker, then slot after slot."""
+        protocol, places = self.model.protocol, self.model.places
+        starts = jnp.array([START, OTHER_START])
+        first_word = self.method("of_words", starts[jnp.asarray(item.mode)])
+        likeliest = self.before.trigger_logits.argmax()
+        triggered = jnp.any(likeliest == starts)
+        open_ = triggered if protocol.start == "own" else jnp.asarray(True)
+        opened = jnp.asarray(places.where("markers") | places.where("slots"))
+        alive = jnp.where(opened, open_, True)
+        cache = empty_cache(self.model.network, places.suffix, first_word.dtype)
+
+        def step(carry: Any, number: jax.Array) -> tuple[Any, _Rows]:
+            cache, state, alive, stopped = carry
+            slot = jnp.maximum(number - 1, 0)
+            fed = self.fed(state, number, chain, given)
+            if chain is not None:
+                stopped = stopped | ((number > 0) & (chain[slot] == PAD))
+            here = jnp.arange(places.total) == places.prefix + number
+            alive = jnp.where(here & (number > 0) & stopped, False, alive)
+            rows, cache = self.extended(jnp.where(number == 0, first_word, fed)[None], number, cache, alive)
+            if protocol.stop == "end_word":
+                stopped = stopped | (self.logits(rows.states[0]).argmax() == END)
+            return (cache, rows.states[0], alive, stopped), jax.tree.map(lambda leaf: leaf[0], rows)
+
+        carry = cache, self.before.state, alive, jnp.asarray(False)
+        (cache, _, alive, _), rows = jax.lax.scan(step, carry, jnp.arange(places.slots + 1))
+        length = jnp.sum(alive & jnp.asarray(places.where("slots")))
+        return rows, cache, alive, length, triggered
+
+    def fed(self, state: jax.Array, number: jax.Array, chain: Any, given: Any) -> jax.Array:
+        """What a slot is fed `[width]`, given the state of the position before it."""
+        protocol, slot = self.model.protocol, jnp.maximum(number - 1, 0)
+        if self.model.places.slots == 0:
+            return jnp.zeros_like(state)
+        word = self.logits(state).argmax() if chain is None else chain[slot]
+        if protocol.source == "word":
+            return self.method("of_words", word)
+        if protocol.source == "constant":
+            vector = self.method("constant")[slot]
+        elif protocol.source == "given":
+            if given is None:
+                expected = "what slots are fed [items, slots, width], which this protocol takes from the caller"
+                raise checks.bad("given", expected, "None")
+            vector = given[slot]
+        else:
+            last = jnp.where(number == 1, self.before.state, state) if protocol.first == "before_start" else state
+            vector = self.method("fed", last)
+        if self.words_from is None:
+            return vector
+        return jnp.where(slot >= self.words_from, self.method("of_words", word), vector)
+
+    def tail(self, item: Item, cache: Cache, alive: jax.Array, teacher: bool) -> tuple[_Rows, Cache, _Rows, jax.Array]:
+        """End marker, format, answer."""
+        places = self.model.places
+        words = jnp.array([END] + [ANSWER] * places.format)
+        rows, cache = self.extended(self.method("of_words", words), places.slots + 1, cache, alive)
+        first = places.slots + 1 + len(words)
+        if teacher:
+            if places.answer == 1:
+                return rows, cache, jax.tree.map(lambda leaf: leaf[:0], rows), self.logits(rows.states[-1:])
+            read, cache = self.extended(self.method("of_words", item.answer[:-1]), first, cache, alive)
+            return rows, cache, read, self.logits(jnp.concatenate([rows.states[-1:], read.states]))
+
+        def step(carry: tuple[Cache, jax.Array], number: jax.Array) -> tuple[Any, _Rows]:
+            cache, state = carry
+            word = self.logits(state).argmax()
+            read, cache = self.extended(self.method("of_words", word)[None], number, cache, alive)
+            return (cache, read.states[0]), jax.tree.map(lambda leaf: leaf[0], read)
+
+        numbers = first + jnp.arange(places.answer - 1)
+        (cache, _), read = jax.lax.scan(step, (cache, rows.states[-1]), numbers)
+        return rows, cache, read, self.logits(jnp.concatenate([rows.states[-1:], read.states]))
+
+
+def writes_axes(writes: Writes) -> Writes:
+    """The axes of a batch of items: a payload is an item's own, all else is shared."""
+    axes = jax.tree.map(lambda _: None, writes)
+    return axes._replace(payload=jax.tree.map(lambda _: 1, writes.payload))
+
+
+def reasoner(
+    task: Task, protocol: Protocol, *, width: int = 32, heads: int = 4, layers: int = 2, hidden: int = 64
+) -> Reasoner:
+    """A reasoner for items of a task.
+
+    Args:
+        task: what the items look like.
+        protocol: how it goes from question to answer.
+        width: of the residual stream.
+        heads: of attention; divides the width.
+        layers: how many.
+        hidden: width of the layers' inner part.
+
+    Returns:
+        A pytree without numbers, with ``init(key)`` and ``apply(variables, items)``.
+
+    Raises:
+        ValueError: naming the argument.
+
+    Example:
+        >>> import jax
+        >>> from tokdyn import reasoning
+        >>> task = reasoning.tasks.pointer_chase(side=3, hops=2)
+        >>> model = reasoning.reasoner(task, reasoning.protocol(slots=2))
+        >>> variables = model.init(jax.random.key(0))
+        >>> items = jax.vmap(task.draw)(jax.random.split(jax.random.key(1), 5))
+        >>> output, _ = model.apply(variables, items)
+        >>> output.logits.shape[:2], output.sites.embeddings.shape
+        ((5, 1), (5, 15, 32))
+    """
+    heads, width = checks.whole_number("heads", heads, at_least=1), checks.whole_number("width", width, at_least=1)
+    if width % heads:
+        raise checks.bad("width", f"a multiple of the {heads} heads", width)
+    places = layout(
+        image=num_patches(task),
+        question=task.question_length,
+        slots=protocol.slots,
+        format=protocol.format,
+        answer=task.answer_length,
+    )
+    return Reasoner(
+        protocol,
+        places,
+        len(task.words),
+        tuple(task.image_shape),  # type: ignore[arg-type]
+        task.patch,
+        width,
+        heads,
+        checks.whole_number("layers", layers, at_least=1),
+        checks.whole_number("hidden", hidden, at_least=1),
+    )

@@ -1,0 +1,336 @@
+"""Two arms answering the same items: McNemar's test, the interval of the difference, equivalence, and what n can see.
+
+Everything here rests on the discordant items: b that only the first arm has right, c that only the second has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tokdyn.checks import bad, whole_number
+from tokdyn.stats.inputs import numbers, probability, samples
+from tokdyn.stats.paired import sign_test
+
+_NEGLIGIBLE = 1e-12  # tail of the number of discordant items that the exact power leaves out
+
+
+class McNemarTest(NamedTuple):
+    """McNemar's exact test; every field but n has the leading shape of the outcomes.
+
+    Attributes:
+        n: items.
+        both: items that both arms have right.
+        only_a: items that only the first arm has right (b).
+        only_b: items that only the second arm has right (c).
+        neither: items that both have wrong.
+        difference: accuracy of the first arm minus that of the second, (b - c) / n.
+        low: lower end of Tango's score interval of the difference.
+        high: its upper end.
+        p_value: exact, two-sided.
+        degenerate: no discordant item: nothing to test, p = 1. The interval stays right: n says what it can.
+    """
+
+    n: int
+    both: np.ndarray
+    only_a: np.ndarray
+    only_b: np.ndarray
+    neither: np.ndarray
+    difference: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p_value: np.ndarray
+    degenerate: np.ndarray
+
+
+class ProportionsEquivalence(NamedTuple):
+    """Two one-sided score tests; every field but n has the leading shape of the outcomes.
+
+    Attributes:
+        n: items.
+        difference: accuracy of the first arm minus that of the second.
+        p_lower: against "the difference is at or below the lower bound".
+        p_upper: against "the difference is at or above the upper bound".
+        p_value: the larger of the two.
+        equivalent: whether it is at most alpha.
+        low: lower end of the 1 - 2 alpha score interval of the difference.
+        high: its upper end.
+        smallest_bound: the smallest symmetric bound inside which these data show the difference to be.
+        discordance: share of discordant items.
+        minimal_detectable_effect: of McNemar's test with n items and that discordance.
+        degenerate: no discordant item.
+    """
+
+    n: int
+    difference: np.ndarray
+    p_lower: np.ndarray
+    p_upper: np.ndarray
+    p_value: np.ndarray
+    equivalent: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    smallest_bound: np.ndarray
+    discordance: np.ndarray
+    minimal_detectable_effect: np.ndarray
+    degenerate: np.ndarray
+
+
+def outcomes(name: str, values: Any, *, axis: int = -1, at_least: int = 1) -> np.ndarray:
+    """Right or wrong, item axis last: `[..., n]` bool.
+
+    Args:
+        name: the argument's name, for the sentence.
+        values: booleans, or the numbers 0 and 1.
+        axis: the axis of the items.
+        at_least: the least n.
+
+    Returns:
+        `[..., n]` bool.
+
+    Raises:
+        ValueError: any other number, or too few items.
+    """
+    array = samples(name, values, axis=axis, at_least=at_least)
+    wrong = (array != 0) & (array != 1)
+    if wrong.any():
+        raise bad(name, "booleans, or the numbers 0 and 1", array[wrong][0])
+    return array == 1
+
+
+def mcnemar_test(correct_a: Any, correct_b: Any, *, axis: int = -1, confidence: float = 0.95) -> McNemarTest:
+    r"""McNemar's exact test: do two arms have the same chance to be right, item by item?
+
+    `p = min(1, 2 P(Binomial(b + c, 1/2) <= min(b, c)))`: the sign test of the differences, the concordant items being
+    its ties. The interval of `\Delta = (b - c) / n` is Tango's: all `\Delta` with `|T(\Delta)| <= z`, where
+
+    .. math:: T(\Delta) = \frac{b - c - n \Delta}{\sqrt{n (2 \hat q + \Delta (1 - \Delta))}}
+
+    and `\hat q` is the likeliest chance of "only the second" given `\Delta`. It needs no variance in the data: without
+    any discordant item it is `\pm z^2 / (n + z^2)`, where Wald's interval would be one point.
+
+    Args:
+        correct_a: 0/1 outcomes of the first arm `[..., n]`.
+        correct_b: of the second arm, the same items in the same order `[..., n]`.
+        axis: the axis of the items.
+        confidence: of the interval, between 0 and 1.
+
+    Returns:
+        `McNemarTest`.
+
+    Raises:
+        ValueError: other numbers than 0 and 1, no items, or two shapes.
+
+    References:
+        McNemar (1947), Note on the sampling error of the difference between correlated proportions. Psychometrika 12.
+        Tango (1998), Equivalence test and confidence interval for the difference in proportions for the paired-sample
+        design. Statistics in Medicine 17, 891-908.
+
+    Example:
+        >>> from tokdyn.stats import mcnemar_test
+        >>> test = mcnemar_test([1] * 14 + [0] * 12 + [1] * 474, [0] * 14 + [1] * 12 + [1] * 474)
+        >>> round(float(test.p_value), 3), round(float(test.low), 4), round(float(test.high), 4)
+        (0.845, -0.017, 0.0255)
+    """
+    from scipy import special
+
+    a, b = _two_arms(correct_a, correct_b, axis)
+    n = a.shape[-1]
+    signs = sign_test(a.astype(np.float64) - b)
+    z = -special.ndtri((1 - probability("confidence", confidence)) / 2)
+    return McNemarTest(
+        n=n,
+        both=np.asarray((a & b).sum(axis=-1)),
+        only_a=signs.wins,
+        only_b=signs.losses,
+        neither=np.asarray((~a & ~b).sum(axis=-1)),
+        difference=np.asarray((signs.wins - signs.losses) / n),
+        low=_score_end(signs.wins, signs.losses, n, z),
+        high=_score_end(signs.wins, signs.losses, n, -z),
+        p_value=signs.p_value,
+        degenerate=signs.degenerate,
+    )
+
+
+def proportions_equivalence(
+    correct_a: Any, correct_b: Any, *, bound: float, axis: int = -1, alpha: float = 0.05, power: float = 0.8
+) -> ProportionsEquivalence:
+    r"""Test that two arms' accuracies on the same items differ by less than a bound chosen beforehand.
+
+    Two one-sided tests with Tango's score statistic T (see ``mcnemar_test``): `p = max(P(Z >= T(-bound)),
+    P(Z <= T(bound)))`; equivalent where p <= alpha, which is where the 1 - 2 alpha score interval lies inside the
+    bounds. Student's version (``equivalence_test``) has no variance to judge by when no item is discordant, the very
+    case in which an intervention did nothing; this one judges by n.
+
+    Args:
+        correct_a: 0/1 outcomes of the first arm `[..., n]`.
+        correct_b: of the second arm, the same items `[..., n]`.
+        bound: largest difference that does not matter, between 0 and 1.
+        axis: the axis of the items.
+        alpha: level, below 0.5.
+        power: of the minimal detectable effect.
+
+    Returns:
+        `ProportionsEquivalence`.
+
+    Raises:
+        ValueError: as ``mcnemar_test``; a bound or level outside its range.
+
+    References:
+        Tango (1998), Statistics in Medicine 17, 891-908.
+
+    Example:
+        >>> from tokdyn.stats import proportions_equivalence
+        >>> test = proportions_equivalence([1] * 100, [1] * 100, bound=0.05)
+        >>> bool(test.equivalent), round(float(test.smallest_bound), 4)
+        (True, 0.0263)
+    """
+    from scipy import special
+
+    a, b = _two_arms(correct_a, correct_b, axis)
+    bound = probability("bound", bound)
+    alpha = probability("alpha", alpha)
+    if alpha >= 0.5:
+        raise bad("alpha", "a level below 0.5", alpha)
+    n = a.shape[-1]
+    wins, losses = (a & ~b).sum(axis=-1), (~a & b).sum(axis=-1)
+    p_lower = special.ndtr(-_score(wins, losses, n, np.full(wins.shape, -bound)))
+    p_upper = special.ndtr(_score(wins, losses, n, np.full(wins.shape, bound)))
+    z = -special.ndtri(alpha)
+    low, high = _score_end(wins, losses, n, z), _score_end(wins, losses, n, -z)
+    p_value = np.maximum(p_lower, p_upper)
+    discordance = np.asarray((wins + losses) / n)
+    return ProportionsEquivalence(
+        n=n,
+        difference=np.asarray((wins - losses) / n),
+        p_lower=np.asarray(p_lower),
+        p_upper=np.asarray(p_upper),
+        p_value=np.asarray(p_value),
+        equivalent=np.asarray(p_value <= alpha),
+        low=low,
+        high=high,
+        smallest_bound=np.maximum(np.abs(low), np.abs(high)),
+        discordance=discordance,
+        minimal_detectable_effect=minimal_detectable_difference(n, discordance, alpha=alpha, power=power),
+        degenerate=np.asarray(wins + losses == 0),
+    )
+
+
+def minimal_detectable_difference(
+    n: Any, discordance: Any, *, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+) -> np.ndarray:
+    r"""The smallest difference of two accuracies that McNemar's exact test finds with that power on n shared items.
+
+    The power is exact: the number of discordant items is Binomial(n, `\psi`), and given m of them those of the first
+    arm are Binomial(m, `(1 + \delta / \psi) / 2`). A difference cannot exceed the discordance, so `\psi` is the given
+    discordance or `\delta`, whichever is larger: two arms that agreed everywhere still have a smallest visible
+    difference (six items that all go one way, at the level 0.05, need to be likely enough).
+
+    Args:
+        n: number of items, whole numbers of at least 1.
+        discordance: share of items on which the arms differ, 0 to 1; broadcasts against n.
+        alpha: two-sided level of the whole family.
+        power: the wanted chance, above alpha.
+        num_tests: the number of tests the level is divided by (Bonferroni).
+
+    Returns:
+        Differences from 0 to 1 in the broadcast shape; infinity where n items cannot find even a difference of 1.
+
+    Raises:
+        ValueError: NaN, numbers outside their range, shapes that do not broadcast.
+
+    References:
+        Connor (1987), Sample size for testing differences in proportions for the paired-sample design. Biometrics 43.
+
+    Example:
+        >>> from tokdyn.stats import minimal_detectable_difference
+        >>> minimal_detectable_difference([100, 1000], 0.1).round(3).tolist()
+        [0.088, 0.029]
+    """
+    level = probability("alpha", alpha) / whole_number("num_tests", num_tests, at_least=1)
+    wanted = probability("power", power)
+    if wanted <= level:
+        raise bad("power", f"more than the level of one test, {level:g}", wanted)
+    counts, shares = numbers("n", n), numbers("discordance", discordance)
+    if (counts < 1).any() or (counts % 1 != 0).any():
+        raise bad("n", "whole numbers of at least 1", counts[(counts < 1) | (counts % 1 != 0)][0])
+    if ((shares < 0) | (shares > 1)).any():
+        raise bad("discordance", "shares from 0 to 1", shares[(shares < 0) | (shares > 1)][0])
+    try:
+        counts, shares = np.broadcast_arrays(counts, shares)
+    except ValueError:
+        raise bad("discordance", f"a shape that broadcasts with {counts.shape}", shares.shape) from None
+    pairs = np.stack([counts.ravel(), shares.ravel()], axis=-1)
+    distinct, index = np.unique(pairs, axis=0, return_inverse=True)
+    solved = np.array([_solve_difference(int(count), share, level, wanted) for count, share in distinct])
+    return solved[index.ravel()].reshape(counts.shape)
+
+
+def mcnemar_power(n: int, discordance: float, difference: float, level: float) -> float:
+    """The chance that McNemar's exact test rejects: exact, see ``minimal_detectable_difference``.
+
+    Args:
+        n: items.
+        discordance: share of discordant items, at least the difference, above 0.
+        difference: true difference of the accuracies, at least 0.
+        level: two-sided level.
+
+    Returns:
+        A number from 0 to 1.
+    """
+    from scipy import stats
+
+    low = int(stats.binom.ppf(_NEGLIGIBLE, n, discordance))
+    high = int(stats.binom.isf(_NEGLIGIBLE, n, discordance))
+    count = np.arange(max(low, 1), high + 1)  # no discordant item never rejects
+    # The largest k with P(Binomial(m, 1/2) <= k) <= level / 2; -1 where there is none.
+    critical = stats.binom.ppf(level / 2, count, 0.5)
+    critical = np.where(stats.binom.cdf(critical, count, 0.5) > level / 2, critical - 1, critical)
+    share = min((1 + difference / discordance) / 2, 1.0)
+    rejects = stats.binom.cdf(critical, count, 1 - share) + stats.binom.cdf(critical, count, share)
+    return float((stats.binom.pmf(count, n, discordance) * rejects).sum())
+
+
+def _solve_difference(n: int, discordance: float, level: float, wanted: float) -> float:
+    low, high = 0.0, 1.0
+    if mcnemar_power(n, 1.0, 1.0, level) < wanted:
+        return np.inf
+    for _ in range(40):
+        middle = (low + high) / 2
+        if mcnemar_power(n, max(discordance, middle), middle, level) < wanted:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _two_arms(correct_a: Any, correct_b: Any, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    a, b = outcomes("correct_a", correct_a, axis=axis), outcomes("correct_b", correct_b, axis=axis)
+    if a.shape != b.shape:
+        raise bad("correct_b", f"the shape of correct_a with the items last, {a.shape}", f"shape {b.shape}")
+    return a, b
+
+
+def _score(wins: np.ndarray, losses: np.ndarray, n: int, difference: np.ndarray) -> np.ndarray:
+    """Tango's T; falls from plus to minus infinity as the difference goes from -1 to 1."""
+    linear = -(wins + losses) + (2 * n - wins + losses) * difference
+    constant = -losses * difference * (1 - difference)
+    root = np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0))
+    # Of the two equal forms of the larger root, the one without cancellation.
+    share = np.where(
+        linear > 0, -2 * constant / np.where(linear + root > 0, linear + root, 1.0), (root - linear) / (4 * n)
+    )
+    variance = n * (2 * share + difference * (1 - difference))
+    # Without variance (difference 0 and no discordant item) the numerator is 0 too, and so is the statistic.
+    numerator = wins - losses - n * difference
+    return np.where(variance > 0, numerator / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+
+
+def _score_end(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> np.ndarray:
+    """The difference with T = z, by bisection."""
+    low, high = np.full(np.shape(wins), -1.0), np.full(np.shape(wins), 1.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = _score(wins, losses, n, middle) > z
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return (low + high) / 2

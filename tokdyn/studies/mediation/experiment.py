@@ -1,0 +1,99 @@
+"""The study's Dataset: every reasoner, measured and held against its declared truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import xarray
+
+from tokdyn import environment, keys
+from tokdyn.reasoning import shipped
+from tokdyn.reasoning.references import Reference
+from tokdyn.reasoning.training import items_of
+from tokdyn.studies.mediation import analysis
+from tokdyn.studies.mediation.design import Config, mates
+from tokdyn.studies.mediation.measurement import measured
+
+SCHEMA_VERSION = 1
+
+
+def weights_of(name: str, config: Config) -> tuple[Reference, list[Any]]:
+    """A reference and its weights: the shipped ones, then as many newly trained ones as there are further seeds.
+
+    Raises:
+        ValueError: no such weights.
+    """
+    first = shipped.load(name, config.weights or shipped.FOLDER)
+    variables = [first.variables]
+    if config.seeds > 1:
+        more = shipped.ensemble(first.reference, jax.random.key(shipped.KEY), range(1, config.seeds))["variables"]
+        variables += [jax.tree.map(lambda leaf, i=i: leaf[i], more) for i in range(config.seeds - 1)]
+    return first.reference, variables
+
+
+def run_study(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+) -> xarray.Dataset:
+    """The study's Dataset.
+
+    Args:
+        config: reasoners, items, bounds.
+        progress: called with measurements finished and measurements in all.
+        with_example: there is none; accepted because every study takes it.
+
+    Returns:
+        ``analysis.VARIABLES`` over reference, arm, slot, ...; what a reference does not have is NaN, -1 or "".
+
+    Raises:
+        ValueError: a design that cannot be run, or weights that are not there.
+    """
+    config = config.checked()
+    start, key = time.perf_counter(), jax.random.key(config.key)
+    models = {name: weights_of(name, config) for name in config.references}
+    trained = time.perf_counter() - start
+    parts, done = [], 0
+    for name, (reference, variables) in models.items():
+        began = time.perf_counter()
+        items = items_of(reference.task, keys.for_purpose(key, f"items of {name}"), config.num_items)
+        pairs = mates(keys.for_purpose(key, "donors"), items)
+        found = []
+        for seed, weights in enumerate(variables):
+            noise = keys.for_seed(keys.for_purpose(key, "noise"), seed)
+            found.append(measured(reference, weights, items, *pairs, noise))
+            done += 1
+            if progress is not None:
+                progress(done, len(models) * config.seeds)
+        stacked = _stacked(found)
+        stacked["seconds"] = time.perf_counter() - began
+        parts.append(analysis.analysed(name, reference, items, pairs, stacked, config))
+    fills = analysis.fills(parts)
+    dataset = xarray.concat(parts, "reference", join="outer", fill_value=fills)
+    names = {axis: _in_order([part[axis].values for part in parts]) for axis in ("arm", "place")}
+    dataset = dataset.reindex(names, fill_value=fills)
+    for variable, meaning in analysis.VARIABLES.items():
+        dataset[variable].attrs["long_name"] = meaning
+    dataset.attrs |= {
+        "schema_version": SCHEMA_VERSION,
+        "study": "mediation",
+        "config": json.dumps(dataclasses.asdict(config)),
+        "environment": json.dumps(environment.describe()),
+        "simulation_seconds": time.perf_counter() - start,
+        "training_seconds": trained,
+    }
+    return dataset
+
+
+def _stacked(found: Sequence[Any]) -> Any:
+    """Seeds as a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+
+
+def _in_order(lists: Sequence[Any]) -> list[str]:
+    """All names, in the order of their first appearance."""
+    return list(dict.fromkeys(str(name) for names in lists for name in names))

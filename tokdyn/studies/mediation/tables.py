@@ -1,0 +1,235 @@
+"""The report's tables, as records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+
+from tokdyn.studies.mediation.design import CHANGES, CLEAN, EFFECTS, EXCHANGES, SITES, SPACES
+from tokdyn.studies.mediation.protocols import OUTCOMES, QUESTIONS
+
+Rows = list[dict[str, Any]]
+
+
+def _names(dataset: xarray.Dataset) -> list[str]:
+    return [str(name) for name in dataset["reference"].values]
+
+
+def _slots(one: xarray.Dataset) -> list[int]:
+    """Numbers of the slots that a reasoner has."""
+    return [int(slot) for slot in one["slot"].values if np.isfinite(one["distinct_latents"].sel(slot=slot))]
+
+
+def _interval(low: Any, high: Any, digits: int = 3) -> str:
+    return f"[{float(low):.{digits}f}, {float(high):.{digits}f}]"
+
+
+def verdict(one: xarray.Dataset) -> str:
+    """A reasoner in a sentence: its accuracy, its truth, which channels were recovered, what was not.
+
+    Args:
+        one: the Dataset of one reference.
+    """
+    truth, found = (dict(zip(one["channel"].values, one[name].values, strict=True)) for name in ("truth", "found"))
+    accuracy = float(one["accuracy"].sel(arm=CLEAN))
+    text = f"{one['reference'].item()}: {accuracy:.1%} of fresh items right; "
+    if all(value == "undecided" for value in found.values()):
+        return text + "nothing can be concluded, since that is not above guessing."
+    wrong = [
+        f"{channel} (declared {truth[channel]}, found {found[channel]})"
+        for channel in truth if truth[channel] != found[channel]
+    ]  # fmt: skip
+    held = [f"{channel} {truth[channel]}" for channel in truth if truth[channel] == found[channel]]
+    text += f"found as declared: {', '.join(held) or 'nothing'}"
+    text += f"; not: {', '.join(wrong)}." if wrong else "."
+    said = dict(zip(one["way"].values, one["outcome"].sel(question=QUESTIONS[0]).values, strict=True))
+    for kind in ("false alarm", "missed"):
+        if ways := [str(way) for way, outcome in said.items() if outcome == kind]:
+            text += f" On whether answers use what latents hold, {kind}: {', '.join(ways)}."
+    return text
+
+
+def outcomes(dataset: xarray.Dataset, question: str) -> Rows:
+    """Ways of asking x reasoners: what was concluded, and whether it is right."""
+    rows = []
+    for way in dataset["way"].values:
+        one = dataset.sel(way=way)
+        cells = {
+            name: f"{one['outcome'].sel(question=question, reference=name).item()} "
+            f"({one['said'].sel(reference=name).item()})"
+            for name in _names(dataset)
+        }
+        rows.append({"way of asking": str(way), **cells})
+    return rows
+
+
+def counted(dataset: xarray.Dataset) -> str:
+    """How often each way was right on the first question, in words."""
+    parts = []
+    values = dataset["outcome"].sel(question=QUESTIONS[0])
+    for way in dataset["way"].values:
+        found = values.sel(way=way).values
+        counts = [f"{int((found == outcome).sum())} {outcome}" for outcome in OUTCOMES if (found == outcome).any()]
+        parts.append(f"{way}: {', '.join(counts)}")
+    return "First question, by way: " + "; ".join(parts) + "."
+
+
+def readable(dataset: xarray.Dataset) -> Rows:
+    """Triggers, answers that can be read, and accuracy, first of all."""
+    rows = []
+    for name in _names(dataset):
+        one = dataset.sel(reference=name)
+        clean = one.sel(arm=CLEAN)
+        lowest = int(np.nanargmin(one["parse_rate"].values))
+        rows.append(
+            {
+                "reasoner": name,
+                "slots used": float(clean["trigger_rate"]),
+                "would open them": float(one["opened"]),
+                "answers readable": float(clean["parse_rate"]),
+                "fewest readable": float(one["parse_rate"][lowest]),
+                "in arm": str(one["arm"].values[lowest]),
+                "accuracy": float(clean["accuracy"]),
+                "95 %": _interval(clean["accuracy_low"], clean["accuracy_high"]),
+                "detectable change": float(clean["minimal_detectable_effect"]),
+            }
+        )
+    return rows
+
+
+def changes(dataset: xarray.Dataset) -> Rows:
+    """The arrow from the image to latents."""
+    rows = []
+    for name in _names(dataset):
+        for site in SITES:
+            one = dataset.sel(reference=name, site=site)
+            for slot in _slots(dataset.sel(reference=name)):
+                at = one.sel(slot=slot)
+                cells = {
+                    change: f"{float(at['cosine_changed'].sel(change=change)):.3f} "
+                    f"({float(at['distance_changed'].sel(change=change)):.3f})"
+                    for change in CHANGES
+                }
+                rows.append({"reasoner": name, "of": site, "slot": slot, **cells})
+    return rows
+
+
+def likeness(dataset: xarray.Dataset) -> Rows:
+    """Cosines between items, words, patches."""
+    rows: Rows = []
+    for name in _names(dataset):
+        one = dataset.sel(reference=name)
+        for site in SITES:
+            for slot in _slots(one):
+                values = one["cosine_between"].sel(site=site, slot=slot)
+                rows.append(
+                    {"reasoner": name, "of": f"{site}, slot {slot}"}
+                    | {space: float(values.sel(space=space)) for space in SPACES}
+                )
+        for kind in ("words", "patches"):
+            cells = {space: float(one[f"cosine_{kind}"].sel(space=space)) for space in SPACES}
+            rows.append({"reasoner": name, "of": kind, **cells})
+    return rows
+
+
+def recurrence(dataset: xarray.Dataset) -> Rows:
+    """Distinct latents and movement by slot."""
+    return [
+        {
+            "reasoner": name, "slot": slot,
+            "distinct latents": int(dataset["distinct_latents"].sel(reference=name, slot=slot)),
+            "of items": dataset.sizes["item"],
+            "change from the slot before": float(dataset["latent_residual"].sel(reference=name, slot=slot)),
+        }
+        for name in _names(dataset) for slot in _slots(dataset.sel(reference=name))
+    ]  # fmt: skip
+
+
+def donors(dataset: xarray.Dataset) -> Rows:
+    """Lifts by where the donor's latents were written."""
+    rows = []
+    for name in _names(dataset):
+        for place in dataset["place"].values:
+            one = dataset.sel(reference=name, place=place)
+            if not np.isfinite(one["lift"]):
+                continue
+            rows.append(
+                {
+                    "reasoner": name,
+                    "written to": str(place),
+                    "follow the donor": float(one["donor_rate"]),
+                    "control": float(one["control_rate"]),
+                    "lift": float(one["lift"]),
+                    "95 %": _interval(one["lift_low"], one["lift_high"]),
+                    "stay right": float(one["own_rate"]),
+                }
+            )
+    return rows
+
+
+def mediation(dataset: xarray.Dataset) -> Rows:
+    """Effects by path."""
+    rows = []
+    for exchange in EXCHANGES:
+        for name in _names(dataset):
+            one = dataset.sel(reference=name, exchange=exchange)
+            cells = {}
+            for effect in EFFECTS:
+                of = one.sel(effect_name=effect)
+                cells[effect] = (
+                    f"{float(of['effect']):.2f} {_interval(of['effect_low'], of['effect_high'], 2)}"
+                )  # fmt: skip
+            kind = str(one["mediated_share_kind"].item())
+            share = f"{float(one['mediated_share']):.3f} "
+            share += (
+                _interval(one["mediated_share_low"], one["mediated_share_high"]) if kind == "interval" else f"({kind})"
+            )
+            rows.append({"exchanged": exchange, "reasoner": name, **cells, "indirect / total": share})
+    return rows
+
+
+def channels(one: xarray.Dataset) -> Rows:
+    """Truth by channel, and what was found."""
+    return [
+        {
+            "channel": str(channel),
+            "declared": str(one["truth"].sel(channel=channel).item()),
+            "found": str(one["found"].sel(channel=channel).item()),
+        }
+        for channel in one["channel"].values
+    ]
+
+
+def arms(one: xarray.Dataset) -> Rows:
+    """Every arm of a reasoner."""
+    rows = []
+    for arm in one["arm"].values:
+        at = one.sel(arm=arm)
+        if not np.isfinite(at["accuracy"]):
+            continue
+        rows.append(
+            {
+                "arm": str(arm),
+                "parsed": float(at["parse_rate"]),
+                "accuracy": float(at["accuracy"]),
+                "change": float(at["difference"]),
+                "95 %": _interval(at["difference_low"], at["difference_high"]),
+                "p (Holm)": float(at["holm"]),
+                "verdict": str(at["verdict"].item()),
+                "flipped": float(at["flip_rate"]),
+                "log p of the right (nats)": float(at["log_probability_shift"]),
+                "KL (nats)": float(at["divergence"]),
+            }
+        )
+    return rows
+
+
+def arms_frame(dataset: xarray.Dataset) -> Any:
+    """All arms of all reasoners as a ``pandas.DataFrame``, for a CSV file."""
+    columns = [
+        str(name) for name, values in dataset.data_vars.items() if values.dims == ("reference", "arm")
+    ]  # fmt: skip
+    frame = dataset[columns].to_dataframe().reset_index()
+    return frame[np.isfinite(frame["accuracy"].to_numpy(float))]

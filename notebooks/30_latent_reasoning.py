@@ -132,5 +132,5 @@ for step in steps:
 
 # %%
 latents = clean.sites.embeddings[:, model.places.where("slots")]
-measured = diagnose.similarity.similarity(latents)
+measured = diagnose.similarity(latents)
 print("cosine between items, by slot:", np.round(measured.between_items, 2))

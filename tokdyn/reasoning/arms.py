@@ -56,7 +56,7 @@ def run_arms(
     given: Any = None,
     keep: Keep = keep_answers,
     share_prompt: bool = True,
-    batch_size: int | None = None,
+    batch_size: int = 1,
 ) -> tuple[Output, dict[str, Any]]:
     """The clean run, and every arm on the same items.
 
@@ -76,7 +76,8 @@ def run_arms(
         given: vectors that slots are fed, as in ``Reasoner.apply``.
         keep: what to return of an arm's ``Output`` `[items, ...]`.
         share_prompt: False reads the prompt anew in every arm (to measure what sharing saves).
-        batch_size: arms that are computed side by side; by default ``td.vmap`` decides.
+        batch_size: arms that are computed side by side. One at a time, every arm goes through the same machine code;
+            side by side they may differ by rounding.
 
     Returns:
         ``(clean, results)``: the clean run, and by name what ``keep`` returned.

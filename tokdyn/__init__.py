@@ -113,7 +113,6 @@ _HOME = {
 }
 _MODULES = {
     "autoencoder": "tokdyn.autoencoder",
-    "reasoning": "tokdyn.reasoning",
     "catalog": "tokdyn.dynamics.catalog",
     "claims": "tokdyn.claims",
     "data": "tokdyn.data",
@@ -121,6 +120,7 @@ _MODULES = {
     "metrics": "tokdyn.metrics",
     "numerics": "tokdyn.numerics",
     "plot": "tokdyn.plot",
+    "reasoning": "tokdyn.reasoning",
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
     "testing": "tokdyn.testing",

@@ -87,6 +87,27 @@ def normal(key: jax.Array, shape: Shape = (), dtype: Any = None) -> jax.Array:
     return scaled.reshape(-1)[:size].reshape(shape)
 
 
+def one_of(key: jax.Array, options: jax.Array) -> jax.Array:
+    """The number of one of the true options, all equally likely; 0 where there is none.
+
+    By one number against a cumulative sum: the largest of many draws would be compiled for minutes.
+
+    Args:
+        key: a JAX key.
+        options: `[n]` bool.
+
+    Returns:
+        `[]` int.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn import draws
+        >>> int(draws.one_of(jax.random.key(0), jnp.array([False, True, False])))
+        1
+    """
+    return jnp.argmax(jnp.cumsum(options) > uniform(key, (), jnp.float32) * options.sum())
+
+
 def _is_ours(key: jax.Array, shape: Shape, dtype: np.dtype) -> bool:
     is_threefry = str(jax.random.key_impl(key)) in ("threefry2x32", "fry")
     partitionable = getattr(jax.config, "jax_threefry_partitionable", False)

@@ -117,12 +117,12 @@ def test_a_method_is_the_sum_of_its_terms(models, items):
     @jax.jit
     def terms(variables):
         output, _ = model.apply(variables, items)
-        fed = training.fed_to_slots(model, output)
+        fed = output.latents
         made = {
             name: training.latent_loss(fed, goal(model, variables, items), cosine=True)
             for name, goal in training.TARGET_OF.items()
         }
-        chain, trigger = training.chain_loss(model, output, items), training.trigger_loss(output, items)
+        chain, trigger = training.chain_loss(output, items), training.trigger_loss(output, items)
         return {**made, "chain": chain, "always": training.answer_loss(output, items) + trigger}
 
     @jax.jit

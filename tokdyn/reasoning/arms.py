@@ -37,9 +37,7 @@ class Arm(NamedTuple):
 
 def keep_answers(output: Output) -> Arm:
     """Logits, answers and latent tokens."""
-    suffix, slots = output.states.shape[-2], output.slot_logits.shape[-2] - 1
-    first = output.sites.embeddings.shape[-2] - suffix + 1
-    return Arm(output.logits, output.answer, output.sites.embeddings[..., first : first + slots, :], output.length)
+    return Arm(output.logits, output.answer, output.latents, output.length)
 
 
 def run_arms(

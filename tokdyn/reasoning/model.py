@@ -66,6 +66,17 @@ class Output(NamedTuple):
     states: jax.Array
     attention: jax.Array
 
+    @property
+    def slots(self) -> slice:
+        """Where slots stand in the sequence: behind the start marker, the first position of the suffix."""
+        first = self.sites.embeddings.shape[-2] - self.states.shape[-2] + 1
+        return slice(first, first + self.slot_logits.shape[-2] - 1)
+
+    @property
+    def latents(self) -> jax.Array:
+        """What slots were fed `[slots, width]`."""
+        return self.sites.embeddings[..., self.slots, :]
+
 
 @part
 class Reasoner:

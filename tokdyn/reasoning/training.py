@@ -60,10 +60,10 @@ class Supervised:
             answer = (1 - self.share) * answer + self.share * changed
         terms = {"answer": self.answer * answer}
         if self.chain is not None:
-            terms["chain"] = self.chain * chain_loss(model, output, items)
+            terms["chain"] = self.chain * chain_loss(output, items)
         if self.latents is not None:
             goal = TARGET_OF[self.target](model, variables, items)
-            terms["latents"] = self.latents * latent_loss(fed_to_slots(model, output), goal, cosine=self.cosine)
+            terms["latents"] = self.latents * latent_loss(output.latents, goal, cosine=self.cosine)
         if self.trigger is not None:
             terms["trigger"] = self.trigger * trigger_loss(output, items)
         right = jnp.mean(jnp.all(output.answer == items.answer, axis=-1))
@@ -72,7 +72,7 @@ class Supervised:
     def _chain(self, model: Reasoner, items: Item) -> jax.Array | None:
         if model.protocol.source != "word" and self.words_from is None:
             return None
-        return chain_words(model, items)
+        return chain_words(items, model.places.slots)
 
 
 def supervised(
@@ -134,11 +134,11 @@ def supervised(
     return Supervised(**made, target=checks.choice("target", target, TARGETS), cosine=bool(cosine), under=tuple(under))
 
 
-def chain_words(model: Reasoner, items: Item) -> jax.Array:
-    """The exact steps as words for the slots `[items, slots]`, cut or filled with ``PAD``."""
-    slots, steps = model.places.slots, items.steps
-    filled = jnp.pad(steps, ((0, 0), (0, max(0, slots - steps.shape[1]))), constant_values=PAD)
-    return filled[:, :slots]
+def chain_words(items: Item, count: int) -> jax.Array:
+    """The exact steps as words `[items, count]`, cut or filled with ``PAD``."""
+    steps = items.steps
+    filled = jnp.pad(steps, ((0, 0), (0, max(0, count - steps.shape[1]))), constant_values=PAD)
+    return filled[:, :count]
 
 
 def answer_loss(output: Output, items: Item) -> jax.Array:
@@ -147,10 +147,10 @@ def answer_loss(output: Output, items: Item) -> jax.Array:
     return jnp.sum(losses * (items.answer != PAD)) / jnp.maximum(jnp.sum(items.answer != PAD), 1)
 
 
-def chain_loss(model: Reasoner, output: Output, items: Item) -> jax.Array:
+def chain_loss(output: Output, items: Item) -> jax.Array:
     """Mean cross-entropy of each next step, read at the start marker and at the slots; after the last, ``END``."""
-    places, steps = model.places.slots + 1, items.steps
-    words = jnp.pad(steps, ((0, 0), (0, max(0, places - steps.shape[1]))), constant_values=PAD)[:, :places]
+    places = output.slot_logits.shape[1]
+    words = chain_words(items, places)
     # What follows the last step is the end marker; places after it do not count.
     before = jnp.pad(words, ((0, 0), (1, 0)), constant_values=END)[:, :places]
     wanted = jnp.where((words == PAD) & (before != PAD), END, words)
@@ -170,12 +170,6 @@ def trigger_loss(output: Output, items: Item) -> jax.Array:
     """Mean cross-entropy of the start marker after the question, in nats `[]`."""
     wanted = jnp.where(items.mode == 0, START, OTHER_START)
     return optax.softmax_cross_entropy_with_integer_labels(output.trigger_logits, wanted).mean()
-
-
-def fed_to_slots(model: Reasoner, output: Output) -> jax.Array:
-    """What the slots were fed `[items, slots, width]`."""
-    first = model.places.starts["slots"]
-    return output.sites.embeddings[:, first : first + model.places.slots]
 
 
 def regions(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
@@ -200,7 +194,7 @@ def helper(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
 
 def teacher(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
     """Latent tokens of the same weights that see the helper instead of the image `[items, slots, width]`."""
-    return fed_to_slots(model, seeing_helper(model, variables, items))
+    return seeing_helper(model, variables, items).latents
 
 
 def attended(model: Reasoner, variables: Variables, items: Item) -> jax.Array:

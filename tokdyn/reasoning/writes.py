@@ -2,9 +2,9 @@
 
 Every operation (zero, swap, noise, ...) is one formula, so that one compiled program runs any mixture of arms:
 
-    new = keep * (old - B^T B old) + payload * scale,      scale = |old| / |payload| where lengths are to be matched
+    new = keep * old + (payload * scale - keep * B^T B old),   scale = |old| / |payload| where lengths are to be matched
 
-Where nothing is chosen, ``old`` is returned bit for bit.
+Where nothing is chosen, keep is 1 and the rest 0: ``old`` is returned as it was.
 """
 
 from __future__ import annotations
@@ -190,8 +190,11 @@ def touched(
         length = safe_norm(payload)
         ratio = safe_norm(old) / jnp.where(length > 0, length, 1.0)
         scale = jnp.where(write.rescale, ratio, 1.0)
-        kept = write.keep * (old - (old @ write.directions.T) @ write.directions)
-        old = jnp.where(chosen[:, None], kept + payload * scale[:, None], old)
+        change = payload * scale[:, None] - write.keep * ((old @ write.directions.T) @ write.directions)
+        # Chosen or not, the old value goes through one multiplication and one addition. Two branches would be fused
+        # with what made it and what reads it, each in its own way: an identity would differ from no write by rounding.
+        mask = chosen[:, None].astype(old.dtype)
+        old = (1 + mask * (write.keep - 1)) * old + mask * change
     return old
 
 

@@ -48,6 +48,12 @@ def config_of(kind: type[Design], dataset: xarray.Dataset) -> Design:
     return config_from(kind, json.loads(dataset.attrs["config"]))
 
 
+def machine(dataset: xarray.Dataset) -> str:
+    """What a study was run on, for its report: "jax 0.10.1, cpu: cpu, 2 cores"."""
+    record = json.loads(dataset.attrs["environment"])
+    return f"jax {record['versions']['jax']}, {record['devices'][0]}, {record['cores']} cores"
+
+
 def write_record(
     place: Path, dataset: xarray.Dataset, found: dict[str, claims.Finding], *, wall_seconds: float | None
 ) -> None:

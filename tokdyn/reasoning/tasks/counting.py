@@ -91,7 +91,7 @@ class Counting:
         # A reply is wished for first, uniform over those that this scene can give, and a question found for it.
         replies = jnp.arange(self._replies[1])
         is_possible = (results[:, None] == replies).any(axis=0)
-        wish = _one_of(is_possible, draws.uniform(keys.for_purpose(key, "wish"), (), jnp.float32))
+        wish = draws.one_of(keys.for_purpose(key, "wish"), is_possible)
         chosen = jnp.argmin(jnp.where(results == wish, trials, _TRIALS))
         values, passed, counts, result = values[chosen], passed[chosen], counts[chosen], results[chosen]
 
@@ -196,11 +196,6 @@ class Counting:
 
     def _attributes(self, scene: sprites.Scene) -> jax.Array:
         return jnp.stack([scene.shapes, scene.colours, scene.sizes, scene.materials], axis=-1)
-
-
-def _one_of(options: jax.Array, lot: jax.Array) -> jax.Array:
-    """The number of one of the true options, uniform for a uniform ``lot``; 0 where there is none."""
-    return jnp.argmax(jnp.cumsum(options) > lot * options.sum())
 
 
 def counting(

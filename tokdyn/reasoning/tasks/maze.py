@@ -240,17 +240,12 @@ class Maze:
         ways = jnp.where((jnp.arange(self.max_moves) < kept) & (shortest >= 0), shortest, free)
         outcomes = jax.vmap(lambda way: self._outcome(lake, lake.start, way))(ways)
         is_possible = (outcomes[:, None] == jnp.arange(len(OUTCOMES))).any(axis=0)
-        wish = _one_of(is_possible, draws.uniform(keys.for_purpose(key, "wish"), (), jnp.float32))
+        wish = draws.one_of(keys.for_purpose(key, "wish"), is_possible)
         return ways[jnp.argmax(outcomes == wish)]
 
     def _assembled(self, tiles: jax.Array) -> jax.Array:
         grid = tiles.reshape(self.side, self.side, self.patch, self.patch, 3)
         return grid.transpose(0, 2, 1, 3, 4).reshape(self.image_shape)
-
-
-def _one_of(options: jax.Array, lot: jax.Array) -> jax.Array:
-    """The number of one of the true options, uniform for a uniform ``lot``; 0 where there is none."""
-    return jnp.argmax(jnp.cumsum(options) > lot * options.sum())
 
 
 def maze(

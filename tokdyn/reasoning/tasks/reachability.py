@@ -181,7 +181,7 @@ class Reachability:
         pairs = is_end[:, None] & (labels == 2) & (hops[0][:, None] == hops[1])
         wished = pairs & (hops[0] == wish)[:, None]
         options = jnp.where(wished.any(), wished, pairs)
-        chosen = _one_of(options.reshape(-1), draws.uniform(keys.for_purpose(key, "ends"), (), jnp.float32))
+        chosen = draws.one_of(keys.for_purpose(key, "ends"), options.reshape(-1))
         ends = jnp.stack(jnp.divmod(chosen, count))
         return _Graph(edges, ends, pairs.any() + wished.any().astype(jnp.int32))
 
@@ -190,11 +190,6 @@ class Reachability:
         nodes = np.arange(self.nodes)
         ends = jnp.asarray([2 * self.min_hops, 2 * self.min_hops + 1])
         return _Graph(jnp.asarray(nodes[:, None] + 2 == nodes), ends, jnp.asarray(1))
-
-
-def _one_of(options: jax.Array, lot: jax.Array) -> jax.Array:
-    """The number of one of the true options, uniform for a uniform ``lot``; 0 where there is none."""
-    return jnp.argmax(jnp.cumsum(options) > lot * options.sum())
 
 
 def reachability(*, nodes: int = 16, edges: int = 24, min_hops: int = 2, max_hops: int = 4) -> Reachability:

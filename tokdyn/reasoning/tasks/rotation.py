@@ -164,11 +164,11 @@ class Rotation:
         other_turns = (turns + 1 + (lot * 3).astype(jnp.int32)) % 4
         is_family = jnp.asarray(tables.cells) == jnp.asarray(tables.cells)[third]
         is_family &= jnp.arange(len(tables.shapes)) != third
-        family = shapes[_one_of(is_family, draws.uniform(keys.for_purpose(key, "family"), (), jnp.float32)), turns]
+        family = shapes[draws.one_of(keys.for_purpose(key, "family"), is_family), turns]
         moved = changed[third, :, turns]
         # Not the same option twice.
         is_free = (moved != family).any(axis=(1, 2)) & (jnp.arange(moved.shape[0]) < jnp.asarray(tables.counts)[third])
-        chosen = moved[_one_of(is_free, draws.uniform(keys.for_purpose(key, "moved"), (), jnp.float32))]
+        chosen = moved[draws.one_of(keys.for_purpose(key, "moved"), is_free)]
         return jnp.stack([shapes[third, other_turns], chosen, family])
 
     def _centred(self, panel: jax.Array, shift: jax.Array) -> jax.Array:
@@ -335,11 +335,6 @@ def _drawn(form: Cells) -> np.ndarray:
 
 def _cells(picture: np.ndarray) -> Cells:
     return tuple((int(row), int(column)) for row, column in np.argwhere(picture))
-
-
-def _one_of(options: jax.Array, lot: jax.Array) -> jax.Array:
-    """The number of one of the true options, uniform for a uniform ``lot``; 0 where there is none."""
-    return jnp.argmax(jnp.cumsum(options) > lot * options.sum())
 
 
 def _aligned(panel: jax.Array) -> jax.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from pathlib import Path
@@ -18,7 +17,7 @@ from tokdyn.stats import mean_interval
 from tokdyn.studies.autoencoder import design, published, tables
 from tokdyn.studies.autoencoder.experiment import corpus_of
 from tokdyn.studies.autoencoder.study import Config
-from tokdyn.studies.output import config_of, markdown_table, write_record, written_together
+from tokdyn.studies.output import config_of, machine, markdown_table, write_record, written_together
 
 # Columns of the table of conditions: variable, heading.
 COLUMNS = {
@@ -220,13 +219,12 @@ _GROUPS = {
 def _text(
     dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
 ) -> str:
-    environment = json.loads(dataset.attrs["environment"])
     text = corpus_of("large")
     blocks: list[str] = [
         "# Visual-token autoencoders: the published collapse, its causes and its repairs",
         f"{dataset.sizes['condition']} conditions x {config.seeds} seeds, "
-        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included (jax {environment['versions']['jax']}, "
-        f"{environment['devices'][0]}, {environment['cores']} cores). Intervals are 95 % (Student, over seeds).",
+        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}). "
+        "Intervals are 95 % (Student, over seeds).",
         "## Answers", *_answers(dataset),
         "## What the metric can say",
         f"The published validation text has {len(text.validation)} tokens, of which "

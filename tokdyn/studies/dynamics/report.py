@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
 from tokdyn.studies.dynamics import published, tables
 from tokdyn.studies.dynamics.design import config_of
-from tokdyn.studies.output import markdown_table, write_json, write_record, written_together
+from tokdyn.studies.output import machine, markdown_table, write_json, write_record, written_together
 
 READABLE = {name: name.replace("_", " + ") for name in catalog.PUBLISHED_METHODS}
 
@@ -117,7 +116,6 @@ def _text(
     figures: list[tuple[str, str]],
 ) -> str:
     config = config_of(dataset)
-    environment = json.loads(dataset.attrs["environment"])
     is_published = config.is_published()
     blocks = ["# Token dynamics: four update rules on Gaussian clusters"]
     blocks.append(
@@ -125,7 +123,7 @@ def _text(
         f"{_listed(config.clusters)} clusters; {config.seeds:,} seeds; {config.num_tokens} tokens; "
         f"{config.data} data; {dataset.attrs['precision']}. "
         f"Simulation and metrics took {dataset.attrs['simulation_seconds']:.2f} s, compilation included "
-        f"(jax {environment['versions']['jax']}, {environment['devices'][0]}, {environment['cores']} cores)."
+        f"({machine(dataset)})."
     )
     if is_published:
         blocks.append(f"Published numbers are those of {published.SOURCE}.")

@@ -213,12 +213,12 @@ class Aligned:
     ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         """``(loss, (state, metrics))`` of a batch of items."""
         output, state = model.apply(variables, items)
-        fed = training.fed_to_slots(model, output)
+        fed = output.latents
         on = jnp.where(self.done < self.until, 1.0, 0.0)
 
         def of_teacher() -> tuple[jax.Array, jax.Array]:
             view = training.seeing_helper(model, variables, items)
-            return training.picked(model, variables, items, view), training.fed_to_slots(model, view)
+            return training.picked(model, variables, items, view), view.latents
 
         # A teacher that nobody listens to is not run: lanes are trained one after the other, so that this saves time.
         nothing = jnp.zeros(fed.shape, fed.dtype)
@@ -230,7 +230,7 @@ class Aligned:
             for name, goal in goals.items()
         }
         terms["answer"] = training.answer_loss(output, items)
-        terms["chain"] = self.chain * training.chain_loss(model, output, items)
+        terms["chain"] = self.chain * training.chain_loss(output, items)
         terms["trigger"] = training.trigger_loss(output, items)
         right = jnp.mean(output.answer[:, 0] == items.answer[:, 0])
         return sum(terms.values()), (state, {"right": right})

@@ -196,11 +196,9 @@ def _under_arms(model: Reasoner) -> Any:
 
     def run(variables: Variables, items: Item, key: jax.Array) -> dict[str, Any]:
         goal = training.regions(model, variables, items)
-        shapes = jax.eval_shape(lambda: model.apply(variables, items)[0].sites)
-        first = model.places.starts["slots"]
-        oracle = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        slots = slice(first, first + model.places.slots)
-        oracle = oracle._replace(embeddings=oracle.embeddings.at[:, slots].set(goal))
+        shapes = jax.eval_shape(lambda: model.apply(variables, items)[0])
+        oracle = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes.sites)
+        oracle = oracle._replace(embeddings=oracle.embeddings.at[:, shapes.slots].set(goal))
         keep = lambda output: output.answer[:, 0]  # noqa: E731
         clean, answers = run_arms(model, variables, items, arms, key=key, oracle=oracle, keep=keep)
         noise = jax.random.normal(keys.for_purpose(key, "image"), items.image.shape, items.image.dtype)
@@ -212,7 +210,7 @@ def _under_arms(model: Reasoner) -> Any:
             "answers": jnp.stack(list(answers.values())),
             "logits": clean.logits[:, 0],
             "noised": jax.lax.map(seen, jnp.asarray(NOISES, items.image.dtype)),
-            "latents": training.fed_to_slots(model, clean),
+            "latents": clean.latents,
             "goal": goal,
             "attention": clean.attention,
             "triggered": clean.triggered,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tokdyn import claims, keys
 from tokdyn.reasoning import training
 from tokdyn.studies.mechanisms import design, findings
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
-from tokdyn.studies.output import config_of, markdown_table, write_record, written_together
+from tokdyn.studies.output import config_of, machine, markdown_table, write_record, written_together
 
 HEAD_TO_HEAD = {
     "direct": "direct", "direct, matched operations": "direct", "pause": "pause", "pause, chain": "pause",
@@ -61,16 +60,14 @@ def report(
 def _text(
     dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
 ) -> str:
-    environment = json.loads(dataset.attrs["environment"])
     every = list(findings.settings(dataset))
     blocks = [
         "# Mechanisms: slots, boundary markers and format taken apart",
         f"{len(every)} settings (task x supervision x stage), {config.seeds} seeds, {config.num_items} fresh items, "
         f"{config.num_steps} supervised steps of {config.batch_size} items, {config.rl_steps} of reinforcement, in "
-        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included (jax {environment['versions']['jax']}, "
-        f"{environment['devices'][0]}, {environment['cores']} cores). The image stays visible; {design.SLOTS} slots "
-        f"are fed the last state; {design.LAYERS} layers. Small reasoners cannot judge the published models: "
-        "what is said here is about these.",
+        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}). "
+        f"The image stays visible; {design.SLOTS} slots are fed the last state; {design.LAYERS} layers. "
+        "Small reasoners cannot judge the published models: what is said here is about these.",
         "## Findings",
         "\n".join(f"- {line}" for line in findings.sentences(dataset)),
         "## Supervision",

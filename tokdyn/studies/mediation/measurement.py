@@ -102,7 +102,7 @@ def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
         chosen = functools.partial(_chosen, jnp.asarray(task.choices))
         clean, kept = run_arms(
             model, variables, items, arms, key=keys.for_purpose(key, "noise"), donors=donors, unrelated=unrelated,
-            oracle=_same_everywhere(model, base), keep=chosen,
+            oracle=_same_everywhere(base), keep=chosen,
         )  # fmt: skip
         kept = {CLEAN: chosen(clean), **kept}
         chain = chain_under(task, others)
@@ -113,10 +113,8 @@ def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
             )  # fmt: skip
             for i, name in enumerate(WORDS):
                 kept[name] = jax.tree.map(lambda leaf, i=i: leaf[i * count : (i + 1) * count], chosen(said))
-        first = model.places.starts["slots"]
-        places = slice(first, first + model.places.slots)
         seen = {
-            "embedding": lambda output: output.sites.embeddings[:, places],
+            "embedding": lambda output: output.latents,
             "state": lambda output: output.states[:, 1 : 1 + model.places.slots],
         }
         # Patches of a few pictures are enough to compare with.
@@ -148,12 +146,10 @@ def _chosen(choices: jax.Array, output: Output) -> tuple[jax.Array, jax.Array, j
     return output.answer[:, 0], output.length, output.logits[:, 0, choices]
 
 
-def _same_everywhere(model: Reasoner, output: Output) -> Any:
+def _same_everywhere(output: Output) -> Any:
     """Sites in which the first slot of the first item stands at every place of every item."""
-    first = model.places.starts["slots"]
-    return jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[:1, ..., first : first + 1, :], leaf.shape), output.sites
-    )  # fmt: skip
+    first = slice(output.slots.start, output.slots.start + 1)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1, ..., first, :], leaf.shape), output.sites)
 
 
 def _exchange(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tokdyn.studies.mediation import tables
 from tokdyn.studies.mediation.design import CLEAN, EFFECTS, IMAGE_NOISE, SHOWN, Config
 from tokdyn.studies.mediation.protocols import QUESTIONS
 from tokdyn.studies.mediation.published import findings
-from tokdyn.studies.output import config_of, markdown_table, write_record, written_together
+from tokdyn.studies.output import config_of, machine, markdown_table, write_record, written_together
 
 _NOTES = """\
 * Chance is 1 in 8; "undecided" is an honest answer: a p-value above 0.05 is not counted as "no". An arm says "no" only
@@ -73,15 +72,14 @@ def report(
 def _text(
     dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
 ) -> str:
-    environment = json.loads(dataset.attrs["environment"])
     known, names = catalog(), [str(name) for name in dataset["reference"].values]
     blocks = [
         "# Image to latents to answer: what each test finds in reasoners whose truth is known",
         f"{len(names)} reasoners x {config.seeds} training{'s' if config.seeds > 1 else ''} x {config.num_items} fresh "
         f"items in {dataset.attrs['simulation_seconds']:.0f} s, of which {dataset.attrs['training_seconds']:.0f} s "
-        f"loading or training (jax {environment['versions']['jax']}, {environment['devices'][0]}, "
-        f"{environment['cores']} cores). A change of accuracy or a lift within {config.bound:g} counts as none, a "
-        f"mediated share within {config.share:g} too. Intervals are 95 %.",
+        f"loading or training ({machine(dataset)}). "
+        f"A change of accuracy or a lift within {config.bound:g} counts as none, a mediated share within "
+        f"{config.share:g} too. Intervals are 95 %.",
         "Truths are declared, not measured: they follow from attention masks and from what was trained. The tests are "
         "those of CapImagine (arXiv 2602.22766) with the controls that it lacks, and a mediation beside them.",
         *[f"* {line}" for line in headline(dataset).splitlines()],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import xarray
 
 from tokdyn.claims import Finding
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
-from tokdyn.studies.output import config_of, markdown_table, write_json, write_record, written_together
+from tokdyn.studies.output import config_of, machine, markdown_table, write_json, write_record, written_together
 from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config
 
 # Shown in the figures of four panels or fewer; the tables have all.
@@ -119,9 +118,8 @@ def report(
         means = dataset[list(_SUMMARY)].astype(float).mean("seed").to_dataframe().reset_index()
         means.to_csv(place / "cells.csv", index=False)
         write_json(place / "front.json", front)
-        environment = json.loads(dataset.attrs["environment"])
         figures = _draw(dataset, place / "plots") if plots else []
-        text = _text(dataset, config, environment, front, figures)
+        text = _text(dataset, config, front, figures)
         (place / "report.md").write_text(text, encoding="utf-8")
     return Path(folder) / "report.md"
 
@@ -167,7 +165,6 @@ def _crossings(apart: xarray.DataArray, one: xarray.DataArray) -> str:
 def _text(
     dataset: xarray.Dataset,
     config: Config,
-    environment: dict[str, Any],
     front: list[dict[str, Any]],
     figures: list[tuple[str, str]],
 ) -> str:
@@ -178,7 +175,7 @@ def _text(
         f"{len(config.momenta)} momenta x {config.seeds} scenes; {config.num_tokens} tokens, "
         f"{config.clusters} clusters, noise {config.noise:g}; the published rule, at most {config.max_steps} steps, "
         f"float32. {dataset.attrs['simulation_seconds']:.0f} s, compilation included "
-        f"(jax {environment['versions']['jax']}, {environment['devices'][0]}, {environment['cores']} cores)."
+        f"({machine(dataset)})."
     )
     blocks.append(
         "Temperatures are in units of each scene's critical temperature, twice the largest variance of its features "

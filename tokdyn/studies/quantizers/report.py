@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 
 from tokdyn.stats import mean_interval
-from tokdyn.studies.output import markdown_table, write_record, written_together
+from tokdyn.studies.output import machine, markdown_table, write_record, written_together
 
 
 def headline(dataset: xarray.Dataset) -> str:
@@ -62,14 +62,13 @@ def report(
 
 
 def _text(dataset: xarray.Dataset, figures: list[tuple[str, str]]) -> str:
-    environment, config = json.loads(dataset.attrs["environment"]), json.loads(dataset.attrs["config"])
+    config = json.loads(dataset.attrs["config"])
     blocks = [
         "# Quantizers: which use their codes, and what comes back",
         f"{dataset.sizes['quantizer']} quantizers x {dataset.sizes['data']} kinds of data x {dataset.sizes['seed']} "
-        f"seeds in {dataset.attrs['simulation_seconds']:.0f} s, compilation included (jax "
-        f"{environment['versions']['jax']}, {environment['devices'][0]}, {environment['cores']} cores). Four cells of "
-        f"64 codes (6 bits each), one hidden layer of 128 on either side, {config['num_steps']} steps of 128 items, "
-        "Adam. Every fifth item is held out; intervals are 95 % (Student, over seeds).",
+        f"seeds in {dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}). "
+        f"Four cells of 64 codes (6 bits each), one hidden layer of 128 on either side, {config['num_steps']} steps of "
+        "128 items, Adam. Every fifth item is held out; intervals are 95 % (Student, over seeds).",
         *headline(dataset).splitlines(),
     ]
     for data in dataset["data"].values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import xarray
 
 from tokdyn.autoencoder.layers import capacity_bits
-from tokdyn.studies.output import markdown_table, write_record, written_together
+from tokdyn.studies.output import machine, markdown_table, write_record, written_together
 from tokdyn.studies.scaling.experiment import CELLS, COLOURS
 
 
@@ -46,7 +45,6 @@ def report(
     Raises:
         ValueError: the folder cannot be written.
     """
-    environment = json.loads(dataset.attrs["environment"])
     rows = [
         {
             "words": int(size), "bits needed": math.log2(size), "bits found": float(one["information"].mean()),
@@ -58,9 +56,8 @@ def report(
     blocks = [
         "# Scaling: every word of a growing vocabulary",
         f"8 x 8 x 5 patterns ({capacity_bits(CELLS, COLOURS):.0f} bits), straight-through argmax, a linear decoder; "
-        f"{dataset.sizes['seed']} seeds, {dataset.attrs['simulation_seconds']:.0f} s in all (jax "
-        f"{environment['versions']['jax']}, {environment['devices'][0]}, {environment['cores']} cores). The published "
-        "projection for 1,000 words and more was below 5 %.",
+        f"{dataset.sizes['seed']} seeds, {dataset.attrs['simulation_seconds']:.0f} s in all "
+        f"({machine(dataset)}). The published projection for 1,000 words and more was below 5 %.",
         *headline(dataset).splitlines(),
         markdown_table(rows),
     ]

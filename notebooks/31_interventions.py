@@ -87,7 +87,7 @@ print(f"{len(arms)} arms on {ITEMS} items: {time.perf_counter() - started:.2f} s
 # %% [markdown]
 # ## What the arms say
 #
-# `ablate` does it in one call: every arm beside the untouched run, with trigger and parse rate first, then accuracy, the
+# `ablate` does it in one call: every arm beside the untouched run, trigger and parse rate first, then accuracy, the
 # difference with its interval, and, where there seems to be no effect, the smallest effect that could have been seen.
 # Controls are added unasked; one that must change nothing and does is an error.
 

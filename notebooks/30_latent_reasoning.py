@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tokdyn import reasoning
+from tokdyn.plot.tasks import task_samples
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning import interventions as do
 
@@ -45,11 +46,13 @@ ITEMS = 128 if FAST else 512
 # %%
 task = reasoning.tasks.pointer_chase(hops=3)
 items = reasoning.training.items_of(task, jax.random.key(1), ITEMS)
-fig, axes = plt.subplots(1, 4, figsize=(9, 2.6))
-for axis, i in zip(axes, range(4), strict=True):
-    axis.imshow(items.image[i])
-    chain = " > ".join(task.words[word] for word in [items.question[i, 0], *items.steps[i]])
-    axis.set(title=chain, xticks=[], yticks=[])
+made = reasoning.tasks
+families = {
+    "pointer chase": task, "visual search": made.visual_search(), "counting": made.counting(),
+    "rotation": made.rotation(), "maze": made.maze(), "reachability": made.reachability(),
+}  # fmt: skip
+# Three items of each family: the picture with the patches that each step reads, and beside it the helper.
+fig = task_samples(families, jax.random.key(0))
 
 # %% [markdown]
 # ## A protocol is a value

@@ -102,3 +102,37 @@ def masked_mean(values: jax.Array, mask: jax.Array | None, *, axis: int = 0) -> 
     kept = mask.reshape(shape)
     total = jnp.sum(jnp.where(kept, values, 0), axis=axis)
     return total / jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)
+
+
+@jax.custom_batching.sequential_vmap
+def _one_by_one(matrix: jax.Array) -> jax.Array:
+    return jnp.linalg.svd(matrix, compute_uv=False)
+
+
+@jax.custom_jvp
+def singular_values(matrix: jax.Array) -> jax.Array:
+    """Singular values of one matrix, the largest first; on CPU, under vmap, one matrix after the other.
+
+    A batch of matrices makes LAPACK's wrapper in jaxlib wait on XLA's threads for work that it gives to these same
+    threads. Where all of them wait (two batches at once on two cores) the program never ends; it was seen with jax
+    0.10.1. A single matrix waits for nobody.
+
+    Args:
+        matrix: `[rows, columns]`, at least float32.
+
+    Returns:
+        `[min(rows, columns)]`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.numerics import singular_values
+        >>> singular_values(jnp.diag(jnp.array([1.0, 3.0]))).tolist()
+        [3.0, 1.0]
+    """
+    return jax.lax.platform_dependent(matrix, cpu=_one_by_one, default=lambda m: jnp.linalg.svd(m, compute_uv=False))
+
+
+@singular_values.defjvp
+def _singular_values_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    left, values, right = jnp.linalg.svd(primals[0], full_matrices=False)
+    return values, jnp.sum(left * (tangents[0] @ right.T), axis=0)

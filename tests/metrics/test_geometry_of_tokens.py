@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tokdyn import metrics
+from tokdyn.numerics import singular_values
 
 RANKS = tuple(
     jax.jit(rank, static_argnames="centre")
@@ -127,3 +128,22 @@ def test_bad_arguments_are_named():
         metrics.steps_to_converge(jnp.ones(3), -1.0)
     with pytest.raises(ValueError, match="displacements: expected at least one step"):
         metrics.steps_to_converge(jnp.ones(0), 1.0)
+
+
+def test_singular_values_are_numpy_s_with_or_without_vmap_and_their_slopes_are_those_of_differences():
+    matrices = np.random.default_rng(4).normal(size=(3, 2, 5, 4)).astype(np.float32)
+    expected = np.linalg.svd(matrices, compute_uv=False)
+    found = jax.jit(jax.vmap(jax.vmap(singular_values)))(matrices)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(singular_values(jnp.asarray(matrices[0, 0])), expected[0, 0], rtol=1e-5)
+    slopes = jax.vmap(jax.vmap(jax.grad(lambda matrix: jnp.sum(jnp.log(singular_values(matrix))))))(matrices)
+    # d sum(log s) / dM is the transposed pseudo-inverse.
+    np.testing.assert_allclose(slopes, np.linalg.pinv(matrices).swapaxes(-1, -2), rtol=2e-3, atol=2e-4)
+
+
+def test_many_matrices_at_once_never_wait_for_each_other():
+    # A batch given to LAPACK in one call is shared out over XLA's own threads; see numerics.singular_values.
+    lowered = jax.jit(jax.vmap(singular_values)).lower(jnp.ones((6, 4, 3))).as_text()
+    calls = [line for line in lowered.splitlines() if "lapack" in line and "gesdd" in line]
+    assert calls
+    assert all("tensor<6x4x3xf32>" not in line for line in calls)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from tokdyn.checks import bad, floating
 from tokdyn.metrics._arrays import at_least_float32, kept_tokens, number
-from tokdyn.numerics import masked_mean
+from tokdyn.numerics import masked_mean, singular_values
 
 
 def effective_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
@@ -148,7 +148,7 @@ def _spectrum(tokens: Any, token_mask: Any, centre: bool) -> tuple[jax.Array, ja
     array = array / jnp.where(scale == 0, 1, scale)
     if centre:
         array = jnp.where(kept[:, None], array - masked_mean(array, kept), 0)
-    values = jnp.linalg.svd(array, compute_uv=False)
+    values = singular_values(array)
     values = jnp.where(values <= max(array.shape) * eps, 0, values)  # NaN stays
     largest = values[0]
     is_zero = largest == 0

@@ -23,6 +23,7 @@ from tokdyn.reasoning.tasks.pointer_chase import pointer_chase
 from tokdyn.reasoning.training import Supervised, supervised
 
 CHANNELS = ("slot embedding", "slot cache", "positions", "markers")
+UNDECLARED = "undeclared"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class Reference:
         loss: what it is trained for.
         num_steps: of training.
         truth: by channel: "content" (the answer follows what the channel holds), "presence" (the channel must be there,
-            whatever item it comes from), or "none".
+            whatever item it comes from), "none", or "undeclared" where neither masks nor training say.
         because: why, in a sentence.
         base: the reference without slots that a gain is measured against.
         batch_size: items of a step.
@@ -53,7 +54,8 @@ class Reference:
     learning_rate: float = 4e-3
 
 
-def _truth(embedding: str, cache: str, positions: str, markers: str = "none") -> dict[str, str]:
+def _truth(embedding: str, cache: str, positions: str, markers: str = UNDECLARED) -> dict[str, str]:
+    # Markers were there in every training step and the start marker reads the prompt: nothing says that they are idle.
     return dict(zip(CHANNELS, (embedding, cache, positions, markers), strict=True))
 
 
@@ -134,7 +136,7 @@ def _soft_prompt() -> Reference:
 
 def _direct(task: Any) -> Reference:
     return Reference(
-        reasoner(task, direct(), layers=3), task, supervised(), 4000, _truth("none", "none", "none"),
+        reasoner(task, direct(), layers=3), task, supervised(), 4000, _truth("none", "none", "none", "none"),
         "no slots, and markers that nobody reads",
     )  # fmt: skip
 

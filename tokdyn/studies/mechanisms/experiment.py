@@ -74,6 +74,11 @@ VARIABLES = {
 }
 
 
+# Probes take batches of eigenvalues; two such programs at once can wait for each other on two cores (see
+# ``numerics.singular_values``).
+_JUDGING = threading.Lock()
+
+
 def run_study(
     config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
 ) -> xarray.Dataset:
@@ -133,7 +138,8 @@ def one_task(config: Config, name: str, finished: Callable[[], None], with_examp
         seconds[program] = time.perf_counter() - began
         finished()
     items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)
-    made = judging.judged(config, task, models, trained, items, key, with_example)
+    with _JUDGING:
+        made = judging.judged(config, task, models, trained, items, key, with_example)
     chance = getattr(task, "chance", 1 / len(task.choices))
     return xarray.merge([made, _costs(models, trained, operations)]).assign(
         seconds=("program", [seconds[program] for program in PROGRAMS]), chance=float(chance)

@@ -15,6 +15,7 @@ from tokdyn.reasoning import diagnose
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.references import CHANNELS, Reference
 from tokdyn.studies.mediation import protocols
+from tokdyn.studies.mediation.contraction import against_effects
 from tokdyn.studies.mediation.design import (
     CHANGES,
     CLEAN,
@@ -60,6 +61,11 @@ VARIABLES = {
     "within_matrix": "raw cosine between two slots of one item, mean over items",
     "distinct_latents": "latents that remain at a slot when those nearer than 1 % of the typical length are merged",
     "latent_residual": "root mean square change of a latent from the slot before, over its length",
+    "latent_gain": "root mean square change of the next latent for a small random change of this one, mean over items",
+    "donor_divergence": "mean KL divergence of the choices' distribution under a donor's latent at that slot, nats",
+    "gain_correlation": "Spearman's correlation of the two over items; NaN where one of them does not vary",
+    "gain_correlation_low": "lower end of its 95 % interval",
+    "gain_correlation_high": "its upper end",
     "margin": "logit of the answer to x' minus logit of the answer to x; NaN where the two answers are one",
     "effect": "mean effect of exchanging the picture on the margin, nats",
     "effect_low": "lower end of its 95 % interval",
@@ -129,6 +135,7 @@ def analysed(
     table = _effects(key, reference, answers, found["lengths"], right, config)
     parts |= _arms(table, reference, {arm: found["logits"][arm] for arm in answers}, right)
     parts |= _arrow_to_latents(found) | _alike(found, items)
+    parts |= against_effects(found)
     parts |= _mediated(key, found, right, config)
     lifts, places = _donors(key, reference, found, right, config)
     parts |= lifts

@@ -16,6 +16,7 @@ from tokdyn.reasoning.arms import run_arms
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Output, Reasoner, Variables
 from tokdyn.reasoning.references import Reference
+from tokdyn.studies.mediation.contraction import gains
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, IMAGE_NOISE, SHOWN, SITES, WORDS, battery
 
 # Own values written back come first: what is then read off is the exchange alone, not the writing.
@@ -76,9 +77,9 @@ def measured(
 
     Returns:
         Arrays: ``answers``, ``lengths`` `{arm: [items]}`, ``logits`` of the choices `{arm: [items, choices]}`,
-        ``opened`` `[items]`, ``latents`` and ``changed`` by site and change `[items, slots, width]`, ``runs``
-        `{exchange: [4, items]}`, ``exchanged`` right answers with the other picture `[items]`, ``words`` and
-        ``patches`` `[vectors, width]`.
+        ``opened`` `[items]`, ``gains`` as in ``contraction.gains``, ``latents`` and ``changed`` by site and change
+        `[items, slots, width]`, ``runs`` `{exchange: [4, items]}`, ``exchanged`` right answers with the other picture
+        `[items]`, ``words`` and ``patches`` `[vectors, width]`.
     """
     return jax.tree.map(np.asarray, _program(reference)(variables, items, donors, unrelated, key))
 
@@ -123,6 +124,7 @@ def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
             **{name: {arm: one[i] for arm, one in kept.items()} for i, name in enumerate(("answers", "lengths"))},
             "logits": {arm: one[2] for arm, one in kept.items()},
             "opened": base.triggered,
+            "gains": gains(model, variables, items, keys.for_purpose(key, "gains")),
             "latents": {site: seen[site](base) for site in SITES},
             "changed": {
                 change: {site: seen[site](output) for site in SITES}

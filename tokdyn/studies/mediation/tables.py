@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import xarray
 
+from tokdyn.reasoning.references import UNDECLARED
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, EFFECTS, EXCHANGES, SITES, SPACES
 from tokdyn.studies.mediation.protocols import OUTCOMES, QUESTIONS
 
 Rows = list[dict[str, Any]]
+NOTHING = 1e-3  # nats; a divergence below it is called none
 
 
 def _names(dataset: xarray.Dataset) -> list[str]:
@@ -39,11 +41,13 @@ def verdict(one: xarray.Dataset) -> str:
         return text + "nothing can be concluded, since that is not above guessing."
     wrong = [
         f"{channel} (declared {truth[channel]}, found {found[channel]})"
-        for channel in truth if truth[channel] != found[channel]
+        for channel in truth if truth[channel] not in (found[channel], UNDECLARED)
     ]  # fmt: skip
     held = [f"{channel} {truth[channel]}" for channel in truth if truth[channel] == found[channel]]
     text += f"found as declared: {', '.join(held) or 'nothing'}"
-    text += f"; not: {', '.join(wrong)}." if wrong else "."
+    text += f"; not: {', '.join(wrong)}" if wrong else ""
+    open_ = [f"{channel} {found[channel]}" for channel in truth if truth[channel] == UNDECLARED]
+    text += f"; not declared, found: {', '.join(open_)}." if open_ else "."
     said = dict(zip(one["way"].values, one["outcome"].sel(question=QUESTIONS[0]).values, strict=True))
     for kind in ("false alarm", "missed"):
         if ways := [str(way) for way, outcome in said.items() if outcome == kind]:
@@ -135,16 +139,45 @@ def likeness(dataset: xarray.Dataset) -> Rows:
 
 
 def recurrence(dataset: xarray.Dataset) -> Rows:
-    """Distinct latents and movement by slot."""
+    """Distinct latents, movement and gain by slot."""
     return [
         {
             "reasoner": name, "slot": slot,
             "distinct latents": int(dataset["distinct_latents"].sel(reference=name, slot=slot)),
             "of items": dataset.sizes["item"],
             "change from the slot before": float(dataset["latent_residual"].sel(reference=name, slot=slot)),
+            "gain": float(dataset["latent_gain"].sel(reference=name, slot=slot)),
+            "donor here (KL, nats)": float(dataset["donor_divergence"].sel(reference=name, slot=slot)),
+            "correlation": float(dataset["gain_correlation"].sel(reference=name, slot=slot)),
+            "95 %": _correlation_interval(dataset.sel(reference=name, slot=slot)),
         }
         for name in _names(dataset) for slot in _slots(dataset.sel(reference=name))
     ]  # fmt: skip
+
+
+def _correlation_interval(one: xarray.Dataset) -> str:
+    low, high = one["gain_correlation_low"], one["gain_correlation_high"]
+    return _interval(low, high, digits=2) if np.isfinite(low) else "-"
+
+
+def contraction(dataset: xarray.Dataset) -> str:
+    """Whether a small gain goes with a small effect of a donor: over reasoners, and over items of one."""
+    rows = [row for row in recurrence(dataset) if np.isfinite(row["gain"])]
+    says = {
+        "does not hand its latents on, and donors move nothing": lambda gain, moved: gain == 0 and not moved,
+        "does not hand its latents on, yet donors move the answer": lambda gain, moved: gain == 0 and moved,
+        "hands its latents on, and donors move the answer": lambda gain, moved: gain > 0 and moved,
+        "hands its latents on, yet donors move nothing": lambda gain, moved: gain > 0 and not moved,
+    }
+    lines = []
+    for text, holds in says.items():
+        names = [
+            f"{row['reasoner']} slot {row['slot']} (gain {row['gain']:.2f}, {row['donor here (KL, nats)']:.2g} nats)"
+            for row in rows if holds(row["gain"], row["donor here (KL, nats)"] > NOTHING)
+        ]  # fmt: skip
+        if names:
+            lines.append(f"{text}: {', '.join(names)}")
+    return "; ".join(lines) + "."
 
 
 def donors(dataset: xarray.Dataset) -> Rows:

@@ -1,0 +1,89 @@
+"""The latent recurrence z -> f(z; prompt): how much of a small change of one latent reaches the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import stats
+from tokdyn.reasoning import diagnose
+from tokdyn.reasoning import interventions as do
+from tokdyn.reasoning.arms import material_of
+from tokdyn.reasoning.interventions import recipes
+from tokdyn.reasoning.items import Item
+from tokdyn.reasoning.model import Reasoner, Variables
+from tokdyn.reasoning.writes import cooked
+from tokdyn.studies.mediation.design import CLEAN
+
+ITEMS = 128  # a Jacobian each
+
+
+def gains(model: Reasoner, variables: Variables, items: Item, key: jax.Array) -> jax.Array:
+    """Root mean square change of the next latent for a small random change of each latent `[items, slots - 1]`.
+
+    The square root of the mean squared singular value of the Jacobian: below 1 small differences die out, 0 where the
+    next latent does not depend on this one (a constant; a word, which is chosen and has no derivative).
+
+    Args:
+        model: a reasoner.
+        variables: its weights.
+        items: `[items, ...]`; the first ``ITEMS`` are taken.
+        key: not used by what is measured.
+    """
+    slots, some = model.places.slots, jax.tree.map(lambda leaf: leaf[:ITEMS], items)
+    if slots < 2:
+        return jnp.zeros((len(some.answer), 0))
+    write = [do.zero("slots", steps=[slot]) for slot in range(slots - 1)]
+    prepared = recipes(write, model.places, layers=model.layers, width=model.width)
+
+    def of_item(item: Item) -> jax.Array:
+        alone = jax.tree.map(lambda leaf: leaf[None], item)
+        clean, _ = model.apply(variables, alone)
+        stuff = material_of(model, clean, key=key)
+
+        def gain(slot: int) -> jax.Array:
+            recipe = jax.tree.map(lambda leaf: leaf[slot], prepared)
+
+            def following(latent: jax.Array) -> jax.Array:
+                writes = cooked(recipe._replace(vector=latent[None]), stuff)
+                return model.apply(variables, alone, writes=writes)[0].latents[0, slot + 1]
+
+            slopes = diagnose.jacobian(following, clean.latents[0, slot])
+            return jnp.sqrt(jnp.sum(slopes**2) / model.width)
+
+        return jnp.stack([gain(slot) for slot in range(slots - 1)])
+
+    return jax.lax.map(of_item, some)
+
+
+def against_effects(found: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Does a latent that is handed on move the answer more? Gains beside what a donor's latent at that slot does.
+
+    Args:
+        found: of ``measurement.measured``, leaves `[seeds, ...]`.
+
+    Returns:
+        Variables by slot: mean gain, mean divergence of the answer under a donor's latent there (nats; later latents
+        recomputed), and Spearman's correlation of the two over items, NaN where one of them does not vary.
+    """
+    measured = found["gains"]  # [seeds, items, slots - 1]
+    count = measured.shape[1]
+    slots = measured.shape[2] + 1
+    columns = np.full((5, slots), np.nan)
+    clean = jax.nn.log_softmax(found["logits"][CLEAN][:, :count])
+    for slot in range(slots):
+        given = jax.nn.log_softmax(found["logits"][f"donor, slot {slot + 1}"][:, :count])
+        effect = np.asarray(jnp.sum(jnp.exp(clean) * (clean - given), axis=-1))
+        columns[1, slot] = effect.mean()
+        if slot < slots - 1:
+            gain = measured[..., slot]
+            columns[0, slot] = gain.mean()
+            if np.ptp(gain) > 0 and np.ptp(effect) > 0:
+                one = stats.partial_rank_correlation(gain.reshape(-1), effect.reshape(-1))
+                columns[2:, slot] = one.estimate, one.low, one.high
+    names = ("latent_gain", "donor_divergence", "gain_correlation", "gain_correlation_low", "gain_correlation_high")
+    return {name: (("slot",), column) for name, column in zip(names, columns, strict=True)}

@@ -88,7 +88,8 @@ def test_claims_and_list(capsys):
     [
         (
             ["dance"],
-            "tokdyn: command: expected one of study, run, sweep, diagnose, check-data, claims, list, info, got 'dance'",
+            "tokdyn: command: expected one of study, run, sweep, diagnose, audit, check-data, claims, list, info, "
+            "got 'dance'",
         ),
         (
             ["study", "none"],

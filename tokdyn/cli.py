@@ -1,4 +1,4 @@
-"""The command line: ``tokdyn study``, ``run``, ``sweep``, ``check-data``, ``claims``, ``list``, ``info``.
+"""The command line: ``tokdyn study``, ``run``, ``sweep``, ``audit``, ``check-data``, ``claims``, ``list``, ``info``.
 
 Every command imports what it needs when it is called, so that ``tokdyn --help`` is quick.
 """
@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
     "sweep": "many runs from a file: tokdyn sweep SPEC.toml --store PATH",
     "diagnose": "why an autoencoder of words collapsed: tokdyn diagnose FILE",
+    "audit": "what a saved run of your own latent reasoner shows: tokdyn audit RUN.npz",
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
     "claims": "every published claim, and what came of it",
     "list": "the studies and systems there are",
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": _run,
         "sweep": _sweep,
         "diagnose": _diagnose,
+        "audit": _audit,
         "check-data": _check_data,
         "claims": _claims,
         "list": _list,
@@ -246,6 +248,25 @@ def _diagnose(words: list[str]) -> None:
         print(found.to_json() if as_json else found)
 
     tyro.cli(diagnose, prog="tokdyn diagnose", args=words)
+
+
+def _audit(words: list[str]) -> None:
+    import tyro
+
+    from tokdyn.studies import audits
+
+    @dataclasses.dataclass(frozen=True)
+    class AuditOptions:
+        """Say what the latents, logits, attention and answers of a latent reasoner show."""
+
+        file: tyro.conf.Positional[Path]
+        """A run, saved by numpy.savez."""
+        how: tyro.conf.OmitArgPrefixes[audits.Options]
+        out: Path | None = None
+        """Folder of the report and its tables; without it, they are printed only."""
+
+    given = tyro.cli(AuditOptions, prog="tokdyn audit", args=words)
+    print(audits.audit_file(given.file, given.how, given.out))
 
 
 def _check_data(words: list[str]) -> None:

@@ -1,0 +1,132 @@
+"""Trying diagnostics on a suite: the dial does what it says, a useless one lands at its true place, ours at theirs."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from tokdyn.reasoning import audit
+from tokdyn.reasoning.audit import reasoners
+
+MEMBERS = [audit.shipped_member(name) for name in ("content", "masked")]
+DIALS = np.linspace(0, 1, 11)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return audit.suite(MEMBERS, dials=DIALS, repetitions=10, num_items=40)
+
+
+def within(alarms, runs, rate):
+    """Whether a count is one that this rate gives, but for one in ten thousand."""
+    return stats.binomtest(int(alarms), int(runs), rate).pvalue > 1e-4
+
+
+def test_a_random_p_value_has_sensitivity_and_false_positives_of_alpha(small):
+    drawn = np.random.default_rng(5)
+    found = audit.evaluate_diagnostic(lambda run: drawn.uniform(), on=small, alpha=0.2)
+    assert found.curve["runs"].tolist() == [10] * 11
+    assert within(found.curve["alarms"].sum(), found.curve["runs"].sum(), 0.2)
+    assert within(found.false_positives["alarms"].iloc[-1], 10, 0.2)
+    # The curve is flat: dials do not differ by more than counts do.
+    assert stats.chi2_contingency([found.curve["alarms"], 10 - found.curve["alarms"]]).pvalue > 1e-4
+    ranking = found.ranking.set_index("diagnostic")
+    assert abs(found.sensitivity - 0.2) < 0.16  # four standard errors of 100 runs
+    assert ranking.loc["yours", "sensitivity"] == found.sensitivity
+    causal = [name for name in audit.BUILT_IN if name != "latents move with the image"]
+    assert (ranking.loc[causal, "rank"] < found.rank).all()
+    # On the masked reasoner latents move as they do on the other, and all runs are false alarms.
+    looks = ranking.loc["latents move with the image"]
+    assert (looks["sensitivity"], looks["false_positive_rate"], looks["difference"]) == (1, 1, 0)
+    assert found.sha256 == small.sha256
+
+
+def test_one_of_ours_lands_where_ours_is(small):
+    found = audit.evaluate_diagnostic(audit.BUILT_IN["donor lift"], on=small)
+    ranking = found.ranking.set_index("diagnostic")
+    assert (ranking.loc["yours"] == ranking.loc["donor lift"]).all()
+    assert found.rank == ranking.loc["donor lift", "rank"]
+    curve = found.curve.set_index("dial")["sensitivity"]
+    assert (curve[0], curve[1]) == (0, 1)
+    assert curve.is_monotonic_increasing  # an item that answers through its slots does so at every larger dial
+    assert found.false_positive_rate == 0
+    # 10 runs without an alarm: the exact interval of the textbooks.
+    assert found.false_positives["high"].iloc[-1] == pytest.approx(1 - 0.025 ** (1 / 10))
+    assert found.false_positives["member"].tolist() == ["masked", "all"]
+
+
+def test_a_score_needs_a_threshold_and_changes_nothing_for_others(small):
+    def score(run):
+        flips = float(np.mean(run.arrays["arm/donor/answers"] != run.arrays["answers"]))
+        for array in run.arrays.values():
+            if array.ndim:
+                array[...] = np.zeros_like(array)
+        return flips
+
+    found = audit.evaluate_diagnostic(score, on=small, threshold=0.3)
+    curve = found.curve.set_index("dial")["sensitivity"]
+    assert (curve[0], curve[0.1], curve[1]) == (0, 0, 1)
+    assert found.ranking.set_index("diagnostic").loc["donor lift", "sensitivity"] > 0.5
+
+
+def test_the_dial_moves_arms_and_nothing_else(small):
+    runs = [(dial, run) for member, dial, run in small.runs() if member.bears][:11]
+    whole = runs[-1][1].arrays
+    for dial, run in runs:
+        changed = np.zeros(40, bool)
+        for name, array in run.arrays.items():
+            if not name.startswith("arm/"):
+                np.testing.assert_array_equal(array, whole[name])
+            elif name.endswith(("answers", "logits")):
+                clean = run.arrays[name.rpartition("/")[2]]
+                per_item = (array != clean).reshape(40, -1).any(axis=1)
+                kept = (array == whole[name]).reshape(40, -1).all(axis=1)
+                assert (per_item <= kept).all()  # an item has the arm's row or the clean one
+                changed |= per_item
+        assert within(changed.sum(), 40, dial) if 0 < dial < 1 else changed.sum() == 40 * dial
+    assert (runs[3][1].arrays["arm/donor/donor_targets"] == whole["arm/donor/donor_targets"]).all()
+
+
+def test_the_shipped_suite_is_frozen():
+    assert audit.suite().sha256 == reasoners.FROZEN
+    names = [member.name for member in audit.suite().members]
+    assert names == [*reasoners.LOAD_BEARING, *reasoners.NULL]
+    other = MEMBERS[0]._replace(variables=jax.tree.map(lambda leaf: leaf.at[(0,) * leaf.ndim].add(1e-6),
+                                                       MEMBERS[0].variables))  # fmt: skip
+    suites = [
+        audit.suite(MEMBERS), audit.suite([other, MEMBERS[1]]), audit.suite(MEMBERS, dials=[0.5]),
+        audit.suite(MEMBERS, num_items=99), audit.suite(MEMBERS, key=1), audit.suite(MEMBERS[::-1]),
+        audit.suite([*MEMBERS, other._replace(name="content, seed 1")]),
+    ]  # fmt: skip
+    assert len({one.sha256 for one in suites}) == len(suites)
+
+
+@pytest.mark.parametrize(
+    ("members", "options", "sentence"),
+    [
+        (MEMBERS[:1], {}, r"members: expected at least one null reasoner, got \['content'\]"),
+        (MEMBERS[1:], {}, "members: expected at least one load-bearing reasoner"),
+        (MEMBERS + MEMBERS[:1], {}, "members: expected different names"),
+        ([*MEMBERS, audit.shipped_member("direct")], {}, "members: expected reasoners with slots"),
+        (MEMBERS, {"dials": [1.5]}, r"dials: expected shares from 0 to 1, got \[1.5\]"),
+        (MEMBERS, {"repetitions": 1}, "repetitions: expected a static integer of at least 2"),
+    ],
+)
+def test_suites_that_are_none(members, options, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        audit.suite(members, **options)
+
+
+@pytest.mark.parametrize(
+    ("returned", "options", "sentence"),
+    [
+        (1.5, {}, "fn: expected a function that returns a p-value from 0 to 1, or a bool, got 1.5"),
+        (np.nan, {}, "fn: expected a function that returns a p-value"),
+        ("low", {}, "fn: expected a function that returns a p-value from 0 to 1, or a bool, got a str"),
+        (np.inf, {"threshold": 1.0}, "fn: expected a function that returns a finite score, got inf"),
+        (0.5, {"members": MEMBERS}, "members: expected either members or a suite, got both"),
+    ],
+)
+def test_diagnostics_that_are_none(small, returned, options, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        audit.evaluate_diagnostic(lambda run: returned, on=small, **options)

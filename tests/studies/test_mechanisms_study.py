@@ -142,6 +142,13 @@ def test_a_method_is_the_sum_of_its_terms(models, items):
         np.testing.assert_allclose(ended, begun if name == "MVH-like" else parts["always"], rtol=1e-5)
 
 
+def test_tasks_with_other_numbers_of_patches_are_joined(dataset):
+    smaller = dataset.isel(patch=slice(0, -1)).assign_coords(task=["smaller"])
+    both = xarray.concat([dataset, smaller], "task", join="outer")
+    np.testing.assert_array_equal(both["map"].isel(task=0), dataset["map"].isel(task=0))
+    assert np.isnan(both["map_relevant"].isel(task=1, patch=-1)).all()
+
+
 def test_picked_patches_are_those_with_the_largest_attention(models, items):
     model, variables = models["latent"], models["latent"].init(KEY)
     items = jax.tree.map(lambda leaf: leaf[:3], items)

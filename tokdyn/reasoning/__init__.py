@@ -1,6 +1,6 @@
 """Latent visual reasoning: tasks, reasoners of known truth, interventions, diagnostics."""
 
-from tokdyn.reasoning import audit, diagnose, interventions, references, shipped, tasks, training
+from tokdyn.reasoning import audit, diagnose, interventions, latent_optimisation, references, shipped, tasks, training
 from tokdyn.reasoning.ablation import ablate, controls
 from tokdyn.reasoning.arms import Arm, keep_answers, run_arms
 from tokdyn.reasoning.items import Item, Task, num_patches
@@ -10,6 +10,6 @@ from tokdyn.reasoning.protocol import PUBLISHED_PROTOCOLS, Protocol, direct, pro
 
 __all__ = [
     "PUBLISHED_PROTOCOLS", "Arm", "Item", "Output", "Protocol", "Reasoner", "Task", "ablate", "audit", "controls",
-    "diagnose", "direct", "interventions", "keep_answers", "num_patches", "protocol", "reasoner", "references",
-    "run_arms", "shipped", "tasks", "training", "two_modes",
+    "diagnose", "direct", "interventions", "keep_answers", "latent_optimisation", "num_patches", "protocol", "reasoner",
+    "references", "run_arms", "shipped", "tasks", "training", "two_modes",
 ]  # fmt: skip

@@ -96,7 +96,9 @@ def judged(
     dataset["base_curve"] = (("base", "seed", "record"), curves)
     if maps is not None:
         dataset = dataset.assign(map=(("position", "example", "patch"), maps["map"]))
-        dataset = dataset.assign(map_relevant=(("example", "patch"), maps["relevant"]))
+        dataset = dataset.assign(map_relevant=(("example", "patch"), maps["relevant"].astype(float)))
+        # Pictures of other tasks have other numbers of patches: with these, tables are joined and filled up with NaN.
+        dataset = dataset.assign_coords(patch=np.arange(dataset.sizes["patch"]))
     return xarray.merge([dataset, gains(dataset, keys.for_purpose(key, "resamples"))])
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LIMITS = (-100.0, 200.0)  # percent; whiskers that go on are cut and marked by an arrow
+_ROOM = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 
 @styled
@@ -76,7 +77,10 @@ def gain_retained_bars(
                 beyond = has & ((end[:, number] < side) if sign == "<" else (end[:, number] > side))
                 panel.plot(np.full(beyond.sum(), side), rows[beyond], sign, color=COLOURS[0], markersize=4, zorder=4)
         for row in rows[~has]:
-            panel.text(50, row, "refused: no gain", ha="center", va="center", fontsize=6.5, color="0.35")
+            panel.text(50, row, "refused: no gain", ha="center", va="center", fontsize=6.5, color="0.35", bbox=_ROOM)
+        # A bar that leaves the panel says where it would end.
+        for row in rows[has & (np.abs(np.clip(values[:, number], *_LIMITS) - values[:, number]) > 0)]:
+            panel.text(50, row, f"{values[row, number]:.0f} %", ha="center", va="center", fontsize=6.5, bbox=_ROOM)
         panel.set_xlim(_LIMITS[0] - 10, _LIMITS[1] + 10)
         panel.set_title(textwrap.fill(arm, 22))
         panel.set_xlabel("gain kept (%)")

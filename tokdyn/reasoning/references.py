@@ -69,7 +69,7 @@ def _content() -> Reference:
     # The last slot looks up the last place: a third one would be fed the answer, and nobody would need it.
     way = protocol(slots=2, hidden={"slots": ("question", "start", "slots"), **_ONLY_SLOTS})
     return Reference(
-        reasoner(task, way), task, supervised(chain=1.0), 2000, _truth("content", "content", "content"),
+        reasoner(task, way), task, supervised(chain=1.0), 4000, _truth("content", "content", "content"),
         "a slot sees the image and itself only: what it knows of the question and of earlier steps is what it was fed; "
         "the answer sees slots only",
     )  # fmt: skip

@@ -163,6 +163,17 @@ def _plain(content: Any) -> Any:
     return content
 
 
+def figure_blocks(figures: list[tuple[str, str]]) -> list[str]:
+    """A report's blocks that show its figures; none where there are none.
+
+    Args:
+        figures: names of files in the folder ``plots``, and their captions.
+    """
+    if not figures:
+        return []
+    return ["## Figures", *[f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]]
+
+
 def markdown_table(rows: list[dict[str, Any]]) -> str:
     """A table from records with the same names.
 

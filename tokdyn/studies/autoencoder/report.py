@@ -17,7 +17,7 @@ from tokdyn.stats import mean_interval
 from tokdyn.studies.autoencoder import design, published, tables
 from tokdyn.studies.autoencoder.experiment import corpus_of
 from tokdyn.studies.autoencoder.study import Config
-from tokdyn.studies.output import config_of, machine, markdown_table, write_record, written_together
+from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
 
 # Columns of the table of conditions: variable, heading.
 COLUMNS = {
@@ -258,9 +258,7 @@ def _text(
             for claim in claims.updated(found) if claim.id in found
         ]  # fmt: skip
         blocks += ["## Published claims", markdown_table(rows)]
-    if figures:
-        blocks.append("## Figures")
-        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += figure_blocks(figures)
     blocks += [
         "## Files",
         "`runs.csv` (every training), `runs.zarr` (with the curves, xarray), `claims.json` (for the default design), "

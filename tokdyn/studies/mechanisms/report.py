@@ -14,7 +14,7 @@ from tokdyn import claims, keys
 from tokdyn.reasoning import training
 from tokdyn.studies.mechanisms import design, findings
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
-from tokdyn.studies.output import config_of, machine, markdown_table, write_record, written_together
+from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
 
 HEAD_TO_HEAD = {
     "direct": "direct", "direct, matched operations": "direct", "pause": "pause", "pause, chain": "pause",
@@ -113,9 +113,7 @@ def _text(
             for claim in claims.updated(found) if claim.id in found
         ]  # fmt: skip
         blocks += ["## Published claims", markdown_table(rows)]
-    if figures:
-        blocks.append("## Figures")
-        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += figure_blocks(figures)
     blocks += ["## Files", "`runs.zarr` (xarray, every outcome), `metadata.json` (versions, machine, design)."]
     return "\n\n".join(blocks) + "\n"
 

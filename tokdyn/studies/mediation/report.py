@@ -14,7 +14,7 @@ from tokdyn.studies.mediation import tables
 from tokdyn.studies.mediation.design import CLEAN, EFFECTS, IMAGE_NOISE, SHOWN, Config
 from tokdyn.studies.mediation.protocols import QUESTIONS
 from tokdyn.studies.mediation.published import findings
-from tokdyn.studies.output import config_of, machine, markdown_table, write_record, written_together
+from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
 
 _NOTES = """\
 * Chance is 1 in 8; "undecided" is an honest answer: a p-value above 0.05 is not counted as "no". An arm says "no" only
@@ -129,9 +129,7 @@ def _text(
             for claim in claims.updated(found) if claim.id in found
         ]  # fmt: skip
         blocks += ["## Claim by claim", markdown_table(rows)]
-    if figures:
-        blocks.append("## Figures")
-        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += figure_blocks(figures)
     blocks += [
         "## What to know", _NOTES, "## Files",
         "`arms.csv` (every arm of every reasoner), `runs.zarr` (everything, with the answers of every item: xarray), "

@@ -11,7 +11,15 @@ import xarray
 
 from tokdyn.claims import Finding
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
-from tokdyn.studies.output import config_of, machine, markdown_table, write_json, write_record, written_together
+from tokdyn.studies.output import (
+    config_of,
+    figure_blocks,
+    machine,
+    markdown_table,
+    write_json,
+    write_record,
+    written_together,
+)
 from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config
 
 # Shown in the figures of four panels or fewer; the tables have all.
@@ -199,9 +207,7 @@ def _text(
             markdown_table(front),
         ]
     blocks += ["## Merging without repulsion, by resolution", _by_resolution(dataset, config)]
-    if figures:
-        blocks.append("## Figures")
-        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += figure_blocks(figures)
     blocks += [
         "## Files",
         "`cells.csv` (means of every cell), `front.json`, `claims.json` (for the default design), `runs.zarr` (every "

@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 
 from tokdyn.stats import mean_interval
-from tokdyn.studies.output import machine, markdown_table, write_record, written_together
+from tokdyn.studies.output import figure_blocks, machine, markdown_table, write_record, written_together
 
 
 def headline(dataset: xarray.Dataset) -> str:
@@ -85,9 +85,7 @@ def _text(dataset: xarray.Dataset, figures: list[tuple[str, str]]) -> str:
             row |= {key: float(one[key].mean()) for key in ("active", "perplexity", "bits", "dead")}
             rows.append(row)
         blocks += [f"## {data}", markdown_table(rows)]
-    if figures:
-        blocks.append("## Figures")
-        blocks += [f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]
+    blocks += figure_blocks(figures)
     blocks += ["## Files", "`runs.csv`, `runs.zarr` (xarray), `metadata.json` (versions, machine, design)."]
     return "\n\n".join(blocks) + "\n"
 

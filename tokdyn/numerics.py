@@ -104,6 +104,23 @@ def masked_mean(values: jax.Array, mask: jax.Array | None, *, axis: int = 0) -> 
     return total / jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)
 
 
+def times_log(logs: jax.Array) -> jax.Array:
+    """Probabilities times their logarithms, from the logarithms; 0 with slope 0 for an impossible event (log 0).
+
+    Args:
+        logs: any shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.numerics import times_log
+        >>> times_log(jnp.array([0.0, -jnp.inf])).tolist()
+        [0.0, 0.0]
+    """
+    possible = logs > -jnp.inf
+    finite = jnp.where(possible, logs, 0.0)
+    return jnp.where(possible, jnp.exp(finite) * finite, 0.0)
+
+
 @jax.custom_batching.sequential_vmap
 def _one_by_one(matrix: jax.Array) -> jax.Array:
     return jnp.linalg.svd(matrix, compute_uv=False)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, describe_array, floating, hyperparameter, whole_number
+from tokdyn.numerics import times_log
 from tokdyn.stats import (
     AreaUnderROC,
     CalibrationError,
@@ -160,13 +161,13 @@ def confidence(logits: Any, *, num_likeliest: int = 10) -> Confidence:
         raise bad("num_likeliest", f"at most the number of words, {array.shape[-1]}", k)
     array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
     logs = jnp.sort(jax.nn.log_softmax(array, axis=-1), axis=-1, descending=True)
-    terms = -_times_log(logs)
+    terms = -times_log(logs)
     head = logs[..., :k]
     return Confidence(
         maximum=jnp.exp(logs[..., 0]),
         entropy=terms.sum(axis=-1),
         truncated_entropy=terms[..., :k].sum(axis=-1),
-        renormalised_entropy=-_times_log(jax.nn.log_softmax(head, axis=-1)).sum(axis=-1),
+        renormalised_entropy=-times_log(jax.nn.log_softmax(head, axis=-1)).sum(axis=-1),
         tail_mass=jnp.exp(logs[..., k:]).sum(axis=-1),
     )
 
@@ -246,9 +247,3 @@ def confidence_relations(
         binary = bool(np.isin(numbers(f"results[{name!r}]", outcome), (0.0, 1.0)).all())
         found[name] = relation(measure, outcome, controls, calibrate=wanted and binary, **options)
     return found
-
-
-def _times_log(logs: jax.Array) -> jax.Array:
-    """P log p of log p; 0 for p = 0."""
-    some = logs > -jnp.inf
-    return jnp.where(some, jnp.exp(logs) * jnp.where(some, logs, 0.0), 0.0)

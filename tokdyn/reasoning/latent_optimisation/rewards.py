@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
-from tokdyn.numerics import masked_mean
+from tokdyn.numerics import masked_mean, times_log
 
 # The released code of LTPO and DMLR adds it to probabilities before the logarithm.
 FLOOR = 1e-10
@@ -50,7 +50,7 @@ def truncated_confidence(logits: jax.Array, *, k: int, mask: jax.Array | None = 
         0.9992
     """
     top = _top(logits, k, at_least=1)
-    return 1 - masked_mean(_entropy(top), mask)
+    return 1 + masked_mean(times_log(top).sum(axis=-1), mask)
 
 
 def renormalised_confidence(logits: jax.Array, *, k: int, mask: jax.Array | None = None) -> jax.Array:
@@ -78,7 +78,7 @@ def renormalised_confidence(logits: jax.Array, *, k: int, mask: jax.Array | None
         True
     """
     top = _top(logits, k, at_least=2)
-    return 1 - masked_mean(_entropy(jax.nn.log_softmax(top)), mask) / math.log(k)
+    return 1 + masked_mean(times_log(jax.nn.log_softmax(top)).sum(axis=-1), mask) / math.log(k)
 
 
 def tail_mass(logits: jax.Array, *, k: int, mask: jax.Array | None = None) -> jax.Array:
@@ -224,13 +224,6 @@ def _top(logits: Any, k: int, *, at_least: int) -> jax.Array:
     if k > logits.shape[-1]:
         raise checks.bad("k", f"at most the {logits.shape[-1]} words of the vocabulary", k)
     return jax.lax.top_k(jax.nn.log_softmax(logits), k)[0]
-
-
-def _entropy(log_probabilities: jax.Array) -> jax.Array:
-    """Minus the sum of p log p over the last axis; a word that cannot be (log 0) adds nothing."""
-    possible = log_probabilities > -jnp.inf
-    logs = jnp.where(possible, log_probabilities, 0.0)
-    return -jnp.sum(jnp.where(possible, jnp.exp(logs) * logs, 0.0), axis=-1)
 
 
 def _same_length(logits: jax.Array, answer: jax.Array) -> None:

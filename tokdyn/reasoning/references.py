@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
+from tokdyn import checks
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.model import Reasoner, reasoner
 from tokdyn.reasoning.modes import two_modes
 from tokdyn.reasoning.protocol import direct, protocol
-from tokdyn.reasoning.tasks.pointer_chase import pointer_chase
+from tokdyn.reasoning.tasks.pointer_chase import PointerChase, pointer_chase
 from tokdyn.reasoning.training import Supervised, supervised
 
 CHANNELS = ("slot embedding", "slot cache", "positions", "markers")
@@ -64,51 +65,74 @@ _END = ("image", "question", "start", "slots")
 _ONLY_SLOTS = {"end": _END, "format": ("image", "question", "start")}
 
 
-def _content() -> Reference:
-    task = pointer_chase(hops=3)
-    # The last slot looks up the last place: a third one would be fed the answer, and nobody would need it.
-    way = protocol(slots=2, hidden={"slots": ("question", "start", "slots"), **_ONLY_SLOTS})
-    return Reference(
-        reasoner(task, way), task, supervised(chain=1.0), 4000, _truth("content", "content", "content"),
+class _Scale(NamedTuple):
+    """How large the pictures and the models are."""
+
+    side: int
+    most_hops: int
+    patch: int
+    width: int
+    heads: int
+    hidden: int
+    num_steps: int | None
+
+    def chase(self, hops: int) -> PointerChase:
+        return pointer_chase(side=self.side, hops=min(hops, self.most_hops), patch=self.patch)
+
+    def reference(self, task: Any, protocol: Any, loss: Supervised, num_steps: int, *rest: Any, layers: int = 3,
+                  **options: Any) -> Reference:  # fmt: skip
+        model = reasoner(task, protocol, layers=layers, width=self.width, heads=self.heads, hidden=self.hidden)
+        return Reference(model, task, loss, self.num_steps or num_steps, *rest, **options)
+
+
+_SCALES = {
+    "full": _Scale(side=3, most_hops=3, patch=4, width=32, heads=4, hidden=64, num_steps=None),
+    # Four places: every seed tried knows the task after 600 steps, in seconds.
+    "small": _Scale(side=2, most_hops=2, patch=3, width=16, heads=2, hidden=32, num_steps=600),
+}
+
+
+def _content(scale: _Scale) -> Reference:
+    task = scale.chase(3)
+    # The last slot looks up the last place: one more would be fed the answer, and nobody would need it.
+    way = protocol(slots=task.hops - 1, hidden={"slots": ("question", "start", "slots"), **_ONLY_SLOTS})
+    return scale.reference(
+        task, way, supervised(chain=1.0), 4000, _truth("content", "content", "content"),
         "a slot sees the image and itself only: what it knows of the question and of earlier steps is what it was fed; "
         "the answer sees slots only",
+        layers=2,
     )  # fmt: skip
 
 
-def _compute() -> Reference:
-    task = pointer_chase(hops=2)
+def _compute(scale: _Scale) -> Reference:
     way = protocol(slots=3, source="constant", hidden=_ONLY_SLOTS)
-    return Reference(
-        reasoner(task, way, layers=3), task, supervised(chain=1.0), 7000, _truth("none", "content", "content"),
+    return scale.reference(
+        scale.chase(2), way, supervised(chain=1.0), 7000, _truth("none", "content", "content"),
         "slots are fed the same vectors for every item, so that embeddings say nothing; the answer sees slots only",
     )  # fmt: skip
 
 
-def _bypassed() -> Reference:
-    task = pointer_chase(hops=2)
+def _bypassed(scale: _Scale) -> Reference:
     foreign = (do.swap("slots", site="cache"), do.mean("slots", site="cache"))
-    return Reference(
-        reasoner(task, protocol(slots=2, hidden={"end": _END}), layers=3), task,
-        supervised(chain=1.0, under=foreign), 4000,
+    return scale.reference(
+        scale.chase(2), protocol(slots=2, hidden={"end": _END}), supervised(chain=1.0, under=foreign), 4000,
         _truth("none", "none", "none"),
         "the right answer was trained under slot caches of other items and of the mean over items, at all layers",
     )  # fmt: skip
 
 
-def _masked() -> Reference:
-    task = pointer_chase(hops=2)
+def _masked(scale: _Scale) -> Reference:
     way = protocol(slots=2, hidden={"end": _END, "format": ("slots",)})
-    return Reference(
-        reasoner(task, way, layers=3), task, supervised(chain=1.0), 4000, _truth("none", "none", "none"),
+    return scale.reference(
+        scale.chase(2), way, supervised(chain=1.0), 4000, _truth("none", "none", "none"),
         "the answer cannot see slots: a sham, on which every arm on slots is a no-op",
     )  # fmt: skip
 
 
-def _marker() -> Reference:
-    task = two_modes(pointer_chase(hops=2))
+def _marker(scale: _Scale) -> Reference:
     way = protocol(slots=2, hidden={"slots": ("start",), "end": _END, "format": ("slots",)})
-    return Reference(
-        reasoner(task, way, layers=3), task, supervised(chain=1.0, under=(do.remove("markers"),), share=0.3), 4000,
+    return scale.reference(
+        two_modes(scale.chase(2)), way, supervised(chain=1.0, under=(do.remove("markers"),), share=0.3), 4000,
         _truth("none", "none", "none", "content"),
         "which of two answers is meant stands in the start marker only; the answer cannot see slots; in training "
         "markers are missing from three passes in ten",
@@ -116,52 +140,60 @@ def _marker() -> Reference:
     )  # fmt: skip
 
 
-def _text() -> Reference:
-    task = pointer_chase(hops=3)
-    way = protocol(slots=3, source="word", hidden=_ONLY_SLOTS)
-    return Reference(
-        reasoner(task, way), task, supervised(chain=1.0), 2000, _truth("content", "content", "content"),
+def _text(scale: _Scale) -> Reference:
+    task = scale.chase(3)
+    way = protocol(slots=task.hops, source="word", hidden=_ONLY_SLOTS)
+    return scale.reference(
+        task, way, supervised(chain=1.0), 2000, _truth("content", "content", "content"),
         "slots are words that it said itself; the answer sees slots only",
+        layers=2,
     )  # fmt: skip
 
 
-def _soft_prompt() -> Reference:
-    task = pointer_chase(hops=2)
+def _soft_prompt(scale: _Scale) -> Reference:
     way = protocol(slots=2, source="constant", hidden={"slots": ("prompt", "start"), "end": _END})
-    return Reference(
-        reasoner(task, way, layers=3), task, supervised(), 4000, _truth("none", "none", "presence"),
+    return scale.reference(
+        scale.chase(2), way, supervised(), 4000, _truth("none", "none", "presence"),
         "slots are learned, see neither image nor question, and are the same for every item",
     )  # fmt: skip
 
 
-def _direct(task: Any) -> Reference:
-    return Reference(
-        reasoner(task, direct(), layers=3), task, supervised(), 4000, _truth("none", "none", "none", "none"),
+def _direct(scale: _Scale, task: Any) -> Reference:
+    return scale.reference(
+        task, direct(), supervised(), 4000, _truth("none", "none", "none", "none"),
         "no slots, and markers that nobody reads",
     )  # fmt: skip
 
 
-def catalog() -> dict[str, Reference]:
+def catalog(scale: str = "full") -> dict[str, Reference]:
     """All references by name.
+
+    Args:
+        scale: "full", whose weights are shipped; "small": the same protocols and truths on pictures of four places, in
+            models of 5,000 to 8,000 numbers that are trained in seconds, for studies of many trainings.
+
+    Raises:
+        ValueError: an unknown scale.
 
     Example:
         >>> from tokdyn.reasoning.references import catalog
-        >>> catalog()["bypassed"].truth["slot cache"]
-        'none'
+        >>> catalog()["bypassed"].truth["slot cache"], catalog("small")["bypassed"].model.width
+        ('none', 16)
     """
-    return dict(_catalog())
+    return dict(_catalog(checks.choice("scale", scale, tuple(_SCALES))))
 
 
 @functools.cache
-def _catalog() -> dict[str, Reference]:
+def _catalog(name: str) -> dict[str, Reference]:
+    scale = _SCALES[name]
     return {
-        "content": _content(),
-        "compute": _compute(),
-        "bypassed": _bypassed(),
-        "masked": _masked(),
-        "marker": _marker(),
-        "text": _text(),
-        "soft_prompt": _soft_prompt(),
-        "direct": _direct(pointer_chase(hops=2)),
-        "direct, two modes": _direct(two_modes(pointer_chase(hops=2))),
+        "content": _content(scale),
+        "compute": _compute(scale),
+        "bypassed": _bypassed(scale),
+        "masked": _masked(scale),
+        "marker": _marker(scale),
+        "text": _text(scale),
+        "soft_prompt": _soft_prompt(scale),
+        "direct": _direct(scale, scale.chase(2)),
+        "direct, two modes": _direct(scale, two_modes(scale.chase(2))),
     }

@@ -30,6 +30,11 @@ class TwoModes:
         early = item.answer.at[0].set(item.steps[self.early])
         return item._replace(answer=jnp.where(mode == 1, early, item.answer), mode=mode)
 
+    def answer_from(self, item: Item, step: jax.Array | int, state: jax.Array | int) -> jax.Array:
+        # Steps are alike, so that beginning later by as many is ending earlier; past its end a chain stays.
+        left_out = self.task.num_steps - 1 - self.early
+        return self.task.answer_from(item, jnp.asarray(step) + jnp.where(item.mode == 1, left_out, 0), state)
+
 
 def two_modes(task: Task, *, early: int = 0) -> TwoModes:
     """Half of the items ask for an intermediate result, and only the start marker says which.
@@ -38,7 +43,7 @@ def two_modes(task: Task, *, early: int = 0) -> TwoModes:
     result of step ``early``. Who cannot read the marker is right in half of the items at best.
 
     Args:
-        task: with answers of one word.
+        task: with answers of one word; for ``answer_from`` its steps must be alike, as the hops of a pointer chase.
         early: the step whose result mode 1 asks for; before the last.
 
     Returns:

@@ -6,10 +6,8 @@ import dataclasses
 import json
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from tokdyn import checks, environment, keys
-from tokdyn.dynamics import files
+from tokdyn import environment, keys
 from tokdyn.dynamics.annealing import annealing
 from tokdyn.reasoning import training
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.solve.batching import vmap
 from tokdyn.studies.mechanisms import design, judging
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
+from tokdyn.studies.store import kept
 from tokdyn.train import fit
 
 SCHEMA_VERSION = 1
@@ -238,24 +236,9 @@ def base_places() -> Iterator[tuple[str, str, str, int]]:
 
 def _stored(config: Config, task: str, program: str, train: Callable[[], Any]) -> Any:
     """What a program trained, from the store where it is there."""
-    if not config.store:
-        return train()
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in design.RUNNING}
     fields = {name: value for name, value in fields.items() if name not in ("tasks", "num_items")}
-    mark = zlib.crc32(json.dumps(fields, sort_keys=True).encode())
-    path = Path(config.store) / f"{task}_{program.replace(' ', '_')}_{mark:08x}.npz"
-    if path.exists():
-        structure, arrays = files.read(path, FORMAT, SCHEMA_VERSION, "weights of this study")
-        return files.decoded(structure["trained"], arrays)
-    made = train()
-    arrays = {}
-    structure = files.encoded(jax.tree.map(np.asarray, made), "trained", arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise checks.bad("store", "a folder that can be written", f"{config.store} ({error.strerror})") from None
-    files.write(path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "trained": structure}, arrays)
-    return made
+    return kept(config.store, f"{task} {program}", fields, train, format=FORMAT, schema_version=SCHEMA_VERSION)
 
 
 def _costs(models: dict[str, Reasoner], trained: dict[str, Any], operations: dict[str, float]) -> xarray.Dataset:

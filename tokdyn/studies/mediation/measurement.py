@@ -11,26 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import draws, keys
-from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.arms import run_arms
+from tokdyn.reasoning.exchange import exchange_margins, other_picture
 from tokdyn.reasoning.items import Item
-from tokdyn.reasoning.model import Output, Reasoner, Variables
+from tokdyn.reasoning.model import Output, Variables
 from tokdyn.reasoning.references import Reference
 from tokdyn.studies.mediation.contraction import gains
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, IMAGE_NOISE, SHOWN, SITES, WORDS, battery
-
-# Own values written back come first: what is then read off is the exchange alone, not the writing.
-_EXCHANGE = {
-    "own cache": do.swap("slots", site="cache", donor="self"),
-    "cache": do.oracle("slots", site="cache"),
-    "own embedding": do.swap("slots", donor="self"),
-    "embedding": do.oracle("slots"),
-}
-
-
-def other_picture(items: Item) -> Item:
-    """The same questions about the next item's picture; steps and answers stay those of the own picture."""
-    return items._replace(image=jnp.roll(items.image, -1, axis=0))
 
 
 def chain_under(task: Any, items: Item) -> jax.Array:
@@ -130,7 +117,7 @@ def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
                 change: {site: seen[site](output) for site in SITES}
                 for change, output in zip(CHANGES, outputs[1:], strict=True)
             },
-            "runs": _exchange(model, variables, items, others, base, exchanged, chain[:, -1], key),
+            "runs": exchange_margins(model, variables, items, others, (base, exchanged), chain[:, -1], key=key),
             "exchanged": chain[:, -1],
             "chain": chain,
             "points_at": {
@@ -152,27 +139,3 @@ def _same_everywhere(output: Output) -> Any:
     """Sites in which the first slot of the first item stands at every place of every item."""
     first = slice(output.slots.start, output.slots.start + 1)
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1, ..., first, :], leaf.shape), output.sites)
-
-
-def _exchange(
-    model: Reasoner, variables: Variables, items: Item, others: Item, base: Output, exchanged: Output,
-    answers: jax.Array, key: jax.Array,
-) -> dict[str, jax.Array]:  # fmt: skip
-    """Margins `[4, items]` of the four runs: logit of the answer to the other picture minus that to the own."""
-    count = len(answers)
-    join: Callable[..., Any] = lambda *pair: jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pair)  # noqa: E731
-    _, found = run_arms(
-        model, variables, join(items, others), _EXCHANGE, key=key, oracle=join(exchanged.sites, base.sites),
-        keep=lambda output: output.logits[:, 0],
-    )  # fmt: skip
-
-    def margins(name: str) -> jax.Array:
-        logits = found[name].reshape(2, count, -1)
-        pick = lambda words: jnp.take_along_axis(logits, words[None, :, None], axis=-1)[..., 0]  # noqa: E731
-        return pick(answers) - pick(items.answer[:, 0])
-
-    runs = {}
-    for site in ("cache", "embedding"):
-        own, given = margins(f"own {site}"), margins(site)
-        runs[site] = jnp.stack([own[0], given[1], given[0], own[1]])
-    return runs

@@ -1,0 +1,78 @@
+"""Which reasoners are trained how often, and at which level diagnostics are judged."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tokdyn import checks
+from tokdyn.reasoning.audit.reasoners import DIALS, LOAD_BEARING, NULL
+from tokdyn.reasoning.references import catalog
+
+SCALE = "small"
+# Trainings of a program that is compiled once; what a cut-off run loses at most.
+BLOCK = 10
+# Fields that say how a run is carried out, not what it computes.
+RUNNING = ("workers", "store")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How many reasoners of known truth, on how many items, at which level."""
+
+    references: tuple[str, ...] = (*LOAD_BEARING, *NULL)
+    """Reasoners of known truth, in their small scale; at least one load-bearing and one null."""
+    seeds: int = 20
+    """Trainings of each load-bearing reasoner."""
+    null_factor: int = 3
+    """Trainings of each null reasoner for one of a load-bearing one."""
+    num_steps: int = 800
+    """Steps of training; a multiple of 20."""
+    num_items: int = 200
+    """Fresh items of each reasoner."""
+    dials: tuple[float, ...] = DIALS
+    """Shares of items in which the answer goes through the slots."""
+    alpha: float = 0.05
+    """A p-value at or below it is an alarm; scores get the threshold that this share of null reasoners exceeds."""
+    workers: int = 2
+    """References trained at the same time."""
+    store: str = ""
+    """Folder that keeps trained weights, so that a run that was cut off goes on where it was."""
+    key: int = 0
+    """Seed of the JAX key."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        names = (*LOAD_BEARING, *NULL)
+        if len(set(self.references)) != len(self.references):
+            raise checks.bad("references", "each name once", self.references)
+        for name in self.references:
+            checks.choice("references", name, names)
+        for some, kind in ((LOAD_BEARING, "load-bearing"), (NULL, "null")):
+            if not set(some) & set(self.references):
+                raise checks.bad("references", f"at least one {kind} one of {', '.join(some)}", self.references)
+        checks.whole_number("seeds", self.seeds, at_least=2)
+        checks.whole_number("null_factor", self.null_factor, at_least=1)
+        checks.whole_number("num_steps", self.num_steps, at_least=20)
+        if self.num_steps % 20:
+            raise checks.bad("num_steps", "a multiple of 20", self.num_steps)
+        checks.whole_number("num_items", self.num_items, at_least=24)
+        checks.whole_number("workers", self.workers, at_least=1)
+        checks.whole_number("key", self.key, at_least=0)
+        checks.hyperparameter("alpha", self.alpha, above=0.0, below=1.0)
+        if not all(0 <= dial <= 1 for dial in self.dials):
+            raise checks.bad("dials", "shares from 0 to 1", self.dials)
+        return self
+
+    def trainings(self, name: str) -> int:
+        """How often a reference is trained; the bases of gains as often as what they are the base of."""
+        null = NULL + tuple({catalog()[other].base for other in NULL})
+        return self.seeds * (self.null_factor if name in null else 1)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All references that are trained: those that are judged, and the base of the marker-driven one's gain."""
+        return (*self.references, *(("direct, two modes",) if "marker" in self.references else ()))

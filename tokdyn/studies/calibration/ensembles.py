@@ -1,0 +1,72 @@
+"""Training of all reasoners, in blocks that a store keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from tokdyn import keys
+from tokdyn.reasoning import shipped
+from tokdyn.reasoning.references import Reference, catalog
+from tokdyn.studies.calibration.design import BLOCK, SCALE, Config
+from tokdyn.studies.store import kept
+
+FORMAT, SCHEMA_VERSION = "tokdyn.calibration", 1
+
+
+def references(config: Config) -> dict[str, Reference]:
+    """Everything that is trained, by name."""
+    known = catalog(SCALE)
+    return {name: dataclasses.replace(known[name], num_steps=config.num_steps) for name in config.trained}
+
+
+def train_all(config: Config, finished: Callable[[], None]) -> dict[str, dict[str, Any]]:
+    """All trainings: by reference ``variables``, ``history`` and ``accuracy``, leaves `[trainings, ...]`.
+
+    Args:
+        config: of the study.
+        finished: called after each block.
+    """
+    jobs = [(name, one, start) for name, one in references(config).items()
+            for start in range(0, config.trainings(name), BLOCK)]  # fmt: skip
+    lock = threading.Lock()
+
+    def block(job: tuple[str, Reference, int]) -> Any:
+        made = _block(config, *job)
+        with lock:
+            finished()
+        return made
+
+    with ThreadPoolExecutor(min(config.workers, len(jobs))) as pool:
+        parts = list(pool.map(block, jobs))
+    return {
+        name: jax.tree.map(
+            lambda *leaves: np.concatenate(leaves),
+            *[part for (owner, _, _), part in zip(jobs, parts, strict=True) if owner == name],
+        )
+        for name in config.trained
+    }
+
+
+def num_blocks(config: Config) -> int:
+    """Blocks in all."""
+    return sum(-(-config.trainings(name) // BLOCK) for name in config.trained)
+
+
+def _block(config: Config, name: str, reference: Reference, start: int) -> Any:
+    """Up to ``BLOCK`` trainings; a seed's weights do not depend on how many are trained."""
+    seeds = range(start, min(start + BLOCK, config.trainings(name)))
+    key = keys.for_purpose(jax.random.key(config.key), name)
+    design = {"num_steps": config.num_steps, "key": config.key, "seeds": list(seeds), "protocol": repr(reference.model),
+              "task": repr(reference.task), "loss": repr(reference.loss), "batch_size": reference.batch_size,
+              "learning_rate": reference.learning_rate}  # fmt: skip
+    return kept(
+        config.store, f"{name} {start}", design, lambda: shipped.ensemble(reference, key, seeds),
+        format=FORMAT, schema_version=SCHEMA_VERSION,
+    )  # fmt: skip

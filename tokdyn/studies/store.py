@@ -1,0 +1,52 @@
+"""Trained weights that a study keeps on disk, so that a run that was cut off goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from tokdyn import checks
+from tokdyn.dynamics import files
+
+
+def kept(
+    store: str, name: str, design: Mapping[str, Any], make: Callable[[], Any], *, format: str, schema_version: int
+) -> Any:
+    """What ``make`` returns, from the store where it is there; else made, and put there.
+
+    Args:
+        store: the folder; empty to keep nothing.
+        name: of the file, before a mark of the design.
+        design: everything that the result depends on, as plain values; another design is another file.
+        make: a tree of arrays.
+        format: of the file.
+        schema_version: of the file.
+
+    Returns:
+        The tree, its leaves NumPy arrays where it was read.
+
+    Raises:
+        ValueError: a folder that cannot be written, or a file that is something else.
+    """
+    if not store:
+        return make()
+    mark = zlib.crc32(json.dumps(design, sort_keys=True).encode())
+    path = Path(store) / f"{name.replace(', ', '_').replace(' ', '_')}_{mark:08x}.npz"
+    if path.exists():
+        structure, arrays = files.read(path, format, schema_version, "weights of this study")
+        return files.decoded(structure["trained"], arrays)
+    made = make()
+    arrays = {}
+    structure = files.encoded(jax.tree.map(np.asarray, made), "trained", arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise checks.bad("store", "a folder that can be written", f"{store} ({error.strerror})") from None
+    files.write(path, {"format": format, "schema_version": schema_version, "trained": structure}, arrays)
+    return made

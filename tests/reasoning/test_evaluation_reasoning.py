@@ -33,7 +33,7 @@ def test_a_random_p_value_has_sensitivity_and_false_positives_of_alpha(small):
     ranking = found.ranking.set_index("diagnostic")
     assert abs(found.sensitivity - 0.2) < 0.16  # four standard errors of 100 runs
     assert ranking.loc["yours", "sensitivity"] == found.sensitivity
-    causal = [name for name in audit.BUILT_IN if name != "latents move with the image"]
+    causal = [name for name, one in audit.DIAGNOSTICS.items() if not one.looks]
     assert (ranking.loc[causal, "rank"] < found.rank).all()
     # On the masked reasoner latents move as they do on the other, and all runs are false alarms.
     looks = ranking.loc["latents move with the image"]
@@ -42,10 +42,10 @@ def test_a_random_p_value_has_sensitivity_and_false_positives_of_alpha(small):
 
 
 def test_one_of_ours_lands_where_ours_is(small):
-    found = audit.evaluate_diagnostic(audit.BUILT_IN["donor lift"], on=small)
+    found = audit.evaluate_diagnostic(audit.BUILT_IN["donor lift, cache"], on=small)
     ranking = found.ranking.set_index("diagnostic")
-    assert (ranking.loc["yours"] == ranking.loc["donor lift"]).all()
-    assert found.rank == ranking.loc["donor lift", "rank"]
+    assert (ranking.loc["yours"] == ranking.loc["donor lift, cache"]).all()
+    assert found.rank == ranking.loc["donor lift, cache", "rank"]
     curve = found.curve.set_index("dial")["sensitivity"]
     assert (curve[0], curve[1]) == (0, 1)
     assert curve.is_monotonic_increasing  # an item that answers through its slots does so at every larger dial
@@ -66,7 +66,7 @@ def test_a_score_needs_a_threshold_and_changes_nothing_for_others(small):
     found = audit.evaluate_diagnostic(score, on=small, threshold=0.3)
     curve = found.curve.set_index("dial")["sensitivity"]
     assert (curve[0], curve[0.1], curve[1]) == (0, 0, 1)
-    assert found.ranking.set_index("diagnostic").loc["donor lift", "sensitivity"] > 0.5
+    assert found.ranking.set_index("diagnostic").loc["donor lift, cache", "sensitivity"] > 0.5
 
 
 def test_the_dial_moves_arms_and_nothing_else(small):
@@ -75,6 +75,8 @@ def test_the_dial_moves_arms_and_nothing_else(small):
     for dial, run in runs:
         changed = np.zeros(40, bool)
         for name, array in run.arrays.items():
+            if name in ("mediation/latents_exchanged", "mediation/image_exchanged"):
+                continue
             if not name.startswith("arm/"):
                 np.testing.assert_array_equal(array, whole[name])
             elif name.endswith(("answers", "logits")):
@@ -83,6 +85,11 @@ def test_the_dial_moves_arms_and_nothing_else(small):
                 kept = (array == whole[name]).reshape(40, -1).all(axis=1)
                 assert (per_item <= kept).all()  # an item has the arm's row or the clean one
                 changed |= per_item
+        # Items that do not go through their slots: foreign latents change nothing, the picture everything.
+        for foreign, own in (("latents_exchanged", "factual"), ("image_exchanged", "both_exchanged")):
+            given, followed = (run.arrays[f"mediation/{one}"] for one in (foreign, own))
+            assert (given == np.where(given == whole[f"mediation/{foreign}"], given, followed)).all()
+            assert dial > 0 or (given == followed).all()
         assert within(changed.sum(), 40, dial) if 0 < dial < 1 else changed.sum() == 40 * dial
     assert (runs[3][1].arrays["arm/donor/donor_targets"] == whole["arm/donor/donor_targets"]).all()
 
@@ -109,7 +116,7 @@ def test_the_shipped_suite_is_frozen():
         (MEMBERS + MEMBERS[:1], {}, "members: expected different names"),
         ([*MEMBERS, audit.shipped_member("direct")], {}, "members: expected reasoners with slots"),
         (MEMBERS, {"dials": [1.5]}, r"dials: expected shares from 0 to 1, got \[1.5\]"),
-        (MEMBERS, {"repetitions": 1}, "repetitions: expected a static integer of at least 2"),
+        (MEMBERS, {"repetitions": 0}, "repetitions: expected a static integer of at least 1"),
     ],
 )
 def test_suites_that_are_none(members, options, sentence):

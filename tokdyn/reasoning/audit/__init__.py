@@ -5,14 +5,15 @@ has an exporter for PyTorch, ``tokdyn audit FILE`` prints what they show.
 """
 
 from tokdyn.reasoning.audit.auditing import PARTS, SCHEMA_VERSION, Audit, Part, audit
-from tokdyn.reasoning.audit.evaluation import BUILT_IN, Evaluation, evaluate_diagnostic
+from tokdyn.reasoning.audit.diagnostics import BUILT_IN, DIAGNOSTICS, Diagnostic
+from tokdyn.reasoning.audit.evaluation import Evaluation, evaluate_diagnostic
 from tokdyn.reasoning.audit.export import as_run
 from tokdyn.reasoning.audit.files import load, save
 from tokdyn.reasoning.audit.reasoners import Member, Suite, dialled, shipped_member, suite
 from tokdyn.reasoning.audit.schema import FIELDS, Field, Run, checked
 
 __all__ = [
-    "BUILT_IN", "FIELDS", "PARTS", "SCHEMA_VERSION", "Audit", "Evaluation", "Field", "Member", "Part", "Run", "Suite",
-    "as_run", "audit", "checked", "dialled", "evaluate_diagnostic", "load", "save",
+    "BUILT_IN", "DIAGNOSTICS", "FIELDS", "PARTS", "SCHEMA_VERSION", "Audit", "Diagnostic", "Evaluation", "Field",
+    "Member", "Part", "Run", "Suite", "as_run", "audit", "checked", "dialled", "evaluate_diagnostic", "load", "save",
     "shipped_member", "suite",
 ]  # fmt: skip

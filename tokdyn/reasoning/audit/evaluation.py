@@ -10,17 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tokdyn.checks import bad
-from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.arms import compiled, frame, margin
-from tokdyn.reasoning.audit.export import OTHER_IMAGE
+from tokdyn.reasoning.audit.arms import frame
+from tokdyn.reasoning.audit.diagnostics import BUILT_IN, DIAGNOSTICS, Verdict
 from tokdyn.reasoning.audit.reasoners import Member, Suite, suite
 from tokdyn.reasoning.audit.schema import Run
-from tokdyn.stats import clopper_pearson, mcnemar_test, paired_t_test
+from tokdyn.stats import clopper_pearson
 from tokdyn.stats.inputs import probability
-
-Diagnostic = Callable[[Run], Any]
-# A move of latents under another picture that counts as one, relative to their length.
-_MOVED = 0.1
 
 
 class Evaluation(NamedTuple):
@@ -50,7 +45,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_diagnostic(
-    fn: Diagnostic,
+    fn: Verdict,
     *,
     members: Sequence[Member] | None = None,
     on: Suite | None = None,
@@ -64,9 +59,9 @@ def evaluate_diagnostic(
     items; runs of one reasoner share its weights, so that they speak of the reasoners of the suite, not of others.
 
     Args:
-        fn: of a ``Run`` of the audit's schema (with arms "donor", "unrelated", "mean", "zero", "zero embedding",
-            "removed"): a p-value (alarm at or below alpha) or a bool (alarm where True); with threshold a score. It is
-            called once a run, and sees neither dial nor name.
+        fn: of a ``Run`` of the audit's schema (with the arms of ``reasoners.battery``): a p-value (alarm at or below
+            alpha) or a bool (alarm where True); with threshold a score. It is called once a run, and sees neither dial
+            nor name.
         members: reasoners of the suite; by default the shipped ones.
         on: a whole suite in place of the standard one (``suite``), for other dials, items or repetitions.
         alpha: level.
@@ -134,15 +129,24 @@ def _alarm(value: Any, *, alpha: float, threshold: float | None) -> bool:
 
 
 def _counted(
-    chosen: Suite, diagnostics: Mapping[str, Diagnostic], judges: Mapping[str, Callable[..., bool]]
+    chosen: Suite, diagnostics: Mapping[str, Verdict], judges: Mapping[str, Callable[..., bool]]
 ) -> dict[str, Counter[tuple[str, float]]]:
     """Alarms of every diagnostic by reasoner and dial."""
     counts: dict[str, Counter[tuple[str, float]]] = {name: Counter() for name in diagnostics}
-    for member, dial, run in chosen.runs():
-        for name, fn in diagnostics.items():
-            # A copy: what one diagnostic does to its arrays is nothing that another sees.
-            given = Run({key: array.copy() for key, array in run.arrays.items()}) if name == "yours" else run
-            counts[name][member.name, dial] += judges[name](fn(given))
+    for member, runs in chosen.families():
+        # What only looks says the same at every dial.
+        seen: dict[str, bool] = {}
+        for dial, run in runs.items():
+            for name, fn in diagnostics.items():
+                if name in seen:
+                    alarm = seen[name]
+                else:
+                    # A copy: what one diagnostic does to its arrays is nothing that another sees.
+                    copied = Run({key: array.copy() for key, array in run.arrays.items()}) if name == "yours" else run
+                    alarm = judges[name](fn(copied))
+                    if name in DIAGNOSTICS and DIAGNOSTICS[name].looks:
+                        seen[name] = alarm
+                counts[name][member.name, dial] += alarm
     return counts
 
 
@@ -170,42 +174,3 @@ def _exact(name: str, alarms: int, runs: int, confidence: float) -> dict[str, An
     exact = clopper_pearson(alarms, runs, confidence=confidence)
     ends = {"low": float(exact.low), "high": float(exact.high)}
     return {"alarms": int(alarms), "runs": int(runs), name: alarms / runs, **ends}
-
-
-def _accuracy_under(arm: str) -> Diagnostic:
-    return lambda run: float(mcnemar_test(run.outcomes(arm), run.right).p_value)
-
-
-def _followed(run: Run) -> float:
-    """Donors' answers under the donor against those under an unrelated donor, where the donor points elsewhere."""
-    pointed = run.arrays["arm/donor/donor_targets"]
-    eligible = pointed != run.arrays["targets"]
-    given = [(run.arrays[f"arm/{arm}/answers"] == pointed)[eligible] for arm in ("donor", "unrelated")]
-    return float(mcnemar_test(*given).p_value)
-
-
-def _pushed(run: Run) -> float:
-    """The same of log-odds, by Student's test."""
-    pointed, own = run.arrays["arm/donor/donor_targets"], run.arrays["targets"]
-    eligible = pointed != own
-    donor, other = (margin(run.arrays[f"arm/{arm}/logits"], pointed, own) for arm in ("donor", "unrelated"))
-    return float(paired_t_test((donor - other)[eligible]).p_value)
-
-
-def _moved(run: Run) -> bool:
-    """Latents that move with the picture: the arrow from image to latents, which says nothing of the next one."""
-    changed = run.arrays[f"input/{OTHER_IMAGE}/latents"]
-    found = compiled(diagnose.latent_change)(run.arrays["latents"], changed)
-    return bool(np.mean(found.relative_distance) > _MOVED)
-
-
-BUILT_IN: dict[str, Diagnostic] = {
-    "donor lift": _followed,
-    "donor margin": _pushed,
-    "accuracy, donor's cache": _accuracy_under("donor"),
-    "accuracy, mean cache": _accuracy_under("mean"),
-    "accuracy, zero cache": _accuracy_under("zero"),
-    "accuracy, zero embedding": _accuracy_under("zero embedding"),
-    "accuracy, slots removed": _accuracy_under("removed"),
-    "latents move with the image": _moved,
-}

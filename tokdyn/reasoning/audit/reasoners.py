@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,26 +24,51 @@ from tokdyn.checks import bad, whole_number
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import shipped
 from tokdyn.reasoning.audit.export import as_run
-from tokdyn.reasoning.audit.schema import FIELDS, Run, pattern_of
-from tokdyn.reasoning.model import Variables
+from tokdyn.reasoning.audit.schema import FIELDS, MEDIATION, Run, pattern_of
+from tokdyn.reasoning.exchange import answers_to, exchange_margins, other_picture
+from tokdyn.reasoning.interventions import Intervention
+from tokdyn.reasoning.items import Item
+from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.reasoning.references import Reference
 from tokdyn.reasoning.training import items_of
 
-VERSION = 1
+VERSION = 2
 KEY = 20261122
 # Of the suite as shipped. Other weights, protocols or numbers are another suite: then VERSION goes up with it.
 FROZEN = "88979d125f26a847599447a2d301cde5bdbbe4872d8c66a61d11c6258bf84112"
 LOAD_BEARING = ("content", "compute", "text")
 NULL = ("bypassed", "masked", "marker", "soft_prompt")
 DIALS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
-ARMS = {
-    "donor": do.swap("slots", site="cache"),
-    "unrelated": do.swap("slots", site="cache", donor="unrelated"),
-    "mean": do.mean("slots", site="cache"),
-    "zero": do.zero("slots", site="cache"),
-    "zero embedding": do.zero("slots"),
-    "removed": do.remove("slots"),
-}
+_NEAR_ZERO = 1e-3
+
+
+def battery(width: int) -> dict[str, Intervention]:
+    """The arms of every run, by name.
+
+    Args:
+        width: of the reasoner's residual stream.
+
+    Example:
+        >>> from tokdyn.reasoning.audit.reasoners import battery
+        >>> print(battery(16)["donor"])
+        donor slots cache
+    """
+    direction = np.asarray(jax.random.normal(jax.random.key(0), (width,)))
+    return {
+        "donor": do.swap("slots", site="cache"),
+        "unrelated": do.swap("slots", site="cache", donor="unrelated"),
+        "mean": do.mean("slots", site="cache"),
+        "noise": do.noise("slots", spread=1.0, site="cache"),
+        "zero": do.zero("slots", site="cache"),
+        "donor embedding": do.swap("slots"),
+        "mean embedding": do.mean("slots"),
+        "constant embedding": do.constant("slots", direction, matched=True),
+        "noise embedding": do.noise("slots", spread=1.0),
+        "near-zero embedding": do.constant("slots", np.full(width, _NEAR_ZERO)),
+        "zero embedding": do.zero("slots"),
+        "removed": do.remove("slots"),
+        "markers removed": do.remove("markers"),
+    }
 
 
 class Member(NamedTuple):
@@ -84,13 +109,21 @@ class Suite(NamedTuple):
     key: int
     sha256: str
 
-    def runs(self) -> Iterator[tuple[Member, float, Run]]:
-        """Every run with its reasoner and dial; a null reasoner's dial is 0."""
+    def families(self) -> Iterator[tuple[Member, dict[float, Run]]]:
+        """Every run of every reasoner, at each dial; a null reasoner's dial is 0."""
         for member in self.members:
             for repetition in range(self.repetitions):
                 run, lots = _run(self, member, repetition)
-                for dial in self.dials if member.bears else (0.0,):
-                    yield member, dial, dialled(run, lots < dial) if member.bears else run
+                if member.bears:
+                    yield member, {dial: dialled(run, lots < dial) for dial in self.dials}
+                else:
+                    yield member, {0.0: run}
+
+    def runs(self) -> Iterator[tuple[Member, float, Run]]:
+        """The same, one after the other."""
+        for member, family in self.families():
+            for dial, run in family.items():
+                yield member, dial, run
 
 
 def suite(
@@ -131,7 +164,7 @@ def suite(
     if values[0] < 0 or values[-1] > 1:
         raise bad("dials", "shares from 0 to 1", list(dials))
     numbers = {
-        "repetitions": whole_number("repetitions", repetitions, at_least=2),
+        "repetitions": whole_number("repetitions", repetitions, at_least=1),
         "num_items": whole_number("num_items", num_items, at_least=8),
         "key": whole_number("key", key, at_least=0),
     }
@@ -143,7 +176,8 @@ def dialled(run: Run, through: np.ndarray) -> Run:
 
     Args:
         run: with arms.
-        through: items that keep what arms did `[items]` bool; the others have the clean run's rows in every arm.
+        through: items that keep what arms did `[items]` bool; the others have the clean run's rows in every arm, and
+            their margins follow the picture whichever latents are there.
 
     Returns:
         A ``Run``.
@@ -161,6 +195,10 @@ def dialled(run: Run, through: np.ndarray) -> Run:
         if name.startswith("arm/") and field in run.arrays and FIELDS[pattern_of(name)].axes[0][:1] == ("items",):
             kept = through.reshape(-1, *[1] * (array.ndim - 1))
             made[name] = np.where(kept, array, run.arrays[field])
+    for foreign, own in (("latents_exchanged", "factual"), ("image_exchanged", "both_exchanged")):
+        if f"mediation/{foreign}" in made:
+            some, others = (run.arrays[f"mediation/{name}"] for name in (foreign, own))
+            made[f"mediation/{foreign}"] = np.where(through, some, others)
     return Run(made)
 
 
@@ -188,12 +226,36 @@ def _run(chosen: Suite, member: Member, repetition: int) -> tuple[Run, np.ndarra
     key = keys.for_seed(keys.for_purpose(jax.random.key(chosen.key), f"suite of {member.name}"), repetition)
     reference = member.reference
     items = items_of(reference.task, keys.for_purpose(key, "items"), chosen.num_items)
+    count, model, task = chosen.num_items, reference.model, reference.task
     run = as_run(
-        reference.model, reference.task, member.variables, items, ARMS, key=keys.for_purpose(key, "noise"),
+        model, task, member.variables, items, battery(model.width), key=keys.for_purpose(key, "noise"),
         # As run_arms pairs them: the next item is the donor.
         donor_targets={"donor": jnp.roll(items.answer[:, 0], -1)}, control={"donor": "unrelated"}, name="suite",
+        more=_mediation(model, task, member.variables, items, key),
     )  # fmt: skip
-    return run, np.asarray(jax.random.uniform(keys.for_purpose(key, "lots"), (chosen.num_items,)))
+    return run, np.asarray(jax.random.uniform(keys.for_purpose(key, "lots"), (count,)))
+
+
+def _mediation(model: Reasoner, task: Any, variables: Variables, items: Item, key: jax.Array) -> dict[str, np.ndarray]:
+    """Margins of the four runs with another picture and its slot cache; none where the question is no chain's start."""
+    margins, known = _exchanged(model, task)(variables, items, keys.for_purpose(key, "exchange"))
+    if not np.array_equal(known, items.answer[:, 0]):
+        return {}
+    return {f"mediation/{name}": row for name, row in zip(MEDIATION, np.asarray(margins), strict=True)}
+
+
+@functools.lru_cache(maxsize=16)
+def _exchanged(model: Reasoner, task: Any) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Margins by the slots' cache, and the items' own answers as the task's chain gives them; compiled once."""
+
+    def run(variables: Variables, items: Item, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        others = other_picture(items)
+        outputs = model.apply(variables, items)[0], model.apply(variables, others)[0]
+        answers = answers_to(task, others)
+        margins = exchange_margins(model, variables, items, others, outputs, answers, key=key)
+        return margins["cache"], answers_to(task, items)
+
+    return jax.jit(run)
 
 
 def _hashed(members: Sequence[Member], numbers: dict[str, Any]) -> str:
@@ -209,5 +271,5 @@ def _hashed(members: Sequence[Member], numbers: dict[str, Any]) -> str:
             array = np.ascontiguousarray(np.asarray(leaf))
             digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype.name}".encode())
             digest.update(array.tobytes())
-    digest.update(json.dumps({"version": VERSION, "arms": list(ARMS), **numbers}, sort_keys=True).encode())
+    digest.update(json.dumps({"version": VERSION, "arms": list(battery(1)), **numbers}, sort_keys=True).encode())
     return digest.hexdigest()

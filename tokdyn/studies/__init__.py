@@ -14,7 +14,7 @@ from tokdyn import checks
 GROUP = "tokdyn.studies"
 OURS = {
     name: f"tokdyn.studies.{name}"
-    for name in ("autoencoder", "dynamics", "mechanisms", "mediation", "phase", "quantizers", "scaling")
+    for name in ("autoencoder", "calibration", "dynamics", "mechanisms", "mediation", "phase", "quantizers", "scaling")
 }
 
 

@@ -32,14 +32,15 @@ class Diagnostic(NamedTuple):
     """One way of asking.
 
     Attributes:
-        judge: of a ``Run``: a p-value or a bool; of a score, a number that is larger where latents look used.
+        judge: of a ``Run``.
+        kind: of what that returns: "p-value"; "verdict", a bool; or "score", a number that is larger where latents look
+            used and has no level: it needs a threshold.
         looks: whether it only observes, so that no arm changes what it says.
-        score: whether it is a number without a level, which needs a threshold.
     """
 
     judge: Verdict
+    kind: str = "p-value"
     looks: bool = False
-    score: bool = False
 
 
 def accuracy_under(arm: str) -> Verdict:
@@ -176,7 +177,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "donor lift, cache": Diagnostic(follows_donors),
     "donor margin, cache": Diagnostic(pushed_by_donors),
     "indirect effect": Diagnostic(indirect_effect),
-    "indirect / total above 0.1": Diagnostic(mediated_share),
+    "indirect / total above 0.1": Diagnostic(mediated_share, "verdict"),
     "accuracy, donor's cache": Diagnostic(accuracy_under("donor")),
     "accuracy, mean cache": Diagnostic(accuracy_under("mean")),
     "accuracy, noise in the cache": Diagnostic(accuracy_under("noise")),
@@ -188,20 +189,22 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "accuracy, near-zero embedding": Diagnostic(accuracy_under("near-zero embedding")),
     "accuracy, zero embedding": Diagnostic(accuracy_under("zero embedding")),
     "accuracy, slots removed": Diagnostic(accuracy_under("removed")),
-    "latents move with the image": Diagnostic(lambda run: moves_with_the_image(run) > MOVED, looks=True),
-    "cosine between items below 0.9": Diagnostic(lambda run: differs_between_items(run) > 1 - ALIKE, looks=True),
-    "probe reads the answer": Diagnostic(answer_can_be_read, looks=True),
-    "probe reads it, beyond a control task": Diagnostic(
-        lambda run: bool(probed(run).selectivity_low[0] > 0), looks=True
+    "latents move with the image": Diagnostic(lambda run: moves_with_the_image(run) > MOVED, "verdict", looks=True),
+    "cosine between items below 0.9": Diagnostic(
+        lambda run: differs_between_items(run) > 1 - ALIKE, "verdict", looks=True
     ),
-    "attention narrower at latents": Diagnostic(narrower_than_answers, looks=True),
-    "latents attend to what matters": Diagnostic(look_where_it_matters, looks=True),
+    "probe reads the answer": Diagnostic(answer_can_be_read, "verdict", looks=True),
+    "probe reads it, beyond a control task": Diagnostic(
+        lambda run: bool(probed(run).selectivity_low[0] > 0), "verdict", looks=True
+    ),
+    "attention narrower at latents": Diagnostic(narrower_than_answers, "verdict", looks=True),
+    "latents attend to what matters": Diagnostic(look_where_it_matters, "verdict", looks=True),
     "answer depends on the image": Diagnostic(depends_on_the_image, looks=True),
-    "score: latents move with the image": Diagnostic(moves_with_the_image, looks=True, score=True),
-    "score: difference between items": Diagnostic(differs_between_items, looks=True, score=True),
-    "score: effective rank": Diagnostic(rank, looks=True, score=True),
-    "score: probe accuracy": Diagnostic(lambda run: float(probed(run).accuracy[0]), looks=True, score=True),
-    "score: answers attend to latents": Diagnostic(answers_look_at_latents, looks=True, score=True),
+    "score: latents move with the image": Diagnostic(moves_with_the_image, "score", looks=True),
+    "score: difference between items": Diagnostic(differs_between_items, "score", looks=True),
+    "score: effective rank": Diagnostic(rank, "score", looks=True),
+    "score: probe accuracy": Diagnostic(lambda run: float(probed(run).accuracy[0]), "score", looks=True),
+    "score: answers attend to latents": Diagnostic(answers_look_at_latents, "score", looks=True),
 }
 # The answers and bools among them: they need no threshold.
-BUILT_IN: dict[str, Verdict] = {name: one.judge for name, one in DIAGNOSTICS.items() if not one.score}
+BUILT_IN: dict[str, Verdict] = {name: one.judge for name, one in DIAGNOSTICS.items() if one.kind != "score"}

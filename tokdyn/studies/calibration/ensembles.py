@@ -26,14 +26,15 @@ def references(config: Config) -> dict[str, Reference]:
     return {name: dataclasses.replace(known[name], num_steps=config.num_steps) for name in config.trained}
 
 
-def train_all(config: Config, finished: Callable[[], None]) -> dict[str, dict[str, Any]]:
+def train_all(config: Config, known: dict[str, Reference], finished: Callable[[], None]) -> dict[str, dict[str, Any]]:
     """All trainings: by reference ``variables``, ``history`` and ``accuracy``, leaves `[trainings, ...]`.
 
     Args:
         config: of the study.
+        known: from ``references``.
         finished: called after each block.
     """
-    jobs = [(name, one, start) for name, one in references(config).items()
+    jobs = [(name, one, start) for name, one in known.items()
             for start in range(0, config.trainings(name), BLOCK)]  # fmt: skip
     lock = threading.Lock()
 

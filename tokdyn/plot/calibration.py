@@ -56,8 +56,7 @@ def alarm_map(shares: Any, diagnostics: Sequence[str], reasoners: Sequence[str],
     panel.axvline(count - 0.5, color="white", linewidth=3)
     panel.set_xticks(range(len(order)), [reasoners[column] for column in order], rotation=30, ha="right")
     panel.set_yticks(range(len(diagnostics)), diagnostics)
-    for place, text in (((count - 1) / 2, "latents are used:\nan alarm is right"),
-                        ((count + len(order) - 1) / 2, "latents are not used:\nan alarm is false")):  # fmt: skip
+    for place, text in (((count - 1) / 2, "alarm is\nright"), ((count + len(order) - 1) / 2, "alarm is\nfalse")):
         panel.annotate(text, (place, -0.5), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom",
                        fontsize=8, annotation_clip=False)  # fmt: skip
     made.colorbar(image, ax=panel, label="share of trainings with an alarm", fraction=0.05, pad=0.02, shrink=0.6)

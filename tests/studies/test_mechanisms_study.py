@@ -253,9 +253,11 @@ class TestStudy:
         made = {"variables": {"params": np.arange(3.0), "state": {}}, "curve": np.zeros(2)}
         first = experiment._stored(config, "pointer_chase", "direct", lambda: made)
         again = experiment._stored(config, "pointer_chase", "direct", lambda: pytest.fail("trained again"))
-        np.testing.assert_array_equal(first["variables"]["params"], again["variables"]["params"])
+        np.testing.assert_array_equal(first.value["variables"]["params"], again.value["variables"]["params"])
+        assert again.seconds == first.seconds  # of the training, not of reading the file
         other = mechanisms.Config(tasks=("pointer_chase",), store=config.store, num_steps=10)
-        assert experiment._stored(other, "pointer_chase", "direct", lambda: "anew" and made) is made
+        anew = {**made, "curve": np.ones(2)}
+        assert experiment._stored(other, "pointer_chase", "direct", lambda: anew).value["curve"].all()
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import xarray
 
-from tokdyn import claims
+from tokdyn import claims, environment
 from tokdyn.checks import bad
 
 Design = TypeVar("Design")
@@ -46,6 +46,29 @@ def config_from(kind: type[Design], stored: dict[str, Any]) -> Design:
 def config_of(kind: type[Design], dataset: xarray.Dataset) -> Design:
     """The design that a study's Dataset was made with."""
     return config_from(kind, json.loads(dataset.attrs["config"]))
+
+
+def recorded(
+    dataset: xarray.Dataset, study: str, design: Mapping[str, Any], *, schema_version: int, seconds: float, **more: Any
+) -> xarray.Dataset:
+    """The Dataset with what every study says of itself in its attributes.
+
+    Args:
+        dataset: of the study.
+        study: its name.
+        design: fields that its numbers depend on, as plain values.
+        schema_version: of the Dataset.
+        seconds: of the run, training included.
+        **more: further attributes.
+    """
+    return dataset.assign_attrs(
+        schema_version=schema_version,
+        study=study,
+        config=json.dumps(dict(design)),
+        environment=json.dumps(environment.describe()),
+        simulation_seconds=seconds,
+        **more,
+    )
 
 
 def machine(dataset: xarray.Dataset) -> str:

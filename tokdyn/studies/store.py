@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,9 +16,21 @@ from tokdyn import checks
 from tokdyn.dynamics import files
 
 
+class Kept(NamedTuple):
+    """Something made, now or earlier.
+
+    Attributes:
+        value: a tree of arrays.
+        seconds: that making it took, whenever that was.
+    """
+
+    value: Any
+    seconds: float
+
+
 def kept(
     store: str, name: str, design: Mapping[str, Any], make: Callable[[], Any], *, format: str, schema_version: int
-) -> Any:
+) -> Kept:
     """What ``make`` returns, from the store where it is there; else made, and put there.
 
     Args:
@@ -29,24 +42,26 @@ def kept(
         schema_version: of the file.
 
     Returns:
-        The tree, its leaves NumPy arrays where it was read.
+        A ``Kept``; its leaves are NumPy arrays where it was read.
 
     Raises:
         ValueError: a folder that cannot be written, or a file that is something else.
     """
-    if not store:
-        return make()
     mark = zlib.crc32(json.dumps(design, sort_keys=True).encode())
     path = Path(store) / f"{name.replace(', ', '_').replace(' ', '_')}_{mark:08x}.npz"
-    if path.exists():
+    if store and path.exists():
         structure, arrays = files.read(path, format, schema_version, "weights of this study")
-        return files.decoded(structure["trained"], arrays)
-    made = make()
-    arrays = {}
-    structure = files.encoded(jax.tree.map(np.asarray, made), "trained", arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise checks.bad("store", "a folder that can be written", f"{store} ({error.strerror})") from None
-    files.write(path, {"format": format, "schema_version": schema_version, "trained": structure}, arrays)
-    return made
+        return Kept(files.decoded(structure["trained"], arrays), structure["seconds"])
+    start = time.perf_counter()
+    made = jax.tree.map(np.asarray, make())
+    seconds = time.perf_counter() - start
+    if store:
+        arrays = {}
+        structure = {"format": format, "schema_version": schema_version, "seconds": seconds}
+        structure["trained"] = files.encoded(made, "trained", arrays)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise checks.bad("store", "a folder that can be written", f"{store} ({error.strerror})") from None
+        files.write(path, structure, arrays)
+    return Kept(made, seconds)

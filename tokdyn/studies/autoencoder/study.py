@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 
 import xarray
 
-from tokdyn import checks, environment
+from tokdyn import checks
 from tokdyn.studies.autoencoder import design, tables
 from tokdyn.studies.autoencoder.costs import costs
 from tokdyn.studies.autoencoder.design import Condition
 from tokdyn.studies.autoencoder.examples import examples
 from tokdyn.studies.autoencoder.experiment import VARIABLES, joined, run_program
+from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
 
@@ -102,13 +102,13 @@ def run_study(
     for name, meaning in VARIABLES.items():
         dataset[name].attrs["long_name"] = meaning
     dataset["seconds"].attrs["long_name"] = "wall time of the condition, its share of compilation included"
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "autoencoder",
-        "config": json.dumps(dataclasses.asdict(config)),
-        "environment": json.dumps(environment.describe()),
-        "simulation_seconds": time.perf_counter() - start,
-    }
+    dataset = recorded(
+        dataset,
+        "autoencoder",
+        dataclasses.asdict(config),
+        schema_version=SCHEMA_VERSION,
+        seconds=time.perf_counter() - start,
+    )
     if config.tables:
         # After the conditions' own time has been taken.
         dataset = _with_tables(dataset, config, lambda finished, _: progress and progress(done + finished, total))

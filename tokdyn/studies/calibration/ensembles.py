@@ -15,7 +15,7 @@ from tokdyn import keys
 from tokdyn.reasoning import shipped
 from tokdyn.reasoning.references import Reference, catalog
 from tokdyn.studies.calibration.design import BLOCK, SCALE, Config
-from tokdyn.studies.store import kept
+from tokdyn.studies.store import Kept, kept
 
 FORMAT, SCHEMA_VERSION = "tokdyn.calibration", 1
 
@@ -26,19 +26,24 @@ def references(config: Config) -> dict[str, Reference]:
     return {name: dataclasses.replace(known[name], num_steps=config.num_steps) for name in config.trained}
 
 
-def train_all(config: Config, known: dict[str, Reference], finished: Callable[[], None]) -> dict[str, dict[str, Any]]:
-    """All trainings: by reference ``variables``, ``history`` and ``accuracy``, leaves `[trainings, ...]`.
+def train_all(
+    config: Config, known: dict[str, Reference], finished: Callable[[], None]
+) -> tuple[dict[str, dict[str, Any]], float]:
+    """All trainings, and the seconds of all blocks together, whenever they were trained.
 
     Args:
         config: of the study.
         known: from ``references``.
         finished: called after each block.
+
+    Returns:
+        By reference ``variables``, ``history`` and ``accuracy``, leaves `[trainings, ...]`; and the seconds.
     """
     jobs = [(name, one, start) for name, one in known.items()
             for start in range(0, config.trainings(name), BLOCK)]  # fmt: skip
     lock = threading.Lock()
 
-    def block(job: tuple[str, Reference, int]) -> Any:
+    def block(job: tuple[str, Reference, int]) -> Kept:
         made = _block(config, *job)
         with lock:
             finished()
@@ -46,13 +51,14 @@ def train_all(config: Config, known: dict[str, Reference], finished: Callable[[]
 
     with ThreadPoolExecutor(min(config.workers, len(jobs))) as pool:
         parts = list(pool.map(block, jobs))
-    return {
+    trained = {
         name: jax.tree.map(
             lambda *leaves: np.concatenate(leaves),
-            *[part for (owner, _, _), part in zip(jobs, parts, strict=True) if owner == name],
+            *[part.value for (owner, _, _), part in zip(jobs, parts, strict=True) if owner == name],
         )
         for name in config.trained
     }
+    return trained, sum(part.seconds for part in parts)
 
 
 def num_blocks(config: Config) -> int:
@@ -60,7 +66,7 @@ def num_blocks(config: Config) -> int:
     return sum(-(-config.trainings(name) // BLOCK) for name in config.trained)
 
 
-def _block(config: Config, name: str, reference: Reference, start: int) -> Any:
+def _block(config: Config, name: str, reference: Reference, start: int) -> Kept:
     """Up to ``BLOCK`` trainings; a seed's weights do not depend on how many are trained."""
     seeds = range(start, min(start + BLOCK, config.trainings(name)))
     key = keys.for_purpose(jax.random.key(config.key), name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from tokdyn import environment, keys
+from tokdyn import keys
 from tokdyn.reasoning import audit
 from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS
 from tokdyn.reasoning.audit.schema import CLEAN, Run
@@ -21,6 +20,7 @@ from tokdyn.reasoning.references import CHANNELS, Reference
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.calibration.design import RUNNING, SCALE, Config
 from tokdyn.studies.calibration.ensembles import num_blocks, references, train_all
+from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
 BASE = "direct, two modes"
@@ -65,8 +65,7 @@ def run_study(
             progress(done, total)
 
     known = references(config)
-    trained = train_all(config, known, finished)
-    training_seconds = time.perf_counter() - start
+    trained, training_seconds = train_all(config, known, finished)
     suite = audit.suite(
         _members(config, known, trained), dials=config.dials, repetitions=1, num_items=config.num_items, key=config.key
     )
@@ -81,17 +80,10 @@ def run_study(
     for variable in dataset.data_vars:
         dataset[variable].attrs["long_name"] = VARIABLES[str(variable)]
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in RUNNING}
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "calibration",
-        "config": json.dumps(fields),
-        "environment": json.dumps(environment.describe()),
-        "suite": suite.sha256,
-        "scale": SCALE,
-        "simulation_seconds": time.perf_counter() - start,
-        "training_seconds": training_seconds,
-    }
-    return dataset
+    return recorded(
+        dataset, "calibration", fields, schema_version=SCHEMA_VERSION, seconds=time.perf_counter() - start,
+        training_seconds=training_seconds, suite=suite.sha256, scale=SCALE,
+    )  # fmt: skip
 
 
 def _members(config: Config, known: dict[str, Reference], trained: dict[str, Any]) -> list[audit.Member]:

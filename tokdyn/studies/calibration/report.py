@@ -104,8 +104,9 @@ def _text(dataset: xarray.Dataset, config: Config, figures: list[tuple[str, str]
         "# How often diagnostics of latent tokens are right",
         f"{len(DIAGNOSTICS)} diagnostics on {sum(counts.values())} trainings of {len(counts)} reasoners of known truth "
         f"({', '.join(f'{name} {count}' for name, count in counts.items())}), {config.num_items} fresh items each, "
-        f"level {config.alpha:g}; {dataset.attrs['simulation_seconds']:.0f} s, of which "
-        f"{dataset.attrs['training_seconds']:.0f} s training or loading ({machine(dataset)}). Brackets are 95 %.",
+        f"level {config.alpha:g}; {dataset.attrs['simulation_seconds']:.0f} s ({machine(dataset)}); the trainings took "
+        f"{dataset.attrs['training_seconds']:.0f} s, those side by side added, whether now or before. "
+        "Brackets are 95 %.",
         *[f"* {line}" for line in headline(dataset).splitlines()],
         "## Sensitivity and false alarms",
         "Sensitivity at the full dial over all load-bearing trainings; false alarms over all null ones; the rank is by "

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable
 
@@ -16,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from tokdyn import checks, environment, metrics
+from tokdyn import checks, metrics
 from tokdyn.data import Blobs
 from tokdyn.dynamics import Dynamics, catalog
 from tokdyn.solve import run, trajectory, vmap
 from tokdyn.solve.lanes import MOST_LANES
 from tokdyn.studies.dynamics.design import DIMENSIONS, Config, Shape
 from tokdyn.studies.dynamics.scenes import chunks_of, published_scenes
+from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
 
@@ -190,15 +190,9 @@ def run_study(
     dataset = xarray.Dataset(variables, coordinates)
     if with_example:
         dataset = dataset.merge(example(config))
-    dataset.attrs = {
-        "schema_version": SCHEMA_VERSION,
-        "study": "dynamics",
-        "config": json.dumps(dataclasses.asdict(config)),
-        "environment": json.dumps(environment.describe()),
-        "precision": main,
-        "simulation_seconds": seconds,
-    }
-    return dataset
+    return recorded(
+        dataset, "dynamics", dataclasses.asdict(config), schema_version=SCHEMA_VERSION, seconds=seconds, precision=main
+    )
 
 
 def _all_runs(

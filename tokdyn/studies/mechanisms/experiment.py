@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from tokdyn import environment, keys
+from tokdyn import keys
 from tokdyn.dynamics.annealing import annealing
 from tokdyn.reasoning import training
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.solve.batching import vmap
 from tokdyn.studies.mechanisms import design, judging
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
-from tokdyn.studies.store import kept
+from tokdyn.studies.output import recorded
+from tokdyn.studies.store import Kept, kept
 from tokdyn.train import fit
 
 SCHEMA_VERSION = 1
@@ -108,14 +108,13 @@ def run_study(
     for name in dataset.data_vars:
         dataset[name].attrs["long_name"] = VARIABLES[str(name)]
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in design.RUNNING}
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "mechanisms",
-        "config": json.dumps(fields),
-        "environment": json.dumps(environment.describe()),
-        "simulation_seconds": time.perf_counter() - start,
-    }
-    return dataset
+    return recorded(
+        dataset,
+        "mechanisms",
+        fields,
+        schema_version=SCHEMA_VERSION,
+        seconds=time.perf_counter() - start,
+    )
 
 
 def one_task(config: Config, name: str, finished: Callable[[], None], with_example: bool) -> xarray.Dataset:
@@ -126,14 +125,12 @@ def one_task(config: Config, name: str, finished: Callable[[], None], with_examp
     trained: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     for program in PROGRAMS:
-        began = time.perf_counter()
-        trained[program] = _stored(
+        trained[program], seconds[program] = _stored(
             config,
             name,
             program,
             lambda: _train(config, program, task, models, key, operations, trained),  # noqa: B023
         )
-        seconds[program] = time.perf_counter() - began
         finished()
     items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)
     with _JUDGING:
@@ -234,8 +231,8 @@ def base_places() -> Iterator[tuple[str, str, str, int]]:
         yield (name, *places[name])
 
 
-def _stored(config: Config, task: str, program: str, train: Callable[[], Any]) -> Any:
-    """What a program trained, from the store where it is there."""
+def _stored(config: Config, task: str, program: str, train: Callable[[], Any]) -> Kept:
+    """What a program trained, from the store where it is there, and the seconds that it took, whenever that was."""
     fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in design.RUNNING}
     fields = {name: value for name, value in fields.items() if name not in ("tasks", "num_items")}
     return kept(config.store, f"{task} {program}", fields, train, format=FORMAT, schema_version=SCHEMA_VERSION)

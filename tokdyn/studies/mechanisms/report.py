@@ -65,7 +65,8 @@ def _text(
         "# Mechanisms: slots, boundary markers and format taken apart",
         f"{len(every)} settings (task x supervision x stage), {config.seeds} seeds, {config.num_items} fresh items, "
         f"{config.num_steps} supervised steps of {config.batch_size} items, {config.rl_steps} of reinforcement, in "
-        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}). "
+        f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}); the "
+        f"trainings took {float(dataset['seconds'].sum()):.0f} s, those side by side added, whether now or before. "
         f"The image stays visible; {design.SLOTS} slots are fed the last state; {design.LAYERS} layers. "
         "Small reasoners cannot judge the published models: what is said here is about these.",
         "## Findings",

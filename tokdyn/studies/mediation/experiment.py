@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,13 +11,14 @@ import jax
 import numpy as np
 import xarray
 
-from tokdyn import environment, keys
+from tokdyn import keys
 from tokdyn.reasoning import shipped
 from tokdyn.reasoning.references import Reference
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.mediation import analysis
 from tokdyn.studies.mediation.design import Config, mates
 from tokdyn.studies.mediation.measurement import measured
+from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
 
@@ -78,15 +78,10 @@ def run_study(
     dataset = dataset.reindex(names, fill_value=fills)
     for variable, meaning in analysis.VARIABLES.items():
         dataset[variable].attrs["long_name"] = meaning
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "mediation",
-        "config": json.dumps(dataclasses.asdict(config)),
-        "environment": json.dumps(environment.describe()),
-        "simulation_seconds": time.perf_counter() - start,
-        "training_seconds": trained,
-    }
-    return dataset
+    return recorded(
+        dataset, "mediation", dataclasses.asdict(config), schema_version=SCHEMA_VERSION,
+        seconds=time.perf_counter() - start, training_seconds=trained,
+    )  # fmt: skip
 
 
 def _stacked(found: Sequence[Any]) -> Any:

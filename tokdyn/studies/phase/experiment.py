@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from tokdyn import checks, environment, keys, metrics
+from tokdyn import checks, keys, metrics
 from tokdyn.checks import Status
 from tokdyn.data import blobs
 from tokdyn.dynamics import catalog
 from tokdyn.numerics import safe_norm
 from tokdyn.solve import random_features, run, trajectory
+from tokdyn.studies.output import recorded
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.tree import with_values
 
@@ -208,11 +208,10 @@ def run_study(
     dataset = dataset.assign_coords(resolution=list(config.resolutions))
     for name, meaning in VARIABLES.items():
         dataset[name].attrs["long_name"] = meaning
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "phase",
-        "config": json.dumps(dataclasses.asdict(config)),
-        "environment": json.dumps(environment.describe()),
-        "simulation_seconds": time.perf_counter() - start,
-    }
-    return dataset
+    return recorded(
+        dataset,
+        "phase",
+        dataclasses.asdict(config),
+        schema_version=SCHEMA_VERSION,
+        seconds=time.perf_counter() - start,
+    )

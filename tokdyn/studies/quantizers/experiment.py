@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import time
 from collections.abc import Callable
@@ -17,12 +16,13 @@ import numpy as np
 import xarray
 
 from tokdyn import autoencoder as ae
-from tokdyn import checks, environment, keys
+from tokdyn import checks, keys
 from tokdyn.autoencoder import layers, quantizers
 from tokdyn.autoencoder.base import of_part
 from tokdyn.data import digits, words
 from tokdyn.data.glyphs import render
 from tokdyn.dynamics.base import part, static
+from tokdyn.studies.output import recorded
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.train import fit
 
@@ -265,11 +265,10 @@ def run_study(
     dataset = xarray.concat(rows, "data").assign_coords(data=list(config.data), quantizer=list(config.quantizers))
     for name, meaning in VARIABLES.items():
         dataset[name].attrs["long_name"] = meaning
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "quantizers",
-        "config": json.dumps(dataclasses.asdict(config)),
-        "environment": json.dumps(environment.describe()),
-        "simulation_seconds": time.perf_counter() - start,
-    }
-    return dataset
+    return recorded(
+        dataset,
+        "quantizers",
+        dataclasses.asdict(config),
+        schema_version=SCHEMA_VERSION,
+        seconds=time.perf_counter() - start,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +14,10 @@ import numpy as np
 import xarray
 
 from tokdyn import autoencoder as ae
-from tokdyn import checks, environment
+from tokdyn import checks
 from tokdyn.autoencoder.diagnose.information import deterministic_information
 from tokdyn.numerics import share
+from tokdyn.studies.output import recorded
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.train import fit
 
@@ -161,11 +161,10 @@ def run_study(
     for name, meaning in VARIABLES.items():
         dataset[name].attrs["long_name"] = meaning
     dataset["seconds"].attrs["long_name"] = "wall time of one training; the first seed's includes compilation"
-    dataset.attrs |= {
-        "schema_version": SCHEMA_VERSION,
-        "study": "scaling",
-        "config": json.dumps(dataclasses.asdict(config)),
-        "environment": json.dumps(environment.describe()),
-        "simulation_seconds": time.perf_counter() - start,
-    }
-    return dataset
+    return recorded(
+        dataset,
+        "scaling",
+        dataclasses.asdict(config),
+        schema_version=SCHEMA_VERSION,
+        seconds=time.perf_counter() - start,
+    )

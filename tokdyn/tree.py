@@ -112,6 +112,22 @@ def merge(first: T, second: T) -> T:
     return jax.tree.map(lambda a, b: b if a is None else a, first, second, is_leaf=lambda leaf: leaf is None)
 
 
+def unstacked(tree: T) -> list[T]:
+    """The trees that were stacked along the leading axis of every leaf.
+
+    Args:
+        tree: leaves `[members, ...]`.
+
+    Example:
+        >>> import numpy as np
+        >>> from tokdyn.tree import unstacked
+        >>> unstacked({"a": np.arange(2)})[1]["a"].item()
+        1
+    """
+    count = jax.tree.leaves(tree)[0].shape[0]
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
+
+
 def _inner_paths(tree: Any) -> list[str]:
     """Paths of the nodes that hold leaves: the beginnings of the leaves' paths."""
     return sorted({path.rsplit(".", i)[0] for path in values(tree) for i in range(1, path.count(".") + 1)})

@@ -16,6 +16,7 @@ from tokdyn.reasoning.arms import run_arms
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
+from tokdyn.tree import unstacked
 
 CLEAN = "clean"
 _NOTHING = "control: nothing"
@@ -119,7 +120,7 @@ def ablate(
         if name == CLEAN or name in taken:
             raise checks.bad("arms", "names that no control has", repr(name))
     program = _program(model, tuple({**arms, **taken}.items()))
-    weights = _members(variables) if ensemble else [variables]
+    weights = unstacked(variables) if ensemble else [variables]
     runs = [program(each, items, keys.for_purpose(key, "noise"), options) for each in weights]
     if with_controls:
         for run in runs:
@@ -151,11 +152,6 @@ def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Cal
         return {CLEAN: kept(clean), **results}
 
     return jax.jit(run)
-
-
-def _members(variables: Variables) -> list[Variables]:
-    count = jax.tree.leaves(variables)[0].shape[0]
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], variables) for i in range(count)]
 
 
 def _demand_controls(run: dict[str, Any]) -> None:

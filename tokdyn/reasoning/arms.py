@@ -15,6 +15,7 @@ from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Output, Reasoner, Variables, writes_axes
 from tokdyn.reasoning.writes import Material, Recipe, Sites, cooked, material
 from tokdyn.solve.batching import vmap
+from tokdyn.tree import unstacked
 
 Keep = Callable[[Output], Any]
 
@@ -128,7 +129,7 @@ def run_arms(
         made = recipes(list(group.values()), model.places, layers=model.layers, width=model.width)
         one: Callable[[Recipe], Any] = lambda recipe: keep(run(cooked(recipe, stuff)))  # noqa: E731
         kept = vmap(one, batch_size=batch_size)(made)
-        return {name: jax.tree.map(lambda leaf, i=i: leaf[i], kept) for i, name in enumerate(group)}
+        return dict(zip(group, unstacked(kept), strict=True))
 
     def reread(writes: Any) -> Output:
         one = lambda item, writes: model.prompt(variables, item, writes=writes)  # noqa: E731

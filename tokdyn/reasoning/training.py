@@ -21,6 +21,7 @@ from tokdyn.reasoning.interventions import Intervention, recipes
 from tokdyn.reasoning.items import END, OTHER_START, PAD, START, Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
 from tokdyn.reasoning.writes import cooked
+from tokdyn.tree import unstacked
 
 Metrics = dict[str, jax.Array]
 TARGETS = ("regions", "helper", "teacher", "attended")
@@ -55,8 +56,7 @@ class Supervised:
         if self.under:
             stuff = material_of(model, output, key=keys.for_purpose(key, "noise"))
             made = recipes(self.under, model.places, layers=model.layers, width=model.width)
-            arms = [jax.tree.map(lambda leaf, i=i: leaf[i], made) for i in range(len(self.under))]
-            changed = sum(answer_loss(run(cooked(arm, stuff)), items) for arm in arms) / len(arms)
+            changed = sum(answer_loss(run(cooked(arm, stuff)), items) for arm in unstacked(made)) / len(self.under)
             answer = (1 - self.share) * answer + self.share * changed
         terms = {"answer": self.answer * answer}
         if self.chain is not None:

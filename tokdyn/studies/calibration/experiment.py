@@ -21,6 +21,7 @@ from tokdyn.reasoning.training import items_of
 from tokdyn.studies.calibration.design import RUNNING, SCALE, Config
 from tokdyn.studies.calibration.ensembles import num_blocks, references, train_all
 from tokdyn.studies.output import recorded
+from tokdyn.tree import unstacked
 
 SCHEMA_VERSION = 1
 BASE = "direct, two modes"
@@ -88,12 +89,10 @@ def run_study(
 
 def _members(config: Config, known: dict[str, Reference], trained: dict[str, Any]) -> list[audit.Member]:
     return [
-        audit.Member(
-            f"{name}, training {number}", known[name],
-            jax.tree.map(lambda leaf: jnp.asarray(leaf[number]), trained[name]["variables"]),  # noqa: B023
-        )
-        for name in config.references for number in range(config.trainings(name))
-    ]  # fmt: skip
+        audit.Member(f"{name}, training {number}", known[name], jax.tree.map(jnp.asarray, variables))
+        for name in config.references
+        for number, variables in enumerate(unstacked(trained[name]["variables"]))
+    ]
 
 
 def _judged(family: dict[float, Run]) -> dict[str, Any]:

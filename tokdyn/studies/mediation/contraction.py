@@ -22,7 +22,7 @@ from tokdyn.studies.mediation.design import CLEAN
 ITEMS = 128  # a Jacobian each
 
 
-def gains(model: Reasoner, variables: Variables, items: Item, key: jax.Array) -> jax.Array:
+def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
     """Root mean square change of the next latent for a small random change of each latent `[items, slots - 1]`.
 
     The square root of the mean squared singular value of the Jacobian: below 1 small differences die out, 0 where the
@@ -32,7 +32,6 @@ def gains(model: Reasoner, variables: Variables, items: Item, key: jax.Array) ->
         model: a reasoner.
         variables: its weights.
         items: `[items, ...]`; the first ``ITEMS`` are taken.
-        key: not used by what is measured.
     """
     slots, some = model.places.slots, jax.tree.map(lambda leaf: leaf[:ITEMS], items)
     if slots < 2:
@@ -43,7 +42,7 @@ def gains(model: Reasoner, variables: Variables, items: Item, key: jax.Array) ->
     def of_item(item: Item) -> jax.Array:
         alone = jax.tree.map(lambda leaf: leaf[None], item)
         clean, _ = model.apply(variables, alone)
-        stuff = material_of(model, clean, key=key)
+        stuff = material_of(model, clean, key=jax.random.key(0))  # no noise is written
 
         def gain(slot: int) -> jax.Array:
             recipe = jax.tree.map(lambda leaf: leaf[slot], prepared)

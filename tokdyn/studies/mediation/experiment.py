@@ -19,6 +19,7 @@ from tokdyn.studies.mediation import analysis
 from tokdyn.studies.mediation.design import Config, mates
 from tokdyn.studies.mediation.measurement import measured
 from tokdyn.studies.output import recorded
+from tokdyn.tree import unstacked
 
 SCHEMA_VERSION = 1
 
@@ -33,7 +34,7 @@ def weights_of(name: str, config: Config) -> tuple[Reference, list[Any]]:
     variables = [first.variables]
     if config.seeds > 1:
         more = shipped.ensemble(first.reference, jax.random.key(shipped.KEY), range(1, config.seeds))["variables"]
-        variables += [jax.tree.map(lambda leaf, i=i: leaf[i], more) for i in range(config.seeds - 1)]
+        variables += unstacked(more)
     return first.reference, variables
 
 

@@ -111,7 +111,7 @@ def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
             **{name: {arm: one[i] for arm, one in kept.items()} for i, name in enumerate(("answers", "lengths"))},
             "logits": {arm: one[2] for arm, one in kept.items()},
             "opened": base.triggered,
-            "gains": gains(model, variables, items, keys.for_purpose(key, "gains")),
+            "gains": gains(model, variables, items),
             "latents": {site: seen[site](base) for site in SITES},
             "changed": {
                 change: {site: seen[site](output) for site in SITES}

@@ -318,7 +318,7 @@ def _list(words: list[str]) -> None:
     print("studies (tokdyn study NAME):")
     for name in sorted(studies.available()):
         summary = (studies.load(name).__doc__ or "").strip().splitlines()[0]
-        print(f"  {name:<12} {summary}")
+        print(f"  {name:<19} {summary}")
     print("systems (td.catalog.build(NAME)):")
     for name in catalog.names():
         print(f"  {name:<28} {', '.join(catalog.build(name).names)}")

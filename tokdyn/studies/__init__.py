@@ -12,10 +12,11 @@ from types import ModuleType
 from tokdyn import checks
 
 GROUP = "tokdyn.studies"
-OURS = {
-    name: f"tokdyn.studies.{name}"
-    for name in ("autoencoder", "calibration", "dynamics", "mechanisms", "mediation", "phase", "quantizers", "scaling")
-}
+_NAMES = (
+    "autoencoder", "calibration", "dynamics", "latent-optimisation", "mechanisms", "mediation", "phase", "quantizers",
+    "scaling",
+)  # fmt: skip
+OURS = {name: f"tokdyn.studies.{name.replace('-', '_')}" for name in _NAMES}
 
 
 def available() -> dict[str, str]:
@@ -34,10 +35,11 @@ def available() -> dict[str, str]:
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``td.studies.dynamics`` is ``load("dynamics")``."""
-    if name.startswith("_") or name not in available():
+    """``td.studies.dynamics`` is ``load("dynamics")``; a dash in a study's name is an underscore here."""
+    known = {study.replace("-", "_"): study for study in available()}
+    if name.startswith("_") or name not in known:
         raise AttributeError(f"module 'tokdyn.studies' has no attribute {name!r}")
-    return load(name)
+    return load(known[name])
 
 
 def load(name: str) -> ModuleType:

@@ -1,0 +1,305 @@
+"""From what was measured on one reasoner to its part of the Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray
+
+from tokdyn.reasoning import diagnose
+from tokdyn.stats import holm
+from tokdyn.studies.latent_optimisation.comparison import compared, detectable, exact, mean_of, verdict
+from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, RATES, SIGMAS, TWINS, Config, halves
+from tokdyn.studies.latent_optimisation.measurement import MEASURES
+
+OUTCOMES = ("right answer", "right steps said", "attention to what matters")
+_OUTCOME_KEYS = ("right", "chain", "grounding")
+SHOWN = 3  # items whose injections are drawn
+TWIN_NAMES = tuple(reinforced.split(", ")[1] for reinforced, _ in TWINS)
+
+VARIABLES = {
+    "right_answer": "the right word",
+    "clean_answer": "word that was given before any step",
+    "answer": "word that was given after the optimisation",
+    "accuracy_before": "share of right answers before any step",
+    "accuracy_before_low": "lower end of its exact 95 % interval",
+    "accuracy_before_high": "its upper end",
+    "accuracy": "share of right answers after the optimisation, mean over seeds",
+    "accuracy_low": "lower end of its exact 95 % interval, the lowest of the seeds'",
+    "accuracy_high": "its upper end, the highest of the seeds'",
+    "difference": "accuracy after minus before",
+    "difference_low": "lower end of its 95 % interval, the lowest of the seeds'",
+    "difference_high": "its upper end, the highest of the seeds'",
+    "p_value": "of McNemar's exact test that there is no difference, the largest of the seeds'",
+    "holm": "the same, adjusted by Holm over the methods",
+    "minimal_detectable_effect": "smallest difference of accuracy that the test finds with a power of 0.8",
+    "equivalence_p_value": "of the test that the difference is outside the bound, the largest of the seeds'",
+    "equivalent": "1 where the difference was shown to be inside the bound",
+    "verdict": "effect, negligible, no effect or inconclusive, p-values adjusted by Holm",
+    "reward_before": "the method's own reward before any step, mean over items",
+    "reward_after": "its best reward in the end, mean over items",
+    "reward_gain": "best reward in the end minus that before, mean over items",
+    "reward_gain_low": "lower end of its 95 % interval over items",
+    "reward_gain_high": "its upper end",
+    "changed": "share of items whose answer is another than before",
+    "to_right": "share of items that were wrong before and are right after",
+    "to_wrong": "share of items that were right before and are wrong after",
+    "tail_mass_before": "probability of all words but the ten likeliest before, where the reward is read",
+    "tail_mass": "the same after",
+    "moved": "length of the change of the latents over their length, mean over items",
+    "evaluations": "evaluations of the reward for each item, mean",
+    "accepted": "share of iterations in which the latents moved",
+    "patches": "patches injected in the end, mean",
+    "nonfinite": "items of all seeds that stopped because a reward or a step was NaN or infinite",
+    "curve": "best reward so far by iteration, mean over items",
+    "curve_low": "lower end of its 95 % interval over items",
+    "curve_high": "its upper end",
+    "advantage": "accuracy of a method minus that of a control",
+    "advantage_low": "lower end of its 95 % interval, the lowest of the seeds'",
+    "advantage_high": "its upper end, the highest of the seeds'",
+    "advantage_p_value": "of McNemar's exact test, the largest of the seeds'",
+    "advantage_equivalent": "1 where the difference was shown to be inside the bound",
+    "gain_area": "area under the ROC curve: does the reward gain tell, among items wrong before, which became right?",
+    "gain_area_low": "lower end of its 95 % interval",
+    "gain_area_high": "its upper end",
+    "sweep_right": "whether the answer was right, by setting of the sweep (first seed)",
+    "sweep_reward_gain": "mean gain of the reward, by setting, on the half of the items that chooses",
+    "sweep_accuracy": "accuracy by setting, on the half of the items that chooses",
+    "chosen_sigma": "sigma of the setting that was chosen",
+    "chosen_rate": "its learning rate",
+    "judged_before": "accuracy before any step on the other half, which judges",
+    "judged_accuracy": "accuracy of the chosen setting on the half that judges",
+    "judged_difference": "their difference",
+    "judged_low": "lower end of its 95 % interval",
+    "judged_high": "its upper end",
+    "judged_p_value": "of McNemar's exact test",
+    "judged_verdict": "as verdict, without correction",
+    "twin_difference": "judged accuracy of reinforced steps minus that of random ones, each at its chosen setting",
+    "twin_low": "lower end of its 95 % interval",
+    "twin_high": "its upper end",
+    "twin_p_value": "of McNemar's exact test",
+    "area": "area under the ROC curve of a confidence before any step, for a right answer; 0.5 is chance",
+    "area_low": "lower end of its 95 % interval",
+    "area_high": "its upper end",
+    "correlation": "Spearman's correlation of a confidence before any step with an outcome",
+    "correlation_low": "lower end of its 95 % interval",
+    "correlation_high": "its upper end",
+    "tree_image": "picture of an item, as the reasoner saw it at the last level of noise",
+    "tree_item": "its place among the items",
+    "tree_before": "1 where its answer was right before any step",
+    "tree_after": "1 where it was right after",
+    "tree_start": "patches that were injected from the start",
+    "tree_candidates": "patches that were tried, by iteration and slot",
+    "tree_reward": "reward with them",
+    "tree_taken": "1 where they stayed",
+    "tree_best": "best reward by iteration",
+    "seconds": "wall time of the measurement, compilation included",
+}
+
+Parts = dict[str, tuple[tuple[str, ...], Any]]
+
+
+def analysed(name: str, items: Any, found: Mapping[str, Any], config: Config) -> xarray.Dataset:
+    """One reasoner's part of the Dataset.
+
+    Args:
+        name: of the reference.
+        items: at every level of noise `[noises * items, ...]`.
+        found: of ``measurement.measured``.
+        config: levels, seeds, bound.
+
+    Returns:
+        Variables of ``VARIABLES`` with a leading axis of one reference.
+    """
+    names, before = list(found["methods"]), found["clean"]["right"]
+    answers = np.asarray(items.answer)[: config.num_items, 0]
+    parts: Parts = {
+        "right_answer": (("item",), answers),
+        "clean_answer": (("noise", "item"), found["clean"]["answer"]),
+        "seconds": ((), found["seconds"]),
+    }
+    parts |= _methods(found["methods"], before, found["clean"]["answer"], config)
+    parts |= _against_controls(found["methods"], config)
+    parts |= _swept(found["sweep"], before, config)
+    parts |= _premise(found["clean"])
+    parts |= _trees(found["tree"], np.asarray(items.image), before[-1], found["methods"][DMLR]["right"][-1, 0], config)
+    coordinates = {
+        "reference": [name], "noise": list(config.noises), "rule": names, "control": list(CONTROLS),
+        "choice": list(CHOICES), "sigma": list(SIGMAS), "rate": list(RATES), "twin": list(TWIN_NAMES),
+        "measure": list(MEASURES), "outcome": list(OUTCOMES), "seed": np.arange(config.seeds),
+        "slot": np.arange(1, found["tree"]["taken"].shape[-1] + 1),
+    }  # fmt: skip
+    made = {
+        variable: (("reference", *dims), _texts(np.asarray(values)[None])) for variable, (dims, values) in parts.items()
+    }
+    return xarray.Dataset(made, coordinates)
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    """Texts as objects, which no longer text can be too long for."""
+    return values.astype(object) if values.dtype.kind == "U" else values
+
+
+def _methods(
+    methods: Mapping[str, Mapping[str, np.ndarray]], before: np.ndarray, answered: np.ndarray, config: Config
+) -> Parts:
+    """Accuracy, reward and what else became of each method; `before` and `answered` are `[noises, items]`."""
+    stacked = lambda part: np.stack([one[part] for one in methods.values()], axis=1)  # noqa: E731
+    right = stacked("right")  # [noises, methods, seeds, items]
+    dims = ("noise", "rule")
+    parts: Parts = {}
+    ends = exact(before[:, None])
+    parts |= {
+        f"accuracy_before{end}": (("noise",), value) for end, value in zip(("", "_low", "_high"), ends, strict=True)
+    }
+    parts |= {f"accuracy{end}": (dims, value) for end, value in zip(("", "_low", "_high"), exact(right), strict=True)}
+    each = compared(right, before[:, None, None], bound=config.bound)
+    adjusted = holm(each.p_value, axis=-1)
+    parts |= {
+        "difference": (dims, each.difference), "difference_low": (dims, each.low), "difference_high": (dims, each.high),
+        "p_value": (dims, each.p_value), "holm": (dims, adjusted),
+        "minimal_detectable_effect": (dims, detectable(config.num_items, each.discordance)),
+        "equivalence_p_value": (dims, each.equivalence_p_value), "equivalent": (dims, each.equivalent.astype(float)),
+        "verdict": (dims, np.vectorize(verdict, otypes=[object])(adjusted, each.equivalent)),
+    }  # fmt: skip
+    answer = stacked("answer")
+    parts["answer"] = ((*dims, "seed", "item"), answer)
+    was = before[:, None, None]
+    for variable, of in (
+        ("changed", answer != answered[:, None, None]), ("to_right", right & ~was), ("to_wrong", ~right & was),
+    ):  # fmt: skip
+        parts[variable] = (dims, of.mean(axis=(-2, -1)))
+    gain = _finite(stacked("reward_after") - stacked("reward_before"))
+    for variable, values in (
+        ("reward_before", stacked("reward_before")), ("reward_after", _finite(stacked("reward_after"))),
+    ):  # fmt: skip
+        parts[variable] = (dims, mean_of(values)[0])
+    parts |= {
+        f"reward_gain{end}": (dims, value) for end, value in zip(("", "_low", "_high"), mean_of(gain), strict=True)
+    }
+    for variable in ("tail_mass_before", "tail_mass", "moved", "evaluations", "accepted", "patches"):
+        parts[variable] = (dims, np.nanmean(stacked(variable).astype(float), axis=(-2, -1)))
+    parts["nonfinite"] = (dims, stacked("nonfinite").sum(axis=(-2, -1)))
+    areas = [[_area(gain[noise, i, 0], right[noise, i, 0], before[noise]) for i in range(len(methods))]
+             for noise in range(len(before))]  # fmt: skip
+    for i, end in enumerate(("", "_low", "_high")):
+        parts[f"gain_area{end}"] = (dims, np.array(areas)[..., i])
+    longest = max(one["curve"].shape[-1] for one in methods.values())
+    curves = np.full((3, len(before), len(methods), longest), np.nan)
+    for i, one in enumerate(methods.values()):
+        values = _finite(np.moveaxis(one["curve"], -1, 1))  # [noises, steps, seeds, items]
+        curves[:, :, i, : values.shape[1]] = mean_of(values)
+    for end, curve in zip(("", "_low", "_high"), curves, strict=True):
+        parts[f"curve{end}"] = ((*dims, "iteration"), curve)
+    return parts
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """NaN where a reward was infinite: its item stopped, and is counted by itself."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _area(gain: np.ndarray, right: np.ndarray, before: np.ndarray) -> tuple[float, float, float]:
+    """Whether the gain tells which of the wrong items became right; NaN where there is nothing to tell."""
+    kept = ~before & np.isfinite(gain)
+    became = right[kept]
+    if became.all() or not became.any():
+        return np.nan, np.nan, np.nan
+    area = diagnose.relation(gain[kept], became.astype(float)).area if kept.sum() > 4 else None
+    return (np.nan,) * 3 if area is None else (float(area.estimate), float(area.low), float(area.high))
+
+
+def _against_controls(methods: Mapping[str, Mapping[str, np.ndarray]], config: Config) -> Parts:
+    """Every method minus every control, the same seeds."""
+    right = np.stack([one["right"] for one in methods.values()], axis=1)
+    controls = np.stack([methods[name]["right"] for name in CONTROLS], axis=1)
+    each = compared(right[:, :, None], controls[:, None], bound=config.bound)
+    dims = ("noise", "rule", "control")
+    return {
+        "advantage": (dims, each.difference), "advantage_low": (dims, each.low), "advantage_high": (dims, each.high),
+        "advantage_p_value": (dims, each.p_value), "advantage_equivalent": (dims, each.equivalent.astype(float)),
+    }  # fmt: skip
+
+
+def _swept(sweep: Mapping[str, Mapping[str, np.ndarray]], before: np.ndarray, config: Config) -> Parts:
+    """Settings chosen on one half of the items, judged on the other."""
+    grid = (len(SIGMAS), len(RATES))
+    moved = lambda part: np.moveaxis(  # noqa: E731
+        np.stack([np.asarray(sweep[name][part]) for name in CONTROLS]), 2, 0
+    )  # [noises, controls, settings, items]
+    right, gain = moved("right"), _finite(moved("reward_after") - moved("reward_before"))
+    chooses, judges = halves(config.num_items)
+    scores = {"accuracy": right[..., chooses].mean(axis=-1), "reward": np.nanmean(gain[..., chooses], axis=-1)}
+    chosen = np.stack([np.argmax(scores[choice], axis=-1) for choice in CHOICES], axis=-1)  # [noises, controls, choice]
+    picked = np.take_along_axis(right[..., judges], chosen[..., None], axis=2)  # [noises, controls, choices, items]
+    own = before[:, judges]
+    each = compared(picked[..., None, :], own[:, None, None], bound=config.bound)
+    dims = ("noise", "control", "choice")
+    sigma, rate = np.unravel_index(chosen, grid)
+    shaped = lambda values: values.reshape(*values.shape[:2], *grid, *values.shape[3:])  # noqa: E731
+    cells = ("noise", "control", "sigma", "rate")
+    at = {name: i for i, name in enumerate(CONTROLS)}
+    twins = [
+        compared(picked[:, at[one], :, None], picked[:, at[other], :, None], bound=config.bound) for one, other in TWINS
+    ]
+    pair = ("noise", "twin", "choice")
+    return {
+        "sweep_right": ((*cells, "item"), shaped(right)),
+        "sweep_accuracy": (cells, shaped(scores["accuracy"])),
+        "sweep_reward_gain": (cells, shaped(scores["reward"])),
+        "chosen_sigma": (dims, np.array(SIGMAS)[sigma]), "chosen_rate": (dims, np.array(RATES)[rate]),
+        "judged_before": (("noise",), own.mean(axis=-1)), "judged_accuracy": (dims, picked.mean(axis=-1)),
+        "judged_difference": (dims, each.difference), "judged_low": (dims, each.low), "judged_high": (dims, each.high),
+        "judged_p_value": (dims, each.p_value),
+        "judged_verdict": (dims, np.vectorize(verdict, otypes=[object])(each.p_value, each.equivalent)),
+        **{
+            f"twin_{end}": (pair, np.stack([getattr(twin, end) for twin in twins], axis=1))
+            for end in ("difference", "low", "high", "p_value")
+        },
+    }  # fmt: skip
+
+
+def _premise(clean: Mapping[str, np.ndarray]) -> Parts:
+    """Confidence before any step against what it is said to go with."""
+    noises = len(clean["right"])
+    area = np.full((3, noises, len(MEASURES)), np.nan)
+    correlation = np.full((3, noises, len(MEASURES), len(OUTCOMES)), np.nan)
+    for noise in range(noises):
+        results = {name: clean[key][noise].astype(float) for name, key in zip(OUTCOMES, _OUTCOME_KEYS, strict=True)}
+        for i, measure in enumerate(MEASURES):
+            found = diagnose.confidence_relations(clean[measure][noise].astype(float), results)
+            for j, name in enumerate(OUTCOMES):
+                of = found[name].plain
+                correlation[:, noise, i, j] = of.estimate, of.low, of.high
+            of_answers = found[OUTCOMES[0]].area
+            if of_answers is not None:
+                area[:, noise, i] = of_answers.estimate, of_answers.low, of_answers.high
+    parts: Parts = {}
+    for k, end in enumerate(("", "_low", "_high")):
+        parts[f"area{end}"] = (("noise", "measure"), area[k])
+        parts[f"correlation{end}"] = (("noise", "measure", "outcome"), correlation[k])
+    return parts
+
+
+def _trees(
+    tree: Mapping[str, np.ndarray], images: np.ndarray, before: np.ndarray, after: np.ndarray, config: Config
+) -> Parts:
+    """Items of the first seed at the last level of noise: those that both took and rejected most candidates."""
+    taken = tree["taken"][-1]
+    tried = tree["candidates"][-1].any(axis=-1)
+    both = np.minimum(taken.sum(axis=(1, 2)), (tried & ~taken).sum(axis=(1, 2)))
+    shown = np.argsort(-both, kind="stable")[:SHOWN]
+    pictures = images[-config.num_items :][shown]
+    of = lambda part: np.asarray(tree[part][-1][shown], float)  # noqa: E731
+    steps = ("shown", "iteration_tried", "slot")
+    return {
+        "tree_image": (("shown", "row", "column", "channel"), pictures.astype(float)),
+        "tree_item": (("shown",), shown),
+        "tree_before": (("shown",), before[shown].astype(float)),
+        "tree_after": (("shown",), after[shown].astype(float)),
+        "tree_start": (("shown", "patch"), of("start_patches")),
+        "tree_candidates": ((*steps, "patch"), of("candidates")), "tree_reward": (steps, of("candidate_reward")),
+        "tree_taken": (steps, of("taken")), "tree_best": (("shown", "iteration_best"), of("best_reward")),
+    }  # fmt: skip

@@ -98,8 +98,8 @@ def test_claims_and_list(capsys):
         ),
         (
             ["study"],
-            "tokdyn: study: expected a name, one of autoencoder, calibration, dynamics, latent-optimisation, mechanisms, "
-            "mediation, phase, quantizers, scaling, got none",
+            "tokdyn: study: expected a name, one of autoencoder, calibration, dynamics, latent-optimisation, "
+            "mechanisms, mediation, phase, quantizers, scaling, got none",
         ),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
         (

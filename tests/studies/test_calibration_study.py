@@ -120,7 +120,7 @@ class TestCounting:
         assert (row["sensitivity_low"], row["sensitivity_high"]) == pytest.approx((exact.low, exact.high))
         exact = stats.binomtest(3, 8).proportion_ci(method="exact")
         assert (row["false_low"], row["false_high"]) == pytest.approx((exact.low, exact.high))
-        assert (row["worst"], row["difference"]) == ("masked", 0.375)
+        assert (row["worst"], row["above"], row["difference"]) == ("masked", "masked", 0.375)
 
     def test_a_score_is_not_judged_by_those_that_made_its_threshold(self):
         score = np.zeros((2, 8, 2))
@@ -137,9 +137,9 @@ class TestCounting:
         assert [(row["difference"], row["rank"]) for row in rows] == [(0, 1), (0, 1)]
 
     def test_a_level_is_kept_or_not(self):
-        assert tables._level({"false_low": 0.06, "false_high": 0.2}, 0.05) == "no"
-        assert tables._level({"false_low": 0.0, "false_high": 0.02}, 0.05) == "yes"
-        assert tables._level({"false_low": 0.0, "false_high": 0.2}, 0.05) == "not shown to break it"
+        assert tables._level({"above": "masked", "false_high": 0.08}, 0.05) == "no: masked"
+        assert tables._level({"above": "", "false_high": 0.02}, 0.05) == "yes"
+        assert tables._level({"above": "", "false_high": 0.2}, 0.05) == "not shown to break it"
 
 
 def test_every_diagnostic_of_a_figure_or_a_protocol_is_there():

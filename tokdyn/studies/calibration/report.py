@@ -51,7 +51,7 @@ def headline(dataset: xarray.Dataset) -> str:
     """The best, the worst, and what breaks its level."""
     rows = tables.rates(dataset)
     alpha = tables.alpha_of(dataset)
-    broken = [row["diagnostic"] for row in rows if row["false_low"] > alpha]
+    broken = [f"{row['diagnostic']} ({row['above']})" for row in rows if row["above"]]
     blind = [row["diagnostic"] for row in rows if row["sensitivity_high"] < 0.5]
     best, last = rows[0], rows[-1]
     lines = [
@@ -59,8 +59,8 @@ def headline(dataset: xarray.Dataset) -> str:
         f"{best['mean_sensitivity']:.2f} over dials; {best['false']:.3f} false alarms, "
         f"at most {best['false_high']:.3f})",
         f"last: {last['diagnostic']} (sensitivity {last['sensitivity']:.2f}, {last['false']:.2f} false alarms)",
-        f"above their level: {', '.join(broken) or 'none'}",
-        f"blind (below one half at the full dial): {', '.join(blind) or 'none'}",
+        f"above their level of {alpha:g}: {'; '.join(broken) or 'none'}",
+        f"blind (below one half at the full dial): {'; '.join(blind) or 'none'}",
     ]
     return "\n".join(lines)
 
@@ -110,8 +110,9 @@ def _text(dataset: xarray.Dataset, config: Config, figures: list[tuple[str, str]
         *[f"* {line}" for line in headline(dataset).splitlines()],
         "## Sensitivity and false alarms",
         "Sensitivity at the full dial over all load-bearing trainings; false alarms over all null ones; the rank is by "
-        "mean sensitivity over dials above 0 minus false alarms. \"keeps its level\": \"no\" where the whole interval "
-        "is above the level, \"yes\" where it is below twice the level.",
+        "mean sensitivity over dials above 0 minus false alarms. \"keeps its level\": \"no\" with the null reasoners "
+        "on which the whole interval of false alarms is above the level; \"yes\" where there is none, and the interval "
+        "over all null reasoners ends below twice the level.",
         markdown_table(tables.summary(dataset)),
         "## Alarms by reasoner",
         markdown_table(tables.by_reasoner(dataset)),

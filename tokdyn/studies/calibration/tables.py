@@ -96,8 +96,9 @@ def rates(dataset: xarray.Dataset) -> Rows:
     """One row a diagnostic, best first: sensitivity at the full dial and over all, false alarms and the worst null.
 
     ``sensitivity`` and ``false`` are shares, with ``_low`` and ``_high`` of exact 95 % intervals; ``dial80`` is the
-    smallest dial with at least 80 % alarms (NaN: none); ``difference`` is the mean sensitivity over dials above 0 minus
-    the false alarms.
+    smallest dial with at least 80 % alarms (NaN: none); ``above`` names the null reasoners on which the whole interval
+    of the false alarms is above alpha; ``difference`` is the mean sensitivity over dials above 0 minus the false
+    alarms.
     """
     found = alarms(dataset)
     rows: Rows = []
@@ -109,6 +110,8 @@ def rates(dataset: xarray.Dataset) -> Rows:
         alarmed, judged, interval = exact(bearing.sel(dial=1.0))
         false, nulls, false_interval = exact(null)
         worst = max(null_names(dataset), key=lambda other: float(null.sel(reference=other).mean()))
+        above = [other for other in null_names(dataset)
+                 if float(exact(null.sel(reference=other))[2].low) > alpha_of(dataset)]  # fmt: skip
         mean = float(np.mean(list(curve.values())))
         rows.append(
             {
@@ -118,7 +121,8 @@ def rates(dataset: xarray.Dataset) -> Rows:
                 "dial80": next((dial for dial in dials if curve[dial] >= 0.8), np.nan),
                 "false": false / nulls, "false_low": float(false_interval.low),
                 "false_high": float(false_interval.high), "nulls": nulls, "worst": worst,
-                "false_worst": float(null.sel(reference=worst).mean()), "difference": mean - false / nulls,
+                "false_worst": float(null.sel(reference=worst).mean()), "above": ", ".join(above),
+                "difference": mean - false / nulls,
             }
         )  # fmt: skip
     rows.sort(key=lambda row: -row["difference"])
@@ -145,8 +149,8 @@ def summary(dataset: xarray.Dataset) -> Rows:
 
 
 def _level(row: dict[str, Any], alpha: float) -> str:
-    if row["false_low"] > alpha:
-        return "no"
+    if row["above"]:
+        return f"no: {row['above']}"
     return "yes" if row["false_high"] <= 2 * alpha else "not shown to break it"
 
 

@@ -39,7 +39,6 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         "confidence_accuracy": _relation(dataset, OUTCOMES[0]),
         "confidence_quality": _relation(dataset, OUTCOMES[1]),
         "confidence_grounding": _relation(dataset, OUTCOMES[2]),
-        "gain_everywhere": _gain(dataset),
         "injection_dynamic_best": _injection(dataset),
         "reward_entropy": _reward(dataset),
     }
@@ -47,7 +46,7 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         float(dataset["accuracy_before"].mean()), float(dataset["accuracy"].sel(rule=name).mean())
     )  # fmt: skip
     gained = "our mean over reasoners and noises {:.1%} before, {:.1%} after".format(*of(DMLR))
-    context = {f"gain_{name}": gained for name in _GAINS}
+    context = {f"gain_{name}": gained for name in _GAINS} | {"gain_everywhere": _gain(dataset)}
     for kind, name in (("none", NO_PATCHES), ("all", ALL_PATCHES), ("dynamic", DMLR)):
         context |= {f"injection_{kind}_{bench}": f"our mean accuracy {of(name)[1]:.3f}" for bench in _BENCHMARKS}
     found |= {name: Finding(None, "open", f"{_CONTEXT}; {text}") for name, text in context.items()}
@@ -55,14 +54,14 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
 
 
 def _judged(yes: int, no: int, count: int, ours: str, note: str) -> Finding:
-    """Reproduced where all cells show it; contradicted where none does and some show the opposite; else qualified.
+    """Reproduced where all cells show it, qualified where some show the opposite, or some nothing.
 
-    Open where no cell shows either: what was not seen is not refuted.
+    Open where no cell shows either: what was not seen is not refuted. Never contradicted: published cells are of other
+    models than ours.
     """
     if not yes + no:
         return Finding(None, "open", f"none of {count} cells shows it or the opposite; {ours}; {note}")
-    verdict = "reproduced" if yes == count else "contradicted" if not yes else "qualified"
-    return Finding(ours, verdict, note, COMMAND)
+    return Finding(ours, "reproduced" if yes == count else "qualified", note, COMMAND)
 
 
 def _relation(dataset: xarray.Dataset, outcome: str) -> Finding:
@@ -84,19 +83,17 @@ def _relation(dataset: xarray.Dataset, outcome: str) -> Finding:
     )  # fmt: skip
 
 
-def _gain(dataset: xarray.Dataset) -> Finding:
-    """A cell contradicts where accuracy falls, or is shown to stay within the bound though there is room."""
+def _gain(dataset: xarray.Dataset) -> str:
+    """In how many of our cells with room for it accuracy rises, falls, or is shown to stay within the bound."""
     of = dataset.sel(rule=DMLR)
     room = of["accuracy_before"] < FULL
     shown, up = of["holm"] <= ALPHA, of["difference"] > 0
     raised, lowered = int((room & shown & up).sum()), int((room & shown & ~up).sum())
     same, count = int((room & (of["equivalent"] > 0)).sum()), int(room.sum())
-    return _judged(
-        raised, lowered + same, count,
-        f"of {count} cells accuracy is higher in {int((room & up).sum())}, shown in {raised}; lower shown in "
-        f"{lowered}; within the bound shown in {same}",
-        f"our cells are reasoners x noises with less than {FULL:.0%} right before; published ones are not judged",
-    )  # fmt: skip
+    return (
+        f"of our {count} cells with less than {FULL:.0%} right before, accuracy is higher in {int((room & up).sum())}, "
+        f"shown in {raised}; lower shown in {lowered}; within the bound shown in {same}"
+    )
 
 
 def _injection(dataset: xarray.Dataset) -> Finding:

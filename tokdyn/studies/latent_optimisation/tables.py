@@ -23,6 +23,11 @@ def interval(low: Any, high: Any, digits: int = 3) -> str:
     return f"[{float(low):.{digits}f}, {float(high):.{digits}f}]" if np.isfinite(low) else "-"
 
 
+def gain_interval(low: Any, high: Any) -> str:
+    """Of a gain of reward, which may be very small."""
+    return f"[{float(low):.2g}, {float(high):.2g}]" if np.isfinite(low) else "-"
+
+
 def points(one: xarray.Dataset, name: str, ends: str | None = None) -> str:
     """A difference of accuracies in percentage points with its interval: "+0.8 [-1.2, 2.8] points"."""
     start = name.removesuffix("_difference") if ends is None else ends
@@ -50,7 +55,7 @@ def headline(one: xarray.Dataset) -> str:
     return (
         f"{one['reference'].item()} (noise {float(last['noise']):g}, {float(last['accuracy_before']):.1%} right "
         f"before): DMLR raises its reward by {float(dmlr['reward_gain']):.3g} "
-        f"{interval(dmlr['reward_gain_low'], dmlr['reward_gain_high'])} and changes accuracy by "
+        f"{gain_interval(dmlr['reward_gain_low'], dmlr['reward_gain_high'])} and changes accuracy by "
         f"{points(dmlr, 'difference')} ({dmlr['verdict'].item()}); reinforced minus random steps at equal evaluations: "
         f'{twin_text}. Of {one.sizes["sigma"] * one.sizes["rate"]} step sizes for "{CONTROLS[0]}", the one that half '
         "of the items chose by accuracy changes that of the other half by "
@@ -109,7 +114,7 @@ def methods(one: xarray.Dataset) -> Rows:
                 "detectable": float(at["minimal_detectable_effect"]),
                 "reward before": float(at["reward_before"]),
                 "gain": float(at["reward_gain"]),
-                "its 95 %": interval(at["reward_gain_low"], at["reward_gain_high"]),
+                "its 95 %": gain_interval(at["reward_gain_low"], at["reward_gain_high"]),
                 "evaluations": float(at["evaluations"]),
             }
         )

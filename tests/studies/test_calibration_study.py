@@ -92,6 +92,26 @@ class TestARun:
         np.testing.assert_array_equal(back["value"], dataset["value"])
 
 
+@pytest.mark.slow
+def test_all_truths_hold_and_another_items_cache_finds_them():
+    """Every reasoner trained in full, twice; what is declared of it holds."""
+    found = calibration.run(calibration.Config(seeds=2, null_factor=1))
+    accuracy = found["accuracy"].isel(training=[0, 1])
+    assert (accuracy.sel(arm="clean") >= 0.94).all()
+    bearing, null = tables.bearing_names(found), tables.null_names(found)
+    # At or below guessing from the question: one in three.
+    assert (accuracy.sel(reference=bearing, arm=["donor", "mean"]) < 0.34 + 4 * np.sqrt(0.34 * 0.66 / 200)).all()
+    assert (found["donor_rate"] - found["donor_control"]).sel(reference=bearing, training=[0, 1]).min() >= 0.9
+    unused = accuracy.sel(reference=null, arm=["donor", "mean"]) - accuracy.sel(reference=null, arm="clean")
+    assert np.abs(unused).max() <= 0.01
+    gain = accuracy.sel(reference="marker") - found["base_accuracy"].isel(training=[0, 1])
+    assert (gain.sel(arm="removed") >= 0.95 * gain.sel(arm="clean")).all()
+    assert (gain.sel(arm="markers removed") < 0.4 * gain.sel(arm="clean")).all()
+    shares = tables.shares_by_reasoner(found).sel(diagnostic=["donor lift, cache", "accuracy, donor's cache"])
+    assert (shares.sel(reference=bearing) == 1).all()
+    assert (shares.sel(reference=null) == 0).all()
+
+
 def made_up(values, kinds):
     """A Dataset of two reasoners, eight trainings, dials 0 and 1; null reasoners have dial 0 only."""
     names = list(kinds)

@@ -88,7 +88,7 @@ def mediated_share(run: Run) -> bool:
 
 
 def moves_with_the_image(run: Run) -> float:
-    """How far latents move with the picture, over their length: the arrow to latents, which says nothing of the next"""
+    """How far latents move with the picture, over their length: of the arrow to them, not of the one from them."""
     changed = run.arrays[f"input/{OTHER_IMAGE}/latents"]
     return float(np.mean(compiled(diagnose.latent_change)(run.arrays["latents"], changed).relative_distance))
 

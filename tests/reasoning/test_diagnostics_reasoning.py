@@ -1,0 +1,125 @@
+"""Diagnostics on made-up runs: each reads the arrays it should, and its p-value is that of the textbook."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tokdyn.reasoning import audit
+from tokdyn.reasoning.audit import DIAGNOSTICS, diagnostics
+
+N, SLOTS, WIDTH = 60, 2, 4
+RNG = np.random.default_rng(0)
+CLEAN = {"answers": np.zeros(N, int), "targets": np.zeros(N, int), "logits": RNG.normal(size=(N, 3))}
+
+
+def made(**arrays):
+    return audit.checked({**CLEAN, **{name.replace("__", "/"): array for name, array in arrays.items()}})
+
+
+def judged(name, run):
+    return DIAGNOSTICS[name].judge(run)
+
+
+def test_attention_is_read_at_the_latents_and_from_the_answers_only():
+    # Seven keys, the last four of which are the queries: start, two slots, the answer.
+    attention = np.zeros((N, 1, 1, 4, 7))
+    known = {
+        "image_keys": np.arange(7) < 3,
+        "latent_queries": np.array([False, True, True, False]),
+        "answer_queries": np.array([False, False, False, True]),
+    }
+    for key in range(7):
+        planted = attention.copy()
+        planted[..., 3, key] = 0.25
+        run = made(attention=planted, **known)
+        assert judged("score: answers attend to latents", run) == (0.25 if key in (4, 5) else 0.0)
+    planted = attention.copy()
+    planted[..., :3, 4:6] = 0.5  # other queries look at latents
+    assert judged("score: answers attend to latents", made(attention=planted, **known)) == 0
+
+
+def test_an_indirect_effect_is_students_test_where_the_answer_is_another():
+    factual, exchanged = RNG.normal(size=N), RNG.normal(size=N) + 0.3
+    factual[:10] = exchanged[:10] = 0.0  # the other picture has the same answer
+    other = 2 * (factual != 0)
+    runs = {
+        "mediation/factual": factual, "mediation/image_exchanged": factual + other,
+        "mediation/latents_exchanged": exchanged, "mediation/both_exchanged": exchanged + other,
+    }  # fmt: skip
+    run = made(**runs)
+    assert judged("indirect effect", run) == pytest.approx(stats.ttest_rel(exchanged[10:], factual[10:]).pvalue)
+    assert not judged("indirect / total above 0.1", made(**{**runs, "mediation/latents_exchanged": factual}))
+    moved = {**runs, "mediation/latents_exchanged": factual + other, "mediation/image_exchanged": factual}
+    moved["mediation/both_exchanged"] = factual + other + 0.01 * RNG.normal(size=N)
+    assert judged("indirect / total above 0.1", made(**moved))
+    assert (judged("indirect effect", made()), judged("indirect / total above 0.1", made())) == (1.0, False)
+
+
+def test_margins_are_those_of_the_donor_against_an_unrelated_one():
+    pointed = np.where(np.arange(N) < 50, 1, 0)  # the last ten point at the own answer
+    donor, other = RNG.normal(size=(2, N, 3))
+    run = made(**{
+        "arm/donor/answers": np.ones(N, int), "arm/unrelated/answers": np.arange(N) % 2, "arm/donor/logits": donor,
+        "arm/unrelated/logits": other, "arm/donor/donor_targets": pointed, "arm/donor/control": np.asarray("unrelated"),
+    })  # fmt: skip
+    apart = (donor[:, 1] - donor[:, 0]) - (other[:, 1] - other[:, 0])
+    assert judged("donor margin, cache", run) == pytest.approx(stats.ttest_1samp(apart[:50], 0).pvalue)
+    # 25 of the 50 eligible follow the donor and not the unrelated one, none the other way round.
+    assert judged("donor lift, cache", run) == pytest.approx(stats.binomtest(25, 25, 0.5).pvalue)
+
+
+@pytest.mark.parametrize("arm", ["donor", "mean", "zero"])
+def test_accuracy_is_compared_item_by_item(arm):
+    answers = np.where(np.arange(N) < 7, 1, 0)
+    run = made(**{f"arm/{arm}/answers": answers})
+    assert diagnostics.accuracy_under(arm)(run) == pytest.approx(stats.binomtest(0, 7, 0.5).pvalue)
+
+
+def test_latents_that_are_all_the_same_neither_differ_nor_move():
+    one = RNG.normal(size=(1, SLOTS, WIDTH)).repeat(N, axis=0)
+    other = RNG.normal(size=(N, SLOTS, WIDTH))
+    same = made(latents=one, **{"input/other image/latents": one})
+    apart = made(latents=other, **{"input/other image/latents": RNG.normal(size=(N, SLOTS, WIDTH))})
+    for name in ("latents move with the image", "cosine between items below 0.9"):
+        assert (judged(name, same), judged(name, apart)) == (False, True)
+    assert judged("score: difference between items", same) == pytest.approx(0, abs=1e-5)
+    assert judged("score: effective rank", apart) > 2
+    assert judged("score: latents move with the image", same) == 0
+
+
+def test_a_probe_reads_what_is_written_into_latents():
+    targets = np.arange(N) % 3
+    latents = RNG.normal(size=(N, SLOTS, WIDTH))
+    written = latents + 0.0
+    written[:, 1, :3] += 5 * np.eye(3)[targets]
+    types = np.arange(N) % 20
+    given = {"answers": targets, "targets": targets, "types": types}
+    assert not judged("probe reads the answer", made(latents=latents, **given))
+    run = made(latents=written, **given)
+    assert judged("probe reads the answer", run)
+    assert judged("score: probe accuracy", run) > 0.95
+    assert judged("probe reads it, beyond a control task", run)
+
+
+def test_an_answer_that_another_picture_does_not_change_does_not_depend_on_it():
+    same = made(**{"input/other image/logits": CLEAN["logits"]})
+    assert judged("answer depends on the image", same) == 1.0
+    other = CLEAN["logits"].copy()
+    other[:, 0] -= 1 + RNG.uniform(size=N)
+    assert judged("answer depends on the image", made(**{"input/other image/logits": other})) < 1e-6
+
+
+def test_what_cannot_be_asked_raises_no_alarm():
+    blind = made(
+        attention=np.zeros((N, 1, 1, 4, 7)), image_keys=np.arange(7) < 3, relevant_keys=np.zeros((N, 7), bool),
+        latent_queries=np.array([0, 1, 1, 0], bool), answer_queries=np.array([0, 0, 0, 1], bool),
+    )  # fmt: skip
+    assert not judged("attention narrower at latents", blind)
+    assert not judged("latents attend to what matters", blind)
+
+
+def test_names_say_what_a_value_is():
+    for name, one in DIAGNOSTICS.items():
+        assert one.kind in ("p-value", "verdict", "score")
+        assert name.startswith("score: ") == (one.kind == "score")
+    assert set(audit.BUILT_IN) == {name for name, one in DIAGNOSTICS.items() if one.kind != "score"}

@@ -1,4 +1,4 @@
-"""The exchange behind causal mediation: another picture with the own latent tokens, and the other way round."""
+"""Another picture with the own latent tokens, and the other way round: the exchange behind causal mediation."""
 
 from __future__ import annotations
 
@@ -94,3 +94,47 @@ def exchange_margins(
         own, given = margins(f"own {site}"), margins(site)
         runs[site] = jnp.stack([own[0], given[1], given[0], own[1]])
     return runs
+
+
+def under_degraded_pictures(
+    model: Reasoner, variables: Variables, items: Item, degraded: Item, *, key: jax.Array, donors: Any = None
+) -> dict[str, jax.Array]:
+    """Answers on degraded pictures with slot caches of clean ones: does the effect of latents rise as the rest fails?
+
+    A latent token is a function of the prompt, so that it can add work but no information; where the answer also sees
+    the picture it may well be idle for that reason alone. Degrade the picture (noise, a lower resolution, a mask), hold
+    the slots' caches at those of the clean run, own or a donor's, and what latents can do by themselves shows.
+
+    Args:
+        model: a reasoner with slots.
+        variables: its weights.
+        items: clean `[items, ...]`.
+        degraded: the same items with worse pictures.
+        key: as in ``run_arms``.
+        donors: items whose clean caches are taken `[items]` int; by default the next one.
+
+    Returns:
+        Logits of the answer's first word `[items, words]`: "degraded" (caches as they come), "own" (clean caches of the
+        item), "donor" (clean caches of its donor).
+
+    Example:
+        >>> import jax
+        >>> from tokdyn import reasoning
+        >>> from tokdyn.reasoning.exchange import under_degraded_pictures
+        >>> task = reasoning.tasks.pointer_chase(side=2, hops=2, patch=3)
+        >>> model = reasoning.reasoner(task, reasoning.protocol(slots=1), width=8, heads=1, layers=1, hidden=8)
+        >>> variables, items = model.init(jax.random.key(0)), reasoning.training.items_of(task, jax.random.key(1), 4)
+        >>> blank = items._replace(image=0 * items.image)
+        >>> sorted(under_degraded_pictures(model, variables, items, blank, key=jax.random.key(2)))
+        ['degraded', 'donor', 'own']
+    """
+    count = items.answer.shape[0]
+    sites = model.apply(variables, items)[0].sites
+    taken = (jnp.arange(count) + 1) % count if donors is None else jnp.asarray(donors)
+    logits = lambda output: output.logits[:, 0]  # noqa: E731
+    write = {"written": do.oracle("slots", site="cache")}
+    found: dict[str, jax.Array] = {}
+    for name, given in (("own", sites), ("donor", jax.tree.map(lambda leaf: leaf[taken], sites))):
+        clean, arms = run_arms(model, variables, degraded, write, key=key, oracle=given, keep=logits)
+        found |= {"degraded": logits(clean), name: arms["written"]}
+    return found

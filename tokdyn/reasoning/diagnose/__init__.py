@@ -22,6 +22,7 @@ from tokdyn.reasoning.diagnose.dependence import (
 )
 from tokdyn.reasoning.diagnose.donors import DonorLift, MarginShift, donor_lift, margin_shift
 from tokdyn.reasoning.diagnose.effects import MeanEffect, NoEffect, effects_table, mean_effect, no_effect_report
+from tokdyn.reasoning.diagnose.flips import Flips, counterfactual_flips
 from tokdyn.reasoning.diagnose.mechanisms import GainRetained, component_gains, gain_retained, marker_dependence
 from tokdyn.reasoning.diagnose.mediation import (
     AnswerChange,
@@ -67,6 +68,7 @@ __all__ = [
     "CrossTask",
     "Degeneration",
     "DonorLift",
+    "Flips",
     "GainRetained",
     "ImageAttention",
     "LatentChange",
@@ -94,6 +96,7 @@ __all__ = [
     "confidence_relations",
     "control_labels",
     "cosines",
+    "counterfactual_flips",
     "cross_task",
     "degeneration",
     "donor_lift",

@@ -1,5 +1,7 @@
 """Settings for the whole suite: the same examples of hypothesis everywhere, and how programs are compiled."""
 
+from pathlib import Path
+
 import hypothesis
 import jax
 import pytest
@@ -19,3 +21,16 @@ def _compiled_without_optimisation(request):
         jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+# Every compiled program maps memory, a large one more than a thousand times, and Linux gives a process 65,530 maps:
+# where they are used up XLA aborts. A worker that runs a whole suite gets there.
+_MOST_MAPS = 20_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_forgotten():
+    yield
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > _MOST_MAPS:
+        jax.clear_caches()

@@ -51,7 +51,7 @@ def battery(width: int) -> dict[str, Intervention]:
     Example:
         >>> from tokdyn.reasoning.audit.reasoners import battery
         >>> print(battery(16)["donor"])
-        donor slots cache
+        swap(slots, site=cache, donor=other)
     """
     direction = np.asarray(jax.random.normal(jax.random.key(0), (width,)))
     return {

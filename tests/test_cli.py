@@ -150,7 +150,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
     )  # fmt: skip
     time.sleep(6)  # in the middle of compiling or running
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)  # a busy machine finishes its chunk first
     assert process.returncode == 130
     assert error == "tokdyn: interrupted; nothing was written\n"
     assert not (tmp_path / "out").exists()

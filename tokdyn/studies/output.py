@@ -197,6 +197,23 @@ def figure_blocks(figures: list[tuple[str, str]]) -> list[str]:
     return ["## Figures", *[f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]]
 
 
+def claim_blocks(found: Mapping[str, claims.Finding]) -> list[str]:
+    """A report's blocks that hold its findings against the published claims; none where there are none."""
+    if not found:
+        return []
+    rows = [
+        {"claim": claim.claim, "published": str(claim.published), "ours": str(claim.ours or "-"),
+         "verdict": claim.verdict, "note": claim.note}
+        for claim in claims.updated(found) if claim.id in found
+    ]  # fmt: skip
+    return ["## Claim by claim", markdown_table(rows)]
+
+
+def interval_text(low: Any, high: Any, digits: int = 3) -> str:
+    """An interval as text; "-" where there is none."""
+    return f"[{float(low):.{digits}f}, {float(high):.{digits}f}]" if math.isfinite(low) else "-"
+
+
 def markdown_table(rows: list[dict[str, Any]]) -> str:
     """A table from records with the same names.
 

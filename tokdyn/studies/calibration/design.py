@@ -6,9 +6,9 @@ import dataclasses
 
 from tokdyn import checks
 from tokdyn.reasoning.audit.reasoners import DIALS, LOAD_BEARING, NULL
-from tokdyn.reasoning.references import catalog
 
 SCALE = "small"
+BASE = "direct, two modes"  # of the marker-driven reasoner's gain
 # Trainings of a program that is compiled once; what a cut-off run loses at most.
 BLOCK = 10
 # Fields that say how a run is carried out, not what it computes.
@@ -68,11 +68,10 @@ class Config:
         return self
 
     def trainings(self, name: str) -> int:
-        """How often a reference is trained; the bases of gains as often as what they are the base of."""
-        null = NULL + tuple({catalog()[other].base for other in NULL})
-        return self.seeds * (self.null_factor if name in null else 1)
+        """How often a reference is trained; the base as often as what it is the base of."""
+        return self.seeds * (self.null_factor if name in (*NULL, BASE) else 1)
 
     @property
     def trained(self) -> tuple[str, ...]:
         """All references that are trained: those that are judged, and the base of the marker-driven one's gain."""
-        return (*self.references, *(("direct, two modes",) if "marker" in self.references else ()))
+        return (*self.references, *((BASE,) if "marker" in self.references else ()))

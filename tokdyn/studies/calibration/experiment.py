@@ -18,13 +18,12 @@ from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS
 from tokdyn.reasoning.audit.schema import CLEAN, Run
 from tokdyn.reasoning.references import CHANNELS, Reference
 from tokdyn.reasoning.training import items_of
-from tokdyn.studies.calibration.design import RUNNING, SCALE, Config
+from tokdyn.studies.calibration.design import BASE, RUNNING, SCALE, Config
 from tokdyn.studies.calibration.ensembles import num_blocks, references, train_all
 from tokdyn.studies.output import recorded
 from tokdyn.tree import unstacked
 
 SCHEMA_VERSION = 1
-BASE = "direct, two modes"
 VARIABLES = {
     "value": "p-value, 1 for yes and 0 for no, or score; NaN where a reference has fewer trainings or no dial",
     "kind": "what the value is: p-value, verdict, score",

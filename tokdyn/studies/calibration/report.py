@@ -141,15 +141,17 @@ def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
     from tokdyn.plot import calibration as draw
 
     folder.mkdir()
-    order = [row["diagnostic"] for row in tables.rates(dataset)]
+    rows = tables.rates(dataset)
+    order = [row["diagnostic"] for row in rows]
     shares = tables.shares_by_reasoner(dataset).sel(diagnostic=order)
     names = [str(name) for name in dataset["reference"].values]
     plot.save(
         draw.alarm_map(shares.values, order, names, bears=dataset["bears"].values.tolist()), folder / "alarms.png"
     )
-    curves = {title: {name: tables.curve_of(dataset, name) for name in group} for title, group in _PANELS.items()}
+    known = tables.sensitivity(dataset)
+    curves = {title: {name: known[name] for name in group} for title, group in _PANELS.items()}
     plot.save(draw.sensitivity_curves(dataset["dial"].values.tolist(), curves), folder / "sensitivity.png")
-    rates = {row["diagnostic"]: (row["false"], row["false_low"], row["false_high"]) for row in tables.rates(dataset)}
+    rates = {row["diagnostic"]: (row["false"], row["false_low"], row["false_high"]) for row in rows}
     plot.save(draw.false_alarms(rates, alpha=tables.alpha_of(dataset)), folder / "false_alarms.png")
     return [
         ("alarms.png", "Share of trainings with an alarm, best diagnostic on top."),

@@ -12,6 +12,7 @@ from tokdyn import claims
 from tokdyn.reasoning.audit.schema import CLEAN
 from tokdyn.stats import clopper_pearson, paired_t_test
 from tokdyn.stats.intervals import ProportionInterval
+from tokdyn.studies.output import interval_text
 
 Rows = list[dict[str, Any]]
 
@@ -137,10 +138,10 @@ def summary(dataset: xarray.Dataset) -> Rows:
         {
             "rank": row["rank"],
             "diagnostic": row["diagnostic"],
-            "sensitivity": f"{row['sensitivity']:.3f} {_interval(row['sensitivity_low'], row['sensitivity_high'])}",
+            "sensitivity": f"{row['sensitivity']:.3f} {interval_text(row['sensitivity_low'], row['sensitivity_high'])}",
             "mean over dials": row["mean_sensitivity"],
             "80 % from dial": row["dial80"],
-            "false alarms": f"{row['false']:.3f} {_interval(row['false_low'], row['false_high'])}",
+            "false alarms": f"{row['false']:.3f} {interval_text(row['false_low'], row['false_high'])}",
             "worst null": f"{row['worst']}: {row['false_worst']:.2f}",
             "keeps its level": _level(row, alpha_of(dataset)),
         }
@@ -170,27 +171,25 @@ def shares_by_reasoner(dataset: xarray.Dataset) -> xarray.DataArray:
     return found.sel(dial=1.0).where(dataset["bears"], found.sel(dial=0.0)).mean("training")
 
 
-def curves(dataset: xarray.Dataset) -> Rows:
-    """Sensitivity by dial."""
-    found = alarms(dataset).sel(reference=bearing_names(dataset))
-    rows = []
+def sensitivity(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
+    """By diagnostic the share of alarms over the dial, and the ends of its exact interval `[3, dials]`."""
+    found, curves = alarms(dataset).sel(reference=bearing_names(dataset)), {}
     for name in dataset["diagnostic"].values:
-        cells = {}
+        columns = []
         for dial in dataset["dial"].values:
-            alarmed, judged, _ = exact(found.sel(diagnostic=name, dial=dial))
-            cells[f"dial {float(dial):g}"] = alarmed / judged
-        rows.append({"diagnostic": str(name), **cells})
-    return rows
+            alarmed, judged, interval = exact(found.sel(diagnostic=name, dial=dial))
+            columns.append((alarmed / judged, float(interval.low), float(interval.high)))
+        curves[str(name)] = np.array(columns).T
+    return curves
 
 
-def curve_of(dataset: xarray.Dataset, diagnostic: str) -> np.ndarray:
-    """Share of alarms and its exact interval `[3, dials]`."""
-    found = alarms(dataset).sel(reference=bearing_names(dataset), diagnostic=diagnostic)
-    columns = []
-    for dial in dataset["dial"].values:
-        alarmed, judged, interval = exact(found.sel(dial=dial))
-        columns.append((alarmed / judged, float(interval.low), float(interval.high)))
-    return np.array(columns).T
+def curves(dataset: xarray.Dataset) -> Rows:
+    """Sensitivity by dial, for readers."""
+    names = [f"dial {float(dial):g}" for dial in dataset["dial"].values]
+    return [
+        {"diagnostic": name, **dict(zip(names, curve[0].tolist(), strict=True))}
+        for name, curve in sensitivity(dataset).items()
+    ]
 
 
 def truths(dataset: xarray.Dataset) -> Rows:
@@ -251,7 +250,7 @@ def protocols(dataset: xarray.Dataset) -> Rows:
 def _worst(found: xarray.DataArray, diagnostic: str, reference: str, dial: float, *, wanted: float) -> str:
     flags = found.sel(diagnostic=diagnostic, reference=reference, dial=dial).values
     count, judged, interval = exact(np.where(np.isfinite(flags), flags == wanted, np.nan))
-    return f"{reference}: {count} of {judged} {_interval(float(interval.low), float(interval.high))}"
+    return f"{reference}: {count} of {judged} {interval_text(float(interval.low), float(interval.high))}"
 
 
 def _published(ids: tuple[str, ...]) -> str:
@@ -264,8 +263,4 @@ def _mean(values: np.ndarray) -> str:
     if not np.ptp(values):
         return f"{values[0]:.3f}"
     found = paired_t_test(values)
-    return f"{values.mean():.3f} {_interval(float(found.low), float(found.high))}"
-
-
-def _interval(low: float, high: float) -> str:
-    return f"[{low:.3f}, {high:.3f}]"
+    return f"{values.mean():.3f} {interval_text(float(found.low), float(found.high))}"

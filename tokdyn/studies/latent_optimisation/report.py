@@ -13,7 +13,16 @@ from tokdyn.reasoning.references import catalog
 from tokdyn.studies.latent_optimisation import tables
 from tokdyn.studies.latent_optimisation.design import CONTROLS, DMLR, METHODS, RATES, SIGMAS, Config
 from tokdyn.studies.latent_optimisation.published import findings
-from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
+from tokdyn.studies.output import (
+    claim_blocks,
+    config_of,
+    figure_blocks,
+    interval_text,
+    machine,
+    markdown_table,
+    write_record,
+    written_together,
+)
 
 _NOTES = """\
 * A gain of the reward alone is no success. The best reward so far cannot fall, so that random steps gain too.
@@ -120,19 +129,12 @@ def _text(
                    f"{known[name].because}."]  # fmt: skip
         for noise in config.noises:
             one = dataset.sel(reference=name, noise=noise)
-            bounds = tables.interval(one["accuracy_before_low"], one["accuracy_before_high"])
+            bounds = interval_text(one["accuracy_before_low"], one["accuracy_before_high"])
             blocks += [
                 f"**Noise {noise:g}: {float(one['accuracy_before']):.1%} right before any step {bounds}.**",
                 markdown_table(tables.methods(one)), markdown_table(tables.changes(one)),
             ]  # fmt: skip
-    if found:
-        rows = [
-            {"claim": claim.claim, "published": str(claim.published), "ours": str(claim.ours or "-"),
-             "verdict": claim.verdict, "note": claim.note}
-            for claim in claims.updated(found) if claim.id in found
-        ]  # fmt: skip
-        blocks += ["## Claim by claim", markdown_table(rows)]
-    blocks += figure_blocks(figures)
+    blocks += claim_blocks(found) + figure_blocks(figures)
     blocks += [
         "## What to know", _NOTES, "## Files",
         "`methods.csv` (every method on every reasoner), `runs.zarr` (everything, with the answers of every item: "

@@ -14,7 +14,15 @@ from tokdyn.studies.mediation import tables
 from tokdyn.studies.mediation.design import CLEAN, EFFECTS, IMAGE_NOISE, SHOWN, Config
 from tokdyn.studies.mediation.protocols import QUESTIONS
 from tokdyn.studies.mediation.published import findings
-from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
+from tokdyn.studies.output import (
+    claim_blocks,
+    config_of,
+    figure_blocks,
+    machine,
+    markdown_table,
+    write_record,
+    written_together,
+)
 
 _NOTES = """\
 * Chance is 1 in 8; "undecided" is an honest answer: a p-value above 0.05 is not counted as "no". An arm says "no" only
@@ -122,14 +130,7 @@ def _text(
         one = dataset.sel(reference=name)
         blocks += [f"## {name}", f"{tables.verdict(one)} Declared because {known[name].because}."]
         blocks += [markdown_table(tables.channels(one)), markdown_table(tables.arms(one))]
-    if found:
-        rows = [
-            {"claim": claim.claim, "published": str(claim.published), "ours": str(claim.ours or "-"),
-             "verdict": claim.verdict, "note": claim.note}
-            for claim in claims.updated(found) if claim.id in found
-        ]  # fmt: skip
-        blocks += ["## Claim by claim", markdown_table(rows)]
-    blocks += figure_blocks(figures)
+    blocks += claim_blocks(found) + figure_blocks(figures)
     blocks += [
         "## What to know", _NOTES, "## Files",
         "`arms.csv` (every arm of every reasoner), `runs.zarr` (everything, with the answers of every item: xarray), "

@@ -10,6 +10,7 @@ import xarray
 from tokdyn.reasoning.references import UNDECLARED
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, EFFECTS, EXCHANGES, SITES, SPACES
 from tokdyn.studies.mediation.protocols import OUTCOMES, QUESTIONS
+from tokdyn.studies.output import interval_text
 
 Rows = list[dict[str, Any]]
 NOTHING = 1e-3  # nats; a divergence below it is called none
@@ -22,10 +23,6 @@ def _names(dataset: xarray.Dataset) -> list[str]:
 def _slots(one: xarray.Dataset) -> list[int]:
     """Numbers of the slots that a reasoner has."""
     return [int(slot) for slot in one["slot"].values if np.isfinite(one["distinct_latents"].sel(slot=slot))]
-
-
-def _interval(low: Any, high: Any, digits: int = 3) -> str:
-    return f"[{float(low):.{digits}f}, {float(high):.{digits}f}]"
 
 
 def verdict(one: xarray.Dataset) -> str:
@@ -96,7 +93,7 @@ def readable(dataset: xarray.Dataset) -> Rows:
                 "fewest readable": float(one["parse_rate"][lowest]),
                 "in arm": str(one["arm"].values[lowest]),
                 "accuracy": float(clean["accuracy"]),
-                "95 %": _interval(clean["accuracy_low"], clean["accuracy_high"]),
+                "95 %": interval_text(clean["accuracy_low"], clean["accuracy_high"]),
                 "detectable change": float(clean["minimal_detectable_effect"]),
             }
         )
@@ -149,15 +146,14 @@ def recurrence(dataset: xarray.Dataset) -> Rows:
             "gain": float(dataset["latent_gain"].sel(reference=name, slot=slot)),
             "donor here (KL, nats)": float(dataset["donor_divergence"].sel(reference=name, slot=slot)),
             "correlation": float(dataset["gain_correlation"].sel(reference=name, slot=slot)),
-            "95 %": _correlation_interval(dataset.sel(reference=name, slot=slot)),
+            "95 %": interval_text(
+                dataset["gain_correlation_low"].sel(reference=name, slot=slot),
+                dataset["gain_correlation_high"].sel(reference=name, slot=slot),
+                2,
+            ),
         }
         for name in _names(dataset) for slot in _slots(dataset.sel(reference=name))
     ]  # fmt: skip
-
-
-def _correlation_interval(one: xarray.Dataset) -> str:
-    low, high = one["gain_correlation_low"], one["gain_correlation_high"]
-    return _interval(low, high, digits=2) if np.isfinite(low) else "-"
 
 
 def contraction(dataset: xarray.Dataset) -> str:
@@ -195,7 +191,7 @@ def donors(dataset: xarray.Dataset) -> Rows:
                     "follow the donor": float(one["donor_rate"]),
                     "control": float(one["control_rate"]),
                     "lift": float(one["lift"]),
-                    "95 %": _interval(one["lift_low"], one["lift_high"]),
+                    "95 %": interval_text(one["lift_low"], one["lift_high"]),
                     "stay right": float(one["own_rate"]),
                 }
             )
@@ -212,12 +208,14 @@ def mediation(dataset: xarray.Dataset) -> Rows:
             for effect in EFFECTS:
                 of = one.sel(effect_name=effect)
                 cells[effect] = (
-                    f"{float(of['effect']):.2f} {_interval(of['effect_low'], of['effect_high'], 2)}"
+                    f"{float(of['effect']):.2f} {interval_text(of['effect_low'], of['effect_high'], 2)}"
                 )  # fmt: skip
             kind = str(one["mediated_share_kind"].item())
             share = f"{float(one['mediated_share']):.3f} "
             share += (
-                _interval(one["mediated_share_low"], one["mediated_share_high"]) if kind == "interval" else f"({kind})"
+                interval_text(one["mediated_share_low"], one["mediated_share_high"])
+                if kind == "interval"
+                else f"({kind})"
             )
             rows.append({"exchanged": exchange, "reasoner": name, **cells, "indirect / total": share})
     return rows
@@ -248,7 +246,7 @@ def arms(one: xarray.Dataset) -> Rows:
                 "parsed": float(at["parse_rate"]),
                 "accuracy": float(at["accuracy"]),
                 "change": float(at["difference"]),
-                "95 %": _interval(at["difference_low"], at["difference_high"]),
+                "95 %": interval_text(at["difference_low"], at["difference_high"]),
                 "p (Holm)": float(at["holm"]),
                 "verdict": str(at["verdict"].item()),
                 "flipped": float(at["flip_rate"]),

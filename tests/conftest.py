@@ -1,24 +1,22 @@
-"""Settings for the whole suite: the same examples of hypothesis everywhere, and how programs are compiled."""
+"""Settings for the whole suite: the same examples of hypothesis everywhere, and workers that stay small.
+
+jax is imported by fixtures only: ``../conftest.py`` sets how it compiles after this file was read.
+"""
 
 from pathlib import Path
 
 import hypothesis
-import jax
 import pytest
 
 hypothesis.settings.register_profile("tokdyn", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tokdyn")
 
-# Their tests compile hundreds of small programs once each: without XLA's optimisations that takes half the time. What
-# users run is compiled with them, and so are the studies, the notebooks, the slow tests and all other tests.
-_COMPILED_ONCE = ("autoencoder", "reasoning")
-
 
 @pytest.fixture(autouse=True)
-def _compiled_without_optimisation(request):
+def _settings_of_jax_are_given_back():
+    import jax
+
     before = jax.config.values["jax_disable_most_optimizations"]
-    if request.path.parent.name in _COMPILED_ONCE and request.node.get_closest_marker("slow") is None:
-        jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
 
@@ -33,4 +31,6 @@ def _programs_are_forgotten():
     yield
     maps = Path("/proc/self/maps")
     if not maps.exists() or maps.read_bytes().count(b"\n") > _MOST_MAPS:
+        import jax
+
         jax.clear_caches()

@@ -16,6 +16,7 @@ _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--compiler``."""
     parser.addoption(
         "--compiler",
         choices=("cheap", "full"),
@@ -31,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def compile_cheaply(environment: dict[str, str] | os._Environ[str]) -> None:
-    """Settings that jax reads when it is imported; compiling takes 30 to 40 % of the time, running up to 7 times as long.
+    """Settings that jax reads when it is imported: compiling takes a third of the time, running up to seven times it.
 
     jaxlib aborts the process on a flag that it does not know, and 0.12 has dropped this one.
     """

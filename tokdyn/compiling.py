@@ -1,0 +1,171 @@
+"""Compiling, which is what people wait for: side by side, with the effort that a program's running time deserves.
+
+A program is traced in Python, one at a time, and then compiled by XLA, which needs no Python: while one is compiled the
+next can be traced, another be compiled, modules be imported and data be drawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
+
+import jax
+
+from tokdyn import checks
+
+Effort = Literal["usual", "little"]
+
+# What XLA is asked for on CPU. Without LLVM's optimisations a program compiles in half the time and runs two to seven
+# times as long (benchmarks/README.md, "Waiting").
+_OPTIONS: dict[str, dict[str, Any] | None] = {"usual": None, "little": {"xla_backend_optimization_level": 0}}
+_LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+class Program(NamedTuple):
+    """A jitted function and what it will be called with.
+
+    Attributes:
+        function: what ``jax.jit`` returned.
+        arguments: arrays, or their ``jax.ShapeDtypeStruct``, and static arguments.
+        keywords: the same, by name.
+        effort: "little" compiles in half the time, on CPU, what then runs several times as long: for what runs briefly.
+    """
+
+    function: Any
+    arguments: Sequence[Any] = ()
+    keywords: Mapping[str, Any] = {}
+    effort: Effort = "usual"
+
+
+def compiled(programs: Mapping[str, Program]) -> dict[str, Callable[..., Any]]:
+    """Compile programs side by side.
+
+    They are traced here, in the given order; each is compiled in a thread of its own as soon as it is traced. This
+    returns after the last is traced: whoever calls one waits for that one only.
+
+    Args:
+        programs: by name.
+
+    Returns:
+        By name, what is called with the arguments that are not static, of the same shapes and dtypes. Its results are
+        those of the jitted function (to rounding, where the effort is "little").
+
+    Raises:
+        ValueError: an effort that there is not; whatever tracing a program raises.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.compiling import Program, compiled
+        >>> x = jnp.arange(3.0)
+        >>> programs = {"sum": Program(jax.jit(jnp.sum), (x,)), "sine": Program(jax.jit(jnp.sin), (x,), {}, "little")}
+        >>> ready = compiled(programs)
+        >>> float(ready["sum"](x)), ready["sine"](x).shape
+        (3.0, (3,))
+    """
+    for name, program in programs.items():
+        checks.choice(f"programs[{name!r}].effort", program.effort, tuple(_OPTIONS))
+    _WATCHERS.expect(len(programs))
+    pool = ThreadPoolExecutor(min(len(programs), os.cpu_count() or 1) or 1, thread_name_prefix="tokdyn-compiles")
+    ready: dict[str, Callable[..., Any]] = {}
+    try:
+        for name, program in programs.items():
+            lowered = program.function.lower(*program.arguments, **program.keywords)
+            _WATCHERS.expect(-1)  # from here on jax's own events count it
+            options = _OPTIONS[program.effort] if jax.default_backend() == "cpu" else None
+            ready[name] = _called_when_ready(pool.submit(lowered.compile, options))
+    finally:
+        _WATCHERS.expect(len(ready) - len(programs))
+        # What is under way goes on; what has not begun is dropped where tracing failed or was interrupted.
+        pool.shutdown(wait=False, cancel_futures=len(ready) < len(programs))
+    return ready
+
+
+def _called_when_ready(future: Future[Any]) -> Callable[..., Any]:
+    return lambda *arguments, **keywords: future.result()(*arguments, **keywords)
+
+
+class Progress(NamedTuple):
+    """How far compiling has come.
+
+    Attributes:
+        done: programs compiled (or loaded from a cache) since watching began.
+        known: programs that are known of: compiled, being compiled, and those that ``compiled`` will get to.
+    """
+
+    done: int
+    known: int
+
+    def __str__(self) -> str:
+        return f"compiling {self.done + 1} of {self.known} programs" if self.done < self.known else ""
+
+
+@contextlib.contextmanager
+def watched(show: Callable[[Progress], None]) -> Iterator[None]:
+    """Tell of every program that is compiled in this process while the block runs.
+
+    Args:
+        show: called whenever something changes, also from other threads.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.compiling import watched
+        >>> seen = []
+        >>> with watched(seen.append):
+        ...     _ = jax.jit(lambda x: x * 3 + 1)(jnp.arange(5.0))
+        >>> seen[-1].done == seen[-1].known > 0
+        True
+    """
+    with _WATCHERS.added(show):
+        yield
+
+
+class _Watchers:
+    """Counts what is known of and what is done, while somebody looks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._shown: list[Callable[[Progress], None]] = []
+        self._expected = self._lowered = self._done = 0
+
+    @contextlib.contextmanager
+    def added(self, show: Callable[[Progress], None]) -> Iterator[None]:
+        with self._lock:
+            if not self._shown:
+                self._expected = self._lowered = self._done = 0
+                jax.monitoring.register_event_duration_secs_listener(self._hear)
+            self._shown.append(show)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._shown.remove(show)
+                if not self._shown:
+                    jax.monitoring.unregister_event_duration_listener(self._hear)
+
+    def expect(self, count: int) -> None:
+        """So many more programs will be lowered."""
+        self._change("_expected", count)
+
+    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == _LOWERED:
+            self._change("_lowered", 1)
+        elif event == _COMPILED:
+            self._change("_done", 1)
+
+    def _change(self, name: str, by: int) -> None:
+        with self._lock:
+            if not self._shown or by == 0:
+                return
+            setattr(self, name, max(0, getattr(self, name) + by))
+            # A program that is lowered twice and compiled once, or compiled from another's lowering, is no debt.
+            progress = Progress(self._done, max(self._done, self._lowered + self._expected))
+            for show in self._shown:
+                show(progress)
+
+
+_WATCHERS = _Watchers()

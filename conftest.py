@@ -6,13 +6,11 @@ A test compiles much and runs little: XLA's and LLVM's optimisations cost it mor
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 
 import pytest
 
-# Programs counted where nobody has touched the selection; a run of some tests has no budget.
-_COMPILED = "/jax/core/compile/backend_compile_duration"
+from tokdyn.environment import knows_fusion_emitters  # imports no jax
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,12 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def compile_cheaply(environment: dict[str, str] | os._Environ[str]) -> None:
-    """Settings that jax reads when it is imported: compiling takes a third of the time, running up to seven times it.
-
-    jaxlib aborts the process on a flag that it does not know, and 0.12 has dropped this one.
-    """
+    """Settings that jax reads when it is imported: compiling takes a third as long, running up to seven times."""
     environment.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    release = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
     flags = environment.get("XLA_FLAGS", "")
-    if release < (0, 11) and "xla_cpu_use_fusion_emitters" not in flags:
+    if knows_fusion_emitters() and "xla_cpu_use_fusion_emitters" not in flags:
         environment["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()

@@ -1,5 +1,7 @@
 """Programs compiled side by side are the programs; whoever watches is told the truth."""
 
+import importlib.metadata
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,9 +54,20 @@ class Recorded:
         return lambda: "ran"
 
 
-@pytest.mark.parametrize(("backend", "options"), [("cpu", {"xla_backend_optimization_level": 0}), ("gpu", None)])
-def test_little_effort_is_an_option_of_the_cpu_compiler(monkeypatch, backend, options):
+LEVEL = {"xla_backend_optimization_level": 0}
+
+
+@pytest.mark.parametrize(
+    ("backend", "jaxlib", "options"),
+    [
+        ("cpu", "0.10.1", LEVEL | {"xla_cpu_use_fusion_emitters": False}),
+        ("cpu", "0.12.0.1", LEVEL),
+        ("gpu", "0.10.1", None),
+    ],
+)
+def test_little_effort_is_an_option_of_the_cpu_compiler(monkeypatch, backend, jaxlib, options):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: jaxlib)
     assert compiled({"one": Program(Recorded(), (), {}, "little")})["one"]() == "ran"
     assert Recorded.asked == options
     assert compiled({"one": Program(Recorded())})["one"]() == "ran"

@@ -15,13 +15,11 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from tokdyn import checks
+from tokdyn import checks, environment
 
 Effort = Literal["usual", "little"]
 
-# What XLA is asked for on CPU. Without LLVM's optimisations a program compiles in half the time and runs two to seven
-# times as long (benchmarks/README.md, "Waiting").
-_OPTIONS: dict[str, dict[str, Any] | None] = {"usual": None, "little": {"xla_backend_optimization_level": 0}}
+_EFFORTS: tuple[Effort, ...] = ("usual", "little")
 _LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -33,7 +31,8 @@ class Program(NamedTuple):
         function: what ``jax.jit`` returned.
         arguments: arrays, or their ``jax.ShapeDtypeStruct``, and static arguments.
         keywords: the same, by name.
-        effort: "little" compiles in half the time, on CPU, what then runs several times as long: for what runs briefly.
+        effort: "little" compiles in a third to a half of the time, on CPU, what then runs two to seven times as long:
+            for what runs briefly.
     """
 
     function: Any
@@ -68,7 +67,7 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Callable[..., Any]]:
         (3.0, (3,))
     """
     for name, program in programs.items():
-        checks.choice(f"programs[{name!r}].effort", program.effort, tuple(_OPTIONS))
+        checks.choice(f"programs[{name!r}].effort", program.effort, _EFFORTS)
     _WATCHERS.expect(len(programs))
     pool = ThreadPoolExecutor(min(len(programs), os.cpu_count() or 1) or 1, thread_name_prefix="tokdyn-compiles")
     ready: dict[str, Callable[..., Any]] = {}
@@ -76,13 +75,22 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Callable[..., Any]]:
         for name, program in programs.items():
             lowered = program.function.lower(*program.arguments, **program.keywords)
             _WATCHERS.expect(-1)  # from here on jax's own events count it
-            options = _OPTIONS[program.effort] if jax.default_backend() == "cpu" else None
-            ready[name] = _called_when_ready(pool.submit(lowered.compile, options))
+            ready[name] = _called_when_ready(pool.submit(lowered.compile, _options(program.effort)))
     finally:
         _WATCHERS.expect(len(ready) - len(programs))
         # What is under way goes on; what has not begun is dropped where tracing failed or was interrupted.
         pool.shutdown(wait=False, cancel_futures=len(ready) < len(programs))
     return ready
+
+
+def _options(effort: Effort) -> dict[str, Any] | None:
+    """What XLA is asked for; measured in benchmarks/README.md, "Waiting"."""
+    if effort == "usual" or jax.default_backend() != "cpu":
+        return None
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
+    if environment.knows_fusion_emitters():
+        options["xla_cpu_use_fusion_emitters"] = False
+    return options
 
 
 def _called_when_ready(future: Future[Any]) -> Callable[..., Any]:

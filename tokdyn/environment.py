@@ -48,6 +48,14 @@ def refuse_excluded_jax() -> None:
             )
 
 
+def knows_fusion_emitters() -> bool:
+    """Whether XLA's newer code generator for CPU can be turned off (``xla_cpu_use_fusion_emitters``), which halves
+    compile time: jaxlib 0.12 has no other any more, and aborts the process on flags that it does not know.
+    """
+    release = importlib.metadata.version("jaxlib").split(".")
+    return (int(release[0]), int(release[1])) < (0, 11)
+
+
 def enable_compile_cache(folder: str | os.PathLike[str] | None = None) -> Path:
     """Keep compiled programs on disk, so that the next process starts without compiling them again.
 

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import numpy as np
 import xarray
 
 from tokdyn import checks, metrics
+from tokdyn.compiling import Program, compiled
 from tokdyn.data import Blobs
 from tokdyn.dynamics import Dynamics, catalog
 from tokdyn.solve import run, trajectory, vmap
@@ -25,6 +27,75 @@ from tokdyn.studies.dynamics.scenes import chunks_of, published_scenes
 from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
+
+
+class Ended(NamedTuple):
+    """How a run ended, as far as its scores ask.
+
+    Attributes:
+        tokens: `[K, D]`.
+        assignment: `[N, K]`.
+        num_steps: taken `[]`.
+        status: code `[]`.
+        residual: largest force on a token in the last step `[]`.
+    """
+
+    tokens: jax.Array
+    assignment: jax.Array
+    num_steps: jax.Array
+    status: jax.Array
+    residual: jax.Array
+
+
+def ended(dynamics: Dynamics, scene: Blobs, tokens: jax.Array, tol: jax.Array, *, max_steps: int) -> Ended:
+    """Simulate one run.
+
+    Args:
+        dynamics: the method.
+        scene: features `[N, D]`, labels and mask `[N]`.
+        tokens: the start `[K, D]`.
+        tol: of the stopping rule `[]`.
+        max_steps: at most so many steps (static).
+    """
+    result = run(dynamics, None, scene.features, tokens=tokens, mask=scene.mask, max_steps=max_steps, tol=tol)
+    return Ended(result.tokens, result.assignment, result.num_steps, result.status, result.residual)
+
+
+def scored(
+    found: Ended, scene: Blobs, num_clusters: jax.Array, resolution: jax.Array, *, num_labels: int
+) -> dict[str, jax.Array]:
+    """Judge one run: one number for every name of ``VARIABLES``.
+
+    Args:
+        found: how it ended.
+        scene: features `[N, D]`, labels and mask `[N]`.
+        num_clusters: true number of clusters `[]`.
+        resolution: tokens nearer than this count as one `[]`.
+        num_labels: the largest number of clusters (static).
+    """
+    num_tokens, predicted, mask = len(found.tokens), found.assignment.argmax(axis=-1), scene.mask
+    table = metrics.contingency(scene.labels, predicted, num_labels=num_labels, num_predicted=num_tokens, mask=mask)
+    coincident = metrics.all_coincident(found.tokens)
+    return {
+        "ari": metrics.adjusted_rand_index_from(table),
+        "nmi": metrics.normalized_mutual_information_from(table),
+        "fowlkes_mallows": metrics.fowlkes_mallows_from(table),
+        "purity": metrics.purity_from(table),
+        "sse": metrics.sum_squared_errors(scene.features, found.tokens, predicted, mask=mask),
+        "num_steps": found.num_steps,
+        "status": jnp.where(coincident, checks.Status.COINCIDENT, found.status).astype(jnp.int32),
+        "residual": found.residual,
+        "min_token_distance": metrics.min_token_distance(found.tokens),
+        "collapsed": metrics.published_collapse(predicted, num_tokens=num_tokens, num_clusters=num_clusters, mask=mask),
+        "live_tokens": metrics.live_tokens(predicted, num_tokens=num_tokens, mask=mask),
+        "distinct_tokens": metrics.distinct_tokens(found.tokens, resolution),
+        "merged_ari": metrics.merged_adjusted_rand_index(
+            scene.labels, predicted, found.tokens, resolution=resolution, num_labels=num_labels, mask=mask
+        ),
+        "usage_perplexity": metrics.usage_perplexity(found.assignment, mask=mask),
+        "assignment_entropy": metrics.mean_assignment_entropy(found.assignment, mask=mask),
+        "effective_rank": metrics.effective_rank(found.tokens),
+    }
 
 
 def evaluate(
@@ -37,53 +108,9 @@ def evaluate(
     *,
     shape: Shape,
 ) -> dict[str, jax.Array]:
-    """One run of the study: simulate, then score.
-
-    Args:
-        dynamics: the method.
-        scene: features `[N, D]`, labels and mask `[N]`.
-        tokens: the start `[K, D]`.
-        num_clusters: true number of clusters `[]`.
-        tol: of the stopping rule `[]`.
-        resolution: tokens nearer than this count as one `[]`.
-        shape: static sizes.
-
-    Returns:
-        One number for every name of ``VARIABLES``.
-    """
-    result = run(dynamics, None, scene.features, tokens=tokens, mask=scene.mask, max_steps=shape.max_steps, tol=tol)
-    predicted = result.assignment.argmax(axis=-1)
-    table = metrics.contingency(
-        scene.labels, predicted, num_labels=shape.num_labels, num_predicted=shape.num_tokens, mask=scene.mask
-    )
-    coincident = metrics.all_coincident(result.tokens)
-    return {
-        "ari": metrics.adjusted_rand_index_from(table),
-        "nmi": metrics.normalized_mutual_information_from(table),
-        "fowlkes_mallows": metrics.fowlkes_mallows_from(table),
-        "purity": metrics.purity_from(table),
-        "sse": metrics.sum_squared_errors(scene.features, result.tokens, predicted, mask=scene.mask),
-        "num_steps": result.num_steps,
-        "status": jnp.where(coincident, checks.Status.COINCIDENT, result.status).astype(jnp.int32),
-        "residual": result.residual,
-        "min_token_distance": metrics.min_token_distance(result.tokens),
-        "collapsed": metrics.published_collapse(
-            predicted, num_tokens=shape.num_tokens, num_clusters=num_clusters, mask=scene.mask
-        ),
-        "live_tokens": metrics.live_tokens(predicted, num_tokens=shape.num_tokens, mask=scene.mask),
-        "distinct_tokens": metrics.distinct_tokens(result.tokens, resolution),
-        "merged_ari": metrics.merged_adjusted_rand_index(
-            scene.labels,
-            predicted,
-            result.tokens,
-            resolution=resolution,
-            num_labels=shape.num_labels,
-            mask=scene.mask,
-        ),
-        "usage_perplexity": metrics.usage_perplexity(result.assignment, mask=scene.mask),
-        "assignment_entropy": metrics.mean_assignment_entropy(result.assignment, mask=scene.mask),
-        "effective_rank": metrics.effective_rank(result.tokens),
-    }
+    """One run of the study, simulated and judged, for a sweep: arguments as of ``ended`` and ``scored``."""
+    found = ended(dynamics, scene, tokens, tol, max_steps=shape.max_steps)
+    return scored(found, scene, num_clusters, resolution, num_labels=shape.num_labels)
 
 
 VARIABLES = {
@@ -106,45 +133,75 @@ VARIABLES = {
 }
 
 
-@functools.partial(jax.jit, static_argnames=("shape", "names"))
+# From so many runs on a study goes on for long enough to earn what lanes take longer to compile: 0.2 s against 0.04 s
+# that 1,080 runs in float32 save (2 cores, jax 0.10.1).
+MANY_RUNS = 10_000
+
+
+@functools.partial(jax.jit, static_argnames=("max_steps", "many"))
 def simulate(
-    methods: Dynamics,
-    scenes: Blobs,
-    tokens: jax.Array,
-    num_clusters: jax.Array,
-    tol: jax.Array,
-    resolution: jax.Array,
-    *,
-    shape: Shape,
-    names: tuple[str, ...] = tuple(VARIABLES),
-) -> dict[str, jax.Array]:
-    """Every method on every scene, in blocks of one method so that the runs of a block take similar steps.
+    methods: Dynamics, scenes: Blobs, tokens: jax.Array, tol: jax.Array, *, max_steps: int, many: bool = False
+) -> Ended:
+    """Every method on every scene, method by method.
 
     Args:
         methods: leaves `[M]`.
         scenes: leaves `[R, ...]`.
         tokens: `[R, K, D]`.
-        num_clusters: `[R]`.
         tol: `[]`.
-        resolution: `[]`.
-        shape: static sizes.
-        names: the variables wanted (static); others are not compiled.
+        max_steps: at most so many steps (static).
+        many: whether there will be enough runs in all to earn a program that compiles for longer (static).
 
     Returns:
-        Every such variable as `[M, R]`.
+        Leaves `[M R, ...]`.
     """
     num_methods, num_scenes = jax.tree.leaves(methods)[0].shape[0], tokens.shape[0]
 
-    def one(method: jax.Array, scene: jax.Array) -> dict[str, jax.Array]:
+    def one(method: jax.Array, scene: jax.Array) -> Ended:
         dynamics = jax.tree.map(lambda leaf: leaf[method], methods)
-        chosen = jax.tree.map(lambda leaf: leaf[scene], scenes)
-        scores = evaluate(dynamics, chosen, tokens[scene], num_clusters[scene], tol, resolution, shape=shape)
-        return {name: scores[name] for name in names}
+        return ended(dynamics, jax.tree.map(lambda leaf: leaf[scene], scenes), tokens[scene], tol, max_steps=max_steps)
 
-    method, scene = np.divmod(np.arange(num_methods * num_scenes), num_scenes)
-    # As many runs as lanes: with so few runs, a loop that loads others would take longer to compile than it saves.
-    scores = vmap(one, batch_size=MOST_LANES)(jnp.asarray(method), jnp.asarray(scene))
-    return jax.tree.map(lambda x: x.reshape(num_methods, num_scenes), scores)
+    method, scene = (jnp.asarray(index) for index in np.divmod(np.arange(num_methods * num_scenes), num_scenes))
+    return vmap(one, batch_size=_block(many))(method, scene)
+
+
+@functools.partial(jax.jit, static_argnames=("num_labels", "many"))
+def score(
+    found: Ended,
+    scenes: Blobs,
+    num_clusters: jax.Array,
+    resolution: jax.Array,
+    *,
+    num_labels: int,
+    many: bool = False,
+) -> dict[str, jax.Array]:
+    """Every run that ``simulate`` returned, judged: by name `[M R]`.
+
+    A program of its own: compiled together with the loop, the two take half as long again as apart.
+
+    Args:
+        found: leaves `[M R, ...]`.
+        scenes: leaves `[R, ...]`.
+        num_clusters: `[R]`.
+        resolution: `[]`.
+        num_labels: the largest number of clusters (static).
+        many: as in ``simulate`` (static).
+    """
+    scene = jnp.arange(len(found.num_steps)) % len(num_clusters)
+
+    def one(run: Ended, index: jax.Array) -> dict[str, jax.Array]:
+        chosen = jax.tree.map(lambda leaf: leaf[index], scenes)
+        return scored(run, chosen, num_clusters[index], resolution, num_labels=num_labels)
+
+    return vmap(one, batch_size=_block(many))(found, scene)
+
+
+def _block(many: bool) -> int | None:
+    """Runs of a block: as many as lanes, or one; on other devices all at once."""
+    if jax.default_backend() != "cpu":
+        return None
+    # Not more: with so few runs in a block, a loop that loads others would take longer to compile than it saves.
+    return MOST_LANES if many else 1
 
 
 def run_study(
@@ -171,8 +228,10 @@ def run_study(
     """
     config = config.checked()
     start = time.perf_counter()
-    main = "float64" if config.x64 else "float32"
-    scores = _all_runs(config, main, progress)
+    main, other = ("float64", "float32") if config.x64 else ("float32", "float64")
+    # The published scenes in the other precision too: how many rows hang on the last digits?
+    precisions = (main, other) if config.data == "published" else (main,)
+    scores = _all_runs(config, precisions, progress)
     seconds = time.perf_counter() - start
     coordinates = {
         "rule": np.array(config.rules, object),  # Zarr 3 has no stable fixed-length text
@@ -180,13 +239,9 @@ def run_study(
         "clusters": list(config.clusters),
         "seed": np.arange(config.seeds),
     }
-    variables = {name: (DIMENSIONS, values, {"long_name": VARIABLES[name]}) for name, values in scores.items()}
-    if config.data == "published":
-        # The same scenes in the other precision: how many rows hang on the last digits?
-        other = "float32" if config.x64 else "float64"
-        again = _all_runs(config, other, None, ("ari", "num_steps"))
-        for name in again:
-            variables[f"{name}_{other}"] = (DIMENSIONS, again[name], {"long_name": f"{VARIABLES[name]}, in {other}"})
+    variables = {name: (DIMENSIONS, values, {"long_name": VARIABLES[name]}) for name, values in scores[main].items()}
+    for name in ("ari", "num_steps") if other in scores else ():
+        variables[f"{name}_{other}"] = DIMENSIONS, scores[other][name], {"long_name": f"{VARIABLES[name]}, in {other}"}
     dataset = xarray.Dataset(variables, coordinates)
     if with_example:
         dataset = dataset.merge(example(config))
@@ -196,30 +251,64 @@ def run_study(
 
 
 def _all_runs(
-    config: Config,
-    precision: str,
-    progress: Callable[[int, int], None] | None,
-    names: tuple[str, ...] = tuple(VARIABLES),
-) -> dict[str, np.ndarray]:
-    """Every variable as ``[rule, noise, clusters, seed]``, chunk by chunk."""
-    shape = Shape(config.num_tokens, config.max_steps, max(config.clusters))
-    lead = (len(config.noises), len(config.clusters))
-    total = len(config.rules) * lead[0] * lead[1] * config.seeds
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    config: Config, precisions: tuple[str, ...], progress: Callable[[int, int], None] | None
+) -> dict[str, dict[str, np.ndarray]]:
+    """By precision of the simulation every variable as ``[rule, noise, clusters, seed]``, chunk by chunk.
+
+    All are judged in the first precision: what differs then is how the runs ended.
+    """
+    main = precisions[0]
+    lead = (len(config.rules), len(config.noises), len(config.clusters))
+    total = int(np.prod(lead)) * config.seeds
+    parts: dict[str, dict[str, list[np.ndarray]]] = {p: {name: [] for name in VARIABLES} for p in precisions}
+    programs: dict[str, Callable[..., Any]] = {}
     done = 0
-    with jax.enable_x64(precision == "float64"):
-        methods = stacked_methods(config)
-        for seeds, scenes, tokens, num_clusters in chunks_of(config, precision):
-            limits = np.float64(config.tol), np.float64(config.resolution)
-            scores = simulate(methods, scenes, tokens, num_clusters, *limits, shape=shape, names=names)
-            for name, values in scores.items():
-                # [M, R] with R = noise x clusters x seed; the last chunk is padded.
-                full = np.asarray(values).reshape(len(config.rules), *lead, -1)
-                parts[name].append(full[..., : len(seeds)])
+    with jax.enable_x64(main == "float64"):
+        for seeds, scenes, tokens, num_clusters in chunks_of(config, main):
+            if not programs:
+                programs = _programs(config, precisions, scenes, tokens, num_clusters, total)
+            for precision in precisions:
+                with jax.enable_x64(precision == "float64"):
+                    found = programs[precision](*_simulated(config, precision, scenes, tokens))
+                found = jax.tree.map(lambda leaf: _cast(leaf, main), found)
+                scores = programs["score"](found, scenes, num_clusters, np.float64(config.resolution))
+                for name, values in scores.items():
+                    # [M R] with R = noise x clusters x seed; the last chunk is padded.
+                    parts[precision][name].append(np.asarray(values).reshape(*lead, -1)[..., : len(seeds)])
             done += len(seeds) * total // config.seeds
             if progress is not None:
                 progress(done, total)
-    return {name: np.concatenate(chunks, axis=-1) for name, chunks in parts.items()}
+    return {p: {name: np.concatenate(chunks, axis=-1) for name, chunks in parts[p].items()} for p in precisions}
+
+
+def _programs(
+    config: Config, precisions: tuple[str, ...], scenes: Blobs, tokens: Any, num_clusters: np.ndarray, total: int
+) -> dict[str, Callable[..., Any]]:
+    """The simulation in each precision, by its name, and ``score``; compiled side by side."""
+    many = total >= MANY_RUNS
+    ready: dict[str, Callable[..., Any]] = {}
+    for precision in precisions:
+        with jax.enable_x64(precision == "float64"):
+            arguments = _simulated(config, precision, scenes, tokens)
+            options = {"max_steps": config.max_steps, "many": many}
+            ready |= compiled({precision: Program(simulate, arguments, options)})
+    arguments = _simulated(config, precisions[0], scenes, tokens)
+    found = jax.eval_shape(functools.partial(simulate, **options), *arguments)
+    judged = (found, scenes, num_clusters, np.float64(config.resolution))
+    options = {"num_labels": max(config.clusters), "many": many}
+    # Judging 1,080 runs takes 0.1 s, and compiling the program 1.3 s; with little effort 0.2 and 0.4.
+    return ready | compiled({"score": Program(score, judged, options, "usual" if many else "little")})
+
+
+def _simulated(config: Config, precision: str, scenes: Blobs, tokens: Any) -> tuple[Any, ...]:
+    """The arguments of ``simulate``."""
+    scenes = scenes._replace(features=_cast(scenes.features, precision))
+    return stacked_methods(config), scenes, _cast(tokens, precision), np.float64(config.tol)
+
+
+def _cast(array: Any, precision: str) -> Any:
+    """Floating numbers in that precision, the rest as it is."""
+    return array.astype(precision) if np.issubdtype(array.dtype, np.floating) else array
 
 
 def stacked_methods(config: Config) -> Dynamics:

@@ -27,13 +27,13 @@ def test_results_are_those_of_jit_with_either_effort_and_in_the_precision_of_the
     for x64, both in ready.items():
         with jax.enable_x64(x64):
             expected = function(x, np.float64(0.3), power=3)
+        with jax.enable_x64(not x64):  # what was traced counts
             for call in both.values():
                 found = call(x, np.float64(0.3))
                 assert found.dtype == expected.dtype == ("float64" if x64 else "float32")
                 np.testing.assert_allclose(found, expected, rtol=1e-12 if x64 else 1e-6)
-                np.testing.assert_allclose(
-                    call(2 * x, np.float64(1)), function(2 * x, np.float64(1), power=3), rtol=1e-6
-                )
+                again = call.start(2 * x, np.float64(1)).result()
+                np.testing.assert_allclose(again, 8 * x**3 + np.sin(2 * x).sum(), rtol=1e-6, atol=1e-6)
 
 
 def test_shapes_are_enough_to_compile():
@@ -91,6 +91,10 @@ def test_a_failure_while_tracing_is_raised_there_and_one_while_compiling_at_the_
     ready = compiled({"broken": Program(Unready()), "good": good})
     with pytest.raises(RuntimeError, match="no room for code"):
         ready["broken"]()
+    with pytest.raises(RuntimeError, match="no room for code"):
+        ready["broken"].start().result()
+    with pytest.raises(TypeError):
+        ready["good"].start(np.ones(4, np.float32)).result()  # another shape
     np.testing.assert_allclose(ready["good"](np.ones(3, np.float32)), np.sin(np.ones(3)), rtol=1e-6)
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from tokdyn import checks, environment
 
@@ -41,7 +42,40 @@ class Program(NamedTuple):
     effort: Effort = "usual"
 
 
-def compiled(programs: Mapping[str, Program]) -> dict[str, Callable[..., Any]]:
+class Compiled:
+    """A program that is compiled, or will soon be; from ``compiled``."""
+
+    def __init__(self, future: Future[Any], *, x64: bool) -> None:
+        self._future = future
+        self._x64 = x64
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Wait until it is compiled, and run it.
+
+        Args:
+            *arguments: those that are not static, of the shapes and dtypes that it was traced with; in float64 if it
+                was traced so, whatever the caller's setting.
+            **keywords: the same.
+        """
+        call = self._future.result()
+        with jax.enable_x64(self._x64):
+            return call(*arguments, **keywords)
+
+    def start(self, *arguments: Any, **keywords: Any) -> Future[Any]:
+        """Run it as soon as it is compiled, and return at once: ``result()`` waits for what ``__call__`` returns."""
+        started: Future[Any] = Future()
+
+        def run(_: Future[Any]) -> None:
+            try:
+                started.set_result(self(*arguments, **keywords))
+            except BaseException as error:  # whoever asks for the result gets it
+                started.set_exception(error)
+
+        self._future.add_done_callback(run)
+        return started
+
+
+def compiled(programs: Mapping[str, Program]) -> dict[str, Compiled]:
     """Compile programs side by side.
 
     They are traced here, in the given order; each is compiled in a thread of its own as soon as it is traced. This
@@ -51,8 +85,8 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Callable[..., Any]]:
         programs: by name.
 
     Returns:
-        By name, what is called with the arguments that are not static, of the same shapes and dtypes. Its results are
-        those of the jitted function (to rounding, where the effort is "little").
+        By name, what is called with the arguments that are not static. Its results are those of the jitted function (to
+        rounding, where the effort is "little").
 
     Raises:
         ValueError: an effort that there is not; whatever tracing a program raises.
@@ -70,12 +104,13 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Callable[..., Any]]:
         checks.choice(f"programs[{name!r}].effort", program.effort, _EFFORTS)
     _WATCHERS.expect(len(programs))
     pool = ThreadPoolExecutor(min(len(programs), os.cpu_count() or 1) or 1, thread_name_prefix="tokdyn-compiles")
-    ready: dict[str, Callable[..., Any]] = {}
+    ready: dict[str, Compiled] = {}
     try:
         for name, program in programs.items():
             lowered = program.function.lower(*program.arguments, **program.keywords)
             _WATCHERS.expect(-1)  # from here on jax's own events count it
-            ready[name] = _called_when_ready(pool.submit(lowered.compile, _options(program.effort)))
+            future = pool.submit(lowered.compile, _options(program.effort))
+            ready[name] = Compiled(future, x64=jnp.result_type(float) == jnp.float64)
     finally:
         _WATCHERS.expect(len(ready) - len(programs))
         # What is under way goes on; what has not begun is dropped where tracing failed or was interrupted.
@@ -91,10 +126,6 @@ def _options(effort: Effort) -> dict[str, Any] | None:
     if environment.knows_fusion_emitters():
         options["xla_cpu_use_fusion_emitters"] = False
     return options
-
-
-def _called_when_ready(future: Future[Any]) -> Callable[..., Any]:
-    return lambda *arguments, **keywords: future.result()(*arguments, **keywords)
 
 
 class Progress(NamedTuple):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import xarray
 
 from tokdyn import checks
 from tokdyn.dynamics import catalog
 from tokdyn.studies import output
+
+if TYPE_CHECKING:
+    import xarray
 
 # "rule", not "method": that is an argument of xarray's sel, which would silently select nothing.
 DIMENSIONS = ("rule", "noise", "clusters", "seed")

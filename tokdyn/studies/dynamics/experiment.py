@@ -9,22 +9,24 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 
 from tokdyn import checks, metrics
-from tokdyn.compiling import Program, compiled
+from tokdyn.compiling import Compiled, Program, compiled
 from tokdyn.data import Blobs
 from tokdyn.dynamics import Dynamics, catalog
 from tokdyn.solve import run, trajectory, vmap
 from tokdyn.solve.lanes import MOST_LANES
 from tokdyn.studies.dynamics.design import DIMENSIONS, Config, Shape
 from tokdyn.studies.dynamics.scenes import chunks_of, published_scenes
-from tokdyn.studies.output import recorded
+from tokdyn.studies.output import import_ahead, recorded
+
+if TYPE_CHECKING:
+    import xarray
 
 SCHEMA_VERSION = 1
 
@@ -233,6 +235,8 @@ def run_study(
     precisions = (main, other) if config.data == "published" else (main,)
     scores = _all_runs(config, precisions, progress)
     seconds = time.perf_counter() - start
+    import xarray
+
     coordinates = {
         "rule": np.array(config.rules, object),  # Zarr 3 has no stable fixed-length text
         "noise": list(config.noises),
@@ -261,16 +265,17 @@ def _all_runs(
     lead = (len(config.rules), len(config.noises), len(config.clusters))
     total = int(np.prod(lead)) * config.seeds
     parts: dict[str, dict[str, list[np.ndarray]]] = {p: {name: [] for name in VARIABLES} for p in precisions}
-    programs: dict[str, Callable[..., Any]] = {}
+    programs: dict[str, Compiled] = {}
     done = 0
     with jax.enable_x64(main == "float64"):
         for seeds, scenes, tokens, num_clusters in chunks_of(config, main):
             if not programs:
                 programs = _programs(config, precisions, scenes, tokens, num_clusters, total)
+            started = {p: programs[p].start(*_simulated(config, p, scenes, tokens)) for p in precisions}
+            if done == 0:
+                import_ahead()
             for precision in precisions:
-                with jax.enable_x64(precision == "float64"):
-                    found = programs[precision](*_simulated(config, precision, scenes, tokens))
-                found = jax.tree.map(lambda leaf: _cast(leaf, main), found)
+                found = jax.tree.map(lambda leaf: _cast(leaf, main), started[precision].result())
                 scores = programs["score"](found, scenes, num_clusters, np.float64(config.resolution))
                 for name, values in scores.items():
                     # [M R] with R = noise x clusters x seed; the last chunk is padded.
@@ -283,10 +288,10 @@ def _all_runs(
 
 def _programs(
     config: Config, precisions: tuple[str, ...], scenes: Blobs, tokens: Any, num_clusters: np.ndarray, total: int
-) -> dict[str, Callable[..., Any]]:
+) -> dict[str, Compiled]:
     """The simulation in each precision, by its name, and ``score``; compiled side by side."""
     many = total >= MANY_RUNS
-    ready: dict[str, Callable[..., Any]] = {}
+    ready: dict[str, Compiled] = {}
     for precision in precisions:
         with jax.enable_x64(precision == "float64"):
             arguments = _simulated(config, precision, scenes, tokens)
@@ -327,6 +332,8 @@ def example(config: Config) -> xarray.Dataset:
         example_features `[feature, dimension]`, example_labels `[feature]`, example_path
         `[rule, step, token, dimension]`, the start as step 0.
     """
+    import xarray
+
     grid = [(config.noises[0], config.clusters[0])]
     smallest = dataclasses.replace(config, clusters=(config.clusters[0],), data="published")
     with jax.enable_x64(True):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import xarray
+from typing import TYPE_CHECKING
 
 from tokdyn.claims import Finding
 from tokdyn.studies.dynamics import tables
+
+if TYPE_CHECKING:
+    import xarray
 
 SOURCE = "github.com/Hypogenic-AI/latent-visual-reasoning-codex, commit a21526d, REPORT.md"
 COMMAND = "tokdyn study dynamics"

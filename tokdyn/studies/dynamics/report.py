@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 
 from tokdyn import claims
 from tokdyn.data.clevr import check_samples
@@ -15,6 +14,9 @@ from tokdyn.dynamics import catalog
 from tokdyn.studies.dynamics import published, tables
 from tokdyn.studies.dynamics.design import config_of
 from tokdyn.studies.output import machine, markdown_table, write_json, write_record, written_together
+
+if TYPE_CHECKING:
+    import xarray
 
 READABLE = {name: name.replace("_", " + ") for name in catalog.PUBLISHED_METHODS}
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import pandas as pd
-import xarray
 
 from tokdyn import stats
 from tokdyn.dynamics import catalog
 from tokdyn.studies.dynamics.design import DIMENSIONS, config_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
 
 # The study's effect size divides by sd + 1e-9.
 SD_FLOOR = 1e-9
@@ -27,6 +29,8 @@ def runs_table(dataset: xarray.Dataset) -> pd.DataFrame:
     Returns:
         A data frame of methods x noises x clusters x seeds rows.
     """
+    import pandas as pd
+
     config = config_of(dataset)
     names = ["ari", "nmi", "sse", "num_steps", "min_token_distance", "collapsed"]
     # Order of the published rows: noise, clusters, method, seed.
@@ -167,6 +171,8 @@ def means_by_method(dataset: xarray.Dataset) -> pd.DataFrame:
 
 def close_pairs(dataset: xarray.Dataset) -> pd.DataFrame:
     """Share of runs whose two nearest tokens lie below a distance; exactly coincident tokens count as nearest."""
+    import pandas as pd
+
     distance = dataset["min_token_distance"].fillna(0.0)
     rows = {
         f"< {threshold:g}": (distance < threshold).mean(("noise", "clusters", "seed")).to_series()

@@ -3,6 +3,7 @@
 jax is imported by fixtures only: ``../conftest.py`` sets how it compiles after this file was read.
 """
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,9 @@ import pytest
 
 hypothesis.settings.register_profile("tokdyn", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tokdyn")
+
+# The command line keeps compiled programs in the user's cache folder; tests neither use nor fill it.
+os.environ["TOKDYN_CACHE"] = "off"
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ def tokdyn(*words, cwd=None, environment=None):
 
 
 def test_a_study_needs_no_terminal_no_display_and_no_home(tmp_path):
-    environment = {"PATH": os.environ["PATH"]}
+    environment = {"PATH": os.environ["PATH"], "TOKDYN_CACHE": str(tmp_path / "out" / "cache")}
     done = tokdyn("study", "dynamics", "--quick", "--out", tmp_path / "out", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # silence in a pipe
@@ -47,19 +47,6 @@ def test_a_recorded_run_repeats_exactly(tmp_path, capsys):
     assert checked["sample_clevr"]["missing_programs"] == 1
 
 
-def test_the_compile_cache_is_silent(tmp_path):
-    """The second process loads what the first compiled, and says nothing about it."""
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
-    words = ["run", tmp_path / "x.npy", "--num-tokens", "2", "--no-plots", "--cache", "--out", tmp_path / "out"]
-    environment = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    for _ in range(2):
-        done = tokdyn(*words, environment=environment)
-        assert (done.returncode, done.stderr) == (0, "")
-        programs = sorted(path.name for path in (tmp_path / "cache" / "tokdyn").glob("*-cache"))
-        assert programs
-    assert sorted(path.name for path in (tmp_path / "cache" / "tokdyn").glob("*-cache")) == programs
-
-
 def test_run_and_info_and_check_data(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
     out = tmp_path / "out"
@@ -71,7 +58,9 @@ def test_run_and_info_and_check_data(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert (printed["sample_count"], printed["missing_programs"]) == (10, 0)
     assert cli.main(["info"]) == 0
-    assert "versions" in json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
+    assert "versions" in printed
+    assert printed["compiled_programs"] == {"folder": None, "why": "TOKDYN_CACHE is off"}
 
 
 def test_claims_and_list(capsys):

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tokdyn"
 # A tuple is one layer, whose members do not import each other.
 LAYERS = [
-    ("environment", "checks", "compiling", "keys", "draws", "numerics", "tree"),
+    ("environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree"),
     ("claims",),
     ("dynamics", "metrics", "stats", "data"),
     ("solve",),
@@ -21,11 +21,12 @@ LAYERS = [
     ("sweeps",),
     ("plot",),
     ("studies",),
+    ("inspection",),
     ("cli",),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Members of the lowest layer lean on each other in this order.
-BASE_ORDER = ["environment", "checks", "compiling", "keys", "draws", "numerics", "tree"]
+BASE_ORDER = ["environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree"]
 
 
 def imported_modules(path: Path) -> set[str]:

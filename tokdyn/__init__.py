@@ -17,6 +17,8 @@ _refuse_excluded_jax()
 if _TYPE_CHECKING:
     from tokdyn import autoencoder as autoencoder
     from tokdyn import claims as claims
+    from tokdyn import compile_cache as compile_cache
+    from tokdyn import compiling as compiling
     from tokdyn import data as data
     from tokdyn import keys as keys
     from tokdyn import metrics as metrics
@@ -29,6 +31,7 @@ if _TYPE_CHECKING:
     from tokdyn import train as train
     from tokdyn import tree as tree
     from tokdyn.checks import Status as Status
+    from tokdyn.compile_cache import enable_compile_cache as enable_compile_cache
     from tokdyn.dynamics import Dynamics as Dynamics
     from tokdyn.dynamics import Flow as Flow
     from tokdyn.dynamics import Info as Info
@@ -46,7 +49,6 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import repulsion as repulsion
     from tokdyn.dynamics import save as save
     from tokdyn.dynamics import static as static
-    from tokdyn.environment import enable_compile_cache as enable_compile_cache
     from tokdyn.estimator import TokenClustering as TokenClustering
     from tokdyn.solve import Result as Result
     from tokdyn.solve import init as init
@@ -87,7 +89,7 @@ _HOME = {
     "attraction": "tokdyn.dynamics",
     "choice": "tokdyn.sweeps",
     "compose": "tokdyn.dynamics",
-    "enable_compile_cache": "tokdyn.environment",
+    "enable_compile_cache": "tokdyn.compile_cache",
     "grid": "tokdyn.sweeps",
     "inertia": "tokdyn.dynamics",
     "init": "tokdyn.solve",
@@ -115,6 +117,8 @@ _MODULES = {
     "autoencoder": "tokdyn.autoencoder",
     "catalog": "tokdyn.dynamics.catalog",
     "claims": "tokdyn.claims",
+    "compile_cache": "tokdyn.compile_cache",
+    "compiling": "tokdyn.compiling",
     "data": "tokdyn.data",
     "keys": "tokdyn.keys",
     "metrics": "tokdyn.metrics",

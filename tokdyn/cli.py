@@ -24,7 +24,7 @@ COMMANDS = {
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
     "claims": "every published claim, and what came of it",
     "list": "the studies and systems there are",
-    "info": "versions and devices, or what a file or store holds: tokdyn info [PATH]",
+    "info": "versions, devices, kept programs (--clear-cache), or what a file holds: tokdyn info [PATH]",
 }
 STARTED = time.perf_counter()
 
@@ -49,9 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
-    if "--cache" in words:
-        # XLA takes two tuning hints of its own for machine features and complains at every load. Read when jax is.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command, rest = words[0], words[1:]
     actions: dict[str, Callable[[list[str]], None]] = {
         "study": _study,
@@ -112,22 +109,21 @@ def _study(words: list[str]) -> None:
         """A few seeds only, to see that everything works."""
         config: Path | None = None
         """A metadata.json: repeat the run it records. Other options change it."""
-        cache: bool = False
-        """Keep compiled programs on disk for the next time."""
+        cache: bool = True
+        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
 
     options = tyro.cli(
         Options, prog=f"tokdyn study {name}", args=rest, default=Options(design=recorded),
         description=(module.__doc__ or "").strip(),
     )  # fmt: skip
-    if options.cache:
-        _enable_cache()
     design = options.design
     if options.quick:
         design = dataclasses.replace(design, seeds=min(design.seeds, 3))
     output.demand_writable(options.out)
-    with _progress(f"study {name}") as progress:
-        dataset = module.run(design, progress=progress, with_example=options.plots)
-    path = module.report(dataset, options.out, plots=options.plots, wall_seconds=time.perf_counter() - STARTED)
+    with _programs_kept(options.cache):
+        with _progress(f"study {name}") as progress:
+            dataset = module.run(design, progress=progress, with_example=options.plots)
+        path = module.report(dataset, options.out, plots=options.plots, wall_seconds=time.perf_counter() - STARTED)
     if hasattr(module, "headline"):
         print(module.headline(dataset))
     print(path)
@@ -172,13 +168,12 @@ def _run(words: list[str]) -> None:
         """Folder of the results."""
         plots: bool = True
         """Draw the figures."""
-        cache: bool = False
-        """Keep compiled programs on disk for the next time."""
+        cache: bool = True
+        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
 
     options = tyro.cli(RunOptions, prog="tokdyn run", args=words)
-    if options.cache:
-        _enable_cache()
-    path = features.cluster_file(options.file, options.how, options.out, plots=options.plots)
+    with _programs_kept(options.cache), _progress("run"):
+        path = features.cluster_file(options.file, options.how, options.out, plots=options.plots)
     print(path.read_text(encoding="utf-8").split("\n\n")[1])
     print(path)
 
@@ -202,12 +197,10 @@ def _sweep(words: list[str]) -> None:
         """How many processes share the store; then each goes on with what is there."""
         dry_run: bool = False
         """Compile, time one call, and say what the sweep would take."""
-        cache: bool = False
-        """Keep compiled programs on disk for the next time."""
+        cache: bool = True
+        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
 
     options = tyro.cli(SweepOptions, prog="tokdyn sweep", args=words)
-    if options.cache:
-        _enable_cache()
     import jax
 
     from tokdyn import sweeps
@@ -217,7 +210,7 @@ def _sweep(words: list[str]) -> None:
     asked = spec.read(options.spec, {"dynamics": (evaluate_native, BASE)})
     if not (options.resume or options.dry_run or options.of > 1) and store.open_existing(options.store) is not None:
         raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
-    with jax.enable_x64(asked.x64):
+    with _programs_kept(options.cache), jax.enable_x64(asked.x64):
         found = sweeps.sweep(
             asked.evaluate, asked.base, asked.space, seeds=asked.seeds, key=jax.random.key(asked.key),
             paired=asked.paired, dims=asked.dims, pad=asked.pad, store=options.store, worker=options.worker,
@@ -229,22 +222,24 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
-    def diagnose(file: tyro.conf.Positional[Path], /, as_json: bool = False) -> None:
+    def diagnose(file: tyro.conf.Positional[Path], /, as_json: bool = False, cache: bool = True) -> None:
         """Name what is wrong with a trained autoencoder of words, with the evidence and the remedy.
 
         Args:
             file: written by td.autoencoder.save_run.
             as_json: all measurements, for programs.
+            cache: keep compiled programs on disk for the next time (tokdyn info shows and clears them).
         """
         import jax
 
         from tokdyn import autoencoder
 
         run = autoencoder.load_run(file)
-        found = autoencoder.diagnose.diagnose(
-            run.model, run.variables, run.corpus, key=jax.random.key(0), loss=run.loss, history=run.history,
-            initial=run.initial,
-        )  # fmt: skip
+        with _programs_kept(cache), _progress("diagnose"):
+            found = autoencoder.diagnose.diagnose(
+                run.model, run.variables, run.corpus, key=jax.random.key(0), loss=run.loss, history=run.history,
+                initial=run.initial,
+            )  # fmt: skip
         print(found.to_json() if as_json else found)
 
     tyro.cli(diagnose, prog="tokdyn diagnose", args=words)
@@ -264,9 +259,13 @@ def _audit(words: list[str]) -> None:
         how: tyro.conf.OmitArgPrefixes[audits.Options]
         out: Path | None = None
         """Folder of the report and its tables; without it, they are printed only."""
+        cache: bool = True
+        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
 
     given = tyro.cli(AuditOptions, prog="tokdyn audit", args=words)
-    print(audits.audit_file(given.file, given.how, given.out))
+    with _programs_kept(given.cache), _progress("audit"):
+        text = audits.audit_file(given.file, given.how, given.out)
+    print(text)
 
 
 def _check_data(words: list[str]) -> None:
@@ -310,72 +309,27 @@ def _claims(words: list[str]) -> None:
 
 
 def _list(words: list[str]) -> None:
-    from tokdyn import studies
-    from tokdyn.dynamics import catalog
+    from tokdyn import inspection
 
-    if words:
-        raise ValueError(f"list: expected no argument, got {words[0]!r}")
-    print("studies (tokdyn study NAME):")
-    for name in sorted(studies.available()):
-        summary = (studies.load(name).__doc__ or "").strip().splitlines()[0]
-        print(f"  {name:<19} {summary}")
-    print("systems (td.catalog.build(NAME)):")
-    for name in catalog.names():
-        print(f"  {name:<28} {', '.join(catalog.build(name).names)}")
+    inspection.show_list(words)
 
 
 def _info(words: list[str]) -> None:
-    from tokdyn import environment
+    from tokdyn import inspection
 
-    if len(words) > 1:
-        raise ValueError(f"info: expected at most one path, got {len(words)}")
-    if not words:
-        print(json.dumps(environment.describe(), indent=2))
+    inspection.show_info(words)
+
+
+@contextlib.contextmanager
+def _programs_kept(wanted: bool) -> Iterator[None]:
+    """Compiled programs are kept on disk while the block runs, if wanted and possible."""
+    if not wanted:
+        yield
         return
-    path = Path(words[0])
-    if path.suffix == ".npz":
-        _print_file(path)
-    elif (path / "zarr.json").is_file():
-        _print_store(path)
-    else:
-        expected = "a Zarr store, a dynamics written by td.save, or a training written by td.autoencoder.save_run"
-        raise ValueError(f"path: expected {expected}, got {path}")
+    from tokdyn import compile_cache
 
-
-def _print_file(path: Path) -> None:
-    from tokdyn import autoencoder
-    from tokdyn.dynamics import load
-
-    try:
-        print(load(path))
-    except ValueError:
-        try:
-            run = autoencoder.load_run(path)
-        except ValueError:
-            expected = "a dynamics written by td.save, or a training written by td.autoencoder.save_run"
-            raise ValueError(f"path: expected {expected}, got {path}") from None
-        print(run.model)
-        print(f"{run.corpus.vocabulary_size} words; tokdyn diagnose {path} says what is wrong with it")
-
-
-def _print_store(path: Path) -> None:
-    from tokdyn.sweeps import open_sweep, store
-
-    place = store.open_existing(path)
-    if place is None:
-        import xarray
-
-        print(xarray.open_zarr(path, consolidated=False))
-        return
-    markers = place.markers()
-    print(open_sweep(path))
-    print(f"{(markers != 0).sum():,} of {len(markers):,} tasks of {place.chunk:,} runs are finished")
-
-
-def _enable_cache() -> None:
-    from tokdyn.environment import enable_compile_cache
-
-    enable_compile_cache()
+    with compile_cache.kept(lambda sentence: print(f"tokdyn: {sentence}", file=sys.stderr)):
+        yield
 
 
 @contextlib.contextmanager

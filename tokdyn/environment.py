@@ -1,4 +1,4 @@
-"""What the program runs on: the refused jax releases, the compile cache, and the record kept with every result."""
+"""What the program runs on: the refused jax releases, and the record kept with every result."""
 
 from __future__ import annotations
 
@@ -54,40 +54,6 @@ def knows_fusion_emitters() -> bool:
     """
     release = importlib.metadata.version("jaxlib").split(".")
     return (int(release[0]), int(release[1])) < (0, 11)
-
-
-def enable_compile_cache(folder: str | os.PathLike[str] | None = None) -> Path:
-    """Keep compiled programs on disk, so that the next process starts without compiling them again.
-
-    Nothing is cached unless this is called: tokdyn changes no global JAX setting by itself.
-
-    Args:
-        folder: where to keep them; by default ``$XDG_CACHE_HOME/tokdyn`` or ``~/.cache/tokdyn``.
-
-    Returns:
-        The folder that is used.
-
-    Raises:
-        ValueError: the folder cannot be made or written.
-    """
-    import jax
-
-    if folder is None:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        folder = os.path.join(base, "tokdyn")
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"folder: expected a place where compiled programs can be kept, got {path} ({error})"
-        ) from None
-    if not os.access(path, os.W_OK):
-        raise ValueError(f"folder: expected a writable folder for compiled programs, got {path}")
-    jax.config.update("jax_compilation_cache_dir", str(path))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    return path
 
 
 def describe() -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""A progress bar with rate and time left, on standard error."""
+"""A progress bar with rate, time left, and what is being compiled, on standard error."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
+
+from tokdyn import compiling as programs
 
 
 @contextlib.contextmanager
@@ -34,7 +37,41 @@ def progress_bar(label: str, done: int = 0, total: int | None = None) -> Iterato
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:,.0f} runs/s" if task.speed else "")
 
-    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn("runs"), Rate(), TimeRemainingColumn()
+    class Runs(MofNCompleteColumn):
+        def render(self, task: Task) -> Text:
+            return super().render(task) + Text(" runs") if task.total else Text("")
+
+    compiling = _Compiling()
+
+    class Compiling(ProgressColumn):
+        max_refresh = None  # time goes on though nothing else changes
+
+        def render(self, task: Task) -> Text:
+            return Text(compiling.text())
+
+    columns = TextColumn(label), BarColumn(), Runs(), Rate(), TimeRemainingColumn(), Compiling()
     with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=60) as bar:
         task = bar.add_task(label, completed=done, total=total)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        with programs.watched(compiling.hear):
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Compiling:
+    """What is being compiled, and for how long people have waited for it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._state: tuple[str, float] | None = None
+
+    def hear(self, progress: programs.Progress) -> None:
+        """Of a program that is asked for, or done."""
+        text = str(progress)
+        since = self._state[1] if self._state else self._clock()
+        self._state = (text, since) if text else None
+
+    def text(self) -> str:
+        """For example "compiling 3 of 5 programs, 12 s"; nothing where nothing is compiled."""
+        if self._state is None:
+            return ""
+        text, since = self._state
+        return f"{text}, {self._clock() - since:.0f} s"

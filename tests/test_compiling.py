@@ -36,6 +36,18 @@ def test_results_are_those_of_jit_with_either_effort_and_in_the_precision_of_the
                 np.testing.assert_allclose(again, 8 * x**3 + np.sin(2 * x).sum(), rtol=1e-6, atol=1e-6)
 
 
+def test_arguments_of_the_other_precision_are_refused_whenever_it_is_ready():
+    """Neither cut to the compiled precision nor read as if they were of it."""
+    x = np.linspace(-1, 1, 7)
+    ready = compiled({"one": Program(jax.jit(jnp.cumsum), (x,))})["one"]
+    with jax.enable_x64(True):
+        wide = jnp.asarray(x)
+    early = ready.start(wide)
+    for result in (early.result, lambda: ready(wide), ready.start(wide).result):
+        with pytest.raises(TypeError, match="Argument types differ"):
+            result()
+
+
 def test_shapes_are_enough_to_compile():
     ready = compiled({"one": Program(jax.jit(jnp.cumsum), (jax.ShapeDtypeStruct((4,), jnp.float32),))})
     np.testing.assert_array_equal(ready["one"](np.ones(4, np.float32)), [1, 2, 3, 4])

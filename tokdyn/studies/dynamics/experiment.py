@@ -271,7 +271,10 @@ def _all_runs(
         for seeds, scenes, tokens, num_clusters in chunks_of(config, main):
             if not programs:
                 programs = _programs(config, precisions, scenes, tokens, num_clusters, total)
-            started = {p: programs[p].start(*_simulated(config, p, scenes, tokens)) for p in precisions}
+            started = {}
+            for precision in precisions:
+                with jax.enable_x64(precision == "float64"):
+                    started[precision] = programs[precision].start(*_simulated(config, precision, scenes, tokens))
             if done == 0:
                 import_ahead()
             for precision in precisions:

@@ -56,6 +56,24 @@ def knows_fusion_emitters() -> bool:
     return (int(release[0]), int(release[1])) < (0, 11)
 
 
+def cheap_compiler_settings() -> dict[str, str]:
+    """Environment variables under which jax compiles in a third of the time what then runs up to seven times as long.
+
+    For test suites, which compile much and run little. jax reads them when it is imported.
+
+    Returns:
+        Variables by name; flags that ``XLA_FLAGS`` holds already are kept.
+
+    Example:
+        >>> cheap_compiler_settings()["JAX_DISABLE_MOST_OPTIMIZATIONS"]
+        '1'
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if knows_fusion_emitters() and "xla_cpu_use_fusion_emitters" not in flags:
+        flags = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
+    return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": flags}
+
+
 def describe() -> dict[str, Any]:
     """Versions, machine, devices and git revision: what every stored result carries.
 

@@ -87,7 +87,7 @@ def measure_all(names: list[str], folder: Path, *, quick: bool) -> int:
 def in_own_process(name: str, *, quick: bool) -> tuple[dict[str, Any] | None, str]:
     """The row as JSON, or None and the last words of its process."""
     # Waiting OpenMP threads would otherwise spin, and their time count as that of the next form.
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "row.json"
         words = [sys.executable, "-m", "benchmarks", "--only", name, "--worker", str(path)]

@@ -16,9 +16,9 @@ from benchmarks.machine import num_cores
 from benchmarks.record import Entry, Goal, Section
 
 LOOP = "NumPy and scikit-learn loop, whole process"
-COLD = "tokdyn study dynamics --no-plots"
-CACHED = "tokdyn study dynamics --no-plots --cache, second time"
-NATIVE = "the same, --data native --no-x64"
+COLD = "tokdyn study dynamics --no-plots --no-cache"
+CACHED = "tokdyn study dynamics --no-plots, second time"
+NATIVE = "the same, --data native --no-x64 --no-cache"
 REPEATS = 3
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +29,7 @@ def process(words: list[str], cache: Path) -> tuple[float, float]:
     Raises:
         RuntimeError: it failed.
     """
-    environment = os.environ | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"TOKDYN_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     before, started = os.times(), time.perf_counter()
     done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
     wall, after = time.perf_counter() - started, os.times()
@@ -47,9 +47,16 @@ def measure(*, repeats: int, quick: bool) -> Section:
         study = ["-m", "tokdyn", "study", "dynamics", "--no-plots", "--out"]
         commands: dict[str, Callable[[str], list[str]]] = {
             LOOP: lambda number: ["-m", "benchmarks.published_loop", str(place / f"loop{number}.csv")],
-            COLD: lambda number: [*study, str(place / f"cold{number}")],
-            CACHED: lambda number: [*study, str(place / f"cached{number}"), "--cache"],
-            NATIVE: lambda number: [*study, str(place / f"native{number}"), "--data", "native", "--no-x64"],
+            COLD: lambda number: [*study, str(place / f"cold{number}"), "--no-cache"],
+            CACHED: lambda number: [*study, str(place / f"cached{number}")],
+            NATIVE: lambda number: [
+                *study,
+                str(place / f"native{number}"),
+                "--data",
+                "native",
+                "--no-x64",
+                "--no-cache",
+            ],
         }
         process(commands[CACHED]("first"), cache)  # fills the cache
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}

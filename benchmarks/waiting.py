@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -71,22 +70,18 @@ def commands(place: Path) -> dict[str, Command]:
     np.save(place / "features.npy", features.astype(np.float32))
     _save_run(place / "run.npz", generator)
     (place / "arms.py").write_text(RUN_ARMS, encoding="utf-8")
+    (place / "tokdyn_alone.py").write_text("import tokdyn\n", encoding="utf-8")
     out = ["--no-plots", "--out", "OUT"]
     return {
         "tokdyn --help": Command(["--help"]),
-        "import tokdyn": Command(["-", _script(place, "import tokdyn")]),
+        "import tokdyn": Command(["-", "tokdyn_alone.py"]),
         "tokdyn study dynamics --no-plots": Command(["study", "dynamics", *out], 0.45, 0.25, True),
         "tokdyn run features.npy --num-tokens 3 --no-plots": Command(
             ["run", str(place / "features.npy"), "--num-tokens", "3", *out]
         ),
         "tokdyn audit run.npz (300 items)": Command(["audit", str(place / "run.npz"), "--out", "OUT"], 12.0, 4.0),
-        "run_arms, 9 arms, 48 items": Command(["-", str(place / "arms.py")], 15.0),
+        "run_arms, 9 arms, 48 items": Command(["-", "arms.py"], 15.0),
     }
-
-
-def _script(place: Path, text: str) -> str:
-    (place / "script.py").write_text(text + "\n", encoding="utf-8")
-    return str(place / "script.py")
 
 
 def _save_run(path: Path, generator: np.random.Generator, items: int = 300) -> None:
@@ -97,7 +92,7 @@ def _save_run(path: Path, generator: np.random.Generator, items: int = 300) -> N
     logits = 3 * np.eye(choices)[targets] + generator.normal(size=(items, choices))
     arrays = {
         "targets": targets, "answers": logits.argmax(-1), "logits": logits, "latents": latents,
-        "labels/target": targets, "question_type": targets % 2,
+        "labels/target": targets,
     }  # fmt: skip
     for name, share in (("zero", 0.3), ("swap", 0.5), ("own latents back", 0.0)):
         other = generator.integers(choices, size=items)
@@ -127,15 +122,14 @@ def process(words: list[str], cache: Path, place: Path, root: Path) -> Measured:
         "TOKDYN_CACHE": str(cache), "XDG_CACHE_HOME": str(cache), "PYTHONPATH": f"{root}{os.pathsep}{ROOT}",
     }  # fmt: skip
     words = [str(out) if word == "OUT" else word for word in words]
-    command = [sys.executable, "-X", "importtime", "-m", "benchmarks.waiting_process", str(told), "--", *words]
+    command = [sys.executable, "-m", "benchmarks.waiting_process", str(told), "--", *words]
     before, started = os.times(), time.perf_counter()
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     wall, after = time.perf_counter() - started, os.times()
     if done.returncode or not told.exists():
         raise RuntimeError(f"{' '.join(words)} failed: {done.stderr[-500:]}")
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    imported = sum(int(own) for own in re.findall(r"^import time:\s+(\d+) \|", done.stderr, re.MULTILINE)) / 1e6
-    return Measured(wall, used, {"import": imported, **json.loads(told.read_text(encoding="utf-8"))})
+    return Measured(wall, used, json.loads(told.read_text(encoding="utf-8")))
 
 
 def measure(*, repeats: int, quick: bool) -> Section:

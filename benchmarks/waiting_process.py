@@ -1,21 +1,29 @@
 """One process of the row ``waiting``: run what is asked, and write down where its time went.
 
-``python -X importtime -m benchmarks.waiting_process OUT.json -- tokdyn words...`` or ``-- - script.py``.
+``python -m benchmarks.waiting_process OUT.json -- tokdyn words...`` or ``-- - script.py``.
 """
 
 from __future__ import annotations
 
+import builtins
+import importlib
 import json
 import runpy
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 KINDS = {
     "jaxpr_trace_duration": "trace",
     "jaxpr_to_mlir_module_duration": "lower",
     "backend_compile_duration": "compile",
 }
+
+
+NO_JAX = ("--help", "tokdyn_alone.py")  # what does not import it must not be seen to wait for it
 
 
 def covered(intervals: list[tuple[float, float]]) -> float:
@@ -27,10 +35,32 @@ def covered(intervals: list[tuple[float, float]]) -> float:
     return total
 
 
+def watch_imports(intervals: list[tuple[float, float]]) -> None:
+    """Note every outermost import of the main thread; ``-X importtime`` would take longer than many of them."""
+    depth = [0]
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            if depth[0] or threading.current_thread() is not threading.main_thread():
+                return function(*arguments, **keywords)
+            depth[0], started = 1, time.perf_counter()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                depth[0] = 0
+                intervals.append((started, time.perf_counter()))
+
+        return call
+
+    builtins.__import__ = timed(builtins.__import__)
+    importlib.import_module = timed(importlib.import_module)
+
+
 def main() -> None:
     """Run it."""
     out, _, *words = sys.argv[1:]
-    intervals: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS.values()}
+    intervals: dict[str, list[tuple[float, float]]] = {"import": [], **{kind: [] for kind in KINDS.values()}}
+    watch_imports(intervals["import"])
     loaded = [0]
 
     def hear(event: str, duration_secs: float, **_: str | int) -> None:
@@ -47,7 +77,7 @@ def main() -> None:
         record = {"programs": len(intervals["compile"]), "loaded": loaded[0], **spent}
         Path(out).write_text(json.dumps(record), encoding="utf-8")
 
-    if words != ["--help"]:  # which imports no jax
+    if words[-1] not in NO_JAX:
         import jax
 
         jax.monitoring.register_event_duration_secs_listener(hear)

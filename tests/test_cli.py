@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -128,21 +126,6 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
     words = ["study", "dynamics", "--quick", "--no-plots", "--out", str(tmp_path / "file" / "out")]
     assert cli.main(words) == 2
     assert "tokdyn: out: expected a folder that can be written" in capsys.readouterr().err
-
-
-def test_an_interrupt_leaves_nothing_behind(tmp_path):
-    words = ["study", "dynamics", "--data", "native", "--seeds", "200000", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tokdyn", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        # A shell's background jobs, and their children, ignore the interrupt; this one must not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    time.sleep(6)  # in the middle of compiling or running
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=300)  # a busy machine finishes its chunk first
-    assert process.returncode == 130
-    assert error == "tokdyn: interrupted; nothing was written\n"
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_reader_that_stops_early_is_no_error():

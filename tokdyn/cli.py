@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokdyn import interrupts
+
 COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
@@ -358,6 +360,7 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 
 def entry() -> None:
     """The process ``tokdyn``: ``main``, then out."""
+    interrupts.install()
     for stream in (sys.stdout, sys.stderr):  # a file's name, or a claim, may hold what this terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -367,8 +370,4 @@ def entry() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    if code == 130:
-        # A compiled program may still be running in JAX's threads; tearing the interpreter down under it crashes.
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    interrupts.leave(code)

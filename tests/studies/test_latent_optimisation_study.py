@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import jax
 import numpy as np
@@ -291,3 +292,23 @@ class TestFigures:
         assert [text.get_text() for text in made.axes[0].texts] == ["S", "2", "1"]
         with pytest.raises(ValueError, match="patch: expected a side that makes 4 patches"):
             figures.injection_trees([tree], patch=1)
+
+
+def test_nothing_is_compiled_for_a_study_that_stopped(monkeypatch):
+    class Slow:
+        compiled = 0
+
+        def lower(self, *arguments):
+            return self
+
+        def compile(self, **options):
+            Slow.compiled += 1
+            time.sleep(0.2)
+            return Slow.compiled
+
+    monkeypatch.setattr(measurement.jax, "jit", lambda run: Slow())
+    known = {name: {name: 1.0} for name in "abcdefgh"}
+    programs = measurement._compiled(None, None, None, None, known)
+    next(programs)
+    programs.close()
+    assert Slow.compiled <= 4  # of 8: two at a time, and what began before the close

@@ -1,5 +1,7 @@
 """``fit`` is the plain loop: the same numbers, however it is batched, interrupted or stopped."""
 
+from pathlib import Path
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -230,6 +232,23 @@ def test_an_interrupted_ensemble_goes_on_from_its_checkpoint(tmp_path):
     )
     assert shown == [(60, 60)]
     chex.assert_trees_all_equal(found, jax.jit(td.vmap(train))(RATES))
+
+
+def test_an_interrupt_while_the_record_is_written_refuses_nothing(tmp_path, monkeypatch):
+    from tokdyn.train import segments
+
+    def half(path, text, **options):
+        with path.open("w") as file:
+            file.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", half)
+        with pytest.raises(KeyboardInterrupt), segments._checkpoints(tmp_path, RATES, 60):
+            pass
+    assert not list(tmp_path.iterdir())
+    with segments._checkpoints(tmp_path, RATES, 60) as checkpoints:
+        assert checkpoints.manager.latest_step() is None
 
 
 def test_checkpoints_of_another_ensemble_are_refused(tmp_path):

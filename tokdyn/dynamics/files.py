@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from tokdyn import checks
+from tokdyn import checks, interrupts
 from tokdyn.dynamics.base import Dynamics, kind_named, kind_of
 
 FORMAT = "tokdyn.dynamics"
@@ -71,13 +71,12 @@ def write(path: str | os.PathLike[str], structure: dict[str, Any], arrays: dict[
         target = target.with_name(target.name + ".npz")
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, structure=np.array(json.dumps(structure)), **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, target)
+        with interrupts.afterwards(lambda: temporary.unlink(missing_ok=True)):
+            with open(temporary, "wb") as file:
+                np.savez(file, structure=np.array(json.dumps(structure)), **arrays)  # type: ignore[arg-type]
+            os.replace(temporary, target)
     except OSError as error:
         raise checks.bad("path", "a place where a file can be written", f"{target} ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

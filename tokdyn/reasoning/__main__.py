@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 
+from tokdyn import interrupts
 from tokdyn.reasoning.references import catalog
 from tokdyn.reasoning.shipped import FOLDER, KEY, Shipped, ensemble, save
 
@@ -27,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = jax.tree.map(lambda leaf: leaf[0], made)
         done = Shipped(reference, first["variables"], float(first["accuracy"]), first["history"], options.seed)
         path = save(name, done, options.folder)
+        interrupts.keeps("the weights named above were written")
         print(f"{name}: {done.accuracy:.3f} of fresh items right, {path}", flush=True)
 
 
 if __name__ == "__main__":
+    interrupts.install()
     main()

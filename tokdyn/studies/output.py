@@ -9,12 +9,13 @@ import json
 import math
 import os
 import shutil
-import tempfile
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tokdyn import claims, environment
+from tokdyn import claims, environment, interrupts
 from tokdyn.checks import bad
 
 if TYPE_CHECKING:
@@ -147,12 +148,24 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         ValueError: no folder can be made there.
     """
     target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
-    except OSError as error:
-        raise bad("out", "a folder that can be written", f"{target} ({error.strerror})") from None
-    try:
+    temporary = target / f".unfinished-{uuid.uuid4().hex}"  # named before it is made, or an interrupt could miss it
+    new = [place for place in (target, *target.parents) if not place.exists()]
+
+    def clear() -> None:
+        for _ in range(10):
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not temporary.exists():
+                break
+            time.sleep(0.02)  # after an interrupt Zarr's threads may still be writing
+        for place in new:
+            with contextlib.suppress(OSError):  # it holds the results
+                place.rmdir()
+
+    with interrupts.afterwards(clear):
+        try:
+            temporary.mkdir(parents=True)
+        except OSError as error:
+            raise bad("out", "a folder that can be written", f"{target} ({error.strerror})") from None
         yield temporary
         moves = _moves(temporary, target)
         for item, place in moves:
@@ -160,13 +173,14 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
             blocked = any(parent.exists() and not parent.is_dir() for parent in place.parents)
             if conflict or blocked:
                 raise bad("out", "a folder in which the results find room", f"{place}, which is in the way")
-        for item, place in moves:
-            if place.is_dir():
-                shutil.rmtree(place)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(item, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with interrupts.uninterrupted():
+            interrupts.keeps(f"some of the results are in {target}")
+            for item, place in moves:
+                if place.is_dir():
+                    shutil.rmtree(place)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(item, place)
+            interrupts.keeps(f"the results are in {target}")
 
 
 def _moves(temporary: Path, target: Path) -> list[tuple[Path, Path]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tokdyn import checks
+from tokdyn import checks, interrupts
 from tokdyn.dynamics import files
 
 
@@ -50,6 +50,7 @@ def kept(
     mark = zlib.crc32(json.dumps(design, sort_keys=True).encode())
     path = Path(store) / f"{name.replace(', ', '_').replace(' ', '_')}_{mark:08x}.npz"
     if store and path.exists():
+        interrupts.keeps(_said(store))
         structure, arrays = files.read(path, format, schema_version, "weights of this study")
         return Kept(files.decoded(structure["trained"], arrays), structure["seconds"])
     start = time.perf_counter()
@@ -64,4 +65,9 @@ def kept(
         except OSError as error:
             raise checks.bad("store", "a folder that can be written", f"{store} ({error.strerror})") from None
         files.write(path, structure, arrays)
+        interrupts.keeps(_said(store))
     return Kept(made, seconds)
+
+
+def _said(store: str) -> str:
+    return f"what was trained is kept in {store}; the same call continues there"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tokdyn import checks
+from tokdyn import checks, interrupts
 
 SCHEMA_VERSION = 1
 # Above any 32-bit checksum, so that no marker is 0, Zarr's value for a chunk that does not exist.
@@ -58,9 +58,10 @@ class Store:
             task: its number.
             arrays: `{name: [chunk, ...]}`, the outputs and ``cell`` and ``seed``.
         """
-        for name, values in arrays.items():
-            self._arrays[name][self._rows(task)] = values
-        self._markers[task] = _WRITTEN | _checksum(arrays)
+        with interrupts.uninterrupted():  # Zarr would leave a file that it has begun
+            for name, values in arrays.items():
+                self._arrays[name][self._rows(task)] = values
+            self._markers[task] = _WRITTEN | _checksum(arrays)
 
     def unfinished(self, tasks: Iterable[int]) -> list[int]:
         """Those of the tasks that must be computed: never written, or not what their marker says."""

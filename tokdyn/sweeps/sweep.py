@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import xarray
 
-from tokdyn import checks
+from tokdyn import checks, interrupts
 from tokdyn.sweeps import cluster as clusters
 from tokdyn.sweeps.execute import default_workers, task_results
 from tokdyn.sweeps.labelled import Layout, dataset
@@ -169,8 +169,26 @@ def sweep(
     todo = list(mine) if existing is None else existing.unfinished(mine)
     if dry_run:
         return _plan(spec, layout, programs, todo, threads, len(used))
-    place = create(store, record, layout.num_tasks) if store is not None and existing is None else existing
-    with _reporter(progress, layout, todo) as advance:
+
+    def kept() -> str:
+        finished, own = len(mine) - unfinished, " of this worker" if of > 1 else ""
+        how = "the same call continues there (on the command line with --resume)"
+        return f"{finished} of {len(mine)} tasks{own} are finished in {store}; {how}"
+
+    unfinished, place = len(todo), existing
+    if store is not None:
+        with interrupts.uninterrupted():
+            place = existing or create(store, record, layout.num_tasks)
+            interrupts.keeps(kept())
+    with _reporter(progress, layout, todo) as show:
+
+        def advance(task: int) -> None:
+            nonlocal unfinished
+            unfinished -= 1
+            if store is not None:
+                interrupts.keeps(kept())
+            show(task)
+
         try:
             if cluster is not None:
                 assert place is not None  # checked above
@@ -182,10 +200,7 @@ def sweep(
         except KeyboardInterrupt:
             if place is None:
                 raise
-            done = int((place.markers() != 0).sum())
-            raise SweepInterrupted(
-                f"{done} of {layout.num_tasks} tasks are finished in {store}; the same call continues there"
-            ) from None
+            raise SweepInterrupted(kept()) from None
     if place is not None:
         if jax.process_count() > 1:
             from jax.experimental import multihost_utils

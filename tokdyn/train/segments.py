@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn import checks
+from tokdyn import checks, interrupts
 from tokdyn.solve import vmap
 from tokdyn.train.fit import Fit
 
@@ -117,7 +117,10 @@ def _checkpoints(folder: Any, configs: Any, num_steps: int) -> Iterator[_Checkpo
     known = place / _RECORD
     if known.exists() and json.loads(known.read_text(encoding="utf-8")) != record:
         raise checks.bad("folder", "an empty place, or the checkpoints of this very ensemble", f"{folder}")
-    known.write_text(json.dumps(record), encoding="utf-8")
+    unfinished = known.with_name(f".{_RECORD}.{os.getpid()}")
+    with interrupts.afterwards(lambda: unfinished.unlink(missing_ok=True)):
+        unfinished.write_text(json.dumps(record), encoding="utf-8")
+        os.replace(unfinished, known)  # half of a record would refuse this very ensemble
     manager = ocp.CheckpointManager(place, options=ocp.CheckpointManagerOptions(max_to_keep=2))
     try:
         yield _Checkpoints(manager)

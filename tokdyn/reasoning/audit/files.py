@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tokdyn import interrupts
 from tokdyn.checks import bad
 from tokdyn.reasoning.audit.schema import Run, checked
 
@@ -69,12 +70,11 @@ def save(path: str | os.PathLike[str], run: Run | Mapping[str, Any]) -> Path:
         target = target.with_name(target.name + ".npz")
     temporary = target.with_name(f".unfinished-{os.getpid()}-{target.name}")
     try:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
-        os.replace(temporary, target)
+        with interrupts.afterwards(lambda: temporary.unlink(missing_ok=True)):
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+            os.replace(temporary, target)
     except OSError as error:
         raise bad("path", "a file that can be written", f"{target} ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

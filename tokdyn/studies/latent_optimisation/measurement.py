@@ -92,8 +92,11 @@ def _compiled(
             program = jax.tree.structure(one)
             if program not in made:
                 made[program] = pool.submit(compiled, one)
-        for name, one in known.items():
-            yield name, made[jax.tree.structure(one)].result()
+        try:
+            for name, one in known.items():
+                yield name, made[jax.tree.structure(one)].result()
+        finally:  # after an error or an interrupt, do not wait for programs that nobody wants
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _kept(found: OptimisedLatents) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:

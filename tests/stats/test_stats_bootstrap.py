@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tokdyn import keys
 from tokdyn.stats import bootstrap, hierarchical_bootstrap, paired_bootstrap
 
 KEY = jax.random.key(11)
@@ -22,12 +21,9 @@ def test_agrees_with_scipy_on_the_same_resamples(method, theirs, statistic):
     values = np.random.default_rng(0).exponential(size=(2, 23))
     ours_statistic = {np.mean: jnp.mean, np.std: jnp.std}[statistic]
     interval = paired_bootstrap(KEY, values, num_resamples=500, method=method, statistic=ours_statistic)
-    with jax.enable_x64(True):
-        resampled = bootstrap._resample_pairs(
-            keys.for_purpose(KEY, "paired_bootstrap"), jnp.asarray(values), num=500, block=500, statistic=ours_statistic
-        )
+    resampled = bootstrap._resampled(KEY, values, 500, ours_statistic, purpose="paired_bootstrap")
     for index, row in enumerate(values):
-        given = types.SimpleNamespace(bootstrap_distribution=np.asarray(resampled)[:, index])
+        given = types.SimpleNamespace(bootstrap_distribution=resampled[index])
         result = scipy.stats.bootstrap((row,), statistic, n_resamples=0, bootstrap_result=given, method=theirs)
         expected = result.confidence_interval
         np.testing.assert_allclose([interval.low[index], interval.high[index]], expected, rtol=1e-9)

@@ -1,10 +1,14 @@
-"""Bootstrap intervals from a key: of paired differences, and of values in groups. Compiled, memory bounded."""
+"""Bootstrap intervals from a key: of paired differences, and of values in groups. Memory bounded.
+
+What is drawn comes from a key, by one program for all samples of about one size; means are taken by NumPy, which is as
+quick and compiles nothing. Only a statistic of the user's own is compiled.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +20,7 @@ from tokdyn.checks import bad, choice, describe_array, is_concrete, whole_number
 from tokdyn.stats.inputs import numbers, probability, rounding, samples
 
 _ELEMENTS_PER_BLOCK = 2**20  # numbers drawn at a time: 8 MB
+_LEAST_WIDTH = 64  # random numbers of a resample: the program for so many serves all smaller samples
 _ELEMENTS_PER_DISTRIBUTION = 2**24  # resampled statistics held at a time: 128 MB
 
 Statistic = Callable[[jax.Array], jax.Array]
@@ -85,24 +90,13 @@ def paired_bootstrap(
     scale = np.abs(array).max(axis=-1) * 8 * rounding(differences)
 
     def summarise(values: np.ndarray) -> tuple[np.ndarray, ...]:
-        with jax.enable_x64(True):  # within this block only
-            resampled = _compiled(_resample_pairs)(
-                keys.for_purpose(key, "paired_bootstrap"),
-                jnp.asarray(values),
-                num=num_resamples,
-                block=_block(values.size),
-                statistic=statistic,
-            )
-            estimate, left_out = _compiled(_jackknife)(
-                jnp.asarray(values), block=_block(values.size), statistic=statistic
-            )
-        distribution = np.sort(np.asarray(resampled).T, axis=-1)
-        estimates = np.asarray(estimate)
+        distribution = np.sort(_resampled(key, values, num_resamples, statistic, purpose="paired_bootstrap"), axis=-1)
+        estimates = _statistics(values, np.arange(n)[None], statistic)[:, 0]
         if not (np.isfinite(distribution).all() and np.isfinite(estimates).all()):
             raise bad("statistic", "a function with finite values", "NaN or infinity")
         levels = np.broadcast_to([tail, 1 - tail], (len(values), 2))
         if method == "bca":
-            levels = special.ndtr(_bca_scores(distribution, estimates, np.asarray(left_out).T, tail))
+            levels = special.ndtr(_bca_scores(distribution, estimates, _left_out(values, statistic), tail))
         low, high = _quantiles(distribution, levels).T
         return estimates, distribution.std(axis=-1, ddof=1), low, high, distribution[:, -1] - distribution[:, 0]
 
@@ -160,16 +154,8 @@ def hierarchical_bootstrap(
     weights = inside / (counts[:, None] * len(counts)) if weighting == "groups" else inside / counts.sum()
 
     def summarise(chunk: np.ndarray) -> tuple[np.ndarray, ...]:
-        with jax.enable_x64(True):  # within this block only
-            resampled = _compiled(_resample_groups)(
-                keys.for_purpose(key, "hierarchical_bootstrap"),
-                jnp.asarray(chunk),
-                jnp.asarray(counts),
-                num=num_resamples,
-                block=_block(chunk.size),
-                by_group=weighting == "groups",
-            )
-        distribution = np.sort(np.asarray(resampled).T, axis=-1)
+        drawn = _resampled_groups(key, chunk, counts, num_resamples, by_group=weighting == "groups")
+        distribution = np.sort(drawn, axis=-1)
         low, high = _quantiles(distribution, np.broadcast_to([tail, 1 - tail], (len(chunk), 2))).T
         estimate = (chunk * weights).sum(axis=(-2, -1))
         return estimate, distribution.std(axis=-1, ddof=1), low, high, distribution[:, -1] - distribution[:, 0]
@@ -197,64 +183,93 @@ def _packed_groups(values: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
     return array[..., counts > 0, :], counts[counts > 0]
 
 
-def _resample_pairs(key: jax.Array, values: jax.Array, *, num: int, block: int, statistic: Statistic) -> jax.Array:
-    """Statistics `[num, T]` of resampled values `[T, n]`; resample i has a key of its own, whatever the block."""
+def _resampled(key: jax.Array, values: np.ndarray, num: int, statistic: Statistic, *, purpose: str) -> np.ndarray:
+    """Statistics `[T, num]` of resampled values `[T, n]`."""
     n = values.shape[-1]
-
-    def one(index: jax.Array) -> jax.Array:
-        drawn = _below(n, _bits(jax.random.fold_in(key, index), (n,)))
-        return jax.vmap(statistic)(values[:, drawn])
-
-    return _map_blocks(one, num, block)
+    # A statistic of the user's own sees all tests of a block at once.
+    size = n if _is_mean(statistic) else values.size
+    blocks = _blocks_of_bits(keys.for_purpose(key, purpose), n, num, size=size)
+    return np.concatenate([_statistics(values, _below(n, bits), statistic) for bits in blocks], axis=-1)[:, :num]
 
 
-def _jackknife(values: jax.Array, *, block: int, statistic: Statistic) -> tuple[jax.Array, jax.Array]:
-    """The statistic `[T]`, and those without each observation in turn `[n, T]`."""
-    n = values.shape[-1]
-    estimate = jax.vmap(statistic)(values)
-    if estimate.shape != values.shape[:1]:
-        raise bad("statistic", "a function [n] -> []", f"a result of shape {estimate.shape[1:]}")
-
-    def one(index: jax.Array) -> jax.Array:
-        others = jnp.arange(n - 1)
-        return jax.vmap(statistic)(values[:, others + (others >= index)])
-
-    return estimate, _map_blocks(one, n, block)
+def _left_out(values: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """Statistics `[T, n]` of values `[T, n]` without each observation in turn."""
+    n, others = values.shape[-1], np.arange(values.shape[-1] - 1)
+    block = min(n, _block(n if _is_mean(statistic) else values.size))
+    parts = []
+    for first in range(0, n, block):  # the last block may go past the end: its shape chose the program
+        left = np.arange(first, first + block)[:, None]
+        parts.append(_statistics(values, others + (others >= left), statistic))
+    return np.concatenate(parts, axis=-1)[:, :n]
 
 
-def _resample_groups(
-    key: jax.Array, values: jax.Array, counts: jax.Array, *, num: int, block: int, by_group: bool
-) -> jax.Array:
-    """Means `[num, T]` of resampled values `[T, G, I]`, of which the first counts `[G]` items of a group are there."""
+def _statistics(values: np.ndarray, drawn: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """Statistics `[T, R]` of the values `[T, n]` at drawn places `[R, m]`."""
+    if _is_mean(statistic):
+        return np.stack([row[drawn].mean(axis=-1) for row in values])
+    with jax.enable_x64(True):  # within this block only
+        return np.asarray(_compiled(_every)(jnp.asarray(values), jnp.asarray(drawn), statistic=statistic))
+
+
+def _is_mean(statistic: Statistic) -> bool:
+    return statistic is jnp.mean or statistic is np.mean
+
+
+def _every(values: jax.Array, drawn: jax.Array, *, statistic: Statistic) -> jax.Array:
+    found = jax.vmap(lambda row: jax.vmap(lambda places: statistic(row[places]))(drawn))(values)
+    if found.shape != (len(values), len(drawn)):
+        raise bad("statistic", "a function [n] -> []", f"a result of shape {found.shape[2:]}")
+    return found
+
+
+def _resampled_groups(
+    key: jax.Array, values: np.ndarray, counts: np.ndarray, num: int, *, by_group: bool
+) -> np.ndarray:
+    """Means `[T, num]` of resampled values `[T, G, I]`, of which the first counts `[G]` items of a group are there."""
     _, num_groups, num_items = values.shape
+    width = num_groups * (1 + num_items)
+    parts = []
+    for flat in _blocks_of_bits(keys.for_purpose(key, "hierarchical_bootstrap"), width, num, size=width):
+        bits = flat.reshape(-1, num_groups, 1 + num_items)
+        group = _below(num_groups, bits[..., 0])
+        count = counts[group]
+        place = group[..., None] * num_items + _below(count[..., None], bits[..., 1:])
+        there = np.arange(num_items) < count[..., None]
+        rows = []
+        for row in values.reshape(len(values), -1):
+            sums = np.where(there, row[place], 0.0).sum(axis=-1)
+            rows.append((sums / count).mean(axis=-1) if by_group else sums.sum(axis=-1) / count.sum(axis=-1))
+        parts.append(np.stack(rows))
+    return np.concatenate(parts, axis=-1)[:, :num]
 
+
+def _blocks_of_bits(key: jax.Array, width: int, num: int, *, size: int) -> Iterator[np.ndarray]:
+    """Random bits of at least num resamples, `[block, width]` uint32 at a time.
+
+    ``size`` is how many numbers one resample makes. Resample i has a key of its own, so that the block does not show.
+    More bits than asked for are drawn, up to the next power of two: samples of 300, 299 and 260 items share a program.
+    """
+    drawn = _next_power(max(width, _LEAST_WIDTH))
+    block = min(_block(max(size, drawn)), _next_power(num))
+    for first in range(0, num, block):
+        bits = _compiled(_bits)(key, np.uint32(first), block=block, width=drawn)
+        yield np.asarray(bits)[:, :width]
+
+
+def _bits(key: jax.Array, first: jax.Array, *, block: int, width: int) -> jax.Array:
     def one(index: jax.Array) -> jax.Array:
-        bits = _bits(jax.random.fold_in(key, index), (num_groups, 1 + num_items))
-        group = _below(num_groups, bits[:, 0])
-        count = counts[group][:, None]
-        item = _below(count, bits[:, 1:])
-        drawn = jnp.where(jnp.arange(num_items) < count, values[:, group[:, None], item], 0.0)
-        if by_group:
-            return (drawn.sum(axis=-1) / count[:, 0]).mean(axis=-1)
-        return drawn.sum(axis=(-2, -1)) / count.sum()
+        return jax.random.bits(jax.random.fold_in(key, index), (width,), dtype=jnp.uint32)
 
-    return _map_blocks(one, num, block)
+    return jax.vmap(one)(first + jnp.arange(block, dtype=jnp.uint32))
 
 
-def _bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jax.random.bits(key, shape, dtype=jnp.uint32)
+def _next_power(number: int) -> int:
+    return 1 << (number - 1).bit_length()
 
 
-def _below(count: jax.Array | int, bits: jax.Array) -> jax.Array:
-    """Integers below count out of 32 random bits each: uneven by less than count / 2^32, half the cost of `randint`."""
-    scaled = bits.astype(jnp.uint64) * jnp.asarray(count).astype(jnp.uint64)
-    return (scaled >> 32).astype(jnp.int32)
-
-
-def _map_blocks(one: Callable[[jax.Array], jax.Array], num: int, block: int) -> jax.Array:
-    """``one(0), ..., one(num - 1)``, a block at a time; a short last block is filled up: one body to compile."""
-    block = min(block, num)
-    return jax.lax.map(one, jnp.arange(-(-num // block) * block), batch_size=block)[:num]
+def _below(count: np.ndarray | int, bits: np.ndarray) -> np.ndarray:
+    """Integers below count out of 32 random bits each: uneven by less than count / 2^32."""
+    return (bits.astype(np.uint64) * np.asarray(count, np.uint64) >> np.uint64(32)).astype(np.intp)
 
 
 def _bca_scores(distribution: np.ndarray, estimate: np.ndarray, left_out: np.ndarray, tail: float) -> np.ndarray:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from tokdyn import keys
 from tokdyn.checks import bad, whole_number
-from tokdyn.stats.bootstrap import _block, _compiled, _resample_pairs
+from tokdyn.stats.bootstrap import _resampled
 from tokdyn.stats.inputs import probability, rounding, samples
 from tokdyn.stats.intervals import student_interval
 
@@ -179,15 +177,7 @@ def ratio_bootstrap(
     rows = []
     for over, under in zip(x.reshape(-1, n), y.reshape(-1, n), strict=True):
         values = np.stack([over, under])
-        with jax.enable_x64(True):  # within this block only
-            drawn = _compiled(_resample_pairs)(
-                keys.for_purpose(key, "ratio_bootstrap"),
-                jnp.asarray(values),
-                num=num_resamples,
-                block=_block(values.size),
-                statistic=jnp.mean,
-            )
-        tops, bottoms = np.asarray(drawn).T
+        tops, bottoms = _resampled(key, values, num_resamples, np.mean, purpose="ratio_bootstrap")
         bottom = under.mean()
         changed = float((np.sign(bottoms) != np.sign(bottom)).mean()) if bottom != 0 else 1.0
         kept = bottoms != 0

@@ -43,15 +43,15 @@ def describe_array(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def floating(name: str, value: Any, *, axes: str) -> jax.Array:
-    """A floating-point array whose axes are spelled ``axes``, for example ``"[N, D]"``.
+def floating(name: str, value: Any, *, axes: str, xp: Any = jnp) -> jax.Array:
+    """A floating-point array whose axes are spelled ``axes``, for example ``"[N, D]"``; of NumPy where ``xp`` is.
 
     Raises:
         ValueError: not numbers, not floating point, or not of that rank.
     """
     rank = 0 if axes == "[]" else axes.count(",") + 1
     try:
-        array = jnp.asarray(value)
+        array = xp.asarray(value)
     except (TypeError, ValueError):
         raise bad(name, f"a floating-point array {axes}", describe_array(value)) from None
     if array.ndim != rank or not jnp.issubdtype(array.dtype, jnp.floating):

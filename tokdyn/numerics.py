@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # The published rule's floor on the temperature; below it a softmax of squared distances is an argmin anyway.
 MIN_TEMPERATURE = 1e-6
+
+
+def namespace(*values: Any) -> Any:
+    """``numpy`` for arrays of NumPy and plain numbers; ``jax.numpy`` where any value is an array of jax.
+
+    For functions that are one text for both: small saved arrays are judged by NumPy, which compiles nothing, and the
+    same lines work under jit. Half precision goes to jax: NumPy's linear algebra does not know it.
+
+    Args:
+        values: arrays, numbers, None.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np
+        >>> from tokdyn.numerics import namespace
+        >>> namespace(np.ones(2), 0.5) is np, namespace(np.ones(2), jnp.ones(2)) is jnp
+        (True, True)
+    """
+    return jnp if any(isinstance(value, jax.Array) or _is_half(value) for value in values) else np
+
+
+def _is_half(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and dtype.itemsize < 4 and bool(jnp.issubdtype(dtype, jnp.floating))
 
 
 def tempered_softmax(scores: jax.Array, temperature: jax.Array | float, *, axis: int = -1) -> jax.Array:
@@ -81,7 +107,7 @@ def squared_distances(left: jax.Array, right: jax.Array) -> jax.Array:
     """
     # [A, D, B]: the long axis last, so that the sum over the few components is vectorised over it.
     differences = left[:, :, None] - right.T[None, :, :]
-    return jnp.sum(differences * differences, axis=1)
+    return (differences * differences).sum(axis=1)
 
 
 def masked_mean(values: jax.Array, mask: jax.Array | None, *, axis: int = 0) -> jax.Array:
@@ -95,20 +121,21 @@ def masked_mean(values: jax.Array, mask: jax.Array | None, *, axis: int = 0) -> 
     Returns:
         values without that axis.
     """
+    xp = namespace(values, mask)
     if mask is None:
-        return jnp.mean(values, axis=axis)
+        return xp.mean(values, axis=axis)
     shape = [1] * values.ndim
     shape[axis] = -1
     kept = mask.reshape(shape)
-    total = jnp.sum(jnp.where(kept, values, 0), axis=axis)
-    return total / jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)
+    total = xp.sum(xp.where(kept, values, 0), axis=axis)
+    return total / xp.maximum(xp.sum(mask), 1).astype(values.dtype)
 
 
 def times_log(logs: jax.Array) -> jax.Array:
     """Probabilities times their logarithms, from the logarithms; 0 with slope 0 for an impossible event (log 0).
 
     Args:
-        logs: any shape.
+        logs: any shape, of jax or of NumPy: the result is of the same.
 
     Example:
         >>> import jax.numpy as jnp
@@ -116,9 +143,10 @@ def times_log(logs: jax.Array) -> jax.Array:
         >>> times_log(jnp.array([0.0, -jnp.inf])).tolist()
         [0.0, 0.0]
     """
-    possible = logs > -jnp.inf
-    finite = jnp.where(possible, logs, 0.0)
-    return jnp.where(possible, jnp.exp(finite) * finite, 0.0)
+    xp = namespace(logs)
+    possible = logs > -xp.inf
+    finite = xp.where(possible, logs, 0.0)
+    return xp.where(possible, xp.exp(finite) * finite, 0.0)
 
 
 @jax.custom_batching.sequential_vmap

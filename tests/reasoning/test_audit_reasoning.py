@@ -11,7 +11,6 @@ import pytest
 from tokdyn import reasoning
 from tokdyn.reasoning import audit, diagnose
 from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning.audit.arms import compiled
 
 KEY = jax.random.key(3)
 OPTIONS = {"num_resamples": 100, "confidence": 0.95}
@@ -20,6 +19,11 @@ ARMS = {
     "off": do.remove("slots"),
 }  # fmt: skip
 MARGINS = dict(zip(("factual", "image_exchanged", "latents_exchanged", "both_exchanged"), range(4), strict=True))
+
+
+def compiled(function, *static):
+    """What the audit computes in NumPy, as one program: the same text must say the same."""
+    return jax.jit(function, static_argnames=static)
 
 
 @pytest.fixture(scope="module")

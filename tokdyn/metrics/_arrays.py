@@ -9,18 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, boolean_mask, describe_array, hyperparameter, is_concrete
-from tokdyn.numerics import squared_distances
+from tokdyn.numerics import namespace, squared_distances
 
 
-def integers(name: str, value: Any, *, length: int | None = None) -> jax.Array:
-    """An integer array ``[N]``.
+def integers(name: str, value: Any, *, length: int | None = None, xp: Any = jnp) -> jax.Array:
+    """An integer array ``[N]``; of NumPy where ``xp`` is.
 
     Raises:
         ValueError: another rank, dtype or length.
     """
     expected = "an integer array [N]" + ("" if length is None else f" of length {length}")
     try:
-        array = jnp.asarray(value)
+        array = xp.asarray(value)
     except (TypeError, ValueError):
         raise bad(name, expected, describe_array(value)) from None
     wrong_length = length is not None and array.shape != (length,)
@@ -86,8 +86,8 @@ def kept_tokens(tokens: jax.Array, token_mask: Any) -> tuple[jax.Array, jax.Arra
 def distances(left: jax.Array, right: jax.Array) -> jax.Array:
     """Euclidean distances ``[A, B]`` of ``[A, D]`` and ``[B, D]``, by differences; gradient zero at zero."""
     squared = squared_distances(left, right)
-    is_zero = squared == 0
-    return jnp.where(is_zero, 0, jnp.sqrt(jnp.where(is_zero, 1, squared)))
+    xp, is_zero = namespace(squared), squared == 0
+    return xp.where(is_zero, 0, xp.sqrt(xp.where(is_zero, 1, squared)))
 
 
 def at_least_float32(array: jax.Array) -> jax.Array:

@@ -13,11 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn.checks import bad, boolean_mask, floating, whole_number
 from tokdyn.metrics._arrays import counted, distances, integer, integers, kept_tokens, number
 from tokdyn.metrics.partition import adjusted_rand_index
-from tokdyn.numerics import masked_mean
+from tokdyn.numerics import masked_mean, namespace
 
 
 def live_tokens(predicted: Any, *, num_tokens: int, mask: Any = None) -> jax.Array:
@@ -105,13 +106,8 @@ def merged_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> ja
     tokens = _tokens(tokens)
     resolution = number("resolution", resolution, tokens.dtype, at_least=0.0)
     tokens, kept = kept_tokens(tokens, token_mask)
-    num_tokens = tokens.shape[0]
     near = (distances(tokens, tokens) < resolution) & kept[:, None] & kept[None, :]
-    reach = near | jnp.eye(num_tokens, dtype=bool)
-    for _ in range((num_tokens - 1).bit_length()):  # 2^steps >= K - 1, the longest chain
-        paths = reach.astype(jnp.float32)  # zeros and ones: a matrix unit may round its inputs
-        reach = paths @ paths > 0
-    return jnp.where(kept, jnp.argmax(reach, axis=1), -1).astype(jnp.int32)
+    return jnp.where(kept, first_of_component(near), -1).astype(jnp.int32)
 
 
 def distinct_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> jax.Array:
@@ -289,6 +285,19 @@ def all_coincident(tokens: Any, *, token_mask: Any = None) -> jax.Array:
         [True, False]
     """
     return _coincide(*_pair_distances(tokens, token_mask))
+
+
+def first_of_component(near: Any) -> Any:
+    """Smallest index that each can reach `[K]` in a graph `[K, K]` of NumPy or of jax, with an edge where near."""
+    xp, size = namespace(near), near.shape[0]
+    reach = near | xp.eye(size, dtype=bool)
+    for _ in range((size - 1).bit_length()):  # 2^steps >= K - 1, the longest chain
+        paths = reach.astype(xp.float32)  # zeros and ones: a matrix unit may round its inputs
+        further = paths @ paths > 0
+        if xp is np and (further == reach).all():
+            break
+        reach = further
+    return xp.argmax(reach, axis=1)
 
 
 def _tokens(tokens: Any) -> jax.Array:

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn.checks import bad, floating
 from tokdyn.metrics._arrays import at_least_float32, kept_tokens, number
-from tokdyn.numerics import masked_mean, singular_values
+from tokdyn.numerics import masked_mean, namespace, singular_values
 
 
 def effective_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
@@ -42,11 +43,7 @@ def effective_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) 
         >>> round(float(td.metrics.effective_rank(jnp.eye(4))), 4)
         3.0
     """
-    spectrum, is_zero = _spectrum(tokens, token_mask, centre)
-    shares = spectrum / jnp.where(is_zero, 1, jnp.sum(spectrum))
-    some = shares != 0
-    entropy = -jnp.sum(jnp.where(some, shares * jnp.log(jnp.where(some, shares, 1)), 0))
-    return jnp.where(is_zero, 0, jnp.exp(entropy))
+    return rank_of(*_spectrum(tokens, token_mask, centre))
 
 
 def participation_ratio(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
@@ -143,13 +140,29 @@ def _spectrum(tokens: Any, token_mask: Any, centre: bool) -> tuple[jax.Array, ja
         raise bad("centre", "True or False", repr(centre))
     eps = jnp.finfo(array.dtype).eps
     array, kept = kept_tokens(at_least_float32(array), token_mask)  # LAPACK knows no shorter type
+    return spectrum_of(array, kept, centre=centre, eps=eps)
+
+
+def spectrum_of(array: Any, kept: Any, *, centre: bool, eps: Any) -> tuple[Any, Any]:
+    """Of an array `[K, D]` of NumPy or of jax, zeros where it is not kept; eps is the rounding that it came with."""
+    xp = namespace(array)
     # Rounding is relative to the tokens as they were given: the mean of equal numbers may miss them by that much.
-    scale = jnp.max(jnp.abs(array))
-    array = array / jnp.where(scale == 0, 1, scale)
+    scale = xp.max(xp.abs(array))
+    array = array / xp.where(scale == 0, 1, scale)
     if centre:
-        array = jnp.where(kept[:, None], array - masked_mean(array, kept), 0)
-    values = singular_values(array)
-    values = jnp.where(values <= max(array.shape) * eps, 0, values)  # NaN stays
+        array = array - masked_mean(array, kept)
+        array = array if kept is None else xp.where(kept[:, None], array, 0)
+    values = np.linalg.svd(array, compute_uv=False) if xp is np else singular_values(array)
+    values = xp.where(values <= max(array.shape) * eps, 0, values)  # NaN stays
     largest = values[0]
     is_zero = largest == 0
-    return values / jnp.where(is_zero, 1, largest), is_zero
+    return values / xp.where(is_zero, 1, largest), is_zero
+
+
+def rank_of(spectrum: Any, is_zero: Any) -> Any:
+    """``effective_rank`` of what ``spectrum_of`` gives."""
+    xp = namespace(spectrum)
+    shares = spectrum / xp.where(is_zero, 1, xp.sum(spectrum))
+    some = shares != 0
+    entropy = -xp.sum(xp.where(some, shares * xp.log(xp.where(some, shares, 1)), 0))
+    return xp.where(is_zero, 0, xp.exp(entropy))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,12 +30,6 @@ class Settings(NamedTuple):
     def resampled(self) -> dict[str, Any]:
         """Of intervals by resampling."""
         return {"num_resamples": self.num_resamples, "confidence": 1 - self.alpha}
-
-
-@functools.cache
-def compiled(function: Callable[..., Any], *static: str) -> Callable[..., Any]:
-    """Compiled once for each shape and value of the static arguments, on first use."""
-    return jax.jit(function, static_argnames=static)
 
 
 def frame(rows: list[dict[str, Any]]) -> Any:
@@ -73,7 +65,7 @@ def answer_changes(run: Run, settings: Settings) -> Any:
     """``diagnose.answer_change`` of every arm with logits against the clean run, mean over items."""
     rows = []
     for arm, logits in run.named("arm/*/logits").items():
-        change = compiled(diagnose.answer_change)(run.arrays["logits"], logits, run.own_answers)
+        change = diagnose.answer_change(run.arrays["logits"], logits, run.own_answers)
         rows.append(
             {
                 "arm": arm,

@@ -13,9 +13,10 @@ import jax
 import numpy as np
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.arms import compiled, margin
+from tokdyn.reasoning.audit.arms import margin
 from tokdyn.reasoning.audit.export import OTHER_IMAGE
 from tokdyn.reasoning.audit.schema import MEDIATION, Run
+from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.stats import clopper_pearson, mcnemar_test, paired_t_test
 
 Verdict = Callable[[Run], Any]
@@ -90,17 +91,17 @@ def mediated_share(run: Run) -> bool:
 def moves_with_the_image(run: Run) -> float:
     """How far latents move with the picture, over their length: of the arrow to them, not of the one from them."""
     changed = run.arrays[f"input/{OTHER_IMAGE}/latents"]
-    return float(np.mean(compiled(diagnose.latent_change)(run.arrays["latents"], changed).relative_distance))
+    return float(np.mean(diagnose.latent_change(run.arrays["latents"], changed).relative_distance))
 
 
 def differs_between_items(run: Run) -> float:
     """1 minus the raw cosine between items, mean over slots."""
-    return 1 - float(np.mean(compiled(_between)(run.arrays["latents"])))
+    return 1 - float(np.mean(diagnose.similarity(run.arrays["latents"], space="raw").between_items))
 
 
 def rank(run: Run) -> float:
     """Effective rank of a slot's latents over items, mean over slots."""
-    return float(np.mean(compiled(diagnose.degeneration)(run.arrays["latents"]).rank_by_index))
+    return float(np.mean(diagnose.degeneration(run.arrays["latents"]).rank_by_index))
 
 
 def probed(run: Run) -> Any:
@@ -156,14 +157,10 @@ def depends_on_the_image(run: Run) -> float:
     """Log-probability of the answer with the own and with another picture, by Student's test."""
     answers = np.maximum(run.arrays["answers"], 0)[:, None]
     own, other = (
-        np.take_along_axis(np.asarray(jax.nn.log_softmax(logits, axis=-1), np.float64), answers, axis=-1)[:, 0]
+        np.take_along_axis(log_softmax(logits).astype(np.float64), answers, axis=-1)[:, 0]
         for logits in (run.arrays["logits"], run.arrays[f"input/{OTHER_IMAGE}/logits"])
     )
     return _p_value(own - other)
-
-
-def _between(latents: Any) -> Any:
-    return diagnose.similarity(latents, space="raw").between_items
 
 
 def _p_value(differences: np.ndarray) -> float:

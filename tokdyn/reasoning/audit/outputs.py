@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.arms import Settings, compiled, frame
+from tokdyn.reasoning.audit.arms import Settings, frame
 from tokdyn.reasoning.audit.schema import Run
+from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.diagnose.attention import ORDERS
 
 NUM_LIKELIEST = 10
@@ -56,7 +56,7 @@ def relevant_attention(run: Run, settings: Settings) -> Any:
 def confidence(run: Run, settings: Settings) -> Any:
     """How sure the answer is (``diagnose.confidence``), and how that goes with being right (``diagnose.relation``)."""
     logits = run.arrays["logits"]
-    found = compiled(diagnose.confidence, "num_likeliest")(logits, num_likeliest=min(NUM_LIKELIEST, logits.shape[1]))
+    found = diagnose.confidence(logits, num_likeliest=min(NUM_LIKELIEST, logits.shape[1]))
     rows = []
     for name in ("maximum", "entropy", "truncated_entropy", "renormalised_entropy", "tail_mass"):
         values = np.asarray(getattr(found, name), np.float64)
@@ -82,7 +82,7 @@ def dependence(run: Run, settings: Settings) -> Any:
                 continue
             else:
                 seen, blind, mask = run.arrays["word_log_probability"], changed, run.arrays.get("word_mask")
-            found = compiled(diagnose.visual_dependence)(seen, blind, mask=mask)
+            found = diagnose.visual_dependence(seen, blind, mask=mask)
             mean, count = np.asarray(found.mean, np.float64), int(found.num_words.sum())
             total = float((np.asarray(found.score, np.float64)).sum() / max(count, 1))
             row = {"words": words, "input": name, "mean": total, "share": float(found.total_share), "count": count}
@@ -94,10 +94,7 @@ def _of_answer(run: Run, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """Log-probability of the answer with the own and with the changed input `[items, 1]`, and where there is one."""
     answers = run.arrays.get("answers", run.arrays["logits"].argmax(axis=-1))
     pick = np.maximum(answers, 0)[:, None]
-    pair = (
-        np.take_along_axis(np.asarray(jax.nn.log_softmax(logits, axis=-1)), pick, axis=-1)
-        for logits in (run.arrays["logits"], changed)
-    )
+    pair = (np.take_along_axis(log_softmax(logits), pick, axis=-1) for logits in (run.arrays["logits"], changed))
     return *pair, (answers >= 0)[:, None]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.arms import Settings, compiled, frame
+from tokdyn.reasoning.audit.arms import Settings, frame
 from tokdyn.reasoning.audit.schema import Run
-from tokdyn.reasoning.diagnose.probing import PENALTIES, compiled_probe, grouped_intervals
+from tokdyn.reasoning.diagnose.degeneration import norm_ratio
+from tokdyn.reasoning.diagnose.probing import PENALTIES, correct_at_sites, grouped_intervals
 from tokdyn.reasoning.diagnose.similarity import SPACES
 from tokdyn.stats import clopper_pearson
 
@@ -27,7 +27,9 @@ def within_items(run: Run, settings: Settings) -> Any:
     """Cosine between every two slots of one item (``diagnose.similarity``), mean over items, by space."""
     rows = []
     for space in SPACES:
-        matrix = np.asarray(compiled(_within, "space")(run.arrays["latents"], space=space), np.float64)
+        moved = diagnose.transformed(run.arrays["latents"], space=space)
+        # Not all of diagnose.similarity: it would compare every two items, too.
+        matrix = diagnose.cosines(moved, moved).mean(axis=0)
         for one, other in zip(*np.triu_indices(len(matrix), 1), strict=True):
             rows.append({"slot": one + 1, "other_slot": other + 1, "space": space, "cosine": float(matrix[one, other])})
     return frame(rows)
@@ -36,11 +38,8 @@ def within_items(run: Run, settings: Settings) -> Any:
 def degeneration(run: Run, settings: Settings) -> Any:
     """``diagnose.degeneration`` by slot, and within items (slot 0); lengths beside those of every reference."""
     latents = run.arrays["latents"]
-    found = compiled(diagnose.degeneration)(latents)
-    ratios = {
-        f"norm / {name}": compiled(diagnose.degeneration)(latents, vectors).norm_ratio
-        for name, vectors in run.named("reference/*").items()
-    }
+    found = diagnose.degeneration(latents)
+    ratios = {f"norm / {name}": norm_ratio(found.norm, vectors) for name, vectors in run.named("reference/*").items()}
     rows: list[dict[str, Any]] = [
         {
             "slot": slot + 1,
@@ -65,7 +64,7 @@ def movement(run: Run, settings: Settings) -> Any:
     latents = run.arrays["latents"]
     if latents.shape[1] < 2:
         raise ValueError("latents: expected at least two slots to see a movement, got 1")
-    found = compiled(diagnose.movement)(np.swapaxes(latents, 0, 1))
+    found = diagnose.movement(np.swapaxes(latents, 0, 1))
     return frame(
         [
             {"slot": slot + 2, "residual": float(found.residual[slot]), "relative": float(found.relative[slot]),
@@ -96,9 +95,7 @@ def cross_task(run: Run, settings: Settings) -> Any:
     """``diagnose.cross_task`` with the other task's latents, by slot and space."""
     rows = []
     for space in SPACES:
-        found = compiled(diagnose.cross_task, "space")(
-            run.arrays["latents"], run.arrays["other_task_latents"], space=space
-        )
+        found = diagnose.cross_task(run.arrays["latents"], run.arrays["other_task_latents"], space=space)
         names = ("between", "within_first", "within_second", "gap")
         for slot in range(len(found.gap)):
             rows.append(
@@ -111,7 +108,7 @@ def latent_changes(run: Run, settings: Settings) -> Any:
     """``diagnose.latent_change`` under every changed input, by slot, mean over items."""
     rows = []
     for name, latents in run.named("input/*/latents").items():
-        found = compiled(diagnose.latent_change)(run.arrays["latents"], latents)
+        found = diagnose.latent_change(run.arrays["latents"], latents)
         for slot in range(latents.shape[1]):
             rows.append(
                 {
@@ -145,9 +142,10 @@ def probes(run: Run, settings: Settings) -> Any:
                 shared = {"chance": found.chance, "learnable": found.learnable, "n": found.n}
                 rows.append({"label": name, "slot": slot + 1, **row, **shared})
             continue
-        folds = jnp.asarray(diagnose.assign_folds(settings.key, len(labels), num_folds=NUM_FOLDS, groups=groups))
-        program = compiled_probe(num_labels, NUM_FOLDS, PENALTIES)
-        correct = np.asarray(program(jnp.asarray(sites), jnp.asarray(labels)[None], folds), np.float64)[:, 0]
+        folds = diagnose.assign_folds(settings.key, len(labels), num_folds=NUM_FOLDS, groups=groups)
+        correct = correct_at_sites(
+            sites, labels[None], folds, sizes=(num_labels,), num_folds=NUM_FOLDS, penalties=PENALTIES
+        )[:, 0].astype(np.float64)
         if groups is None:
             exact = clopper_pearson(correct.sum(axis=1), len(labels), confidence=1 - settings.alpha)
             ends = np.stack([exact.low, exact.high], axis=1)
@@ -172,8 +170,3 @@ def attributes(run: Run, settings: Settings) -> Any:
     return table.assign(attribute=[list(labels)[index] for index in table["attribute"]]).rename(
         columns={"attribute": "label"}
     )
-
-
-def _within(latents: Any, *, space: str) -> Any:
-    """Compiled as a whole, so that the cosines of every two items, which nobody asked for, are not computed."""
-    return diagnose.similarity(latents, space=space).within_items

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, choice, describe_array, floating
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.arrays import program
 from tokdyn.reasoning.diagnose.effects import MeanEffect, mean_effect
 
 ORDERS = ("entropy_then_mean", "mean_then_entropy")
@@ -189,18 +189,21 @@ def attention_narrowing(
         >>> round(found.difference.estimate, 4), found.mass_difference.estimate
         (-0.6931, 0.0)
     """
-    array, keys = _attention(attention, image_keys)
+    array, keys = _attention(attention, image_keys, latent_queries, answer_queries)
     choice("order", order, ORDERS)
     latent_group = _queries("latent_queries", latent_queries, array)
     answer_group = _queries("answer_queries", answer_queries, array)
-    sides = [_compiled(_summary)(array, keys, group, order=order) for group in (latent_group, answer_group)]
-    included = np.asarray(sides[0]["has"] & sides[1]["has"])
+    sides = [
+        program(_summary, array, static=("order",))(array, keys, group, order=order)
+        for group in (latent_group, answer_group)
+    ]
+    included = np.asarray(sides[0]["has"]) & np.asarray(sides[1]["has"])
     if included.sum() < 2:
         raise bad("attention", "at least two items with latent and answer queries that see the image", included.sum())
     latent, answer = (np.asarray(side["entropy"], np.float64)[included] for side in sides)
     masses = [np.asarray(side["mass"], np.float64)[included] for side in sides]
     heads = [_over_items(side["heads"], side["head_has"], included) for side in sides]
-    scale = np.asarray(_log_count(keys), np.float64)[included]
+    scale = np.asarray(_log_count(np.asarray(keys)), np.float64)[included]
 
     def effect(values: np.ndarray) -> MeanEffect:
         return mean_effect(key, values, num_resamples=num_resamples, confidence=confidence)
@@ -259,14 +262,14 @@ def relevant_attention(
         >>> found.share.estimate, found.area, found.enrichment
         (0.5, 0.25, 2.0)
     """
-    array, keys = _attention(attention, image_keys)
-    wanted = jnp.asarray(relevant)
-    if wanted.dtype != jnp.bool_ or wanted.shape != keys.shape:
+    array, keys = _attention(attention, image_keys, queries, relevant)
+    wanted = namespace(array).asarray(relevant)
+    if wanted.dtype != np.bool_ or wanted.shape != keys.shape:
         raise bad("relevant", f"booleans [items, keys] of shape {keys.shape}", describe_array(wanted))
     wanted = wanted & keys
     group = _queries("queries", queries, array)
-    found = _compiled(_relevant)(array, keys, group, wanted)
-    included = np.asarray(found["has"] & wanted.any(axis=1))
+    found = program(_relevant, array)(array, keys, group, wanted)
+    included = np.asarray(found["has"]) & np.asarray(wanted).any(axis=1)
     if included.sum() < 2:
         raise bad("attention", "at least two items with relevant patches and queries that see them", included.sum())
     share, area, mass = (np.asarray(found[name], np.float64)[included] for name in ("share", "area", "mass"))
@@ -285,47 +288,53 @@ def relevant_attention(
     )
 
 
-def _attention(attention: Any, image_keys: Any) -> tuple[jax.Array, jax.Array]:
-    array = floating("attention", attention, axes="[items, layers, heads, queries, keys]")
+def _attention(attention: Any, image_keys: Any, *others: Any) -> tuple[jax.Array, jax.Array]:
+    """Both of NumPy, where these and the others are."""
+    xp = namespace(attention, image_keys, *others)
+    array = floating("attention", attention, axes="[items, layers, heads, queries, keys]", xp=xp)
     array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
-    return array, _mask("image_keys", image_keys, array.shape[0], array.shape[-1], "keys")
+    return array, _mask("image_keys", image_keys, array.shape[0], array.shape[-1], axis="keys", xp=xp)
 
 
 def _queries(name: str, value: Any, array: jax.Array) -> jax.Array:
-    return _mask(name, value, array.shape[0], array.shape[-2], "queries")
+    return _mask(name, value, array.shape[0], array.shape[-2], axis="queries", xp=namespace(array))
 
 
-def _mask(name: str, value: Any, num_items: int, length: int, axis: str) -> jax.Array:
-    mask = jnp.asarray(value)
-    if mask.dtype != jnp.bool_ or mask.shape not in ((length,), (num_items, length)):
+def _mask(name: str, value: Any, num_items: int, length: int, *, axis: str, xp: Any) -> jax.Array:
+    mask = xp.asarray(value)
+    if mask.dtype != np.bool_ or mask.shape not in ((length,), (num_items, length)):
         raise bad(name, f"booleans [{axis}] or [items, {axis}] of {num_items} and {length}", describe_array(mask))
-    return jnp.broadcast_to(mask, (num_items, length))
+    return xp.broadcast_to(mask, (num_items, length))
 
 
 def _renormalised(array: jax.Array, keys: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    on_image = jnp.where(keys[:, None, None, None], array, 0.0)
+    xp = namespace(array)
+    on_image = xp.where(keys[:, None, None, None], array, 0.0)
     mass = on_image.sum(axis=-1)
     undefined = mass <= 0
-    return on_image / jnp.where(undefined, 1.0, mass)[..., None], mass, undefined
+    return on_image / xp.where(undefined, 1.0, mass)[..., None], mass, undefined
 
 
 def _entropy(shares: jax.Array) -> jax.Array:
+    xp = namespace(shares)
     some = shares > 0
-    return -jnp.sum(jnp.where(some, shares * jnp.log(jnp.where(some, shares, 1.0)), 0.0), axis=-1)
+    return -xp.sum(xp.where(some, shares * xp.log(xp.where(some, shares, 1.0)), 0.0), axis=-1)
 
 
 def _over_heads(shares: jax.Array, undefined: jax.Array, order: str) -> jax.Array:
     """`[items, queries]`."""
-    weight = ~undefined / jnp.maximum((~undefined).sum(axis=(1, 2), keepdims=True), 1)
+    xp = namespace(shares)
+    weight = ~undefined / xp.maximum((~undefined).sum(axis=(1, 2), keepdims=True), 1)
     if order == "entropy_then_mean":
-        return jnp.sum(_entropy(shares) * weight, axis=(1, 2))
-    return _entropy(jnp.sum(shares * weight[..., None], axis=(1, 2)))
+        return xp.sum(_entropy(shares) * weight, axis=(1, 2))
+    return _entropy(xp.sum(shares * weight[..., None], axis=(1, 2)))
 
 
-def _log_count(keys: jax.Array) -> jax.Array:
+def _log_count(keys: Any) -> Any:
     """Log of the number of image keys `[items]`; 1 where there is one, whose entropy is 0."""
+    xp = namespace(keys)
     count = keys.sum(axis=1)
-    return jnp.where(count > 1, jnp.log(jnp.maximum(count, 2).astype(jnp.float32)), 1.0)
+    return xp.where(count > 1, xp.log(xp.maximum(count, 2).astype(xp.float32)), 1.0)
 
 
 def _summary(array: jax.Array, keys: jax.Array, group: jax.Array, *, order: str) -> dict[str, jax.Array]:
@@ -344,15 +353,16 @@ def _summary(array: jax.Array, keys: jax.Array, group: jax.Array, *, order: str)
 
 def _relevant(array: jax.Array, keys: jax.Array, group: jax.Array, wanted: jax.Array) -> dict[str, jax.Array]:
     """The same for the share of the attention on wanted keys, and the wanted keys' share of the image `[items]`."""
+    xp = namespace(array)
     shares, mass, undefined = _renormalised(array, keys)
     group = group & ~undefined.all(axis=(1, 2))
-    on = jnp.sum(jnp.where(wanted[:, None, None, None], shares, 0.0), axis=-1)
-    by_query = jnp.sum(on, axis=(1, 2)) / jnp.maximum((~undefined).sum(axis=(1, 2)), 1)
+    on = xp.sum(xp.where(wanted[:, None, None, None], shares, 0.0), axis=-1)
+    by_query = xp.sum(on, axis=(1, 2)) / xp.maximum((~undefined).sum(axis=(1, 2)), 1)
     heads, head_has = _mean_by_head(on, ~undefined & group[:, None, None])
     return {
         "has": group.any(axis=1),
         "share": _mean_queries(by_query, group),
-        "area": wanted.sum(axis=1) / jnp.maximum(keys.sum(axis=1), 1),
+        "area": wanted.sum(axis=1) / xp.maximum(keys.sum(axis=1), 1),
         "mass": _mean_queries(mass.mean(axis=(1, 2)), group),
         "heads": heads,
         "head_has": head_has,
@@ -361,22 +371,18 @@ def _relevant(array: jax.Array, keys: jax.Array, group: jax.Array, wanted: jax.A
 
 def _mean_queries(values: jax.Array, group: jax.Array) -> jax.Array:
     """`[items]` of `[items, queries]`."""
-    return jnp.sum(jnp.where(group, values, 0.0), axis=1) / jnp.maximum(group.sum(axis=1), 1)
+    xp = namespace(values)
+    return xp.sum(xp.where(group, values, 0.0), axis=1) / xp.maximum(group.sum(axis=1), 1)
 
 
 def _mean_by_head(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`[items, layers, heads]` of `[items, layers, heads, queries]`, and where there is any."""
+    xp = namespace(values)
     counts = mask.sum(axis=-1)
-    return jnp.sum(jnp.where(mask, values, 0.0), axis=-1) / jnp.maximum(counts, 1), counts > 0
+    return xp.sum(xp.where(mask, values, 0.0), axis=-1) / xp.maximum(counts, 1), counts > 0
 
 
 def _over_items(values: jax.Array, has: jax.Array, included: np.ndarray) -> np.ndarray:
     """`[layers, heads]` of `[items, layers, heads]`."""
     kept = np.asarray(has) & included[:, None, None]
     return np.where(kept, np.asarray(values, np.float64), 0.0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
-
-
-@functools.cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled once, on first use."""
-    return jax.jit(function, static_argnames=["order"] if function is _summary else [])

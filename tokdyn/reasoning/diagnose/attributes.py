@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, describe_array, floating
-from tokdyn.reasoning.diagnose.probing import PENALTIES, assign_folds, compiled_probe, grouped_intervals
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.probing import PENALTIES, assign_folds, correct_at_sites, grouped_intervals
 from tokdyn.stats import mcnemar_test
 
 
@@ -70,23 +70,29 @@ def held_out_attributes(
 
     values = np.asarray(attributes)
     sources = {"question": question, "latents": latents, "image": image}
-    arrays = {name: floating(name, each, axes="[items, features]") for name, each in sources.items()}
+    arrays = {
+        name: floating(name, each, axes="[items, features]", xp=namespace(each)) for name, each in sources.items()
+    }
     if values.ndim != 2 or values.dtype.kind not in "iu" or len(sizes) != values.shape[1]:
         raise bad("attributes", f"integers [items, {len(sizes)}]", describe_array(values))
     for name, array in arrays.items():
         if len(array) != len(values):
             raise bad(name, f"{len(values)} items as attributes", len(array))
-    folds = jnp.asarray(assign_folds(key, len(values), num_folds=num_folds, groups=groups))
-    rows = []
+    folds = assign_folds(key, len(values), num_folds=num_folds, groups=groups)
     for index, size in enumerate(sizes):
-        truth = values[:, index]
-        if truth.min() < 0 or truth.max() >= size:
-            raise bad("attributes", f"values from 0 to {size - 1} in column {index}", f"{truth.min()} to {truth.max()}")
-        program = compiled_probe(int(size), num_folds, tuple(penalties))
-        correct = {
-            name: np.asarray(program(array[None], jnp.asarray(truth)[None], folds))[0, 0]
-            for name, array in arrays.items()
-        }
+        least, most = values[:, index].min(), values[:, index].max()
+        if least < 0 or most >= size:
+            raise bad("attributes", f"values from 0 to {size - 1} in column {index}", f"{least} to {most}")
+    counts, candidates = tuple(int(size) for size in sizes), tuple(penalties)
+    every = {
+        name: correct_at_sites(
+            array[None], values.T, folds, sizes=counts, num_folds=num_folds, penalties=candidates
+        )[0]
+        for name, array in arrays.items()
+    }  # fmt: skip
+    rows = []
+    for index in range(len(sizes)):
+        truth, correct = values[:, index], {name: right[index] for name, right in every.items()}
         for name, right in correct.items():
             difference = right.astype(np.float64) - correct["question"]
             ends = grouped_intervals(key, difference[None], groups, num_resamples, confidence)[0]

@@ -6,10 +6,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn.checks import hyperparameter
-from tokdyn.metrics import distinct_tokens, effective_rank
+from tokdyn.metrics import distinct_tokens
+from tokdyn.metrics._arrays import distances
+from tokdyn.metrics.collapse import first_of_component
+from tokdyn.metrics.geometry import rank_of, spectrum_of
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.arrays import each
 from tokdyn.reasoning.diagnose.similarity import checked_latents, checked_vectors
+
+_DIFFERENCES = 2**22  # numbers at a time: 16 MB
 
 
 class Degeneration(NamedTuple):
@@ -60,29 +68,47 @@ def degeneration(latents: Any, reference: Any = None, *, relative_resolution: An
         >>> found.distinct_by_index.tolist(), [round(float(each), 4) for each in found.rank_by_index]
         ([4, 1], [3.0, 0.0])
     """
-    array = checked_latents(latents)
-    amount = hyperparameter("relative_resolution", relative_resolution, above=0.0)
-    lengths = jnp.linalg.norm(array, axis=-1)
-    typical = (
-        lengths.mean()
-        if reference is None
-        else jnp.linalg.norm(checked_vectors("reference", reference), axis=-1).mean()
-    )
-    resolution = amount * jnp.sqrt(jnp.mean(lengths**2))
+    xp = namespace(latents, reference, relative_resolution)
+    array = checked_latents(latents, xp=xp)
+    amount = xp.asarray(hyperparameter("relative_resolution", relative_resolution, above=0.0), array.dtype)
+    lengths = xp.linalg.norm(array, axis=-1)
+    resolution = amount * xp.sqrt(xp.mean(lengths**2))
     # The limit is strict: with a resolution of 0 even equal latents would be counted apart.
-    resolution = jnp.maximum(resolution, jnp.finfo(array.dtype).tiny)
+    resolution = xp.maximum(resolution, xp.finfo(array.dtype).tiny)
 
     def distinct(tokens: jax.Array) -> jax.Array:
-        return distinct_tokens(tokens, resolution)
+        return num_distinct(tokens, resolution)
 
-    by_slot = jnp.swapaxes(array, 0, 1)
+    by_slot = xp.swapaxes(array, 0, 1)
     norm = lengths.mean(axis=0)
     return Degeneration(
-        rank_by_index=jax.vmap(effective_rank)(by_slot),
-        rank_within=jax.vmap(effective_rank)(array).mean(),
-        distinct_by_index=jax.vmap(distinct)(by_slot),
-        distinct_within=jax.vmap(distinct)(array).mean(dtype=array.dtype),
+        rank_by_index=each(_rank, by_slot),
+        rank_within=each(_rank, array).mean(),
+        distinct_by_index=each(distinct, by_slot),
+        distinct_within=each(distinct, array).mean(dtype=array.dtype),
         norm=norm,
-        norm_ratio=norm / jnp.where(typical > 0, typical, 1.0),
+        norm_ratio=norm_ratio(norm, array if reference is None else checked_vectors("reference", reference, xp=xp)),
         resolution=resolution,
     )
+
+
+def norm_ratio(norm: Any, reference: Any) -> Any:
+    """Lengths over the mean length of a reference `[..., features]`."""
+    xp = namespace(norm, reference)
+    typical = xp.linalg.norm(reference, axis=-1).mean()
+    return norm / xp.where(typical > 0, typical, 1.0)
+
+
+def num_distinct(tokens: jax.Array, resolution: jax.Array) -> jax.Array:
+    """``metrics.distinct_tokens`` of tokens `[K, D]` of NumPy or of jax."""
+    xp = namespace(tokens)
+    if xp is jnp:
+        return distinct_tokens(tokens, resolution)
+    # A few rows at a time: all differences at once are features times as many numbers as the distances.
+    rows = max(1, _DIFFERENCES // tokens.size)
+    near = [distances(tokens[start : start + rows], tokens) < resolution for start in range(0, len(tokens), rows)]
+    return xp.sum(first_of_component(np.concatenate(near)) == np.arange(len(tokens)))
+
+
+def _rank(tokens: jax.Array) -> jax.Array:
+    return rank_of(*spectrum_of(tokens, None, centre=True, eps=jnp.finfo(tokens.dtype).eps))

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, describe_array, floating, hyperparameter, whole_number
-from tokdyn.numerics import times_log
+from tokdyn.numerics import namespace, times_log
+from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.stats import (
     AreaUnderROC,
     CalibrationError,
@@ -106,23 +107,24 @@ def visual_dependence(
         >>> found.score.tolist(), float(found.share[0])
         ([[2.0, 0.0]], 0.5)
     """
-    seen = floating("log_probability", log_probability, axes="[items, words]")
-    blind = floating("log_probability_noised", log_probability_noised, axes="[items, words]")
+    xp = namespace(log_probability, log_probability_noised, mask, threshold)
+    seen = floating("log_probability", log_probability, axes="[items, words]", xp=xp)
+    blind = floating("log_probability_noised", log_probability_noised, axes="[items, words]", xp=xp)
     if seen.shape != blind.shape:
         raise bad("log_probability_noised", f"the shape of log_probability, {seen.shape}", describe_array(blind))
     limit = hyperparameter("threshold", threshold)
-    kept = jnp.ones(seen.shape, bool) if mask is None else jnp.asarray(mask)
-    if kept.shape != seen.shape or kept.dtype != jnp.bool_:
+    kept = xp.ones(seen.shape, bool) if mask is None else xp.asarray(mask)
+    if kept.shape != seen.shape or kept.dtype != xp.bool_:
         raise bad("mask", f"booleans of shape {seen.shape}", describe_array(kept))
-    score = jnp.where(kept, seen, 0.0) - jnp.where(kept, blind, 0.0)
+    score = xp.where(kept, seen, 0.0) - xp.where(kept, blind, 0.0)
     above = kept & (score > limit)
     count = kept.sum(axis=1)
-    divisor = jnp.maximum(count, 1)
+    divisor = xp.maximum(count, 1)
     return VisualDependence(
         score=score,
         mean=score.sum(axis=1) / divisor,
         share=above.sum(axis=1) / divisor,
-        total_share=above.sum() / jnp.maximum(count.sum(), 1),
+        total_share=above.sum() / xp.maximum(count.sum(), 1),
         num_words=count,
     )
 
@@ -153,22 +155,23 @@ def confidence(logits: Any, *, num_likeliest: int = 10) -> Confidence:
         >>> [round(float(each), 3) for each in (flat.truncated_entropy, flat.renormalised_entropy, flat.tail_mass)]
         [0.014, 0.693, 0.998]
     """
-    array = jnp.asarray(logits)
+    xp = namespace(logits)
+    array = xp.asarray(logits)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.ndim == 0:
         raise bad("logits", "a floating-point array [..., words]", describe_array(array))
     k = whole_number("num_likeliest", num_likeliest, at_least=1)
     if k > array.shape[-1]:
         raise bad("num_likeliest", f"at most the number of words, {array.shape[-1]}", k)
     array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
-    logs = jnp.sort(jax.nn.log_softmax(array, axis=-1), axis=-1, descending=True)
+    logs = -xp.sort(-log_softmax(array), axis=-1)  # the likeliest first
     terms = -times_log(logs)
     head = logs[..., :k]
     return Confidence(
-        maximum=jnp.exp(logs[..., 0]),
+        maximum=xp.exp(logs[..., 0]),
         entropy=terms.sum(axis=-1),
         truncated_entropy=terms[..., :k].sum(axis=-1),
-        renormalised_entropy=-times_log(jax.nn.log_softmax(head, axis=-1)).sum(axis=-1),
-        tail_mass=jnp.exp(logs[..., k:]).sum(axis=-1),
+        renormalised_entropy=-times_log(log_softmax(head)).sum(axis=-1),
+        tail_mass=xp.exp(logs[..., k:]).sum(axis=-1),
     )
 
 

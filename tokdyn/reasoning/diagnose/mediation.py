@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, describe_array, floating
 from tokdyn.metrics._arrays import integers
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.diagnose.effects import MeanEffect, mean_effects
 from tokdyn.stats import FiellerSet, fieller_interval
 from tokdyn.stats.inputs import numbers
@@ -154,16 +155,17 @@ def latent_change(latents: Any, exchanged: Any) -> LatentChange:
         >>> float(change.cosine[0, 0]), round(float(change.relative_distance[0, 0]), 4)
         (0.0, 1.4142)
     """
-    before = floating("latents", latents, axes="[items, slots, features]")
-    after = floating("exchanged", exchanged, axes="[items, slots, features]")
+    xp = namespace(latents, exchanged)
+    before = floating("latents", latents, axes="[items, slots, features]", xp=xp)
+    after = floating("exchanged", exchanged, axes="[items, slots, features]", xp=xp)
     if before.shape != after.shape:
         raise bad("exchanged", f"the shape of latents, {before.shape}", describe_array(after))
-    left, right = jnp.linalg.norm(before, axis=-1), jnp.linalg.norm(after, axis=-1)
+    left, right = xp.linalg.norm(before, axis=-1), xp.linalg.norm(after, axis=-1)
     undefined = (left == 0) | (right == 0)
-    inner = jnp.sum(before / _safe(left)[..., None] * (after / _safe(right)[..., None]), axis=-1)
-    distance = jnp.linalg.norm(after - before, axis=-1) / _safe(left)
+    inner = xp.sum(before / _safe(left)[..., None] * (after / _safe(right)[..., None]), axis=-1)
+    distance = xp.linalg.norm(after - before, axis=-1) / _safe(left)
     return LatentChange(
-        jnp.where(undefined, 0.0, jnp.clip(inner, -1.0, 1.0)), jnp.where(left == 0, 0.0, distance), undefined
+        xp.where(undefined, 0.0, xp.clip(inner, -1.0, 1.0)), xp.where(left == 0, 0.0, distance), undefined
     )
 
 
@@ -192,17 +194,18 @@ def answer_change(logits: Any, exchanged: Any, answers: Any) -> AnswerChange:
         >>> bool(change.flipped[0]), round(float(change.shift[0]), 4)
         (True, -2.0)
     """
-    before = floating("logits", logits, axes="[items, choices]")
-    after = floating("exchanged", exchanged, axes="[items, choices]")
+    xp = namespace(logits, exchanged, answers)
+    before = floating("logits", logits, axes="[items, choices]", xp=xp)
+    after = floating("exchanged", exchanged, axes="[items, choices]", xp=xp)
     if before.shape != after.shape:
         raise bad("exchanged", f"the shape of logits, {before.shape}", describe_array(after))
-    chosen = integers("answers", answers, length=len(before))
-    left, right = jax.nn.log_softmax(before, axis=-1), jax.nn.log_softmax(after, axis=-1)
+    chosen = integers("answers", answers, length=len(before), xp=xp)
+    left, right = log_softmax(before), log_softmax(after)
     picked = chosen[:, None]
-    shift = jnp.take_along_axis(right - left, picked, axis=-1)[:, 0]
-    divergence = jnp.sum(jnp.where(left > -jnp.inf, jnp.exp(left) * (left - right), 0.0), axis=-1)
-    return AnswerChange(before.argmax(-1) != after.argmax(-1), shift, jnp.maximum(divergence, 0.0))
+    shift = xp.take_along_axis(right - left, picked, axis=-1)[:, 0]
+    divergence = xp.sum(xp.where(left > -xp.inf, xp.exp(left) * (left - right), 0.0), axis=-1)
+    return AnswerChange(before.argmax(-1) != after.argmax(-1), shift, xp.maximum(divergence, 0.0))
 
 
 def _safe(length: jax.Array) -> jax.Array:
-    return jnp.where(length == 0, 1.0, length)
+    return namespace(length).where(length == 0, 1.0, length)

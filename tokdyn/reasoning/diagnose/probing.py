@@ -5,7 +5,6 @@ What a probe reads is not what the model uses; and a probe that also reads arbit
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,8 @@ import numpy as np
 from tokdyn import keys
 from tokdyn.checks import bad, describe_array, floating, whole_number
 from tokdyn.metrics._arrays import integers
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.arrays import one_by_one, product, program
 from tokdyn.reasoning.diagnose.effects import mean_effects
 from tokdyn.stats import clopper_pearson, hierarchical_bootstrap
 
@@ -110,42 +111,19 @@ def ridge_probe(
         >>> float(probe.accuracy)
         1.0
     """
-    array = floating("features", features, axes="[items, features]")
+    xp = namespace(features, labels, folds, penalties)
+    array = floating("features", features, axes="[items, features]", xp=xp)
     array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
-    truth, fold = integers("labels", labels, length=len(array)), integers("folds", folds, length=len(array))
+    truth = integers("labels", labels, length=len(array), xp=xp)
+    fold = integers("folds", folds, length=len(array), xp=xp)
     num_labels = whole_number("num_labels", num_labels, at_least=1)
     num_folds = whole_number("num_folds", num_folds, at_least=3)
-    candidates = jnp.asarray(penalties, array.dtype)
+    candidates = xp.asarray(penalties, array.dtype)
     if candidates.ndim != 1 or candidates.size == 0:
         raise bad("penalties", "at least one number [penalties]", describe_array(candidates))
-    num_items, num_features = array.shape
-    array = array - array.mean(axis=0)
-    strength = candidates * _positive(jnp.sum(array**2)) / num_features
-    if num_features > num_items:
-        # Ridge is blind to rotations: coordinates in the span of the items give the same probe.
-        left, values, _ = jnp.linalg.svd(array, full_matrices=False)
-        array = left * values
-    targets = 2 * jax.nn.one_hot(truth, num_labels, dtype=array.dtype) - 1
-    first, second = np.triu_indices(num_folds)  # without folds f and g; f = g is the final fit without f
-
-    def fit(pair: jax.Array) -> tuple[jax.Array, jax.Array]:
-        kept = jnp.all(fold[:, None] != pair, axis=1).astype(array.dtype)
-        outputs = _ridge(array, targets, kept, strength)  # [penalties, items, labels]
-        errors = jnp.sum((outputs - targets) ** 2, axis=-1)
-        return jnp.stack([jnp.sum(jnp.where(fold == pair[side], errors, 0), axis=-1) for side in (0, 1)]), jnp.argmax(
-            outputs, axis=-1
-        ).astype(jnp.int32)
-
-    errors, predictions = jax.lax.map(fit, jnp.stack([jnp.asarray(first), jnp.asarray(second)], axis=1))
-    apart = first != second
-    total = jnp.zeros((num_folds, len(candidates)), array.dtype)
-    # The fit without f and g is judged on g when the test is on f, and on f when the test is on g.
-    total = total.at[first[apart]].add(errors[apart, 1]).at[second[apart]].add(errors[apart, 0])
-    best = jnp.argmin(total, axis=1)
-    final = predictions[~apart]  # [folds, penalties, items]
-    predicted = final[fold, best[fold], jnp.arange(num_items)]
-    correct = predicted == truth
-    return Probe(predicted, correct, jnp.mean(correct, dtype=array.dtype), candidates[best])
+    predicted, best = _cross_validated(array, truth[None], fold, candidates, sizes=(num_labels,), num_folds=num_folds)
+    correct = predicted[0] == truth
+    return Probe(predicted[0], correct, xp.mean(correct, dtype=array.dtype), candidates[best[0]])
 
 
 def assign_folds(key: jax.Array, num_items: int, *, num_folds: int = 5, groups: Any = None) -> np.ndarray:
@@ -269,7 +247,7 @@ def probe_selectivity(
         >>> found.accuracy.shape, float(found.accuracy[0])
         ((2,), 1.0)
     """
-    array = jnp.asarray(features)
+    array = namespace(features).asarray(features)
     truth = np.asarray(labels)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.ndim < 2 or truth.shape != array.shape[-2:-1]:
         expected = f"floating point [..., items, features] with {truth.shape} items"
@@ -280,9 +258,10 @@ def probe_selectivity(
     sites, n = array.shape[:-2], len(truth)
     folds = assign_folds(key, n, num_folds=num_folds, groups=groups)
     tasks = [truth] + [control_labels(jax.random.fold_in(key, index), types, truth) for index in range(num_controls)]
-    program = compiled_probe(num_labels, num_folds, tuple(penalties))
     flat = array.reshape(-1, *array.shape[-2:])
-    correct = np.asarray(program(flat, jnp.asarray(np.stack(tasks)), jnp.asarray(folds)), np.float64)
+    correct = correct_at_sites(
+        flat, np.stack(tasks), folds, sizes=(num_labels,) * len(tasks), num_folds=num_folds, penalties=tuple(penalties)
+    ).astype(np.float64)
     excess = correct[:, 0] - correct[:, 1:].mean(axis=1)
     ends = grouped_intervals(key, np.concatenate([correct[:, 0], excess]), groups, num_resamples, confidence)
     if groups is None:
@@ -306,31 +285,85 @@ def probe_selectivity(
     )
 
 
-def _ridge(features: jax.Array, targets: jax.Array, kept: jax.Array, strength: jax.Array) -> jax.Array:
-    """Outputs for all items `[penalties, items, labels]` of the fits on the items kept."""
-    count = jnp.maximum(kept.sum(), 1)
+def _cross_validated(
+    array: Any, tasks: Any, fold: Any, candidates: Any, *, sizes: tuple[int, ...], num_folds: int
+) -> tuple[Any, Any]:
+    """Predicted labels `[tasks, items]` and the number of the penalty `[tasks, folds]`, for labels `[tasks, items]`.
+
+    Tasks share every factorisation, which does not depend on labels; ``sizes`` are their numbers of labels.
+    """
+    xp = namespace(array, tasks, fold)
+    num_items, num_features = array.shape
+    array = array - array.mean(axis=0)
+    strength = candidates * _positive(xp.sum(array**2)) / num_features
+    if num_features > num_items:
+        # Ridge is blind to rotations: coordinates in the span of the items give the same probe.
+        left, values, _ = xp.linalg.svd(array, full_matrices=False)
+        array = left * values
+    labels = np.arange(max(sizes))
+    exists = labels < np.asarray(sizes)[:, None]  # [tasks, labels]; others have the target 0, and so the output 0
+    targets = xp.where(exists, 2 * (tasks.T[..., None] == labels).astype(array.dtype) - 1, 0)  # [items, tasks, labels]
+    first, second = np.triu_indices(num_folds)  # without folds f and g; f = g is the final fit without f
+
+    def fit(pair: Any) -> tuple[Any, Any]:
+        kept = xp.all(fold[:, None] != pair, axis=1).astype(array.dtype)
+        outputs = _ridge(array, targets.reshape(num_items, -1), kept, strength).reshape(-1, *targets.shape)
+        errors = xp.sum((outputs - targets) ** 2, axis=-1)  # [penalties, items, tasks]
+        inside = [(fold == pair[side])[:, None] for side in (0, 1)]
+        sums = xp.stack([xp.sum(xp.where(each, errors, 0), axis=1) for each in inside])
+        return sums, xp.argmax(xp.where(exists, outputs, -xp.inf), axis=-1).astype(xp.int32)
+
+    errors, predictions = one_by_one(fit, xp.stack([xp.asarray(first), xp.asarray(second)], axis=1))
+    # The fit without f and g is judged on g when the test is on f, and on f when the test is on g.
+    apart, tested = first != second, np.arange(num_folds)[:, None]
+    judges = [(apart & (tested == side)).astype(array.dtype) for side in (first, second)]
+    total = sum(xp.tensordot(judge, errors[:, 1 - side], axes=1) for side, judge in enumerate(judges))
+    best = xp.argmin(total, axis=1).T  # [tasks, folds]
+    final = predictions[~apart]  # [folds, penalties, items, tasks]
+    predicted = final[fold, best[:, fold], xp.arange(num_items), xp.arange(len(tasks))[:, None]]
+    return predicted, best
+
+
+def _ridge(features: Any, targets: Any, kept: Any, strength: Any) -> Any:
+    """Outputs for all items `[penalties, items, columns]` of the fits on the items kept."""
+    xp = namespace(features)
+    count = xp.maximum(kept.sum(), 1)
     mean, offset = kept @ features / count, kept @ targets / count
     centred = features - mean
     inside = centred * kept[:, None]
-    values, directions = jnp.linalg.eigh(jnp.matmul(inside.T, inside, precision="highest"))
-    projected = directions.T @ jnp.matmul(inside.T, targets - offset, precision="highest")
-    weights = projected / (jnp.maximum(values, 0)[:, None] + strength[:, None, None])
-    return jnp.matmul(jnp.matmul(centred, directions, precision="highest"), weights, precision="highest") + offset
+    values, directions = xp.linalg.eigh(product(inside.T, inside))
+    projected = directions.T @ product(inside.T, targets - offset)
+    weights = projected / (xp.maximum(values, 0)[:, None] + strength[:, None, None])
+    return product(product(centred, directions), weights) + offset
 
 
-@functools.cache
-def compiled_probe(num_labels: int, num_folds: int, penalties: tuple[float, ...]) -> Any:
-    """`[sites, items, features]`, `[tasks, items]`, `[items]` to correct `[sites, tasks, items]`; compiled once."""
+def correct_at_sites(
+    features: Any, tasks: Any, folds: Any, *, sizes: tuple[int, ...], num_folds: int, penalties: tuple[float, ...]
+) -> np.ndarray:
+    """Whether probes are right `[sites, tasks, items]`, for features `[sites, items, features]`.
 
-    def site(features: jax.Array, tasks: jax.Array, folds: jax.Array) -> jax.Array:
-        def one(labels: jax.Array) -> jax.Array:
-            return ridge_probe(
-                features, labels, folds, num_labels=num_labels, num_folds=num_folds, penalties=penalties
-            ).correct
+    Args:
+        features: of NumPy, or of jax, for which the probe is compiled.
+        tasks: labels `[tasks, items]`.
+        folds: `[items]`.
+        sizes: number of labels of every task.
+        num_folds: at least 3.
+        penalties: of ``ridge_probe``.
+    """
+    run = program(_at_sites, features, static=("sizes", "num_folds", "penalties"))
+    return np.asarray(run(features, tasks, folds, sizes=sizes, num_folds=num_folds, penalties=penalties))
 
-        return jax.vmap(one)(tasks)  # the factorisation does not depend on the labels: done once
 
-    return jax.jit(lambda features, tasks, folds: jax.lax.map(lambda each: site(each, tasks, folds), features))
+def _at_sites(
+    features: Any, tasks: Any, folds: Any, *, sizes: tuple[int, ...], num_folds: int, penalties: tuple[float, ...]
+) -> Any:
+    def site(array: Any) -> Any:
+        array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
+        candidates = namespace(array).asarray(penalties, array.dtype)
+        predicted, _ = _cross_validated(array, tasks, folds, candidates, sizes=sizes, num_folds=num_folds)
+        return predicted == tasks
+
+    return one_by_one(site, features)
 
 
 def grouped_intervals(
@@ -358,5 +391,5 @@ def _by_group(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nd
     return padded, np.arange(counts.max()) < counts[:, None]
 
 
-def _positive(value: jax.Array) -> jax.Array:
-    return jnp.where(value > 0, value, 1.0)
+def _positive(value: Any) -> Any:
+    return namespace(value).where(value > 0, value, 1.0)

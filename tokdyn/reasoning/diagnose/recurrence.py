@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, describe_array, floating, hyperparameter, random_key, whole_number
-from tokdyn.metrics import distinct_tokens
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.arrays import each
+from tokdyn.reasoning.diagnose.degeneration import num_distinct
 
 Step = Callable[[jax.Array], jax.Array]
 
@@ -240,18 +242,19 @@ def movement(trajectory: Any, *, relative_resolution: Any = 0.01) -> Movement:
         >>> round(float(found.relative[0]), 4), found.distinct.tolist()
         (0.5, [3, 3, 3, 3, 3, 3, 3, 3, 1])
     """
-    path = floating("trajectory", trajectory, axes="[steps, tokens, features]")
+    xp = namespace(trajectory, relative_resolution)
+    path = floating("trajectory", trajectory, axes="[steps, tokens, features]", xp=xp)
     if len(path) < 2:
         raise bad("trajectory", "at least two steps", len(path))
-    amount = hyperparameter("relative_resolution", relative_resolution, above=0.0)
-    length = jnp.sqrt(jnp.mean(jnp.sum(path**2, axis=-1), axis=-1))
-    residual = jnp.sqrt(jnp.mean(jnp.sum((path[1:] - path[:-1]) ** 2, axis=-1), axis=-1))
+    amount = xp.asarray(hyperparameter("relative_resolution", relative_resolution, above=0.0), path.dtype)
+    length = xp.sqrt(xp.mean(xp.sum(path**2, axis=-1), axis=-1))
+    residual = xp.sqrt(xp.mean(xp.sum((path[1:] - path[:-1]) ** 2, axis=-1), axis=-1))
     before = length[:-1]
-    resolution = jnp.maximum(amount * length[0], jnp.finfo(path.dtype).tiny)
+    resolution = xp.maximum(amount * length[0], xp.finfo(path.dtype).tiny)
     return Movement(
         residual=residual,
-        relative=jnp.where(before > 0, residual / jnp.where(before > 0, before, 1.0), 0.0),
-        distinct=jax.vmap(lambda tokens: distinct_tokens(tokens, resolution))(path),
+        relative=xp.where(before > 0, residual / xp.where(before > 0, before, 1.0), 0.0),
+        distinct=each(lambda tokens: num_distinct(tokens, resolution), path),
         length=length,
     )
 

@@ -6,8 +6,7 @@ be raw, centred or whitened by a reference set, and stands beside those of other
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.checks import bad, choice, describe_array, floating, hyperparameter
+from tokdyn.numerics import namespace
+from tokdyn.reasoning.diagnose.arrays import product, program
 from tokdyn.stats import clopper_pearson
 
 SPACES = ("raw", "centred", "whitened")
@@ -103,31 +104,34 @@ def transformed(vectors: Any, reference: Any = None, *, space: str = "centred", 
         >>> transformed(jnp.array([[3.0, 1.0], [5.0, 1.0]])).tolist()
         [[-1.0, 0.0], [1.0, 0.0]]
     """
-    array = checked_vectors("vectors", vectors)
+    xp = namespace(vectors, reference, shrinkage)
+    array = checked_vectors("vectors", vectors, xp=xp)
     choice("space", space, SPACES)
     if space == "raw":
         return array
-    source = array if reference is None else checked_vectors("reference", reference)
+    source = array if reference is None else checked_vectors("reference", reference, xp=xp)
     num_features = array.shape[-1]
     if source.shape[-1] != num_features:
         raise bad("reference", f"{num_features} features as vectors", describe_array(source))
     rows = source.reshape(-1, num_features)
     mean = rows.mean(axis=0)
-    scale = jnp.maximum(jnp.linalg.norm(array, axis=-1), jnp.linalg.norm(mean))
+    scale = xp.maximum(xp.linalg.norm(array, axis=-1), xp.linalg.norm(mean))
     moved = array - mean
-    rounding = 8 * jnp.finfo(array.dtype).eps * scale
-    moved = jnp.where((jnp.linalg.norm(moved, axis=-1) <= rounding)[..., None], 0.0, moved)
+    rounding = 8 * xp.finfo(array.dtype).eps * scale
+    moved = xp.where((xp.linalg.norm(moved, axis=-1) <= rounding)[..., None], 0.0, moved)
     if space == "centred":
         return moved
-    amount = hyperparameter("shrinkage", shrinkage, at_least=0.0)
+    amount = xp.asarray(hyperparameter("shrinkage", shrinkage, at_least=0.0), array.dtype)
     spread = rows - mean
-    covariance = jnp.matmul(spread.T, spread, precision="highest") / len(rows)
-    ball = jnp.trace(covariance) / num_features
-    values, directions = jnp.linalg.eigh((1 - amount) * covariance + amount * ball * jnp.eye(num_features))
+    covariance = product(spread.T, spread) / len(rows)
+    ball = xp.trace(covariance) / num_features
+    values, directions = xp.linalg.eigh(
+        (1 - amount) * covariance + amount * ball * xp.eye(num_features, dtype=array.dtype)
+    )
     # Directions that the reference does not vary in (only without shrinkage) carry nothing.
-    floor = num_features * jnp.finfo(array.dtype).eps * jnp.max(values)
-    inverse = jnp.where(values > floor, 1 / jnp.sqrt(jnp.where(values > floor, values, 1.0)), 0.0)
-    return jnp.matmul(moved, (directions * inverse) @ directions.T, precision="highest")
+    floor = num_features * xp.finfo(array.dtype).eps * xp.max(values)
+    inverse = xp.where(values > floor, 1 / xp.sqrt(xp.where(values > floor, values, 1.0)), 0.0)
+    return product(moved, (directions * inverse) @ directions.T)
 
 
 def cosines(left: Any, right: Any) -> jax.Array:
@@ -149,8 +153,9 @@ def cosines(left: Any, right: Any) -> jax.Array:
         >>> cosines(jnp.eye(2), jnp.array([[2.0, 0.0], [0.0, 0.0]])).tolist()
         [[1.0, 0.0], [0.0, 0.0]]
     """
-    a, b = _unit(checked_vectors("left", left)), _unit(checked_vectors("right", right))
-    return jnp.clip(jnp.einsum("...ad,...bd->...ab", a, b, precision="highest"), -1.0, 1.0)
+    xp = namespace(left, right)
+    a, b = _unit(checked_vectors("left", left, xp=xp)), _unit(checked_vectors("right", right, xp=xp))
+    return xp.clip(product(a, xp.swapaxes(b, -1, -2)), -1.0, 1.0)
 
 
 def similarity(latents: Any, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1) -> Similarity:
@@ -184,14 +189,15 @@ def similarity(latents: Any, reference: Any = None, *, space: str = "raw", shrin
         >>> found.between_items.tolist(), found.within_items.tolist()
         ([1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]])
     """
-    moved = transformed(checked_latents(latents), reference, space=space, shrinkage=shrinkage)
-    by_slot = jnp.swapaxes(moved, 0, 1)
+    xp = namespace(latents, reference, shrinkage)
+    moved = transformed(checked_latents(latents, xp=xp), reference, space=space, shrinkage=shrinkage)
+    by_slot = xp.swapaxes(moved, 0, 1)
     matrix = cosines(by_slot, by_slot)
     return Similarity(
         between_items=_off_diagonal(matrix),
         between_matrix=matrix,
         within_items=cosines(moved, moved).mean(axis=0),
-        undefined=jnp.mean(jnp.linalg.norm(moved, axis=-1) == 0, axis=0),
+        undefined=xp.mean(xp.linalg.norm(moved, axis=-1) == 0, axis=0),
     )
 
 
@@ -220,11 +226,12 @@ def cross_task(
         >>> float(cross_task(left, right).gap[0])
         1.0
     """
-    first, second = checked_latents(latents), checked_latents(other, "other")
+    xp = namespace(latents, other, reference, shrinkage)
+    first, second = checked_latents(latents, xp=xp), checked_latents(other, "other", xp=xp)
     if first.shape[1:] != second.shape[1:]:
         raise bad("other", f"slots and features as latents, {first.shape[1:]}", describe_array(second))
-    source = jnp.concatenate([first, second]) if reference is None else reference
-    a, b = (jnp.swapaxes(transformed(each, source, space=space, shrinkage=shrinkage), 0, 1) for each in (first, second))
+    source = xp.concatenate([first, second]) if reference is None else reference
+    a, b = (xp.swapaxes(transformed(each, source, space=space, shrinkage=shrinkage), 0, 1) for each in (first, second))
     between = cosines(a, b).mean(axis=(-2, -1))
     left, right = _off_diagonal(cosines(a, a)), _off_diagonal(cosines(b, b))
     return CrossTask(between, left, right, (left + right) / 2 - between)
@@ -256,13 +263,14 @@ def similarity_table(latents: Any, references: Mapping[str, Any] | None = None, 
     """
     import pandas as pd
 
-    sets = {("latents", slot): checked_latents(latents)[:, slot : slot + 1] for slot in range(np.shape(latents)[1])}
+    array = checked_latents(latents, xp=namespace(latents))
+    sets = {("latents", slot): array[:, slot : slot + 1] for slot in range(array.shape[1])}
     for name, vectors in (references or {}).items():
-        sets[name, -1] = checked_vectors(f"references[{name!r}]", vectors)[:, None]
+        sets[name, -1] = checked_vectors(f"references[{name!r}]", vectors, xp=namespace(vectors))[:, None]
     rows = []
     for (name, slot), members in sets.items():
         for space in SPACES:
-            found = _compiled(similarity)(members, space=space, shrinkage=shrinkage)
+            found = program(similarity, members, static=("space",))(members, space=space, shrinkage=shrinkage)
             values = {"cosine": float(found.between_items[0]), "undefined": float(found.undefined[0])}
             used = shrinkage if space == "whitened" else 0.0
             rows.append({"set": name, "slot": slot, "space": space, **values, "shrinkage": used, "n": len(members)})
@@ -302,11 +310,15 @@ def retrieval(
         >>> retrieval(jnp.eye(4), jnp.eye(4)).accuracy, retrieval(jnp.ones((4, 4)), jnp.eye(4)).accuracy
         (1.0, 0.25)
     """
-    left, right = floating("latents", latents, axes="[items, features]"), checked_vectors("targets", targets)
+    xp = namespace(latents, targets, reference)
+    left = floating("latents", latents, axes="[items, features]", xp=xp)
+    right = checked_vectors("targets", targets, xp=xp)
     if left.shape != right.shape or len(left) < 2:
         raise bad("targets", f"the shape of latents, {left.shape}, and two items", describe_array(right))
     source = right if reference is None else reference
-    table = np.asarray(_compiled(_table)(left, right, source, shrinkage=shrinkage, space=space), np.float64)
+    table = np.asarray(
+        program(_table, left, static=("space",))(left, right, source, shrinkage=shrinkage, space=space), np.float64
+    )
     n = len(table)
     own = np.diag(table)[:, None]
     slack = 16 * float(jnp.finfo(left.dtype).eps)  # equal up to rounding is a tie
@@ -325,42 +337,37 @@ def retrieval(
     )
 
 
-def checked_vectors(name: str, value: Any) -> jax.Array:
+def checked_vectors(name: str, value: Any, *, xp: Any = jnp) -> jax.Array:
     """`[..., features]` in float32 or wider."""
-    array = jnp.asarray(value)
+    array = xp.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.ndim < 2 or 0 in array.shape:
         raise bad(name, "a floating-point array [..., features]", describe_array(array))
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def checked_latents(value: Any, name: str = "latents") -> jax.Array:
+def checked_latents(value: Any, name: str = "latents", *, xp: Any = jnp) -> jax.Array:
     """`[items, slots, features]` in float32 or wider, at least two items."""
-    array = floating(name, value, axes="[items, slots, features]")
+    array = floating(name, value, axes="[items, slots, features]", xp=xp)
     if len(array) < 2:
         raise bad(name, "at least two items", len(array))
-    return checked_vectors(name, array)
+    return checked_vectors(name, array, xp=xp)
 
 
 def _unit(vectors: jax.Array) -> jax.Array:
-    largest = jnp.max(jnp.abs(vectors), axis=-1, keepdims=True)  # squares of tiny numbers would vanish
-    scaled = vectors / jnp.where(largest > 0, largest, 1.0)
-    length = jnp.linalg.norm(scaled, axis=-1, keepdims=True)
-    return scaled / jnp.where(length > 0, length, 1.0)
+    xp = namespace(vectors)
+    largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)  # squares of tiny numbers would vanish
+    scaled = vectors / xp.where(largest > 0, largest, 1.0)
+    length = xp.linalg.norm(scaled, axis=-1, keepdims=True)
+    return scaled / xp.where(length > 0, length, 1.0)
 
 
 def _off_diagonal(matrix: jax.Array) -> jax.Array:
     """Mean of `[..., n, n]` without the diagonal."""
-    n = matrix.shape[-1]
-    return jnp.sum(jnp.where(jnp.eye(n, dtype=bool), 0.0, matrix), axis=(-2, -1)) / (n * (n - 1))
+    xp, n = namespace(matrix), matrix.shape[-1]
+    return xp.sum(xp.where(xp.eye(n, dtype=bool), 0.0, matrix), axis=(-2, -1)) / (n * (n - 1))
 
 
 def _table(
     left: jax.Array, right: jax.Array, source: jax.Array, *, shrinkage: jax.Array | float, space: str
 ) -> jax.Array:
     return cosines(*(transformed(each, source, space=space, shrinkage=shrinkage) for each in (left, right)))
-
-
-@functools.cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled once, on first use."""
-    return jax.jit(function, static_argnames="space")

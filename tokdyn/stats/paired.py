@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tokdyn.checks import choice
-from tokdyn.stats.inputs import non_negative, probability, rounding, samples
+from tokdyn.stats.inputs import mid_ranks, non_negative, probability, rounding, samples
 from tokdyn.stats.intervals import student_interval
 
 
@@ -203,10 +203,8 @@ def sign_test(differences: Any, *, axis: int = -1, tie_tolerance: float = 0.0) -
 
 def _doubled_ranks(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Twice the mid-ranks among the positive sizes `[T, n]` (0 for a zero): whole numbers; and where ties are `[T]`."""
-    from scipy import stats
-
     zeros = sizes == 0
-    ranks = np.asarray(stats.rankdata(sizes, axis=-1)) - zeros.sum(axis=-1, keepdims=True)
+    ranks = mid_ranks(sizes) - zeros.sum(axis=-1, keepdims=True)
     doubled = np.where(zeros, 0, np.rint(2 * ranks)).astype(np.int64)
     ordered = np.sort(sizes, axis=-1)
     has_ties = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] > 0)).any(axis=-1)

@@ -278,17 +278,28 @@ def mcnemar_power(n: int, discordance: float, difference: float, level: float) -
     Returns:
         A number from 0 to 1.
     """
-    from scipy import stats
+    from scipy import special
 
-    low = int(stats.binom.ppf(_NEGLIGIBLE, n, discordance))
-    high = int(stats.binom.isf(_NEGLIGIBLE, n, discordance))
-    count = np.arange(max(low, 1), high + 1)  # no discordant item never rejects
+    # Bernstein's inequality: further from the mean lies less than that.
+    slack = np.log(2 / _NEGLIGIBLE)
+    width = slack / 3 + np.sqrt(slack**2 / 9 + 2 * slack * n * discordance * (1 - discordance))
+    mean = n * discordance
+    count = np.arange(max(np.floor(mean - width), 1), min(np.ceil(mean + width), n) + 1)  # none never rejects
     # The largest k with P(Binomial(m, 1/2) <= k) <= level / 2; -1 where there is none.
-    critical = stats.binom.ppf(level / 2, count, 0.5)
-    critical = np.where(stats.binom.cdf(critical, count, 0.5) > level / 2, critical - 1, critical)
+    critical = np.floor(special.bdtrik(np.maximum(level / 2, 0.5**count), count, 0.5))
+    critical = np.where(_binomial_tail(critical, count, 0.5) > level / 2, critical - 1, critical)
     share = min((1 + difference / discordance) / 2, 1.0)
-    rejects = stats.binom.cdf(critical, count, 1 - share) + stats.binom.cdf(critical, count, share)
-    return float((stats.binom.pmf(count, n, discordance) * rejects).sum())
+    rejects = _binomial_tail(critical, count, 1 - share) + _binomial_tail(critical, count, share)
+    ways = -np.log1p(n) - special.betaln(count + 1, n - count + 1)
+    chance = np.exp(ways + special.xlogy(count, discordance) + special.xlog1py(n - count, -discordance))
+    return float((chance * rejects).sum())
+
+
+def _binomial_tail(most: np.ndarray, count: np.ndarray, share: float) -> np.ndarray:
+    """P(Binomial(count, share) <= most); 0 for a most of -1."""
+    from scipy import special
+
+    return np.where(most < 0, 0.0, special.bdtr(np.maximum(most, 0), count.astype(np.int64), share))
 
 
 def _solve_difference(n: int, discordance: float, level: float, wanted: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tokdyn.checks import bad, choice, whole_number
-from tokdyn.stats.inputs import numbers, probability, samples
+from tokdyn.stats.inputs import mid_ranks, numbers, probability, samples
 from tokdyn.stats.proportions import outcomes
 
 
@@ -235,7 +235,7 @@ def partial_rank_correlation(x: Any, y: Any, controls: Any = None, *, confidence
         >>> round(result.estimate, 3)
         -0.768
     """
-    from scipy import special, stats
+    from scipy import special
 
     first, second = samples("x", x), samples("y", y)
     if first.ndim != 1 or second.shape != first.shape:
@@ -246,7 +246,7 @@ def partial_rank_correlation(x: Any, y: Any, controls: Any = None, *, confidence
     if columns.ndim != 2 or len(columns) != n:
         raise bad("controls", f"[items] or [items, controls] with {n} items", f"shape {columns.shape}")
     tail = (1 - probability("confidence", confidence)) / 2
-    ranks = np.asarray(stats.rankdata(np.column_stack([first, second, columns]), axis=0))
+    ranks = mid_ranks(np.vstack([first, second, columns.T])).T
     ranks -= ranks.mean(axis=0)
     left, singular, _ = np.linalg.svd(ranks[:, 2:], full_matrices=False)
     independent = singular > 1e-10 * n**1.5
@@ -279,16 +279,14 @@ def partial_rank_correlation(x: Any, y: Any, controls: Any = None, *, confidence
 def _one_area(
     scores: np.ndarray, positive: np.ndarray, z: float, tail: float, method: str
 ) -> tuple[float, float, float, float, int, int, bool]:
-    from scipy import stats
-
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())
     if num_positive == 0 or num_negative == 0:
         return 0.5, 0.0, 0.0, 1.0, num_positive, num_negative, True
     high, low = scores[positive], scores[~positive]
-    ranks = np.asarray(stats.rankdata(scores))
+    ranks = mid_ranks(scores)
     # What each item beats of the other class: its rank among all minus its rank in its own class.
-    beats = (ranks[positive] - stats.rankdata(high)) / num_negative
-    loses = 1 - (ranks[~positive] - stats.rankdata(low)) / num_positive
+    beats = (ranks[positive] - mid_ranks(high)) / num_negative
+    loses = 1 - (ranks[~positive] - mid_ranks(low)) / num_positive
     area = float(beats.mean())
     if method == "delong":
         # One item of a class has no spread that could be seen; the largest there is for its mean bounds it.

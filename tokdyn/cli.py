@@ -250,6 +250,7 @@ def _diagnose(words: list[str]) -> None:
 def _audit(words: list[str]) -> None:
     import tyro
 
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on busy cores threads wait for each other
     from tokdyn.studies import audits
 
     @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Diagnostics of latent reasoning as pure functions of arrays: whoever exported them, from whatever model."""
+"""Diagnostics of latent reasoning as pure functions of arrays: whoever exported them, from whatever model.
+
+Arrays of NumPy are judged by NumPy, which compiles nothing, and results are NumPy's. Those of jax stay jax's, also
+under jit.
+"""
 
 from tokdyn.reasoning.diagnose.attention import (
     ImageAttention,

@@ -202,8 +202,10 @@ def answer_change(logits: Any, exchanged: Any, answers: Any) -> AnswerChange:
     chosen = integers("answers", answers, length=len(before), xp=xp)
     left, right = log_softmax(before), log_softmax(after)
     picked = chosen[:, None]
-    shift = xp.take_along_axis(right - left, picked, axis=-1)[:, 0]
-    divergence = xp.sum(xp.where(left > -xp.inf, xp.exp(left) * (left - right), 0.0), axis=-1)
+    shift = (xp.take_along_axis(right, picked, axis=-1) - xp.take_along_axis(left, picked, axis=-1))[:, 0]
+    possible = left > -xp.inf
+    apart = xp.where(possible, left, 0.0) - xp.where(possible, right, 0.0)
+    divergence = xp.sum(xp.exp(left) * apart, axis=-1)
     return AnswerChange(before.argmax(-1) != after.argmax(-1), shift, xp.maximum(divergence, 0.0))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tokdyn.stats import bootstrap, hierarchical_bootstrap, paired_bootstrap
+from tokdyn.stats import bits, bootstrap, hierarchical_bootstrap, paired_bootstrap
 
 KEY = jax.random.key(11)
 
@@ -78,7 +78,7 @@ def test_blocks_chunks_precision_and_companions_do_not_show(monkeypatch):
     alone = paired_bootstrap(KEY, values[3], num_resamples=300)
     assert alone.low.shape == ()
     np.testing.assert_allclose(alone.low, whole.low[3], rtol=1e-12)
-    monkeypatch.setattr(bootstrap, "_ELEMENTS_PER_BLOCK", 105 * 7)
+    monkeypatch.setattr(bits, "_ELEMENTS_PER_BLOCK", 105 * 7)
     monkeypatch.setattr(bootstrap, "_ELEMENTS_PER_DISTRIBUTION", 300 * 3)
     for mine, theirs in zip(paired_bootstrap(KEY, values, num_resamples=300), whole, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-12)
@@ -139,6 +139,8 @@ def test_hierarchical_covers_where_the_flat_bootstrap_does_not():
 
 
 def test_other_values_compile_nothing(monkeypatch):
+    drawn = jax.jit(chex.assert_max_traces(bits._bits, n=1), static_argnames=("block", "width"))
+    monkeypatch.setattr(bits, "_program", lambda: drawn)
     original = bootstrap._compiled.__wrapped__
     counted = functools.cache(lambda function: original(chex.assert_max_traces(function, n=1)))
     monkeypatch.setattr(bootstrap, "_compiled", counted)

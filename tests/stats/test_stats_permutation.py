@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tokdyn.stats import permutation, sign_flip_test, sign_test
+from tokdyn import keys
+from tokdyn.stats import bits, permutation, sign_flip_test, sign_test
 
 KEY = jax.random.key(7)
 
@@ -101,7 +102,7 @@ def test_each_p_value_is_its_own_whatever_the_family_and_the_block(monkeypatch):
     together = sign_flip_test(values, key=KEY, num_permutations=3000).p_value
     alone = [float(sign_flip_test(row, key=KEY, num_permutations=3000).p_value) for row in values]
     np.testing.assert_allclose(together, alone, rtol=1e-12)
-    monkeypatch.setattr(permutation, "_ELEMENTS_PER_BLOCK", 45 * 7)
+    monkeypatch.setattr(bits, "_ELEMENTS_PER_BLOCK", 64 * 7)
     blocked = sign_flip_test(values, key=KEY, num_permutations=3000).p_value
     np.testing.assert_array_equal(together, blocked)
     monkeypatch.setattr(permutation, "_ELEMENTS_PER_BLOCK", 100)
@@ -119,12 +120,21 @@ def test_the_global_precision_is_neither_used_nor_changed():
 
 
 def test_other_values_and_more_permutations_compile_nothing(monkeypatch):
-    counted = chex.assert_max_traces(permutation._extreme_flips, n=1)
-    compiled = jax.jit(counted, static_argnames=("block",))
-    monkeypatch.setattr(permutation, "_compiled_count", lambda: compiled)
+    compiled = jax.jit(chex.assert_max_traces(bits._bits, n=1), static_argnames=("block", "width"))
+    monkeypatch.setattr(bits, "_program", lambda: compiled)
     rng = np.random.default_rng(8)
     for seed, num in enumerate([100, 200, 5000]):
-        sign_flip_test(rng.normal(size=(3, 31)), key=jax.random.key(seed), num_permutations=num)
+        sign_flip_test(rng.normal(size=(3, 31 + seed)), key=jax.random.key(seed), num_permutations=num)
+
+
+def test_permutation_i_is_drawn_by_its_own_key_as_a_coin_of_jax():
+    """The p-value by a loop over permutations, one ``bernoulli`` each."""
+    values, num = np.random.default_rng(11).normal(0.3, 1.0, 25), 300
+    own = keys.for_purpose(KEY, "sign_flip_test")
+    heads = jax.vmap(lambda i: jax.random.bernoulli(jax.random.fold_in(own, i), np.float32(0.5), (25,)))(np.arange(num))
+    extreme = np.abs(np.where(heads, 1.0, -1.0) @ values) >= np.abs(values.sum()) * (1 - 1e-12)
+    found = sign_flip_test(values, key=KEY, num_permutations=num, method="random")
+    assert found.p_value == (1 + extreme.sum()) / (1 + num)
 
 
 def test_bad_input_is_a_sentence():

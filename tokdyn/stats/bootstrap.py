@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +17,9 @@ import numpy as np
 
 from tokdyn import keys
 from tokdyn.checks import bad, choice, describe_array, is_concrete, whole_number
+from tokdyn.stats.bits import blocks_of_bits, per_block
 from tokdyn.stats.inputs import numbers, probability, rounding, samples
 
-_ELEMENTS_PER_BLOCK = 2**20  # numbers drawn at a time: 8 MB
-_LEAST_WIDTH = 64  # random numbers of a resample: the program for so many serves all smaller samples
 _ELEMENTS_PER_DISTRIBUTION = 2**24  # resampled statistics held at a time: 128 MB
 
 Statistic = Callable[[jax.Array], jax.Array]
@@ -188,14 +187,14 @@ def _resampled(key: jax.Array, values: np.ndarray, num: int, statistic: Statisti
     n = values.shape[-1]
     # A statistic of the user's own sees all tests of a block at once.
     size = n if _is_mean(statistic) else values.size
-    blocks = _blocks_of_bits(keys.for_purpose(key, purpose), n, num, size=size)
+    blocks = blocks_of_bits(keys.for_purpose(key, purpose), n, num, size=size)
     return np.concatenate([_statistics(values, _below(n, bits), statistic) for bits in blocks], axis=-1)[:, :num]
 
 
 def _left_out(values: np.ndarray, statistic: Statistic) -> np.ndarray:
     """Statistics `[T, n]` of values `[T, n]` without each observation in turn."""
     n, others = values.shape[-1], np.arange(values.shape[-1] - 1)
-    block = min(n, _block(n if _is_mean(statistic) else values.size))
+    block = min(n, per_block(n if _is_mean(statistic) else values.size))
     parts = []
     for first in range(0, n, block):  # the last block may go past the end: its shape chose the program
         left = np.arange(first, first + block)[:, None]
@@ -229,7 +228,7 @@ def _resampled_groups(
     _, num_groups, num_items = values.shape
     width = num_groups * (1 + num_items)
     parts = []
-    for flat in _blocks_of_bits(keys.for_purpose(key, "hierarchical_bootstrap"), width, num, size=width):
+    for flat in blocks_of_bits(keys.for_purpose(key, "hierarchical_bootstrap"), width, num, size=width):
         bits = flat.reshape(-1, num_groups, 1 + num_items)
         group = _below(num_groups, bits[..., 0])
         count = counts[group]
@@ -241,30 +240,6 @@ def _resampled_groups(
             rows.append((sums / count).mean(axis=-1) if by_group else sums.sum(axis=-1) / count.sum(axis=-1))
         parts.append(np.stack(rows))
     return np.concatenate(parts, axis=-1)[:, :num]
-
-
-def _blocks_of_bits(key: jax.Array, width: int, num: int, *, size: int) -> Iterator[np.ndarray]:
-    """Random bits of at least num resamples, `[block, width]` uint32 at a time.
-
-    ``size`` is how many numbers one resample makes. Resample i has a key of its own, so that the block does not show.
-    More bits than asked for are drawn, up to the next power of two: samples of 300, 299 and 260 items share a program.
-    """
-    drawn = _next_power(max(width, _LEAST_WIDTH))
-    block = min(_block(max(size, drawn)), _next_power(num))
-    for first in range(0, num, block):
-        bits = _compiled(_bits)(key, np.uint32(first), block=block, width=drawn)
-        yield np.asarray(bits)[:, :width]
-
-
-def _bits(key: jax.Array, first: jax.Array, *, block: int, width: int) -> jax.Array:
-    def one(index: jax.Array) -> jax.Array:
-        return jax.random.bits(jax.random.fold_in(key, index), (width,), dtype=jnp.uint32)
-
-    return jax.vmap(one)(first + jnp.arange(block, dtype=jnp.uint32))
-
-
-def _next_power(number: int) -> int:
-    return 1 << (number - 1).bit_length()
 
 
 def _below(count: np.ndarray | int, bits: np.ndarray) -> np.ndarray:
@@ -320,10 +295,6 @@ def _interval(columns: list[np.ndarray], scale: np.ndarray, shape: tuple[int, ..
         high=np.where(degenerate, estimate, high).reshape(shape),
         degenerate=degenerate.reshape(shape),
     )
-
-
-def _block(elements: int) -> int:
-    return int(np.clip(_ELEMENTS_PER_BLOCK // elements, 1, 512))
 
 
 @functools.cache

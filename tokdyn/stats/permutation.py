@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import keys
 from tokdyn.checks import bad, choice, describe_array, whole_number
+from tokdyn.stats.bits import blocks_of_bits
 from tokdyn.stats.inputs import rounding, samples
 
 # 2^19 sign patterns (the other half mirrors them) times 20 clusters in float64 are 84 MB.
@@ -149,33 +147,13 @@ def _exact_p_values(sums: np.ndarray, threshold: np.ndarray) -> np.ndarray:
 
 
 def _count_random(key: jax.Array, sums: np.ndarray, threshold: np.ndarray, num: int) -> np.ndarray:
-    """How many of the random permutations are at least as extreme `[T]`."""
-    block = int(np.clip(_ELEMENTS_PER_BLOCK // sum(sums.shape), 1, 1024))
-    with jax.enable_x64(True):  # within this block only; float32 sums would break ties at random
-        key = keys.for_purpose(key, "sign_flip_test")
-        return np.asarray(_compiled_count()(key, jnp.asarray(sums), jnp.asarray(threshold), num, block=block))
+    """How many of the random permutations are at least as extreme `[T]`, for sums `[T, C]`.
 
-
-def _extreme_flips(key: jax.Array, sums: jax.Array, threshold: jax.Array, num: jax.Array, *, block: int) -> jax.Array:
-    """Count the permuted sums of size at least threshold: `[T]`, for sums `[T, C]`, a block of permutations at a time.
-
-    Permutation i has a key of its own, so that the block size does not show in the result.
+    Permutation i has a key of its own, so that blocks do not show in the result.
     """
-
-    def flips(index: jax.Array) -> jax.Array:
-        heads = jax.random.bernoulli(jax.random.fold_in(key, index), jnp.float32(0.5), sums.shape[-1:])
-        return jnp.where(heads, 1.0, -1.0)
-
-    def add_block(number: jax.Array, counts: jax.Array) -> jax.Array:
-        index = number * block + jnp.arange(block)
-        permuted = jnp.abs(jax.vmap(flips)(index) @ sums.T)  # [block, T]
-        extreme = (permuted >= threshold) & (index < num)[:, None]
-        return counts + extreme.sum(axis=0)
-
-    # The number of blocks is traced: asking for more permutations compiles nothing new.
-    return jax.lax.fori_loop(0, (num + block - 1) // block, add_block, jnp.zeros(len(sums), dtype=jnp.int64))
-
-
-@functools.cache
-def _compiled_count() -> Callable[..., jax.Array]:
-    return jax.jit(_extreme_flips, static_argnames=("block",))
+    counts, done = np.zeros(len(sums), int), 0
+    for bits in blocks_of_bits(keys.for_purpose(key, "sign_flip_test"), sums.shape[-1], num, size=sum(sums.shape)):
+        signs = np.where(bits[: num - done] < 2**31, 1.0, -1.0)
+        counts += (np.abs(signs @ sums.T) >= threshold).sum(axis=0)
+        done += len(signs)
+    return counts

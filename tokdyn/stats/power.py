@@ -179,11 +179,13 @@ def _power(noncentrality: np.ndarray, n: np.ndarray, level: float) -> np.ndarray
 
 def _upper_tail(statistic: np.ndarray, freedom: np.ndarray, noncentrality: np.ndarray) -> np.ndarray:
     """P(t' > statistic); the lower tail is this with both signs turned."""
-    from scipy import special, stats
+    from scipy import special  # not stats: its import takes longer than all that is computed here
 
     normal = special.ndtr(noncentrality - statistic)
     inside = freedom <= _NORMAL_ABOVE
-    exact = stats.nct.sf(statistic, np.minimum(freedom, _NORMAL_ABOVE), noncentrality)
+    exact = special.nctdtr(np.minimum(freedom, _NORMAL_ABOVE), -noncentrality, -statistic)
+    # NaN where the tail is too thin to be told from 0 or 1.
+    exact = np.where(np.isnan(exact), noncentrality > statistic, exact)
     return np.where(inside, exact, normal)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import json
 import math
 import os
@@ -75,15 +74,15 @@ def recorded(
 
 
 def import_ahead() -> None:
-    """Import what reports need and what takes long; for a study to call while its programs compile or run.
+    """Import what the Dataset and its files need; for a study to call while its programs compile or run.
 
     Neither needs Python, and the modules take a quarter of a second command's time.
     """
     import xarray
+    import zarr
 
-    for name in ("scipy.stats", "zarr"):
-        importlib.import_module(name)
     xarray.Dataset({"first": ("made", [0.0])})  # looks for dask
+    zarr.config.get("async")
 
 
 def machine(dataset: xarray.Dataset) -> str:

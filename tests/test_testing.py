@@ -99,23 +99,23 @@ class MovesAtRest(td.Term):
 
 
 @pytest.mark.parametrize(
-    ("faulty", "law"),
+    ("faulty", "law", "sentence"),
     [
-        (ChangesDtype(), testing.keeps_shape_and_dtype),
-        (DependsOnOrder(), testing.tokens_are_exchangeable),
-        (ReadsMaskedFeatures(), testing.masked_features_have_no_influence),
-        (FirstFeatureOnly(), testing.order_of_features_is_irrelevant),
-        (FeelsMaskedTokens(), testing.masked_tokens_have_no_influence),
-        (NanAtCoincidence(), testing.coincident_tokens_have_finite_gradients),
-        (HiddenRandomness(), testing.randomness_is_the_keys),
-        (StopsTheGradient(), testing.gradient_equals_finite_differences),
-        (MovesAtRest(), testing.memory_at_rest_does_nothing),
+        (ChangesDtype(), testing.keeps_shape_and_dtype, "tokens are not finite after a run"),
+        (DependsOnOrder(), testing.tokens_are_exchangeable, "permuting the tokens does more than permute"),
+        (ReadsMaskedFeatures(), testing.masked_features_have_no_influence, "masking features is not the same"),
+        (FirstFeatureOnly(), testing.order_of_features_is_irrelevant, "tokens depend on the order of the features"),
+        (FeelsMaskedTokens(), testing.masked_tokens_have_no_influence, "masking a token is not the same"),
+        (NanAtCoincidence(), testing.coincident_tokens_have_finite_gradients, "not finite with coincident tokens"),
+        (HiddenRandomness(), testing.randomness_is_the_keys, "another key changes nothing"),
+        (StopsTheGradient(), testing.gradient_equals_finite_differences, "reverse mode gives .*, finite differences"),
+        (MovesAtRest(), testing.memory_at_rest_does_nothing, "tokens at rest are displaced"),
     ],
-    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+    ids=lambda value: getattr(value, "__name__", None),
 )
-def test_each_fault_is_caught(faulty, law):
+def test_each_fault_is_caught(faulty, law, sentence):
     dynamics = td.compose(attract=td.attraction(temperature=0.5), term=faulty)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=sentence):
         law(testing.make_case(dynamics))
 
 

@@ -7,6 +7,7 @@ and by how much. The package's own catalogue is held to the same ones.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn.dynamics import Dynamics, compose, load, save
+from tokdyn.dynamics import Dynamics, Info, State, compose, load, save
 from tokdyn.solve import run, trajectory, vmap
 from tokdyn.solve.driver import _run
 from tokdyn.solve.stepping import is_random
@@ -47,6 +48,20 @@ class Case:
         dynamics = arguments.pop("dynamics", self.dynamics)
         features = arguments.pop("features", self.features)
         return run(dynamics, arguments.pop("key", self.key), features, **arguments)
+
+    def few_steps(self, **changes: Any) -> Any:
+        """The program of ``run`` once more, stopped after three steps (where a schedule ends later, after that)."""
+        return self.run(**_after_a_few_steps(self.dtype), **changes)
+
+    def path(self) -> tuple[Any, Any]:
+        """``(tokens, Info)`` of as many steps as ``run`` takes at most."""
+        options: dict[str, Any] = {"tokens": self.tokens, "num_steps": MAX_STEPS, "keep": _tokens_and_info}
+        return trajectory(self.dynamics, self.key, self.features, **options)[1]
+
+    @property
+    def dtype(self) -> Any:
+        """Of tokens and features."""
+        return np.dtype(self.tokens.dtype)
 
 
 def make_case(dynamics: Dynamics, seed: int = 0) -> Case:
@@ -103,8 +118,9 @@ def check_dynamics(dynamics: Dynamics) -> list[str]:
     Raises:
         AssertionError: a law is broken; the sentence says which.
     """
+    case = make_case(dynamics)
     for law in LAWS:
-        law(make_case(dynamics))
+        law(case)
     return [law.__name__ for law in LAWS]
 
 
@@ -113,8 +129,8 @@ def keeps_shape_and_dtype(case: Case) -> None:
     result = case.run()
     _demand(result.tokens.shape == case.tokens.shape, f"tokens have shape {result.tokens.shape} after a run")
     _demand(result.tokens.dtype == case.tokens.dtype, f"tokens have dtype {result.tokens.dtype} after a run")
-    _demand(bool(jnp.isfinite(result.tokens).all()), "tokens are not finite after a run")
-    rows = jnp.abs(result.assignment.sum(axis=1) - 1).max()
+    _demand(bool(np.isfinite(result.tokens).all()), "tokens are not finite after a run")
+    rows = np.abs(np.asarray(result.assignment).sum(axis=1) - 1).max()
     _demand(bool(rows < 1e-5), f"rows of the assignment miss one by {rows}")
 
 
@@ -122,7 +138,7 @@ def compiles_once(case: Case) -> None:
     """Other numbers, and the same object rebuilt, compile nothing."""
     case.run()
     before = _programs()
-    case.run(dynamics=jax.tree.map(lambda leaf: leaf * 1.01, case.dynamics), tol=1e-2)
+    case.run(dynamics=_scaled(case.dynamics, 1.01), tol=1e-2)
     leaves, treedef = jax.tree.flatten(case.dynamics)
     case.run(dynamics=jax.tree.unflatten(treedef, leaves))
     _demand(_programs() == before, "a second call with other values compiled again: keep numbers in leaves")
@@ -130,25 +146,28 @@ def compiles_once(case: Case) -> None:
 
 def vmap_equals_loop(case: Case) -> None:
     """A batch of runs is the runs, one by one: jax.vmap and td.vmap, over starts and over numbers."""
-    starts = jnp.stack([case.tokens, case.tokens + 0.1, case.tokens[::-1]])
-    scales = jnp.asarray([1.0, 0.9, 1.1], case.tokens.dtype)
+    tokens = np.asarray(case.tokens)
+    starts = np.stack([tokens, tokens + tokens.dtype.type(0.1), tokens[::-1]])
+    scales = np.asarray([1.0, 0.9, 1.1], tokens.dtype)
 
-    def one(tokens: jax.Array, scale: jax.Array) -> Any:
-        return case.run(tokens=tokens, dynamics=jax.tree.map(lambda leaf: leaf * scale, case.dynamics))
-
-    loop = [one(tokens, scale) for tokens, scale in zip(starts, scales, strict=True)]
-    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *loop)
-    for name, mapped in (("jax.vmap", jax.vmap(one)), ("td.vmap", vmap(one, batch_size=2))):
-        result = mapped(starts, scales)
-        _demand(bool((result.num_steps == expected.num_steps).all()), f"{name} takes other step counts than a loop")
-        _close(result.tokens, expected.tokens, f"{name} moves tokens elsewhere than a loop")
+    loop = [
+        case.run(tokens=start, dynamics=_scaled(case.dynamics, scale))
+        for start, scale in zip(starts, scales, strict=True)
+    ]
+    for name, result in _mapped(case.dynamics, case.key, case.features, starts=starts, scales=scales).items():
+        for number, expected in enumerate(loop):
+            same_steps = int(result.num_steps[number]) == int(expected.num_steps)
+            _demand(same_steps, f"{name} takes other step counts than a loop")
+            moved = np.asarray(result.tokens)[number]
+            _close(moved, expected.tokens, f"{name} moves tokens elsewhere than a loop")
 
 
 def early_stop_equals_masked_scan(case: Case) -> None:
     """The while loop, the masked scan and the checkpointed scan are one computation."""
     expected = case.run(adjoint="none")
-    for adjoint in ("unroll", "checkpoint"):
-        result = case.run(adjoint=adjoint)
+    options = {"key": case.key, "adjoint": "unroll", "tol": case.dtype.type(1e-3), "min_steps": 0}
+    _, unrolled, _ = _differentiated(case.dynamics, case.features, case.tokens, **options)
+    for adjoint, result in (("unroll", unrolled), ("checkpoint", case.run(adjoint="checkpoint"))):
         _demand(int(result.num_steps) == int(expected.num_steps), f"adjoint={adjoint!r} takes other steps")
         _demand(int(result.status) == int(expected.status), f"adjoint={adjoint!r} ends with another status")
         _close(result.tokens, expected.tokens, f"adjoint={adjoint!r} ends elsewhere")
@@ -157,13 +176,13 @@ def early_stop_equals_masked_scan(case: Case) -> None:
 def trajectory_ends_where_run_does(case: Case) -> None:
     """``trajectory`` of as many steps passes through the tokens of ``run``."""
     result = case.run(tol=0.0)
-    _, path = trajectory(case.dynamics, case.key, case.features, tokens=case.tokens, num_steps=MAX_STEPS)
+    path, _ = case.path()
     _close(path[-1], result.tokens, "a trajectory ends elsewhere than a run of as many steps")
 
 
 def order_of_features_is_irrelevant(case: Case) -> None:
     """Features are a set."""
-    result, other = case.run(max_steps=3), case.run(max_steps=3, features=case.features[::-1])
+    result, other = case.few_steps(), case.few_steps(features=np.asarray(case.features)[::-1])
     _close(other.tokens, result.tokens, "tokens depend on the order of the features")
 
 
@@ -171,53 +190,55 @@ def tokens_are_exchangeable(case: Case) -> None:
     """Permuted tokens stay permuted (not for a random part, which draws by position)."""
     if is_random(case.dynamics):
         return
-    order = jnp.asarray([2, 0, 3, 1])
-    result, other = case.run(max_steps=3), case.run(max_steps=3, tokens=case.tokens[order])
-    _close(other.tokens, result.tokens[order], "permuting the tokens does more than permute the result")
+    order = [2, 0, 3, 1]
+    result, other = case.few_steps(), case.few_steps(tokens=np.asarray(case.tokens)[order])
+    _close(other.tokens, np.asarray(result.tokens)[order], "permuting the tokens does more than permute the result")
 
 
 def masked_features_have_no_influence(case: Case) -> None:
     """What stands in a masked row, NaN included, changes nothing, to the last bit; nor does padding."""
-    mask = jnp.arange(NUM_FEATURES) < NUM_FEATURES - 7
-    results = [
-        case.run(mask=mask, features=jnp.where(mask[:, None], case.features, filler), max_steps=3).tokens
-        for filler in (0.0, 1e6, jnp.nan)
-    ]
-    for other in results[1:]:
-        _demand(bool((other == results[0]).all()), "a masked feature moved a token")
-    cut = case.run(features=case.features[: NUM_FEATURES - 7], max_steps=3)
-    _close(results[0], cut.tokens, "masking features is not the same as leaving them out")
+    features = np.asarray(case.features)
+    mask = np.arange(NUM_FEATURES + 7) < NUM_FEATURES
+
+    def padded_with(filler: float) -> Any:
+        padding = np.full((7, NUM_DIMENSIONS), filler, features.dtype)
+        return np.asarray(case.few_steps(features=np.concatenate([features, padding]), mask=mask).tokens)
+
+    zeros = padded_with(0.0)
+    for other in (padded_with(1e6), padded_with(np.nan)):
+        _demand(bool((other == zeros).all()), "a masked feature moved a token")
+    _close(zeros, case.few_steps().tokens, "masking features is not the same as leaving them out")
 
 
 def masked_tokens_have_no_influence(case: Case) -> None:
     """A masked token stays, owns nothing, and moves nobody, wherever it lies: as if it were left out."""
-    token_mask = jnp.asarray([True, True, False, True])
+    tokens = np.asarray(case.tokens)
+    token_mask = np.arange(NUM_TOKENS + 1) != 2
+    far = tokens[0] + 100.0
     results = [
-        case.run(tokens=case.tokens.at[2].set(place), token_mask=token_mask, max_steps=3)
-        for place in (case.tokens[0], case.tokens[0] + 100.0, jnp.nan)
+        case.few_steps(tokens=np.insert(tokens, 2, place, axis=0), token_mask=token_mask)
+        for place in (tokens[0], far, np.nan)
     ]
-    _demand(bool((results[1].tokens[2] == case.tokens[0] + 100.0).all()), "a masked token moved")
-    kept = jnp.asarray([0, 1, 3])
+    _demand(bool((np.asarray(results[1].tokens)[2] == far).all()), "a masked token moved")
+    kept = np.asarray(results[0].tokens)[token_mask]
     for result in results:
-        _demand(bool((result.assignment[:, 2] == 0).all()), "a masked token owns features")
-        _demand(bool((result.tokens[kept] == results[0].tokens[kept]).all()), "a masked token moved another")
+        _demand(bool((np.asarray(result.assignment)[:, 2] == 0).all()), "a masked token owns features")
+        _demand(bool((np.asarray(result.tokens)[token_mask] == kept).all()), "a masked token moved another")
         _demand(int(result.status) == int(results[0].status), "a masked token changed the status")
     if not is_random(case.dynamics):  # a random part draws by position
-        left_out = case.run(tokens=case.tokens[kept], max_steps=3)
-        _close(results[0].tokens[kept], left_out.tokens, "masking a token is not the same as leaving it out")
+        _close(kept, case.few_steps().tokens, "masking a token is not the same as leaving it out")
 
 
 def coincident_tokens_have_finite_gradients(case: Case) -> None:
     """Gradients stay finite where tokens coincide (a norm's derivative is NaN there), and far from all features."""
-    coincident = jnp.broadcast_to(case.tokens[0], case.tokens.shape)
-    for place, tokens in (("coincident", coincident), ("far-away", case.tokens + 1e3)):
-
-        def loss(dynamics: Dynamics, tokens: jax.Array) -> jax.Array:
-            result = case.run(dynamics=dynamics, tokens=tokens, max_steps=3, tol=0.0, adjoint="unroll")
-            return jnp.sum(result.tokens**2) + jnp.sum(result.assignment**2)
-
-        gradients = jax.tree.leaves(jax.grad(loss, argnums=(0, 1), allow_int=True)(case.dynamics, tokens))
-        finite = all(bool(jnp.isfinite(g).all()) for g in gradients if g.dtype != jax.dtypes.float0)
+    tokens = np.asarray(case.tokens)
+    options = {"key": case.key, "adjoint": "unroll", **_after_a_few_steps(case.dtype)}
+    for place, start in (
+        ("coincident", np.zeros_like(tokens) + tokens[0]),
+        ("far-away", tokens + case.dtype.type(1e3)),
+    ):
+        *_, gradient = _differentiated(case.dynamics, case.features, start, **options)
+        finite = all(np.isfinite(g).all() for g in jax.tree.leaves(gradient) if g.dtype != jax.dtypes.float0)
         _demand(finite, f"a gradient is not finite with {place} tokens")
 
 
@@ -225,24 +246,17 @@ def gradient_equals_finite_differences(case: Case) -> None:
     """Reverse mode through three steps equals central differences in float64, for tokens, features and numbers."""
     with jax.enable_x64(True):
         wide = make_case(case.dynamics)  # the same inputs, in float64
-        weights = jnp.cos(jnp.arange(wide.tokens.size, dtype=jnp.float64)).reshape(wide.tokens.shape)
-
-        def loss(dynamics: Dynamics, features: jax.Array, tokens: jax.Array) -> jax.Array:
-            moved = wide.run(
-                dynamics=dynamics, features=features, tokens=tokens, max_steps=3, tol=0.0, adjoint="checkpoint"
-            )
-            return jnp.sum(weights * moved.tokens)
-
-        dynamics = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) + 1e-3, wide.dynamics)
-        point = (dynamics, wide.features, wide.tokens)
-        gradient = jax.grad(loss, argnums=(0, 1, 2))(*point)
+        dynamics = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 1e-3, wide.dynamics)
+        point = jax.tree.map(np.asarray, (dynamics, wide.features, wide.tokens))
         generator = np.random.default_rng(1)
-        direction = jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=jnp.shape(leaf))), point)
-        step = 1e-6
-        ahead = loss(*jax.tree.map(lambda x, d: x + step * 1e-2 * d, point, direction))
-        behind = loss(*jax.tree.map(lambda x, d: x - step * 1e-2 * d, point, direction))
-        numeric = float((ahead - behind) / (2 * step * 1e-2))
-        exact = float(sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True)))
+        direction = jax.tree.map(lambda leaf: generator.normal(size=np.shape(leaf)), point)
+        step = 1e-8
+        options = {"key": wide.key, "adjoint": "checkpoint", **_after_a_few_steps(wide.dtype)}
+        _, _, gradient = _differentiated(*point, **options)
+        ahead, *_ = _differentiated(*jax.tree.map(lambda x, d: x + step * d, point, direction), **options)
+        behind, *_ = _differentiated(*jax.tree.map(lambda x, d: x - step * d, point, direction), **options)
+        numeric = float((ahead - behind) / (2 * step))
+        exact = float(sum(np.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True)))
     error = abs(numeric - exact) / max(1.0, abs(exact))
     _demand(error < 1e-4, f"reverse mode gives {exact}, finite differences {numeric}")
 
@@ -267,7 +281,7 @@ def leaves_are_named_numbers(case: Case) -> None:
 
 def randomness_is_the_keys(case: Case) -> None:
     """One key gives one result; a part declared random gives another for another key, the others the same."""
-    first, again, other = (case.run(key=jax.random.key(seed), tol=0.0, max_steps=3).tokens for seed in (1, 1, 2))
+    first, again, other = (np.asarray(case.few_steps(key=jax.random.key(seed)).tokens) for seed in (1, 1, 2))
     _demand(bool((first == again).all()), "one key gives two results")
     differs = bool((first != other).any())
     if is_random(case.dynamics):
@@ -278,13 +292,11 @@ def randomness_is_the_keys(case: Case) -> None:
 
 def memory_at_rest_does_nothing(case: Case) -> None:
     """In the first step the displacement of tokens at rest is the force (noise left out)."""
-    from tokdyn.solve import init, step
-
     if is_random(case.dynamics):
         return
-    state = init(case.dynamics, case.key, case.features, tokens=case.tokens)
-    _, info = step(case.dynamics, case.key, state, case.features)
-    _close(info.displacement, info.force, "tokens at rest are displaced by something that is no force")
+    _, info = case.path()
+    first = jax.tree.map(lambda leaf: np.asarray(leaf)[0], info)
+    _close(first.displacement, first.force, "tokens at rest are displaced by something that is no force")
 
 
 LAWS: tuple[Callable[[Case], None], ...] = (
@@ -306,6 +318,55 @@ LAWS: tuple[Callable[[Case], None], ...] = (
 )
 
 
+def _after_a_few_steps(dtype: Any) -> dict[str, Any]:
+    """Options that end a run after its third step. Both are traced: another ``max_steps`` would be another program."""
+    return {"tol": jnp.finfo(dtype).max, "min_steps": 3}
+
+
+def _tokens_and_info(state: State, info: Info) -> tuple[jax.Array, Info]:
+    return state.tokens, info
+
+
+def _scaled(dynamics: Dynamics, factor: Any) -> Dynamics:
+    return jax.tree.map(lambda leaf: leaf * factor, dynamics)
+
+
+@jax.jit
+def _mapped(
+    dynamics: Dynamics, key: jax.Array, features: jax.Array, *, starts: jax.Array, scales: jax.Array
+) -> dict[str, Any]:
+    """Runs from these starts, with these multiples of all numbers, under either map."""
+
+    def one(start: jax.Array, scale: jax.Array) -> Any:
+        return run(_scaled(dynamics, scale), key, features, tokens=start, max_steps=MAX_STEPS, tol=1e-3)
+
+    return {"jax.vmap": jax.vmap(one)(starts, scales), "td.vmap": vmap(one, batch_size=2)(starts, scales)}
+
+
+@functools.partial(jax.jit, static_argnames="adjoint")
+def _differentiated(
+    dynamics: Dynamics,
+    features: jax.Array,
+    tokens: jax.Array,
+    *,
+    key: jax.Array,
+    tol: Any,
+    min_steps: Any,
+    adjoint: str,
+) -> tuple[jax.Array, Any, tuple[Any, ...]]:
+    """A number that tokens and assignment enter, the run's result, and the number's gradient in all three inputs."""
+
+    def number(dynamics: Dynamics, features: jax.Array, tokens: jax.Array) -> tuple[jax.Array, Any]:
+        options: dict[str, Any] = {"tokens": tokens, "tol": tol, "min_steps": min_steps, "adjoint": adjoint}
+        result = run(dynamics, key, features, max_steps=MAX_STEPS, **options)
+        weights = jnp.cos(jnp.arange(tokens.size, dtype=tokens.dtype)).reshape(tokens.shape)
+        return jnp.sum(weights * result.tokens) + jnp.sum(result.assignment**2), result
+
+    both = jax.value_and_grad(number, argnums=(0, 1, 2), allow_int=True, has_aux=True)
+    (value, result), gradient = both(dynamics, features, tokens)
+    return value, result, gradient
+
+
 def _programs() -> int:
     """How many programs ``run`` has compiled so far in this process."""
     compiled: Any = _run
@@ -317,10 +378,11 @@ def _demand(holds: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def _close(actual: jax.Array, expected: jax.Array, otherwise: str) -> None:
+def _close(actual: Any, expected: Any, otherwise: str) -> None:
     """Equal up to rounding of a few steps, relative to the size of the numbers."""
-    scale = float(jnp.max(jnp.abs(expected))) + 1.0
-    error = float(jnp.max(jnp.abs(actual - expected))) / scale
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    scale = float(np.max(np.abs(expected))) + 1.0
+    error = float(np.max(np.abs(actual - expected))) / scale
     tolerance = 2000 * float(jnp.finfo(expected.dtype).eps)
     if not error <= tolerance:
         raise AssertionError(f"{otherwise}: largest difference {error:.3g} of scale, allowed {tolerance:.3g}")

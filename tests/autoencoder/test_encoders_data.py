@@ -72,13 +72,13 @@ def test_nearest_neighbours_are_those_of_scikit_learn():
 @pytest.mark.parametrize(
     ("adjacency", "name"),
     [
-        (jnp.ones((3, 3)), "adjacency"),
-        (jnp.array([[2.0, -1.0], [0.0, 1.0]]), "adjacency"),
-        (jnp.full((3, 2), 0.5), "adjacency"),
-        (jnp.array([[jnp.nan, 1.0], [0.0, 1.0]]), "adjacency"),
-        (encoders.Neighbours(jnp.array([[3]]), jnp.ones((1, 1))), "ids"),
-        (encoders.Neighbours(jnp.array([[0, 0]]), jnp.ones((1, 1))), "adjacency.ids"),
-        (encoders.Neighbours(jnp.array([[0]]), 2 * jnp.ones((1, 1))), "adjacency.weights"),
+        (np.ones((3, 3)), "adjacency"),
+        (np.array([[2.0, -1.0], [0.0, 1.0]]), "adjacency"),
+        (np.full((3, 2), 0.5), "adjacency"),
+        (np.array([[np.nan, 1.0], [0.0, 1.0]]), "adjacency"),
+        (encoders.Neighbours(np.array([[3]]), np.ones((1, 1))), "ids"),
+        (encoders.Neighbours(np.array([[0, 0]]), np.ones((1, 1))), "adjacency.ids"),
+        (encoders.Neighbours(np.array([[0]]), 2 * np.ones((1, 1))), "adjacency.weights"),
     ],
 )
 def test_what_is_no_graph_is_refused(adjacency, name):
@@ -219,9 +219,9 @@ def test_unseen_words_are_made_of_seen_letters():
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ({"images": jnp.full((1, 4, 4), 1.5)}, "images"),
-        ({"images": jnp.ones((4, 4))}, "images"),
-        ({"images": jnp.ones((0, 4, 4))}, "images"),
+        ({"images": np.full((1, 4, 4), 1.5)}, "images"),
+        ({"images": np.ones((4, 4))}, "images"),
+        ({"images": np.ones((0, 4, 4))}, "images"),
         ({"pool": 3}, "pool"),
         ({"channels": 3}, "channels"),
         ({"threshold": 2.0}, "threshold"),

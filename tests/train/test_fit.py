@@ -12,8 +12,8 @@ import pytest
 import tokdyn as td
 from tokdyn.train import fit, fit_in_segments
 
-INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)))
-TARGETS = INPUTS @ jnp.array([1.0, -2.0, 0.5]) + 0.3
+INPUTS = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+TARGETS = (INPUTS @ np.array([1.0, -2.0, 0.5]) + 0.3).astype(np.float32)
 
 
 class Line:
@@ -172,7 +172,7 @@ def test_a_model_may_hold_schedules():
 def test_batches_may_be_made_by_a_function():
     def draw(key, step):
         rows = jax.random.randint(key, (5,), 0, 20)
-        return {"x": INPUTS[rows], "y": TARGETS[rows]}
+        return {"x": jnp.asarray(INPUTS)[rows], "y": jnp.asarray(TARGETS)[rows]}
 
     result = fit(Line(), squared, draw, key=KEY, num_steps=400, hyper={"learning_rate": 0.05})
     assert error_of(Line(), result.variables, None)["error"] < 1e-3
@@ -207,7 +207,7 @@ def member(rate, *, start, until):
     return train(rate, start=start, until=until)
 
 
-RATES = jnp.array([0.01, 0.1])
+RATES = np.array([0.01, 0.1], np.float32)
 
 
 def test_segments_are_the_whole(tmp_path):

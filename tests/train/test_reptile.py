@@ -8,7 +8,7 @@ import pytest
 
 from tokdyn.train import fit, reptile
 
-START = {"params": jnp.zeros(3), "state": {}}
+START = {"params": np.zeros(3, np.float32), "state": {}}
 
 
 class Point:

@@ -1,5 +1,6 @@
 """The mathematics of the diagnostics: closed forms, bounds, enumeration."""
 
+import functools
 import itertools
 
 import jax
@@ -13,6 +14,14 @@ from tokdyn.autoencoder import diagnose
 from tokdyn.autoencoder.losses import twice_softmaxed
 
 KEY = jax.random.key(5)
+
+
+@functools.partial(jax.jit, static_argnames="samples")
+def drawn_information(probabilities, *, samples=16, mask=None):
+    return diagnose.stochastic_information(probabilities, key=KEY, samples=samples, mask=mask)
+
+
+cell_information = jax.jit(diagnose.cell_information)
 
 
 def enumerated_information(probabilities):
@@ -43,7 +52,7 @@ def test_information_of_drawn_codes_is_that_of_the_enumerated_joint_distribution
 
 
 def test_cells_bound_the_information_of_the_pattern_and_give_that_of_a_single_one(channel):
-    by_cell = diagnose.cell_information(jnp.float32(channel))
+    by_cell = np.asarray(cell_information(np.float32(channel)))
     assert float(by_cell.sum()) >= enumerated_information(channel)
     for cell in range(3):
         np.testing.assert_allclose(by_cell[cell], enumerated_information(channel[:, [cell]]), atol=1e-5)
@@ -51,17 +60,17 @@ def test_cells_bound_the_information_of_the_pattern_and_give_that_of_a_single_on
 
 def test_binary_symmetric_channel():
     flip = 0.11
-    probabilities = jnp.array([[[1 - flip, flip]], [[flip, 1 - flip]]])
+    probabilities = np.float32([[[1 - flip, flip]], [[flip, 1 - flip]]])
     expected = 1 + flip * np.log2(flip) + (1 - flip) * np.log2(1 - flip)
-    found = diagnose.stochastic_information(probabilities, key=KEY, samples=4000)
+    found = drawn_information(probabilities, samples=4000)
     assert abs(float(found.bits) - expected) < 4 * float(found.standard_error)
-    np.testing.assert_allclose(diagnose.cell_information(probabilities).sum(), expected, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(cell_information(probabilities)).sum(), expected, atol=1e-6)
 
 
 def test_a_mask_leaves_words_out(channel):
-    some = jnp.array([True, False, True, True, False])
-    found = diagnose.stochastic_information(jnp.float32(channel), key=KEY, samples=2000, mask=some)
-    assert abs(float(found.bits) - enumerated_information(channel[np.asarray(some)])) < 4 * float(found.standard_error)
+    some = np.array([True, False, True, True, False])
+    found = drawn_information(np.float32(channel), samples=2000, mask=some)
+    assert abs(float(found.bits) - enumerated_information(channel[some])) < 4 * float(found.standard_error)
     assert float(found.available) == pytest.approx(np.log2(3))
     indices = jnp.array([[0], [0], [0], [1], [1]])
     # Of three words two share a pattern: log2 3 - 2/3.
@@ -70,10 +79,10 @@ def test_a_mask_leaves_words_out(channel):
 
 def test_tiny_information_is_not_lost_in_rounding():
     """The published start has 0.0007 bits: small logits carry half their variance across words, in nats."""
-    logits = 1e-3 * jax.random.normal(KEY, (50, 40, 3))
-    by_cell = diagnose.cell_information(jax.nn.softmax(logits))
+    logits = np.float32(1e-3 * np.random.default_rng(0).normal(size=(50, 40, 3)))
+    by_cell = np.asarray(jax.jit(lambda logits: diagnose.cell_information(jax.nn.softmax(logits)))(logits))
     centred = logits - logits.mean(axis=0)
-    expected = (jnp.var(centred, axis=-1).mean(axis=0) / 2 / jnp.log(2.0)).sum()  # second order of the divergence
+    expected = (np.var(centred, axis=-1).mean(axis=0) / 2 / np.log(2.0)).sum()  # second order of the divergence
     np.testing.assert_allclose(by_cell.sum(), expected, rtol=0.05)
 
 
@@ -82,15 +91,16 @@ def test_two_points_in_gaussian_noise_are_the_binary_input_channel():
     read = np.linspace(-12, 12, 200_001)
     density = np.exp(-((read - distance / 2) ** 2) / 2 / sigma**2) / sigma / np.sqrt(2 * np.pi)
     expected = 1 - np.trapezoid(density * np.log2(1 + np.exp(-read * distance / sigma**2)), read)
-    values = jnp.array([[distance / 2], [-distance / 2]]) + 50.0  # far from the origin
-    found = diagnose.gaussian_information(values, sigma, key=KEY, samples=20_000)
+    values = np.float32([[distance / 2], [-distance / 2]]) + np.float32(50.0)  # far from the origin
+    information = functools.partial(diagnose.gaussian_information, key=KEY, samples=20_000)
+    found = jax.jit(lambda values: information(values, sigma))(values)
     assert abs(float(found.bits) - expected) < 4 * float(found.standard_error)
 
 
 def test_distinct_draws_mistake_noise_for_information():
-    same = jnp.full((24, 16, 3), 1 / 3)
-    assert float(diagnose.distinct_draws(same, key=KEY)) == 1.0
-    assert abs(float(diagnose.stochastic_information(same, key=KEY).bits)) < 1e-5
+    same = np.full((24, 16, 3), 1 / 3, np.float32)
+    assert float(jax.jit(lambda same: diagnose.distinct_draws(same, key=KEY))(same)) == 1.0
+    assert abs(float(drawn_information(same).bits)) < 1e-5
     assert float(diagnose.pattern_utilisation(0.0, 24)) == pytest.approx(1 / 24)
 
 
@@ -99,17 +109,17 @@ def test_a_double_softmax_keeps_the_loss_in_one_nat(size):
     frequencies = 1.0 / np.arange(1, size + 1)
     frequencies /= frequencies.sum()
     levels = diagnose.loss_levels(size, frequencies)
-    logits = jax.random.normal(KEY, (4000, size)) * jnp.logspace(-2, 3, 4000)[:, None]
-    ids = jax.random.randint(jax.random.key(6), (4000,), 0, size)
-    losses = optax.softmax_cross_entropy_with_integer_labels(twice_softmaxed(logits, 1.0), ids)
+    draw = np.random.default_rng(5)
+    logits = np.float32(draw.normal(size=(4000, size)) * np.logspace(-2, 3, 4000)[:, None])
+    ids = draw.integers(0, size, 4000)
+    cross_entropy = jax.jit(optax.softmax_cross_entropy_with_integer_labels)
+    losses = cross_entropy(jax.jit(lambda logits: twice_softmaxed(logits, 1.0))(logits), ids)
     assert float(losses.min()) >= levels.floor - 1e-5
     assert float(losses.max()) <= levels.top + 1e-5
     # Both ends are reached, and the constant answer sits at its level.
-    sure = 200.0 * jax.nn.one_hot(jnp.arange(size), size)
-    right = optax.softmax_cross_entropy_with_integer_labels(jax.nn.softmax(sure), jnp.arange(size))
-    constant = optax.softmax_cross_entropy_with_integer_labels(
-        jax.nn.softmax(jnp.tile(sure[:1], (size, 1))), jnp.arange(size)
-    )
+    twice = jax.jit(lambda logits: cross_entropy(jax.nn.softmax(logits), np.arange(size)))
+    sure = 200.0 * np.eye(size, dtype=np.float32)
+    right, constant = np.asarray(twice(sure)), np.asarray(twice(np.tile(sure[:1], (size, 1))))
     np.testing.assert_allclose(right, levels.floor, rtol=1e-5)
     np.testing.assert_allclose(constant[1:], levels.top, rtol=1e-5)
     np.testing.assert_allclose(np.sum(frequencies * constant), levels.constant, rtol=1e-5)
@@ -161,31 +171,33 @@ def test_falling_share_says_nothing_of_noise():
 
 
 def test_variance_adds_up_and_follows_what_varies():
-    words, places = jax.random.normal(KEY, (7, 1)), jax.random.normal(jax.random.key(1), (1, 12))
-    patterns = jax.random.normal(jax.random.key(2), (7, 4, 3))
-    split = diagnose.variance_split(patterns)
-    np.testing.assert_allclose(split.across_words + split.across_places, jnp.var(patterns), rtol=1e-5)
-    mixed = diagnose.variance_split((3.0 * words + 2.0 * places).reshape(7, 4, 3))
-    np.testing.assert_allclose(mixed.across_words, 9 * jnp.var(words), rtol=1e-4)
-    np.testing.assert_allclose(mixed.across_places, 4 * jnp.var(places), rtol=1e-4)
+    draw = np.random.default_rng(0)
+    words, places, patterns = (np.float32(draw.normal(size=shape)) for shape in ((7, 1), (1, 12), (7, 4, 3)))
+    variance_split = jax.jit(diagnose.variance_split)
+    split = variance_split(patterns)
+    np.testing.assert_allclose(split.across_words + split.across_places, np.var(patterns), rtol=1e-5)
+    mixed = variance_split((3.0 * words + 2.0 * places).reshape(7, 4, 3))
+    np.testing.assert_allclose(mixed.across_words, 9 * np.var(words), rtol=1e-4)
+    np.testing.assert_allclose(mixed.across_places, 4 * np.var(places), rtol=1e-4)
 
 
 @pytest.mark.parametrize("common", [0.0, 1.0, 10.0])
 def test_input_share_of_constructed_logits(common):
     """A constant answer of variance c^2 beside unit vectors of variance v: v / (v + c^2), whatever each row's mean."""
     size = 6
-    own = jnp.eye(size) - 1 / size
-    constant = common * jnp.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
-    logits = own + constant + jnp.arange(size)[:, None] * 7.0
-    moving = float(jnp.mean(own**2))
+    own = np.eye(size) - 1 / size
+    constant = common * np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    logits = np.float32(own + constant + np.arange(size)[:, None] * 7.0)
+    moving = float(np.mean(own**2))
     np.testing.assert_allclose(diagnose.input_share(logits), moving / (moving + common**2), rtol=1e-4)
 
 
 def test_rank_of_known_spectra():
-    rows = jnp.eye(5)  # about their mean, five unit vectors span four equal directions
-    np.testing.assert_allclose(diagnose.pattern_rank(rows.reshape(5, 5, 1)), 4.0, rtol=1e-5)
-    assert float(diagnose.pattern_rank(jnp.ones((5, 3)))) == 0.0
-    np.testing.assert_allclose(diagnose.pattern_rank(jnp.array([[1.0, 0.0], [-1.0, 0.0]])), 1.0, rtol=1e-5)
+    rank = jax.jit(diagnose.pattern_rank)
+    rows = np.eye(5, dtype=np.float32)  # about their mean, five unit vectors span four equal directions
+    np.testing.assert_allclose(rank(rows.reshape(5, 5, 1)), 4.0, rtol=1e-5)
+    assert float(rank(np.ones((5, 3), np.float32))) == 0.0
+    np.testing.assert_allclose(rank(np.float32([[1.0, 0.0], [-1.0, 0.0]])), 1.0, rtol=1e-5)
 
 
 def test_predictions():
@@ -226,61 +238,72 @@ def model_with(bottleneck):
 )
 def test_only_a_sample_cuts_the_encoder_off(name, expected):
     model = model_with(getattr(ae.bottlenecks, name)())
-    variables = model.init(KEY)
-    largest = jax.jit(diagnose.encoder_gradient)(model, variables, jnp.arange(6), key=KEY)
+
+    @jax.jit
+    def program(key):
+        variables = model.init(key)
+        flow = diagnose.gradient_flow(model, ae.losses.objective(), variables, jnp.arange(6), key=key)
+        return diagnose.encoder_gradient(model, variables, jnp.arange(6), key=key), flow
+
+    largest, flow = program(KEY)
     assert (float(largest) == 0.0) is expected
-    flow = diagnose.gradient_flow(model, ae.losses.objective(), variables, jnp.arange(6), key=KEY)
-    encoder = [layer.is_zero for path, layer in flow.items() if path.startswith("encoder")]
-    assert bool(jnp.all(jnp.stack(encoder))) is expected
+    encoder = [bool(layer.is_zero) for path, layer in flow.items() if path.startswith("encoder")]
+    assert all(encoder) is expected
     assert not bool(flow["decoder.Mlp_0.Dense_0.kernel"].is_zero)
 
 
 def test_cosines_of_gradients():
     """Logits W x for unit inputs x: gradients are (p - y) x^T, so cosines are the product of both factors' cosines."""
-    inputs = jax.random.normal(KEY, (4, 3))
-    weights = jax.random.normal(jax.random.key(1), (4, 3))
+    inputs, weights = np.float32(np.random.default_rng(0).normal(size=(2, 4, 3)))
 
     def objective(params, item):
-        return optax.softmax_cross_entropy_with_integer_labels(params @ inputs[item], item)
+        return optax.softmax_cross_entropy_with_integer_labels(params @ jnp.asarray(inputs)[item], item)
 
     def cosines(rows):
-        unit = rows / jnp.linalg.norm(rows, axis=1, keepdims=True)
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit @ unit.T
 
-    errors = jax.nn.softmax(inputs @ weights.T) - jnp.eye(4)
+    errors = np.asarray(jax.nn.softmax(inputs @ weights.T)) - np.eye(4)
     expected = cosines(errors) * cosines(inputs)
-    found = diagnose.token_cosines(objective, weights, jnp.arange(4))
+    token_cosines = jax.jit(functools.partial(diagnose.token_cosines, objective))
+    found = token_cosines(weights, np.arange(4))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     off = np.asarray(expected)[~np.eye(4, dtype=bool)]
     np.testing.assert_allclose(diagnose.mean_cosine(found), off.mean(), atol=1e-5)
     # Gradients of 1e-30, whose squares are 0 in float32, have directions all the same.
-    tiny = diagnose.token_cosines(lambda params, item: 1e-30 * objective(params, item), weights, jnp.arange(4))
+    tiny_objective = lambda params, item: 1e-30 * objective(params, item)  # noqa: E731
+    tiny = jax.jit(functools.partial(diagnose.token_cosines, tiny_objective))(weights, np.arange(4))
     np.testing.assert_allclose(tiny, expected, atol=1e-5)
 
 
 def test_slices_of_a_quadratic():
-    matrix = jnp.array([[2.0, 0.5], [0.5, 1.0]])
-    middle, along, across = jnp.array([1.0, -1.0]), jnp.array([0.3, 0.7]), jnp.array([-0.2, 0.4])
+    matrix = np.float32([[2.0, 0.5], [0.5, 1.0]])
+    middle, along, across = np.float32([[1.0, -1.0], [0.3, 0.7], [-0.2, 0.4]])
 
     def loss(w):
         return 0.5 * w @ matrix @ w
 
-    line = jax.jit(lambda w: diagnose.slice_1d(loss, w, along, radius=2.0, points=5))(middle)
+    line, plane = jax.jit(
+        lambda w: (
+            diagnose.slice_1d(loss, w, along, radius=2.0, points=5),
+            diagnose.slice_2d(loss, w, (along, across), radius=1.0, points=3),
+        )
+    )(middle)
     np.testing.assert_allclose(line.steps, [-2, -1, 0, 1, 2])
     np.testing.assert_allclose(line.losses, [loss(middle + a * along) for a in line.steps], rtol=1e-5)
     # Second differences of a quadratic are its curvature along the line.
     np.testing.assert_allclose(np.diff(line.losses, 2), float(along @ matrix @ along), rtol=1e-4)
-    plane = diagnose.slice_2d(loss, middle, (along, across), radius=1.0, points=3)
     assert plane.losses.shape == (3, 3)
     np.testing.assert_allclose(plane.losses[2, 0], loss(middle + along - across), rtol=1e-5)
 
 
 def test_directions_have_the_lengths_of_the_filters():
-    params = {"embedding": jnp.arange(1.0, 7.0).reshape(3, 2), "kernel": jnp.ones((4, 5)) * 2.0, "bias": jnp.ones(5)}
-    direction = diagnose.filter_normalised(KEY, params)
-    rows = jnp.linalg.norm(params["embedding"], axis=1)
-    np.testing.assert_allclose(jnp.linalg.norm(direction["embedding"], axis=1), rows, rtol=1e-5)
-    np.testing.assert_allclose(jnp.linalg.norm(direction["kernel"], axis=0), 4.0, rtol=1e-5)
+    params = {"embedding": np.arange(1.0, 7.0).reshape(3, 2), "kernel": np.full((4, 5), 2.0), "bias": np.ones(5)}
+    params = jax.tree.map(np.float32, params)
+    direction = jax.tree.map(np.asarray, jax.jit(diagnose.filter_normalised)(KEY, params))
+    rows = np.linalg.norm(params["embedding"], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(direction["embedding"], axis=1), rows, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(direction["kernel"], axis=0), 4.0, rtol=1e-5)
     assert not direction["bias"].any()
 
 

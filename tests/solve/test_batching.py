@@ -15,7 +15,7 @@ import tokdyn as td
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 23), st.integers(1, 9))
+@given(st.sampled_from([1, 2, 8, 9, 23]), st.sampled_from([1, 2, 4, 9]))
 def test_any_length_and_block_give_the_same(length, batch_size):
     numbers = np.arange(length, dtype=np.float32)
     table = {"a": numbers[:, None] * np.ones(3, np.float32), "b": numbers.astype(np.int32)}
@@ -111,7 +111,8 @@ for adjoint in ("none", "unroll"):
     assert "all-reduce" not in text and "all-gather" not in text
 print(len(jax.devices()))
 """
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "4\n"

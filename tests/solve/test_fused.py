@@ -18,13 +18,15 @@ EPS = float(np.finfo(np.float32).eps)
 RUNS = 3
 
 
+@functools.cache
 def scene(num_runs=RUNS, num_features=21, num_dimensions=2, num_tokens=3):
     """Overlapping clusters and starting tokens of each run."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    centres = 3.0 * jax.random.normal(keys[0], (num_runs, num_tokens, num_dimensions))
-    owners = jnp.arange(num_features) % num_tokens
-    features = centres[:, owners] + 0.7 * jax.random.normal(keys[1], (num_runs, num_features, num_dimensions))
-    return features, centres + jax.random.normal(keys[2], centres.shape)
+    draw = np.random.default_rng(0)
+    centres = 3.0 * draw.normal(size=(num_runs, num_tokens, num_dimensions))
+    owners = np.arange(num_features) % num_tokens
+    features = centres[:, owners] + 0.7 * draw.normal(size=(num_runs, num_features, num_dimensions))
+    tokens = centres + draw.normal(size=centres.shape)
+    return jnp.asarray(features, jnp.float32), jnp.asarray(tokens, jnp.float32)
 
 
 def prepared(dynamics, features, tokens):
@@ -38,34 +40,38 @@ def both(
     dynamics, features, tokens, *, swept=None, tol=1e-3, min_steps=0, max_steps=40, stop="displacement", mask=None
 ):
     """``(fused, plain)``: the Progress of all runs. Features `[N, D]` and tokens `[K, D]` are shared by them."""
-    axes = [0 if swept else None, 0 if features.ndim == 3 else None, 0 if tokens.ndim == 3 else None]
+    mapped = (swept is not None, tokens.ndim == 3, features.ndim == 3)
+    dynamics = jax.tree.map(np.float32, dynamics)
     if swept:
-        dynamics = jax.vmap(lambda values: td.with_values(dynamics, dict(zip(swept, values, strict=True))))(
-            [jnp.asarray(values, jnp.float32) for values in swept.values()]
-        )
-        dynamics = stepping.cast(dynamics, jnp.float32)
-    options = {"max_steps": max_steps, "stop": stop}
-    # What depends on the features, the state included through its memory's context, has their axis.
-    dynamics = jax.tree.map(jnp.asarray, stepping.cast(dynamics, jnp.float32))
-    one = jax.tree.map(lambda leaf: leaf[0], dynamics) if swept else dynamics
-    prepare = functools.partial(stepping.prepare, one, mask=mask, token_mask=None)
-    contexts = jax.vmap(prepare)(features) if features.ndim == 3 else prepare(features)
-    rest = functools.partial(stepping.at_rest, one, contexts=tuple(() for _ in one.parts), token_mask=None)
-    state = jax.vmap(rest)(tokens) if tokens.ndim == 3 else rest(tokens)
-    arguments = (dynamics, state, contexts, jnp.float32(tol), jnp.int32(min_steps))
-    spread = [*zip(arguments[:3], (axes[0], axes[2], axes[1]), strict=True), (arguments[3], None), (arguments[4], None)]
-    batched = tuple(jax.tree.map(lambda _, axis=axis: axis == 0, tree) for tree, axis in spread)
-    runs = next(leaf.shape[0] for leaf, own in zip(*map(jax.tree.leaves, (arguments, batched)), strict=True) if own)
+        runs = len(next(iter(swept.values())))
+        dynamics = jax.tree.map(lambda leaf: np.full(runs, leaf, np.float32), dynamics)
+        dynamics = td.with_values(dynamics, {path: np.float32(values) for path, values in swept.items()})
+    options = {"mapped": mapped, "max_steps": max_steps, "stop": stop}
+    return _both(dynamics, features, tokens, mask, np.float32(tol), np.int32(min_steps), **options)
 
-    @jax.jit
-    def kernel(*arguments):
-        return fused.run_fused(*arguments, batched=batched, num_runs=runs, interpret=True, **options)
+
+@functools.partial(jax.jit, static_argnames=("mapped", "max_steps", "stop"))
+def _both(dynamics, features, tokens, mask, tol, min_steps, *, mapped, max_steps, stop):
+    """One program for all tests that differ in numbers; ``mapped`` says what has an axis of runs."""
+    of_dynamics, of_tokens, of_features = mapped
+    options = {"max_steps": max_steps, "stop": stop}
+    one = jax.tree.map(lambda leaf: leaf[0], dynamics) if of_dynamics else dynamics
+    # What depends on the features, the state included through its memory's context, has their axis.
+    prepare = functools.partial(stepping.prepare, one, mask=mask, token_mask=None)
+    contexts = jax.vmap(prepare)(features) if of_features else prepare(features)
+    rest = functools.partial(stepping.at_rest, one, contexts=tuple(() for _ in one.parts), token_mask=None)
+    state = jax.vmap(rest)(tokens) if of_tokens else rest(tokens)
+    arguments = (dynamics, state, contexts, tol, min_steps)
+    spread = list(zip(arguments, (of_dynamics, of_tokens, of_features, False, False), strict=True))
+    batched = tuple(jax.tree.map(lambda _, own=own: own, tree) for tree, own in spread)
+    runs = next(leaf.shape[0] for leaf, own in zip(*map(jax.tree.leaves, (arguments, batched)), strict=True) if own)
+    kernel = fused.run_fused(*arguments, batched=batched, num_runs=runs, interpret=True, **options)
 
     def loop(dynamics, state, contexts, tol, min_steps):
         inputs = (dynamics, None, state, contexts, None, tol, min_steps)
         return driver._loop(*inputs, adjoint="none", **options)[0]
 
-    return kernel(*arguments), jax.jit(jax.vmap(loop, tuple(axis for _, axis in spread)))(*arguments)
+    return kernel, jax.vmap(loop, tuple(0 if own else None for _, own in spread))(*arguments)
 
 
 def assert_same(found, expected, *, size=5.0):

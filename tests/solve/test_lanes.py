@@ -28,10 +28,19 @@ def counted(start, limit, shift):
     return start, total
 
 
+mapped_once = jax.jit(jax.vmap(count_up, (None, 0, None)))
+
+
+# Fewer runs than lanes, as many, one more, several rounds.
 @settings(max_examples=30)
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=70), st.integers(-3, 3))
+@given(
+    st.sampled_from([1, 2, lanes.MOST_LANES, lanes.MOST_LANES + 1, 70]).flatmap(
+        lambda size: st.lists(st.integers(0, 40), min_size=size, max_size=size)
+    ),
+    st.integers(-3, 3),
+)
 def test_equals_a_loop_for_any_numbers_of_steps(limits, shift):
-    mapped = jax.vmap(count_up, (None, 0, None))(jnp.asarray(2), jnp.asarray(limits), jnp.asarray(shift))
+    mapped = mapped_once(2, np.asarray(limits), shift)
     expected = np.array([counted(2, limit, shift) for limit in limits]).T
     np.testing.assert_array_equal(np.array(mapped), expected)
 

@@ -57,28 +57,26 @@ def test_the_dynamics_study_by_name(tmp_path):
     xarray.testing.assert_identical(found.drop_attrs(), expected.drop_attrs())
 
 
-def test_a_module_of_ones_own_and_what_info_says(tmp_path):
+def test_a_module_of_ones_own_and_what_info_says(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "spec.toml").write_text(OWN)
-
-    def tokdyn(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "tokdyn", *words], cwd=tmp_path, capture_output=True, text=True, check=False,
-            env={**os.environ, "TERM": "dumb"},
-        )  # fmt: skip
-
-    done = tokdyn("sweep", "spec.toml", "--store", "store")
+    done = subprocess.run(
+        [sys.executable, "-m", "tokdyn", "sweep", "spec.toml", "--store", "store"], cwd=tmp_path, capture_output=True,
+        text=True, check=False, env={**os.environ, "TERM": "dumb"},
+    )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "store\n", "")
     found = td.open_sweep(tmp_path / "store").load()
     assert found.x.dtype == np.float64
     np.testing.assert_array_equal(found.seed, [4, 2])
     np.testing.assert_array_equal(found.path.sel(seed=2), [[0.0, 1.0], [0.0, 2.0]])
     np.testing.assert_array_equal(found.x.sel(seed=4), [1.0, 3.0])
-    assert "1 of 1 tasks" in tokdyn("info", "store").stdout
-    again = tokdyn("sweep", "spec.toml", "--store", "store")
-    assert again.returncode == 2
-    assert "store: expected a new place, or --resume to go on, got store" in again.stderr
-    assert tokdyn("sweep", "spec.toml", "--store", "store", "--resume").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["info", "store"]) == 0
+    assert "1 of 1 tasks" in capsys.readouterr().out
+    assert cli.main(["sweep", "spec.toml", "--store", "store"]) == 2
+    assert "store: expected a new place, or --resume to go on, got store" in capsys.readouterr().err
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cli.main(["sweep", "spec.toml", "--store", "store", "--resume"]) == 0
 
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):

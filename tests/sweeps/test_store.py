@@ -1,6 +1,8 @@
 """What is on disk survives: kills, damage, other processes, other devices; and refuses to be mixed."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,16 +27,24 @@ SLOW = {"seeds": 24, "key": KEY, "unit": 2, "chunk": 2, "workers": 1}
 SHIFTS = td.grid({"shift": [0.0, 1.0]})
 
 
-def python(script, *arguments, **environment):
-    """Another process, which imports the same evaluators."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def python(script, *arguments, flags=""):
+    """Another process, which imports the same evaluators and compiles as this one does. It ends with the test."""
+    environment = {"PYTHONPATH": str(HERE), "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
+    process = subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+        env={**os.environ, **environment}, start_new_session=True,
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def finished(process):
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     return out
 
@@ -44,10 +54,17 @@ def in_memory():
     return td.sweep(fit, BASE, SPACE, **FIT)
 
 
+@pytest.fixture(scope="module")
+def finished_store(tmp_path_factory):
+    place = tmp_path_factory.mktemp("finished") / "store"
+    td.sweep(fit, BASE, SPACE, store=place, **FIT)
+    return place
+
+
 @pytest.fixture
-def stored(tmp_path):
-    td.sweep(fit, BASE, SPACE, store=tmp_path / "store", **FIT)
-    return tmp_path / "store"
+def stored(finished_store, tmp_path):
+    """A store of one's own."""
+    return Path(shutil.copytree(finished_store, tmp_path / "store"))
 
 
 def same(one, other):
@@ -131,14 +148,13 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(tmp_path):
         "td.sweep(slow, {'shift': 0.0}, td.grid({'shift': [0.0, 1.0]}), seeds=24, key=jax.random.key(7),"
         " unit=2, chunk=2, workers=1, store=sys.argv[1])"
     )
-    process = python(script, place)
-    for _ in range(600):
-        store = open_existing(place)
-        if store is not None and (store.markers() != 0).sum() >= 3:
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with python(script, place) as process:
+        for _ in range(6000):
+            store = open_existing(place)
+            if process.poll() is not None or (store is not None and (store.markers() != 0).sum() >= 3):
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
     kept = open_existing(place).markers()
     done = int((kept != 0).sum())
     assert 3 <= done < 24, "killed too late to show anything"
@@ -210,10 +226,13 @@ td.sweep(fit, BASE, SPACE, seeds=40, key=jax.random.key(7), dims=DIMS, unit=16, 
 """
 
 
-@pytest.mark.parametrize("count", [4, 8])
+# Four of them only make other blocks of the same.
+@pytest.mark.parametrize("count", [pytest.param(4, marks=pytest.mark.slow), 8])
 def test_several_devices_give_the_same_numbers(tmp_path, in_memory, count):
     """One body for all devices: equal to the last bit here; the promise is rounding."""
-    finished(python(DEVICES, tmp_path / "store", count, XLA_FLAGS=f"--xla_force_host_platform_device_count={count}"))
+    flags = f"--xla_force_host_platform_device_count={count}"
+    with python(DEVICES, tmp_path / "store", count, flags=flags) as process:
+        finished(process)
     found = td.open_sweep(tmp_path / "store").load()
     np.testing.assert_array_equal(found.num_steps, in_memory.num_steps)
     np.testing.assert_allclose(found.tokens, in_memory.tokens, rtol=1e-5, atol=1e-5)
@@ -236,9 +255,10 @@ def test_two_processes_of_jax_distributed(tmp_path, in_memory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    pair = [python(DISTRIBUTED, tmp_path / "store", address, number) for number in (0, 1)]
-    for process in pair:
-        finished(process)
+    store = tmp_path / "store"
+    with python(DISTRIBUTED, store, address, 0) as first, python(DISTRIBUTED, store, address, 1) as second:
+        for process in (first, second):
+            finished(process)
     same(td.open_sweep(tmp_path / "store"), in_memory)
 
 
@@ -254,7 +274,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 @pytest.mark.slow
 def test_memory_is_bounded_by_the_chunk(tmp_path):
     """Peak resident memory of a million runs within 10 % of that of ten thousand."""
-    small, large = (int(finished(python(MEMORY, tmp_path / str(n), n))) for n in (10_000, 1_000_000))
+
+    def peak(runs):
+        with python(MEMORY, tmp_path / str(runs), runs) as process:
+            return int(finished(process))
+
+    small, large = peak(10_000), peak(1_000_000)
     assert large < 1.1 * small
 
 

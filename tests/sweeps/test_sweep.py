@@ -118,14 +118,13 @@ def test_a_dry_run_measures_and_hands_back_the_function(dataset):
 
 
 def test_the_same_sweep_again_compiles_nothing(dataset):
-    td.sweep(fit, BASE, SPACE, seeds=40, key=KEY, dims=DIMS, dry_run=True, unit=dataset.unit)
-    other = td.with_values(BASE, {"dynamics.repel.strength": 0.1})
-    again = td.sweep(fit, other, SPACE, seeds=40, key=KEY, dims=DIMS, dry_run=True, unit=dataset.unit)
-    assert again.compile_seconds < 0.1
-    # The same function under another name is traced, finds its program by its text, and gives the same numbers.
     from tokdyn.sweeps import program
 
     before = len(program._COMPILED)
+    other = td.with_values(BASE, {"dynamics.repel.strength": 0.1})
+    td.sweep(fit, other, SPACE, seeds=40, key=KEY, dims=DIMS, dry_run=True, unit=dataset.unit)
+    assert len(program._COMPILED) == before
+    # The same function under another name is traced, finds its program by its text, and gives the same numbers.
     found = td.sweep(lambda c, k: fit(c, k), BASE, SPACE, seeds=40, key=KEY, dims=DIMS, unit=dataset.unit)
     assert len(program._COMPILED) == before
     np.testing.assert_array_equal(found.num_steps, dataset.num_steps)

@@ -9,14 +9,18 @@ from tokdyn.autoencoder import encoders
 from tokdyn.data import glyphs
 
 KEY = jax.random.key(0)
-apply = jax.jit(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
+applied = jax.jit(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
+
+
+def apply(encoder, variables, ids):
+    return np.asarray(applied(encoder, variables, ids))
 
 
 def variables_of(encoder):
     """Weights of any values: laws of the forward pass do not ask for the initial ones, which cost a compilation."""
     generator = np.random.default_rng(0)
     return jax.tree.map(
-        lambda leaf: jnp.asarray(generator.normal(0.0, 0.5, leaf.shape), leaf.dtype),
+        lambda leaf: generator.normal(0.0, 0.5, leaf.shape).astype(leaf.dtype),
         jax.eval_shape(encoder.init, jax.random.key(0)),
     )
 
@@ -28,18 +32,18 @@ SMALL = {"cells": 4, "channels": 2, "embedding": 6, "width": 8}
 # Graph.
 def patterns_of(adjacency, **options):
     encoder = encoders.graph(adjacency=adjacency, **SMALL, **options)
-    return np.asarray(apply(encoder, variables_of(encoder), jnp.arange(encoder.vocabulary_size)))
+    return np.asarray(apply(encoder, variables_of(encoder), np.arange(encoder.vocabulary_size)))
 
 
 def test_identity_no_strength_and_no_round_are_the_same():
-    alone = patterns_of(jnp.full((5, 5), 0.2), rounds=0)
-    np.testing.assert_allclose(patterns_of(jnp.eye(5), rounds=2), alone, atol=1e-6)
-    np.testing.assert_allclose(patterns_of(jnp.full((5, 5), 0.2), rounds=2, strength=0.0), alone, atol=1e-6)
-    assert np.abs(patterns_of(jnp.full((5, 5), 0.2)) - alone).max() > 0.01
+    alone = patterns_of(np.full((5, 5), 0.2, np.float32), rounds=0)
+    np.testing.assert_allclose(patterns_of(np.eye(5, dtype=np.float32), rounds=2), alone, atol=1e-6)
+    np.testing.assert_allclose(patterns_of(np.full((5, 5), 0.2, np.float32), rounds=2, strength=0.0), alone, atol=1e-6)
+    assert np.abs(patterns_of(np.full((5, 5), 0.2, np.float32)) - alone).max() > 0.01
 
 
 def test_words_with_the_same_neighbours_become_alike():
-    ring = jnp.array([[0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5], [0.5, 0, 0, 0.5], [0, 0.5, 0.5, 0]])
+    ring = np.float32([[0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5], [0.5, 0, 0, 0.5], [0, 0.5, 0.5, 0]])
     pattern = patterns_of(ring, strength=1.0)
     np.testing.assert_allclose(pattern[0], pattern[3], atol=1e-6)
     np.testing.assert_allclose(pattern[1], pattern[2], atol=1e-6)
@@ -53,9 +57,9 @@ def test_rounds_reach_neighbours_of_neighbours():
 
     def first(vectors):
         params = variables["params"] | {"embedding": vectors}
-        return apply(encoder, {"params": params, "state": {}}, jnp.array([0])).sum()
+        return applied(encoder, {"params": params, "state": {}}, np.array([0])).sum()
 
-    heard = jnp.abs(jax.jit(jax.grad(first))(variables["params"]["embedding"])).max(-1) > 0
+    heard = np.abs(jax.jit(jax.grad(first))(variables["params"]["embedding"])).max(-1) > 0
     assert heard.tolist() == [True, True, True, False, False, False]
 
 
@@ -96,7 +100,7 @@ def test_the_pattern_is_that_of_the_spelling():
     names = ["stop", "post", "stop", "a"]
     encoder = encoders.characters(spellings=encoders.spell(names, 6), **SMALL)
     variables = variables_of(encoder)
-    pattern = np.asarray(apply(encoder, variables, jnp.arange(4)))
+    pattern = np.asarray(apply(encoder, variables, np.arange(4)))
     np.testing.assert_allclose(pattern[0], pattern[2], atol=1e-6)
     assert np.abs(pattern[0] - pattern[1]).max() > 0.01, "anagrams differ"
     unseen, _ = encoder.encode_spelling(variables, encoders.spell(["pots", "STOP"], 6))
@@ -111,10 +115,10 @@ def test_what_lies_beyond_a_word_does_not_matter(depth):
     names = ["stop", "a", "elephants", ""]
     short, long = (encoders.characters(spellings=encoders.spell(names, n), depth=depth, **SMALL) for n in (9, 14))
     params = variables_of(short)["params"]
-    further = params | {"places": jnp.concatenate([params["places"], jnp.full((5, 6), 7.0)])}
+    further = params | {"places": np.concatenate([params["places"], np.full((5, 6), 7.0, np.float32)])}
     np.testing.assert_allclose(
-        apply(short, {"params": params, "state": {}}, jnp.arange(4)),
-        apply(long, {"params": further, "state": {}}, jnp.arange(4)),
+        apply(short, {"params": params, "state": {}}, np.arange(4)),
+        apply(long, {"params": further, "state": {}}, np.arange(4)),
         atol=1e-5,
     )
 
@@ -144,7 +148,7 @@ def test_the_linear_map_keeps_differences_of_meaning():
     vectors[3] = vectors[0] - vectors[1] + vectors[2]
     encoder = encoders.grounded(vectors=vectors, cells=8, channels=2)
     variables = variables_of(encoder)
-    pattern = np.asarray(apply(encoder, variables, jnp.arange(6)))
+    pattern = np.asarray(apply(encoder, variables, np.arange(6)))
     np.testing.assert_allclose(pattern[0] - pattern[1] + pattern[2], pattern[3], atol=1e-5)
     unseen, _ = encoder.encode_vectors(variables, (vectors[:1] + vectors[4:5]) / 2)
     np.testing.assert_allclose(unseen[0], (pattern[0] + pattern[4]) / 2, atol=1e-5)
@@ -158,14 +162,14 @@ def test_vectors_can_be_taken_as_they_are():
     encoder = encoders.grounded(vectors=vectors, cells=2, channels=2, standardise=False)
     variables = variables_of(encoder)
     dense = variables["params"]["Mlp_0"]["Dense_0"]
-    pattern = apply(encoder, variables, jnp.arange(4)).reshape(4, 4)
+    pattern = apply(encoder, variables, np.arange(4)).reshape(4, 4)
     np.testing.assert_allclose(pattern, vectors @ dense["kernel"] + dense["bias"], atol=1e-4)
 
 
 def test_a_random_map_keeps_distances():
     vectors = np.random.default_rng(1).normal(size=(30, 20)).astype(np.float32)
     encoder = encoders.grounded(vectors=vectors, cells=500, channels=4)
-    pattern = np.asarray(apply(encoder, variables_of(encoder), jnp.arange(30))).reshape(30, -1)
+    pattern = np.asarray(apply(encoder, variables_of(encoder), np.arange(30))).reshape(30, -1)
     first, second = np.triu_indices(30, 1)
     ratio = np.linalg.norm(pattern[first] - pattern[second], axis=-1) / np.linalg.norm(
         vectors[first] - vectors[second], axis=-1
@@ -198,9 +202,9 @@ def test_pictures_are_pooled_and_cut_at_a_threshold():
     pooled = images.reshape(3, 3, 2, 4, 2).mean((2, 4)).reshape(3, 12)
     grey = encoders.glyphs(images=images, pool=2)
     assert (grey.cells, grey.channels) == (12, 1)
-    np.testing.assert_allclose(grey.apply(EMPTY, jnp.arange(3))[0][..., 0], pooled, atol=1e-6)
+    np.testing.assert_allclose(grey.apply(EMPTY, np.arange(3))[0][..., 0], pooled, atol=1e-6)
     black = encoders.glyphs(images=images, pool=2, threshold=0.5, channels=2)
-    pattern = np.asarray(black.apply(EMPTY, jnp.arange(3))[0])
+    pattern = np.asarray(black.apply(EMPTY, np.arange(3))[0])
     assert np.array_equal(pattern[..., 1], pooled > 0.5)
     assert np.array_equal(pattern.sum(-1), np.ones((3, 12)))
 
@@ -208,7 +212,7 @@ def test_pictures_are_pooled_and_cut_at_a_threshold():
 def test_unseen_words_are_made_of_seen_letters():
     options = {"height": 12, "width": 28, "font": "DejaVuSansMono"}
     encoder = encoders.glyphs(images=glyphs.render(["stop", "near"], **options))
-    seen = np.asarray(apply(encoder, EMPTY, jnp.arange(2))).reshape(2, 12, 28)
+    seen = np.asarray(apply(encoder, EMPTY, np.arange(2))).reshape(2, 12, 28)
     unseen = np.asarray(encoder.encode_images(EMPTY, glyphs.render(["tear"], **options))[0]).reshape(12, 28)
     cell = glyphs.advance(12)
     assert encoder.compositional

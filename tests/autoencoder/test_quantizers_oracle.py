@@ -3,6 +3,7 @@
 The tolerance is 1e-5: float32 has 6e-8, sums here have about 100 terms, and two libraries order them differently.
 """
 
+import functools
 from pathlib import Path
 
 import jax
@@ -38,8 +39,13 @@ def projections(arrays):
     found = {}
     for place in ("project_in", "project_out"):
         if f"{place}/kernel" in arrays:
-            found[place] = {name: jnp.asarray(arrays[f"{place}/{name}"]) for name in ("kernel", "bias")}
+            found[place] = {name: arrays[f"{place}/{name}"] for name in ("kernel", "bias")}
     return found
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def init(quantizer, channels):
+    return quantizer.init(KEY, channels)
 
 
 @jax.jit
@@ -95,7 +101,7 @@ def first_revival(key, cells, mask, dead):
 
 
 def vector_variables(quantizer, arrays):
-    variables = quantizer.init(KEY, 4)
+    variables = init(quantizer, 4)
     start = {name: jnp.asarray(arrays["start_" + name][0]) for name in ("codebook", "code_sum", "cluster_size")}
     state = {**variables["state"], **start}
     params = projections(arrays)
@@ -165,7 +171,7 @@ def test_stacked_quantizers(variant):
     def books_in(state):
         return state["copies"]["copies"] if groups else state["copies"]
 
-    variables = quantizer.init(KEY, 4)
+    variables = init(quantizer, 4)
     for name in ("codebook", "code_sum", "cluster_size"):
         inside = books_in(variables["state"])
         inside[name] = jnp.asarray(arrays["start_" + name]).reshape(inside[name].shape)
@@ -179,7 +185,7 @@ def test_finite_scalar_quantizer(variant):
     arrays = golden(variant)
     levels = tuple(int(size) for size in arrays["levels"])
     quantizer = quantizers.finite_scalar_quantizer(levels=levels, symmetric=variant == "scalar_symmetric")
-    variables = quantizer.init(KEY, arrays["inputs"].shape[-1])
+    variables = init(quantizer, arrays["inputs"].shape[-1])
     variables["params"] = projections(arrays)
     code, _, gradients = passed(
         quantizer, variables, jnp.asarray(arrays["inputs"]), jnp.asarray(arrays["weights"]), None
@@ -217,7 +223,7 @@ def test_lookup_free_quantizer(variant):
     quantizer = quantizers.lookup_free_quantizer(
         bits=int(arrays["bits"]), entropy_weight=0.3, commitment=0.4, diversity=1.5, inverse_temperature=temperature
     )
-    variables = quantizer.init(KEY, 4)
+    variables = init(quantizer, 4)
     params = variables["params"] = projections(arrays)
     mask = jnp.asarray(arrays["mask"]) if "mask" in arrays else None
     inputs = jnp.asarray(arrays["inputs" if mask is None else "whole_inputs"])
@@ -236,8 +242,9 @@ def test_lookup_free_quantizer(variant):
         loss, by_loss = enumerated(jnp.asarray(arrays["inputs"]), temperature, params, floor)
         close(by_loss, np.asarray(expected))
         assert float(loss) == pytest.approx(float(arrays["loss"] if floor == 1e-5 else code.loss), abs=1e-5)
+    inputs = np.asarray(inputs)
     projected = inputs @ params["project_in"]["kernel"] + params["project_in"]["bias"] if params else inputs
-    own, together = quantizer.entropies(projected, mask)
+    own, together = jax.jit(quantizer.entropies)(projected, mask)
     assert float(own) == pytest.approx(float(arrays["cell_entropy"]), abs=3e-5)
     assert float(together) == pytest.approx(float(arrays["codebook_entropy"]), abs=3e-5)
 

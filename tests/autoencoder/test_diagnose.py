@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from constant_keys import constant_key
 
 from tokdyn import autoencoder as ae
 from tokdyn.autoencoder import diagnose
 from tokdyn.autoencoder.losses import twice_softmaxed
 
-KEY = jax.random.key(5)
+KEY = constant_key(5)
 
 
 @functools.partial(jax.jit, static_argnames="samples")

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constant_keys import constant_key
 
 from tokdyn import autoencoder as ae
 from tokdyn.autoencoder import bottlenecks, diagnose, quantizers
 
-KEY = jax.random.key(11)
+KEY = constant_key(11)
 WORDS = 6
 
 

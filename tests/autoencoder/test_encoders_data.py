@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constant_keys import constant_key
 
 from tokdyn.autoencoder import encoders
 from tokdyn.data import glyphs
 
-KEY = jax.random.key(0)
+KEY = constant_key(0)
 applied = jax.jit(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
 
 

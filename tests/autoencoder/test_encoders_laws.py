@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constant_keys import constant_key
 
 from tokdyn.autoencoder import encoders
 from tokdyn.autoencoder.encoders.factorised import digits_of
 from tokdyn.autoencoder.encoders.graph import mixed
 from tokdyn.autoencoder.encoders.multiscale import pooled, upsampled
 
-KEY = jax.random.key(0)
+KEY = constant_key(0)
 init = jax.jit(lambda encoder, key: encoder.init(key))
 applied = jax.jit(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
 

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from constant_keys import constant_key
 
 import tokdyn as td
 from tokdyn import autoencoder as ae
 from tokdyn.autoencoder import bottlenecks, decoders, encoders, layers, losses
 
 WORDS, CELLS, CHANNELS = 6, 16, 3
-KEY = jax.random.key(0)
+KEY = constant_key(0)
 PATTERN = np.random.default_rng(1).normal(size=(WORDS, CELLS, CHANNELS)).astype(np.float32)
 EMPTY = {"params": {}, "state": {}}
 IDS = np.arange(WORDS)

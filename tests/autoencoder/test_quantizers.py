@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constant_keys import constant_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from tokdyn.autoencoder import quantizers
 from tokdyn.autoencoder.quantizers import codebook as books
 from tokdyn.autoencoder.quantizers import lookup_free, product
 
-KEY = jax.random.key(5)
+KEY = constant_key(5)
 EMPTY = {"params": {}, "state": {}}
 
 

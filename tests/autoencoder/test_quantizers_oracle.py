@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constant_keys import constant_key
 
 from tokdyn.autoencoder import quantizers
 from tokdyn.autoencoder.quantizers import codebook as books
 
 GOLDENS = dict(np.load(Path(__file__).parent / "goldens" / "quantizers.npz"))
-KEY = jax.random.key(0)
+KEY = constant_key(0)
 CODES = 8
 
 

@@ -359,7 +359,7 @@ SCENE = {"num_objects": 2, "max_objects": 4}
         ({"num_objects": -1}, "num_objects: expected an integer from 0"),
         ({"num_objects": 2.0}, "num_objects: expected an integer from 0"),
         ({"num_objects": "two"}, "num_objects: expected an integer from 0"),
-        ({"num_objects": jnp.array([1, 2])}, "num_objects: expected an integer from 0"),
+        ({"num_objects": np.array([1, 2])}, "num_objects: expected an integer from 0"),
         ({"max_objects": 0}, "max_objects: expected a static integer of at least 1, got 0"),
         ({"num_candidates": 0}, "num_candidates: expected a static integer of at least 1, got 0"),
         ({"min_distance": -0.1}, "min_distance: expected a number"),

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from constant_keys import constant_key
 
 import tokdyn as td
 
-KEY = jax.random.key(0)
+KEY = constant_key(0)
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from constant_keys import constant_key
 
 from tokdyn.stats import bits, bootstrap, hierarchical_bootstrap, paired_bootstrap
 
-KEY = jax.random.key(11)
+KEY = constant_key(11)
 
 
 @pytest.mark.parametrize(("method", "theirs"), [("percentile", "percentile"), ("bca", "BCa")])

@@ -4,15 +4,15 @@ import json
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
+from constant_keys import constant_key
 from statsmodels.stats.multitest import multipletests
 
 from tokdyn.stats import family, paired_t_test, sign_flip_test, wilcoxon_test
 
-KEY = jax.random.key(3)
+KEY = constant_key(3)
 
 
 @pytest.fixture

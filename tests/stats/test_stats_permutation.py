@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from constant_keys import constant_key
 
 from tokdyn import keys
 from tokdyn.stats import bits, permutation, sign_flip_test, sign_test
 
-KEY = jax.random.key(7)
+KEY = constant_key(7)
 
 
 def test_exact_agrees_with_scipy():

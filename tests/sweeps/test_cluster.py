@@ -6,17 +6,17 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import pytest
 import sweep_evaluators
 import xarray
+from constant_keys import constant_key
 from sweep_evaluators import slow
 
 import tokdyn as td
 from tokdyn.sweeps.store import open_existing
 
 SPACE = td.grid({"shift": [0.0, 1.0]})
-OPTIONS = {"seeds": 40, "key": jax.random.key(7), "unit": 2, "chunk": 2}
+OPTIONS = {"seeds": 40, "key": constant_key(7), "unit": 2, "chunk": 2}
 
 
 @pytest.fixture(scope="module")

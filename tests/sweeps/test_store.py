@@ -9,18 +9,18 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import sweep_evaluators
 import xarray
 import zarr
+from constant_keys import constant_key
 from sweep_evaluators import BASE, DIMS, SPACE, fit, slow
 
 import tokdyn as td
 from tokdyn.sweeps.store import open_existing
 
-KEY = jax.random.key(7)
+KEY = constant_key(7)
 HERE = Path(sweep_evaluators.__file__).parent
 FIT = {"seeds": 40, "key": KEY, "dims": DIMS, "unit": 16, "chunk": 32}
 SLOW = {"seeds": 24, "key": KEY, "unit": 2, "chunk": 2, "workers": 1}
@@ -117,7 +117,7 @@ def test_reading_is_lazy_and_any_selection_is_right(stored, in_memory, monkeypat
         ({"base": td.with_values(BASE, {"dynamics.repel.eps": 0.01})}, "made with another base or another program"),
         ({"space": SPACE * td.grid({"dynamics.repel.eps": [1e-3]})}, "made with another value of axes"),
         ({"seeds": 41}, "made with another value of seeds"),
-        ({"key": jax.random.key(8)}, "made with another value of key"),
+        ({"key": constant_key(8)}, "made with another value of key"),
         ({"paired": False}, "made with another value of paired"),
         ({"unit": 32}, "made with another value of unit"),
         ({"evaluate": lambda c, k: {**fit(c, k), "residual": c["noise"]}}, "made with another value of evaluate"),

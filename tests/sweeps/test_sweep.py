@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
+from constant_keys import constant_key
 from sweep_evaluators import BASE, DIMS, SPACE, fit
 
 import tokdyn as td
 
-KEY = jax.random.key(7)
+KEY = constant_key(7)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from constant_keys import constant_key
 
 import tokdyn as td
 from tokdyn.train import fit, fit_in_segments
@@ -33,7 +34,7 @@ def squared(model, variables, batch, key):
 
 
 DATA = {"x": INPUTS, "y": TARGETS}
-KEY = jax.random.key(3)
+KEY = constant_key(3)
 
 
 def error_of(model, variables, key):

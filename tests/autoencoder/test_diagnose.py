@@ -202,7 +202,7 @@ def test_rank_of_known_spectra():
 
 
 def test_predictions():
-    predicted = jnp.array([1, 1, 1, 4])
+    predicted = np.array([1, 1, 1, 4])
     assert float(diagnose.dominant_share(predicted, 6)) == 0.75
     assert int(diagnose.distinct_predictions(predicted, 6)) == 2
     assert float(diagnose.prediction_entropy(predicted, 6)) == pytest.approx(-0.75 * np.log2(0.75) + 0.5)

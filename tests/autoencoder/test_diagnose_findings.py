@@ -4,7 +4,6 @@ import json
 from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from constant_keys import constant_key
@@ -26,10 +25,13 @@ def model_with(bottleneck, channels=4):
 
 def measured(bottleneck, **named):
     model = model_with(bottleneck)
-    start, end = model.init(KEY), model.init(jax.random.key(12))
-    text = diagnose.Words(jnp.array([0.0, 0.4, 0.2, 0.2, 0.1, 0.1]), jnp.array([0, 1, 2]))
-    found = jax.jit(lambda key: diagnose.measure(model, end, start, text, key=key, **named))(KEY)
-    return {name: float(value) for name, value in found.items()}
+    text = diagnose.Words(np.float32([0.0, 0.4, 0.2, 0.2, 0.1, 0.1]), np.array([0, 1, 2]))
+
+    @jax.jit
+    def program(key, other):
+        return diagnose.measure(model, model.init(other), model.init(key), text, key=key, **named)
+
+    return {name: float(value) for name, value in program(KEY, constant_key(12)).items()}
 
 
 def check_measurements(found):
@@ -193,12 +195,12 @@ def test_diagnose_compiles_once_and_says_what_it_assumed():
     model = model_with(bottlenecks.straight_through())
     data = SimpleNamespace(counts=np.array([0, 4, 2, 2, 1, 1]), validation=np.array([0, 1]))
     loss = ae.losses.objective()
-    findings = diagnose.diagnose(model, model.init(KEY), data, key=KEY, loss=loss)
+    findings = diagnose.diagnose(model, jax.jit(model.init)(KEY), data, key=KEY, loss=loss)
     assert len(findings.notes) == 2  # a new draw for the start, no history
     assert np.isnan(findings.measurements["moved"])
     programs = diagnose.findings._jitted(())._cache_size()
     other = SimpleNamespace(frequencies=np.array([0.0, 0.6, 0.1, 0.1, 0.1, 0.1]), validation=np.array([3, 1]))
-    start = model.init(jax.random.key(1))
+    start = jax.jit(model.init)(jax.random.key(1))
     findings = diagnose.diagnose(
         model, start, other, key=jax.random.key(2), loss=loss, history={"loss": [2.0, 2.0]}, initial=start, num_steps=3
     )
@@ -210,7 +212,7 @@ def test_diagnose_compiles_once_and_says_what_it_assumed():
 
 def test_errors_are_sentences():
     model = model_with(bottlenecks.straight_through())
-    variables = model.init(KEY)
+    variables = jax.jit(model.init)(KEY)
     with pytest.raises(ValueError, match="data: expected a corpus with frequencies or counts, got"):
         diagnose.diagnose(model, variables, SimpleNamespace(), key=KEY)
     with pytest.raises(ValueError, match="data: expected one frequency for each of the model's 6 words, got 5"):

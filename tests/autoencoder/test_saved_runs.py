@@ -34,7 +34,7 @@ def model_with(bottleneck):
 )
 def test_a_run_comes_back(bottleneck, tmp_path):
     model = model_with(bottleneck)
-    variables = model.init(jax.random.key(0))
+    variables = jax.jit(model.init)(jax.random.key(0))
     loss = ae.losses.objective(words=ae.losses.cross_entropy(), spread=ae.losses.diversity(weight=0.3))
     path = ae.save_run(tmp_path / "run", model, variables, CORPUS, loss=loss, history={"loss": jnp.arange(3.0)})
     assert path == tmp_path / "run.npz"
@@ -49,15 +49,13 @@ def test_a_run_comes_back(bottleneck, tmp_path):
     np.testing.assert_array_equal(run.history["loss"], [0.0, 1.0, 2.0])
     key = jax.random.key(1)
     model, loaded = (td.dynamics.base.resolved(one, 0) for one in (model, run.model))
-    one, other = (
-        m.apply(v, jnp.arange(SIZE), key=key)[0].logits for m, v in ((model, variables), (loaded, run.variables))
-    )
-    np.testing.assert_array_equal(one, other)
+    logits = jax.jit(lambda model, variables: model.apply(variables, jnp.arange(SIZE), key=key)[0].logits)
+    np.testing.assert_array_equal(logits(model, variables), logits(loaded, run.variables))
 
 
 def test_the_command_names_the_cause(tmp_path, capsys):
     model = model_with(ae.bottlenecks.categorical())
-    path = ae.save_run(tmp_path / "run.npz", model, model.init(jax.random.key(0)), CORPUS)
+    path = ae.save_run(tmp_path / "run.npz", model, jax.jit(model.init)(jax.random.key(0)), CORPUS)
     assert cli.main(["diagnose", str(path)]) == 0
     assert "no_gradient" in capsys.readouterr().out
     assert cli.main(["diagnose", str(path), "--as-json"]) == 0
@@ -82,4 +80,4 @@ def test_what_is_no_training_is_refused(command, tmp_path, capsys):
 def test_a_corpus_is_needed(tmp_path):
     model = model_with(ae.bottlenecks.identity())
     with pytest.raises(ValueError, match=r"corpus: expected a Corpus \(see td.data.corpus\), got a list"):
-        ae.save_run(tmp_path / "run", model, model.init(jax.random.key(0)), ["the sun"])
+        ae.save_run(tmp_path / "run", model, jax.jit(model.init)(jax.random.key(0)), ["the sun"])

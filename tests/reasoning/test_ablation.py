@@ -1,38 +1,56 @@
 """A table of arms: controls are there unasked, and what they find wrong is not passed over."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
+from tiny import TASK
 
 from tokdyn import reasoning
 from tokdyn.reasoning import ablation
 from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning.training import items_of
 
-TASK = reasoning.tasks.pointer_chase(side=2, hops=2, decoys=1, patch=3)
-MODEL = reasoning.reasoner(TASK, reasoning.protocol(slots=2), width=8, heads=2, hidden=12)
-VARIABLES = MODEL.init(jax.random.key(0))
-ITEMS = items_of(TASK, jax.random.key(3), 40)
-KEY = jax.random.key(1)
+MODEL = reasoning.reasoner(TASK, reasoning.protocol(slots=2), width=8, heads=2, layers=1, hidden=12)
+# One battery for all: its program is compiled once.
+ARMS = {"zero": do.zero("slots"), "donor": do.swap("slots", site="cache"), "off": do.remove("slots")}
 
 
-def ablate(arms, model=MODEL, variables=VARIABLES, **options):
-    return reasoning.ablate(model, TASK, variables, ITEMS, arms, key=KEY, num_resamples=100, **options)
+@pytest.fixture(scope="module")
+def items():
+    return tiny.drawn(TASK, 40)
 
 
-def test_rows_are_clean_arms_controls_and_say_what_run_arms_says():
-    arms = {"zero": do.zero("slots"), "donor": do.swap("slots", site="cache"), "off": do.remove("slots")}
-    table = ablate(arms)
-    added = list(reasoning.controls(MODEL, KEY))
-    assert list(table.index) == ["clean", *arms, *added]
+@pytest.fixture(scope="module")
+def variables():
+    return tiny.untrained(MODEL)
+
+
+@pytest.fixture(scope="module")
+def ablate(items, variables):
+    options = {"key": jax.random.key(1), "num_resamples": 100}
+    return functools.partial(_ablate, model=MODEL, variables=variables, items=items, **options)
+
+
+def _ablate(arms=ARMS, *, model, variables, items, **options):
+    return reasoning.ablate(model, TASK, variables, items, arms, **options)
+
+
+def test_rows_are_clean_arms_controls_and_say_what_run_arms_says(ablate, variables, items):
+    key = jax.random.key(1)
+    table = ablate()
+    added = list(reasoning.controls(MODEL, key))
+    assert list(table.index) == ["clean", *ARMS, *added]
     assert list(table.columns[:3]) == ["trigger_rate", "parse_rate", "accuracy"]
     clean, results = jax.jit(
-        lambda variables: reasoning.run_arms(MODEL, variables, ITEMS, arms, key=KEY)
-    )(VARIABLES)  # fmt: skip
+        lambda variables: reasoning.run_arms(MODEL, variables, items, ARMS, key=key)
+    )(variables)  # fmt: skip
     for name, arm in {"clean": clean, **results}.items():
-        assert table.loc[name, "accuracy"] == np.mean(arm.answer[:, 0] == ITEMS.answer[:, 0])
-        assert table.loc[name, "parse_rate"] == np.isin(arm.answer[:, 0], TASK.choices).mean()
+        answers = np.asarray(arm.answer[:, 0])
+        assert table.loc[name, "accuracy"] == np.mean(answers == items.answer[:, 0])
+        assert table.loc[name, "parse_rate"] == np.isin(answers, TASK.choices).mean()
+    assert len(set(table["accuracy"])) > 1
     assert table.loc["control: channel off", "accuracy"] == table.loc["off", "accuracy"]
     unchanged = [
         name for name in added if "identity" in name or name in ("control: nothing", "control: own latents back")
@@ -40,39 +58,48 @@ def test_rows_are_clean_arms_controls_and_say_what_run_arms_says():
     assert (table.loc[unchanged, "difference"] == 0).all()
 
 
-def test_an_ensemble_has_a_row_of_all_its_seeds():
-    members = [MODEL.init(jax.random.key(seed)) for seed in range(3)]
-    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-    table = ablate({"zero": do.zero("slots")}, variables=together, ensemble=True)
-    alone = [ablate({"zero": do.zero("slots")}, variables=one) for one in members]
+def test_an_ensemble_has_a_row_of_all_its_seeds(ablate):
+    members = [tiny.untrained(MODEL, seed) for seed in range(3)]
+    together = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    table = ablate(variables=together, ensemble=True)
+    alone = [ablate(variables=one) for one in members]
     assert (table["seeds"] == 3).all()
     expected = np.mean([one["accuracy"] for one in alone], axis=0)
     np.testing.assert_allclose(table["accuracy"], expected, atol=1e-6)
 
 
-def test_a_control_that_changes_something_is_an_error(monkeypatch):
-    honest = ablation.controls
+def test_a_control_that_changes_something_is_an_error(ablate, monkeypatch):
+    honest = ablation._program
 
-    def broken(name, arm):
-        monkeypatch.setattr(ablation, "controls", lambda model, key: {**honest(model, key), name: arm})
+    def broken(*names):
+        """The programs of a model in which these controls set slots to zero."""
 
-    broken("control: identity, cache", do.constant("slots", [1e-3] * 8, site="cache"))
+        def program(model, arms):
+            run = honest(model, arms)
+
+            def zeroed(*given):
+                found = run(*given)
+                return {**found, **dict.fromkeys(names, found["zero"])}
+
+            return zeroed
+
+        return program
+
+    monkeypatch.setattr(ablation, "_program", broken("control: identity, cache"))
     with pytest.raises(RuntimeError, match="control: identity, cache: expected the very logits"):
-        ablate({"zero": do.zero("slots")})
+        ablate()
     # All that writes nothing writes something: the arms agree with each other, but not with the clean run.
-    wrong = do.zero("question")
-    every = dict.fromkeys(("control: nothing", *ablation._EXACT), wrong)
-    monkeypatch.setattr(ablation, "controls", lambda model, key: {**honest(model, key), **every})
+    monkeypatch.setattr(ablation, "_program", broken("control: nothing", *ablation._EXACT))
     with pytest.raises(RuntimeError, match="control: nothing: expected the logits of the clean run"):
-        ablate({"zero": do.zero("slots")})
+        ablate()
     assert ablate({"zero": do.zero("slots")}, with_controls=False).index.tolist() == ["clean", "zero"]
 
 
-def test_bad_input():
+def test_bad_input(ablate):
     with pytest.raises(ValueError, match="arms: expected names that no control has, got 'control: channel off'"):
         ablate({"control: channel off": do.zero("slots")})
     with pytest.raises(ValueError, match="arms: expected names that no control has, got 'clean'"):
         ablate({"clean": do.zero("slots")}, with_controls=False)
     at_once = reasoning.reasoner(TASK, reasoning.direct(), width=8, heads=2)
     with pytest.raises(ValueError, match="model: expected a reasoner with slots"):
-        reasoning.controls(at_once, KEY)
+        reasoning.controls(at_once, jax.random.key(1))

@@ -1,5 +1,6 @@
 """Calibration: counts are counted right, what follows from masks holds, a run that was cut off goes on."""
 
+import dataclasses
 import json
 
 import jax
@@ -15,7 +16,7 @@ from tokdyn.reasoning.exchange import answers_to, other_picture
 from tokdyn.reasoning.references import catalog
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies import calibration
-from tokdyn.studies.calibration import tables
+from tokdyn.studies.calibration import ensembles, tables
 from tokdyn.studies.calibration.report import _PANELS
 
 SMALL = {"references": ("content", "masked"), "seeds": 2, "null_factor": 1, "num_steps": 20, "num_items": 24}
@@ -23,11 +24,17 @@ ARMS = [name for name, one in DIAGNOSTICS.items() if not one.looks]
 
 
 @pytest.fixture(scope="module")
-def unoptimised():
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+def shallow():
+    """References cut to one layer: what masks forbid, and what is counted, does not depend on how many there are."""
+    known = {
+        name: dataclasses.replace(one, model=reasoning.reasoner(
+            one.task, one.model.protocol, layers=1, width=8, heads=2, hidden=8
+        ))
+        for name, one in catalog("small").items()
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensembles, "catalog", lambda scale: known)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dataset(unoptimised, store):
+def dataset(shallow, store):
     return calibration.run(calibration.Config(**SMALL, store=str(store)))
 
 
@@ -171,10 +178,11 @@ def test_every_diagnostic_of_a_figure_or_a_protocol_is_there():
 
 def test_the_chain_of_two_modes_is_followed_to_the_answer_that_is_meant():
     task = reasoning.two_modes(reasoning.tasks.pointer_chase(hops=3), early=1)
-    items = items_of(task, jax.random.key(0), 40)
+    items = jax.jit(items_of, static_argnums=(0, 2))(task, jax.random.key(0), 40)
+    follow = jax.jit(answers_to, static_argnums=0)
     assert set(np.asarray(items.mode).tolist()) == {0, 1}
-    np.testing.assert_array_equal(answers_to(task, items), items.answer[:, 0])
-    other = np.asarray(answers_to(task, other_picture(items)))
+    np.testing.assert_array_equal(follow(task, items), items.answer[:, 0])
+    other = np.asarray(follow(task, other_picture(items)))
     assert (other != np.asarray(items.answer[:, 0])).mean() > 0.5
 
 

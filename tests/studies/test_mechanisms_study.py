@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 import xarray
 
-from tokdyn import keys, reasoning
+from tokdyn import reasoning
 from tokdyn.plot import mechanisms as figures
 from tokdyn.reasoning import training
 from tokdyn.stats import fieller_interval
@@ -16,7 +17,6 @@ from tokdyn.studies import mechanisms, output
 from tokdyn.studies.mechanisms import design, experiment, findings, judging
 
 TASK = reasoning.tasks.pointer_chase(side=2, hops=1)
-KEY = jax.random.key(3)
 CONFIG = mechanisms.Config(tasks=("pointer_chase",), seeds=2, num_steps=10, rl_steps=10, num_items=50, batch_size=8)
 
 
@@ -37,16 +37,17 @@ def models(small):
 
 @pytest.fixture(scope="module")
 def dataset(models):
-    """The study of reasoners that were not trained, but for the start weights of their seeds."""
+    """The study of reasoners that were not trained: other weights for every setting and seed."""
 
     def initial(config, program, task, models, key, operations, trained):
         kind = "latent" if program == "reinforced" else program
         count = {"latent": 3, "reinforced": 3, "direct": 2, "pause": 2, "soft prompt": 1, "text": 2}[program]
 
-        def one(number, seed):
-            return models[kind].init(keys.for_seed(keys.for_purpose(key, str(number)), seed))
-
-        rows = [[one(number, seed) for seed in range(config.seeds)] for number in range(count)]
+        first = 100 * experiment.PROGRAMS.index(program)
+        rows = [
+            [tiny.untrained(models[kind], first + config.seeds * number + seed) for seed in range(config.seeds)]
+            for number in range(count)
+        ]
         stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)  # noqa: E731
         variables = stack([stack(row) for row in rows])
         return {"variables": variables, "curve": np.full((count, config.seeds, design.NUM_RECORDS), 0.5)}
@@ -59,13 +60,18 @@ def dataset(models):
 
 @pytest.fixture(scope="module")
 def items():
-    return jax.jit(training.items_of, static_argnums=(0, 2))(TASK, jax.random.key(1), CONFIG.num_items)
+    return tiny.drawn(TASK, CONFIG.num_items)
+
+
+@pytest.fixture(scope="module")
+def variables(models):
+    return tiny.untrained(models["latent"])
 
 
 def test_where_the_answer_sees_neither_slots_nor_markers_every_arm_on_them_is_the_full_one(small, items):
     hidden = {"end": ("image", "question", "start", "slots"), "format": ("slots", "markers")}
     masked = reasoning.reasoner(TASK, reasoning.protocol(slots=2, hidden=hidden), layers=1)
-    found = judging._under_arms(masked)(masked.init(KEY), items, KEY)
+    found = judging._under_arms(masked)(tiny.untrained(masked), items, jax.random.key(3))
     names = list(design.arms(masked.width))
     answers = dict(zip(names, np.asarray(found["answers"]), strict=True))
     for name in names:
@@ -73,15 +79,14 @@ def test_where_the_answer_sees_neither_slots_nor_markers_every_arm_on_them_is_th
             np.testing.assert_array_equal(answers[name], answers["full"], err_msg=name)
 
 
-def test_hiding_the_channel_is_the_direct_reasoner(models, items):
+def test_hiding_the_channel_is_the_direct_reasoner(models, variables, items):
     """Without slots and markers a latent reasoner computes what the direct one would, had it the same weights.
 
     Places differ (the format word stands further back), so the direct one is the latent protocol with masks.
     """
     blind = {"format": ("slots", "markers"), "answer": ("slots", "markers")}
     off = reasoning.reasoner(TASK, reasoning.protocol(slots=2, hidden=blind), layers=1)
-    variables = models["latent"].init(KEY)
-    found = judging._under_arms(models["latent"])(variables, items, KEY)
+    found = judging._under_arms(models["latent"])(variables, items, jax.random.key(3))
     names = list(design.arms(off.width))
     without, _ = jax.jit(off.apply)(variables, items)
     np.testing.assert_array_equal(found["answers"][names.index("slots and markers removed")], without.answer[:, 0])
@@ -103,7 +108,7 @@ def test_a_mapped_training_is_the_training_alone():
         made = experiment.fit(Line(), loss, data, key=key, num_steps=5, hyper={"learning_rate": rate})
         return {"variables": made.variables, "curve": made.history["loss"]}
 
-    rates, seed_keys = jnp.asarray([0.1, 0.2, 0.3]), jax.random.split(KEY, 2)
+    rates, seed_keys = jnp.asarray([0.1, 0.2, 0.3]), jax.random.split(jax.random.key(3), 2)
     every = experiment._lanes(train, rates, seed_keys)
     alone = experiment._lanes(train, rates[1:2], seed_keys[1:])
     assert every["curve"].shape == (3, 2, 1)
@@ -111,8 +116,8 @@ def test_a_mapped_training_is_the_training_alone():
         np.testing.assert_array_equal(one[0, 0], all_[1, 1])
 
 
-def test_a_method_is_the_sum_of_its_terms(models, items):
-    model, variables = models["latent"], models["latent"].init(KEY)
+def test_a_method_is_the_sum_of_its_terms(models, variables, items):
+    model = models["latent"]
 
     @jax.jit
     def terms(variables):
@@ -126,8 +131,8 @@ def test_a_method_is_the_sum_of_its_terms(models, items):
         return {**made, "chain": chain, "always": training.answer_loss(output, items) + trigger}
 
     @jax.jit
-    def ours(weights, done):
-        return design.aligned(weights, done)(model, variables, items, KEY)[0]
+    def ours(variables, weights, done):
+        return design.aligned(weights, done)(model, variables, items, jax.random.key(3))[0]
 
     parts = {name: float(value) for name, value in terms(variables).items()}
     for name, targets in {
@@ -135,8 +140,8 @@ def test_a_method_is_the_sum_of_its_terms(models, items):
         "ILVR-like": ["attended"],
         "Monet-like": ["teacher"],
     }.items():
-        method = jnp.asarray(tuple(design.METHODS[name])[:5])
-        begun, ended = float(ours(method, 0.1)), float(ours(method, 0.9))
+        method = np.asarray(tuple(design.METHODS[name])[:5], np.float32)
+        begun, ended = (float(ours(variables, method, done)) for done in (0.1, 0.9))
         np.testing.assert_allclose(begun, parts["always"] + sum(parts[target] for target in targets), rtol=1e-5)
         # Alignment ends after stage 1, where there is a stage 2; the probe's goes on.
         np.testing.assert_allclose(ended, begun if name == "MVH-like" else parts["always"], rtol=1e-5)
@@ -149,20 +154,22 @@ def test_tasks_with_other_numbers_of_patches_are_joined(dataset):
     assert np.isnan(both["map_relevant"].isel(task=1, patch=-1)).all()
 
 
-def test_picked_patches_are_those_with_the_largest_attention(models, items):
-    model, variables = models["latent"], models["latent"].init(KEY)
+def test_picked_patches_are_those_with_the_largest_attention(models, variables, items):
+    model = models["latent"]
     items = jax.tree.map(lambda leaf: leaf[:3], items)
     view = jax.jit(lambda variables: training.seeing_helper(model, variables, items))(variables)
     attention = np.zeros(view.attention.shape)
     attention[..., 1:3, 3], attention[..., 1:3, 0] = 0.6, 0.3
-    goal = training.picked(model, variables, items, view._replace(attention=jnp.asarray(attention)))
-    patches = jax.vmap(lambda image: model.of_patches(variables, image))(items.helper)
+    pick = jax.jit(lambda variables, view: training.picked(model, variables, items, view))
+    goal = pick(variables, view._replace(attention=attention))
+    embed = jax.jit(jax.vmap(model.of_patches, in_axes=(None, 0)))
+    patches = np.asarray(embed(variables, items.helper))
     np.testing.assert_allclose(goal[:, 0], (patches[:, 0] + patches[:, 3]) / 2, rtol=1e-5, atol=1e-6)
 
 
 def test_sorted_steps_are_the_same_words_in_the_order_of_their_numbers():
     task = reasoning.tasks.visual_search(side=2, set_size=3)
-    draw = jax.jit(lambda order: design.SortedSteps(task, 30, order)(KEY, 0))
+    draw = jax.jit(lambda order: design.SortedSteps(task, 30, order)(jax.random.key(3), 0))
     plain, ordered = draw(0), draw(1)
     np.testing.assert_array_equal(np.sort(ordered.steps, axis=1), np.sort(plain.steps, axis=1))
     for row in np.asarray(ordered.steps):
@@ -218,7 +225,7 @@ class TestStudy:
             },
             {"supervision": ["x"], "stage": list(design.STAGES), "arm": names, "base": list(design.BASES)},
         )
-        gains = judging.gains(made, KEY).sel(supervision="x", stage="SFT")
+        gains = judging.gains(made, jax.random.key(3)).sel(supervision="x", stage="SFT")
         kept = gains["gain"].sel(gain_base="direct")
         np.testing.assert_allclose(kept.sel(kept_arm="slots removed"), 1.0)
         np.testing.assert_allclose(kept.sel(kept_arm="markers removed"), 0.25)

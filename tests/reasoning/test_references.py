@@ -4,51 +4,60 @@ import functools
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from tokdyn import reasoning, stats
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import shipped
 from tokdyn.reasoning.references import CHANNELS, catalog
-from tokdyn.reasoning.training import items_of
 
 COUNT = 1000
 NAMES = list(catalog())
+CACHES = {"swapped caches": do.swap("slots", site="cache"), "mean caches": do.mean("slots", site="cache")}
+REMOVED = {"slots removed": do.remove("slots")}
+
+
+def embeddings(slots):
+    return {"swapped embeddings": do.clamped(do.swap("slots"), slots=slots), "mean embeddings": do.mean("slots")}
+
+
+# The arms that the declared truths are about: a program is as large as the arm with the most writes.
+ARMS = {
+    "content": CACHES | REMOVED | {f"swapped {step}": do.swap("slots", steps=[step]) for step in range(2)},
+    "compute": CACHES | REMOVED | embeddings(3),
+    "text": CACHES | REMOVED,
+    "bypassed": CACHES,
+    "masked": CACHES | REMOVED,
+    "soft_prompt": CACHES | embeddings(2),
+    "marker": {"markers only": do.remove("slots"), "markers removed": do.remove("markers")},
+}
 
 
 @functools.cache
 def run(name):
-    """The arms that the declared truths are about, on fresh items."""
+    """Reference, fresh items, and the answers under each arm, all of weights that were shipped."""
     one = shipped.load(name)
     model = one.reference.model
-    items = items_of(one.reference.task, jax.random.key(77), COUNT)
-    slots = model.places.slots
-    if not slots:
-        output, _ = jax.jit(model.apply)(one.variables, items)
-        return one.reference, items, {"clean": np.asarray(output.answer[:, 0])}
-    arms = {
-        "swapped caches": do.swap("slots", site="cache"),
-        "mean caches": do.mean("slots", site="cache"),
-        "swapped embeddings": do.clamped(do.swap("slots"), slots=slots),
-        "mean embeddings": do.mean("slots"),
-        "slots removed": do.remove("slots"),
-        "markers removed": do.remove("markers"),
-        "markers only": do.remove("slots"),
-        "both removed": do.remove("slots") + do.remove("markers"),
-        **{f"swapped {step}": do.swap("slots", steps=[step]) for step in range(slots)},
-    }
-    clean, results = jax.jit(
-        lambda variables, items: reasoning.run_arms(model, variables, items, arms, key=jax.random.key(0))
-    )(one.variables, items)
-    answers = {"clean": clean.answer, **{arm: result.answer for arm, result in results.items()}}
-    return one.reference, items, {arm: np.asarray(answer[:, 0]) for arm, answer in answers.items()}
+    items = tiny.drawn(one.reference.task, COUNT, seed=77)
+    answer = lambda output: output.answer[:, 0]  # noqa: E731
+    assert (name in ARMS) == (model.places.slots > 0)
+
+    @jax.jit
+    def answers(variables, items):
+        if name not in ARMS:
+            return {"clean": answer(model.apply(variables, items)[0])}
+        key = jax.random.key(0)
+        clean, results = reasoning.run_arms(model, variables, items, ARMS[name], key=key, keep=answer)
+        return {"clean": answer(clean), **results}
+
+    return one.reference, items, jax.tree.map(np.asarray, answers(one.variables, items))
 
 
 def right(name, arm="clean"):
     _, items, answers = run(name)
-    return answers[arm] == np.asarray(items.answer[:, 0])
+    return answers[arm] == items.answer[:, 0]
 
 
 def upper(flags):
@@ -76,7 +85,7 @@ def test_load_bearing_falls_to_chance_without_its_cache(name):
 @pytest.mark.parametrize("name", ["content", "compute", "text"])
 def test_load_bearing_follows_the_donors_cache(name):
     _, items, answers = run(name)
-    own, donor = (np.asarray(items.answer[:, 0]), np.roll(np.asarray(items.answer[:, 0]), -1))
+    own, donor = items.answer[:, 0], np.roll(items.answer[:, 0], -1)
     eligible = own != donor
     lift = (answers["swapped caches"] == donor)[eligible].mean() - (answers["clean"] == donor)[eligible].mean()
     assert lift >= 0.9
@@ -84,9 +93,10 @@ def test_load_bearing_follows_the_donors_cache(name):
 
 def test_content_follows_the_donors_state_through_its_own_picture():
     reference, items, answers = run("content")
-    for step in range(reference.model.places.slots):
-        state = jnp.roll(items.steps[:, step], -1)
-        expected = jax.vmap(reference.task.answer_from)(items, jnp.full(COUNT, step + 1), state)
+    assert reference.model.places.slots == 2
+    answer_from = jax.jit(jax.vmap(reference.task.answer_from))
+    for step in range(2):
+        expected = answer_from(items, np.full(COUNT, step + 1), np.roll(items.steps[:, step], -1))
         assert (answers[f"swapped {step}"] == np.asarray(expected[:, 0])).mean() >= 0.9
 
 

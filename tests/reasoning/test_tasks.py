@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from tokdyn import plot
 from tokdyn.data import scene_graphs
@@ -14,7 +15,7 @@ from tokdyn.plot.tasks import task_samples
 from tokdyn.reasoning import tasks
 from tokdyn.reasoning.items import PAD, SPECIALS, Item, num_patches
 
-NUM_ITEMS = 64
+NUM_ITEMS, MOST = 64, 200  # most: as many as the laws in test_tasks_laws.py are tried on
 TASKS = {name: factory() for name, factory in tasks.CATALOG.items()}
 NAMES = sorted(TASKS)
 WRONG = [
@@ -45,14 +46,8 @@ WRONG = [
 ]
 
 
-@functools.cache
-def drawer(task):
-    return jax.jit(jax.vmap(task.draw))
-
-
-@functools.cache
 def drawn(task, seed=0):
-    return jax.tree.map(np.asarray, drawer(task)(jax.random.split(jax.random.key(seed), NUM_ITEMS)))
+    return tiny.drawn(task, NUM_ITEMS, seed, most=MOST)
 
 
 @functools.cache
@@ -150,12 +145,12 @@ def test_without_a_step_the_answer_follows_from_the_item(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_single_draws_are_those_of_vmap_and_another_key_does_not_recompile(name):
     task, items = TASKS[name], drawn(TASKS[name])
-    before = drawer(task)._cache_size()
+    before = tiny.draws._cache_size()
     others = drawn(task, seed=1)
-    assert drawer(task)._cache_size() == before
+    assert tiny.draws._cache_size() == before
     assert any((left != right).any() for left, right in zip(items, others, strict=True))
     single = jax.jit(task.draw)
-    for i, key in enumerate(jax.random.split(jax.random.key(0), NUM_ITEMS)[:4]):
+    for i, key in enumerate(jax.random.split(jax.random.key(0), MOST)[:4]):
         for one, many in zip(single(key), items, strict=True):
             np.testing.assert_array_equal(one, many[i])
     assert single._cache_size() == 1
@@ -170,7 +165,7 @@ def test_what_is_wrong_is_named(factory, changes, sentence):
 
 def test_a_scene_is_written_as_clevr_does():
     task = TASKS["counting"]
-    key = jax.random.split(jax.random.key(0), NUM_ITEMS)[0]
+    key = jax.random.key(0)
     record = scene_graphs.to_clevr(jax.jit(task.scene)(key))
     assert task.min_objects <= len(record["objects"]) <= task.max_objects
     assert sorted(record["relationships"]) == ["behind", "front", "left", "right"]

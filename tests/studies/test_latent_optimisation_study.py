@@ -7,6 +7,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import tiny
 import xarray
 from scipy import stats
 
@@ -54,8 +55,7 @@ def untrained(folder, names, shared):
         patch.setattr(shipped, "catalog", lambda: known)
         patch.setattr(measurement, "methods", shorter)
         for name, one in known.items():
-            variables = jax.jit(one.model.init)(jax.random.key(3))
-            shipped.save(name, shipped.Shipped(one, variables, 0.1, {"loss": np.zeros(2)}, 0), folder)
+            shipped.save(name, shipped.Shipped(one, tiny.untrained(one.model), 0.1, {"loss": np.zeros(2)}, 0), folder)
         words = ["--references", *names, "--num-items", str(ITEMS), "--weights", str(folder), "--quick"]
         assert cli.main(["study", "latent-optimisation", *words, "--out", str(folder / "out")]) == 0
     jax.config.update("jax_disable_most_optimizations", before)
@@ -192,7 +192,7 @@ class TestDesign:
 
     def test_noise_is_the_same_up_to_its_level_and_answers_stay(self):
         task = references.catalog()["masked"].task
-        items = jax.jit(td.reasoning.training.items_of, static_argnums=(0, 2))(task, jax.random.key(0), 4)
+        items = tiny.drawn(task, 4)
         made = design.noised(items, (0.0, 0.2, 0.4), jax.random.key(1))
         clean, small, large = np.split(np.asarray(made.image), 3)
         np.testing.assert_array_equal(clean, items.image)
@@ -201,7 +201,7 @@ class TestDesign:
 
     def test_trained_slots_say_the_exact_steps_of_clean_pictures(self):
         one = shipped.load("content")
-        items = jax.jit(td.reasoning.training.items_of, static_argnums=(0, 2))(one.reference.task, jax.random.key(0), 8)
+        items = tiny.drawn(one.reference.task, 8)
         assert (measurement._untouched(one.reference.model)(one.variables, items)["chain"] == 1).all()
 
     def test_a_name_with_a_dash(self):

@@ -6,17 +6,16 @@ import json
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from tokdyn.plot import reasoning as figures
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import reasoner, references, shipped
 from tokdyn.reasoning.tasks import pointer_chase
-from tokdyn.reasoning.training import items_of
 from tokdyn.studies import load, mediation, output
 from tokdyn.studies.mediation import design, measurement, protocols, published
 from tokdyn.studies.mediation.protocols import NO, UNDECIDED, YES
 
-drawn = jax.jit(items_of, static_argnums=(0, 2))
 NAMES = ("masked", "soft_prompt")
 ITEMS = 40
 
@@ -32,14 +31,14 @@ def untrained(folder, names, seeds=1):
     }
 
     def ensemble(reference, key, seeds):
-        return {"variables": jax.jit(jax.vmap(reference.model.init))(jax.random.split(key, len(seeds)))}
+        drawn = [tiny.untrained(reference.model, 1 + seed) for seed in range(len(seeds))]
+        return {"variables": jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shipped, "catalog", lambda: known)
         patch.setattr(shipped, "ensemble", ensemble)
         for name, one in known.items():
-            variables = jax.jit(one.model.init)(jax.random.key(3))
-            shipped.save(name, shipped.Shipped(one, variables, 0.1, {"loss": np.zeros(2)}, 0), folder)
+            shipped.save(name, shipped.Shipped(one, tiny.untrained(one.model), 0.1, {"loss": np.zeros(2)}, 0), folder)
         config = mediation.Config(names, seeds, num_items=ITEMS, resamples=100, weights=str(folder))
         made = mediation.run(config)
     jax.config.update("jax_disable_most_optimizations", before)
@@ -142,7 +141,7 @@ class TestReport:
 
 class TestDonors:
     def test_donors_differ_in_every_step_and_so_do_unrelated_ones(self):
-        items = drawn(pointer_chase(hops=3), jax.random.key(0), 100)
+        items = tiny.drawn(pointer_chase(hops=3), 100)
         donors, unrelated = design.mates(jax.random.key(1), items)
         steps = np.asarray(items.steps)
         assert (steps[donors] != steps).all()
@@ -151,13 +150,13 @@ class TestDonors:
         np.testing.assert_array_equal(donors, design.mates(jax.random.key(1), items)[0])
 
     def test_items_that_are_all_alike_have_no_donor(self):
-        items = jax.tree.map(lambda leaf: leaf[:1].repeat(5, axis=0), drawn(pointer_chase(), jax.random.key(0), 2))
+        items = jax.tree.map(lambda leaf: leaf[:1].repeat(5, axis=0), tiny.drawn(pointer_chase(hops=3), 2))
         with pytest.raises(ValueError, match="num_items: expected enough items that each finds two donors"):
             design.mates(jax.random.key(1), items)
 
     def test_the_chain_of_the_own_picture_is_the_items_own(self):
         task = pointer_chase(hops=3)
-        items = drawn(task, jax.random.key(2), 20)
+        items = tiny.drawn(task, 20)
         chain = jax.jit(measurement.chain_under, static_argnums=0)(task, items)
         np.testing.assert_array_equal(chain, items.steps)
         for goal in jax.jit(measurement.points_at, static_argnums=0)(task, items, items.steps).values():

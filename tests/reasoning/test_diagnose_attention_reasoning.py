@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import key
 
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning.diagnose import attention_narrowing, relevant_attention
 
-KEY = jax.random.key(0)
 image_attention = jax.jit(diagnose.image_attention)
 attention_entropy = jax.jit(diagnose.attention_entropy, static_argnames="order")
 NARROW = {"num_resamples": 200}
@@ -72,8 +72,8 @@ def sharpened(layer, head, queries):
 
 
 def test_narrowing_is_found_at_its_head_with_the_mass_unchanged():
-    found = attention_narrowing(KEY, sharpened(1, 2, [0, 1]), IMAGE, LATENT, ANSWER, **NARROW)
-    plain = attention_narrowing(KEY, random_attention(), IMAGE, LATENT, ANSWER, **NARROW)
+    found = attention_narrowing(key(), sharpened(1, 2, [0, 1]), IMAGE, LATENT, ANSWER, **NARROW)
+    plain = attention_narrowing(key(), random_attention(), IMAGE, LATENT, ANSWER, **NARROW)
     assert np.unravel_index(found.by_head.argmin(), (2, 3)) == (1, 2)
     np.testing.assert_allclose(np.delete(found.by_head.ravel(), 5), np.delete(plain.by_head.ravel(), 5), atol=1e-6)
     np.testing.assert_allclose(found.by_head.mean(), found.difference.estimate, atol=1e-6)
@@ -81,20 +81,20 @@ def test_narrowing_is_found_at_its_head_with_the_mass_unchanged():
     normalised = found.normalised_difference.estimate * np.log(4)
     np.testing.assert_allclose(normalised, found.difference.estimate, rtol=1e-5)
     # Exchanging the groups turns the sign; sharpening what is in neither group does nothing.
-    turned = attention_narrowing(KEY, sharpened(1, 2, [0, 1]), IMAGE, ANSWER, LATENT, **NARROW)
+    turned = attention_narrowing(key(), sharpened(1, 2, [0, 1]), IMAGE, ANSWER, LATENT, **NARROW)
     np.testing.assert_allclose(turned.difference.estimate, -found.difference.estimate, atol=1e-9)
-    neither = attention_narrowing(KEY, sharpened(1, 2, [2]), IMAGE, LATENT, ANSWER, **NARROW)
+    neither = attention_narrowing(key(), sharpened(1, 2, [2]), IMAGE, LATENT, ANSWER, **NARROW)
     np.testing.assert_allclose(neither.difference.estimate, plain.difference.estimate, atol=1e-9)
 
 
 def test_masks_by_item_and_items_left_out():
     latent = jnp.broadcast_to(LATENT, (6, 5)).at[2].set(False)  # never triggered
     image = jnp.broadcast_to(IMAGE, (6, 9))
-    found = attention_narrowing(KEY, random_attention(), image, latent, ANSWER, **NARROW)
+    found = attention_narrowing(key(), random_attention(), image, latent, ANSWER, **NARROW)
     np.testing.assert_array_equal(np.flatnonzero(~found.included), [2])
     assert found.difference.n == 5
     kept = np.array([0, 1, 3, 4, 5])
-    expected = attention_narrowing(KEY, random_attention()[kept], IMAGE, LATENT, ANSWER, **NARROW)
+    expected = attention_narrowing(key(), random_attention()[kept], IMAGE, LATENT, ANSWER, **NARROW)
     np.testing.assert_allclose(found.difference.estimate, expected.difference.estimate, atol=1e-7)
     np.testing.assert_allclose(found.by_head, expected.by_head, atol=1e-6)
 
@@ -102,20 +102,20 @@ def test_masks_by_item_and_items_left_out():
 def test_relevant_share_against_area():
     relevant = jnp.zeros((6, 9), bool).at[:, 1].set(True).at[:, 6].set(True)  # key 6 is no image
     uniform = np.full((6, 2, 3, 5, 9), 1 / 9, np.float32)
-    found = relevant_attention(KEY, uniform, IMAGE, LATENT, relevant, **NARROW)
+    found = relevant_attention(key(), uniform, IMAGE, LATENT, relevant, **NARROW)
     np.testing.assert_allclose([found.share.estimate, found.area, found.enrichment], [0.25, 0.25, 1], rtol=1e-6)
     np.testing.assert_allclose(found.mass, 4 / 9, rtol=1e-6)
-    sharp = relevant_attention(KEY, sharpened(1, 2, [0, 1]), IMAGE, LATENT, relevant, **NARROW)
+    sharp = relevant_attention(key(), sharpened(1, 2, [0, 1]), IMAGE, LATENT, relevant, **NARROW)
     assert np.unravel_index(sharp.by_head.argmax(), (2, 3)) == (1, 2)
     np.testing.assert_allclose(sharp.by_head[1, 2], 1, rtol=1e-6)
     np.testing.assert_allclose(sharp.by_head.mean(), sharp.share.estimate, rtol=1e-6)
-    elsewhere = relevant_attention(KEY, sharpened(1, 2, [0, 1]), IMAGE, LATENT, jnp.roll(relevant, 1, 1), **NARROW)
+    elsewhere = relevant_attention(key(), sharpened(1, 2, [0, 1]), IMAGE, LATENT, jnp.roll(relevant, 1, 1), **NARROW)
     np.testing.assert_allclose(elsewhere.by_head[1, 2], 0, atol=1e-7)
 
 
 def test_relevant_items_left_out():
     relevant = jnp.zeros((6, 9), bool).at[1:, 1].set(True)
-    found = relevant_attention(KEY, random_attention(), IMAGE, LATENT, relevant, **NARROW)
+    found = relevant_attention(key(), random_attention(), IMAGE, LATENT, relevant, **NARROW)
     np.testing.assert_array_equal(found.included, np.arange(6) > 0)
 
 
@@ -126,9 +126,9 @@ def test_relevant_items_left_out():
         lambda: image_attention(random_attention(), IMAGE[:3]),
         lambda: image_attention(random_attention(), jnp.ones(9)),
         lambda: attention_entropy(random_attention(), IMAGE, order="mean"),
-        lambda: attention_narrowing(KEY, random_attention(), IMAGE, jnp.zeros(5, bool), ANSWER),
-        lambda: relevant_attention(KEY, random_attention(), IMAGE, LATENT, jnp.zeros((6, 9), bool)),
-        lambda: relevant_attention(KEY, random_attention(), IMAGE, LATENT, IMAGE),
+        lambda: attention_narrowing(key(), random_attention(), IMAGE, jnp.zeros(5, bool), ANSWER),
+        lambda: relevant_attention(key(), random_attention(), IMAGE, LATENT, jnp.zeros((6, 9), bool)),
+        lambda: relevant_attention(key(), random_attention(), IMAGE, LATENT, IMAGE),
     ],
 )
 def test_bad_input(call):

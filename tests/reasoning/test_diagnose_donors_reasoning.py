@@ -1,13 +1,12 @@
 """Answers that follow the donor in a planted share; what cannot be seen is left out; broken output is no lift."""
 
-import jax
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from tiny import key
 
 from tokdyn.reasoning.diagnose import donor_lift, margin_shift
 
-KEY = jax.random.key(0)
 OWN = np.arange(100) % 4
 DONOR = (OWN + 1 + (np.arange(100) % 3)) % 4
 FEW = {"num_resamples": 200}
@@ -19,7 +18,7 @@ def follow(count):
 
 def test_planted_share():
     control = np.where(np.arange(100) >= 95, DONOR, OWN)
-    found = donor_lift(KEY, follow(40), DONOR, OWN, control_answers=control, **FEW)
+    found = donor_lift(key(), follow(40), DONOR, OWN, control_answers=control, **FEW)
     assert (found.donor_rate, found.control_rate, found.n) == pytest.approx((0.40, 0.05, 100))
     assert found.lift.estimate == pytest.approx(0.35)
     assert found.lift.low < 0.35 < found.lift.high
@@ -31,14 +30,14 @@ def test_planted_share():
 def test_items_where_the_donor_agrees_are_left_out():
     donor = DONOR.copy()
     donor[::2] = OWN[::2]  # believing the donor changes nothing there
-    found = donor_lift(KEY, donor, donor, OWN, control_answers=OWN, **FEW)
+    found = donor_lift(key(), donor, donor, OWN, control_answers=OWN, **FEW)
     assert found.n == 50
     np.testing.assert_array_equal(found.eligible, np.arange(100) % 2 == 1)
     assert found.lift.estimate == 1
 
 
 def test_broken_output_is_no_lift():
-    broken = donor_lift(KEY, np.full(100, -1), DONOR, OWN, control_answers=OWN, **FEW)
+    broken = donor_lift(key(), np.full(100, -1), DONOR, OWN, control_answers=OWN, **FEW)
     assert broken.lift.estimate == 0
     assert broken.other_rate == pytest.approx(1)
     assert broken.lift.degenerate
@@ -47,7 +46,7 @@ def test_broken_output_is_no_lift():
 
 def test_chance_and_guessing():
     guesses = np.random.default_rng(0).integers(0, 4, 100)
-    found = donor_lift(KEY, guesses, DONOR, OWN, chance=0.25, **FEW)
+    found = donor_lift(key(), guesses, DONOR, OWN, chance=0.25, **FEW)
     assert abs(found.lift.estimate) < 5 * np.sqrt(0.25 * 0.75 / 100)
     assert found.control == "chance"
     assert found.p_value == 1
@@ -55,11 +54,13 @@ def test_chance_and_guessing():
 
 def test_permuting_items_and_seeds():
     order = np.random.default_rng(1).permutation(100)
-    plain = donor_lift(KEY, follow(40), DONOR, OWN, control_answers=OWN, **FEW)
-    moved = donor_lift(KEY, follow(40)[order], DONOR[order], OWN[order], control_answers=OWN[order], **FEW)
+    plain = donor_lift(key(), follow(40), DONOR, OWN, control_answers=OWN, **FEW)
+    moved = donor_lift(key(), follow(40)[order], DONOR[order], OWN[order], control_answers=OWN[order], **FEW)
     assert plain.lift.estimate == moved.lift.estimate
     assert plain.p_value == moved.p_value
-    seeds = donor_lift(KEY, np.stack([follow(40), follow(60)]), DONOR, OWN, control_answers=np.stack([OWN, OWN]), **FEW)
+    seeds = donor_lift(
+        key(), np.stack([follow(40), follow(60)]), DONOR, OWN, control_answers=np.stack([OWN, OWN]), **FEW
+    )
     assert seeds.lift.estimate == pytest.approx(0.5)
     assert seeds.lift.method == "crossed"
 
@@ -68,23 +69,23 @@ def test_margin_shift():
     rng = np.random.default_rng(2)
     sham = -1 + 0.1 * rng.normal(size=100)
     push = np.where(np.arange(100) < 25, 3.0, 0.0)
-    found = margin_shift(KEY, sham, sham + push, sham - 0.25, **FEW)
+    found = margin_shift(key(), sham, sham + push, sham - 0.25, **FEW)
     assert found.shift.estimate == pytest.approx(0.75)
     assert found.control_shift.estimate == pytest.approx(-0.25)
     assert found.excess.estimate == pytest.approx(1.0)
     assert found.flipped == 0.25
-    assert margin_shift(KEY, sham, sham, **FEW).excess is None
+    assert margin_shift(key(), sham, sham, **FEW).excess is None
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: donor_lift(KEY, OWN, DONOR, OWN),
-        lambda: donor_lift(KEY, OWN, DONOR, OWN, control_answers=OWN, chance=0.1),
-        lambda: donor_lift(KEY, OWN, OWN, OWN, chance=0.1),
-        lambda: donor_lift(KEY, OWN * 1.0, DONOR, OWN, chance=0.1),
-        lambda: donor_lift(KEY, OWN, DONOR[:5], OWN, chance=0.1),
-        lambda: margin_shift(KEY, [0.0, 1.0], [0.0]),
+        lambda: donor_lift(key(), OWN, DONOR, OWN),
+        lambda: donor_lift(key(), OWN, DONOR, OWN, control_answers=OWN, chance=0.1),
+        lambda: donor_lift(key(), OWN, OWN, OWN, chance=0.1),
+        lambda: donor_lift(key(), OWN * 1.0, DONOR, OWN, chance=0.1),
+        lambda: donor_lift(key(), OWN, DONOR[:5], OWN, chance=0.1),
+        lambda: margin_shift(key(), [0.0, 1.0], [0.0]),
     ],
 )
 def test_bad_input(call):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
+from tiny import key
 
 from tokdyn.reasoning.diagnose import answer_change, latent_change, mediation
 
-KEY = jax.random.key(0)
 DIRECT, PATH, TO_LATENTS, BOTH = 0.7, -1.2, 1.5, 0.4
 
 
@@ -25,7 +25,7 @@ def exchange_runs(shape, rng):
 
 def test_structural_model_is_recovered_exactly():
     runs, u = exchange_runs(60, np.random.default_rng(0))
-    found = mediation(KEY, *runs, num_resamples=200)
+    found = mediation(key(), *runs, num_resamples=200)
     expected = {
         "total": DIRECT + PATH * TO_LATENTS + BOTH * (TO_LATENTS + u.mean()),
         "direct": DIRECT + BOTH * u.mean(),
@@ -42,9 +42,9 @@ def test_structural_model_is_recovered_exactly():
 def test_no_interaction_without_a_product_and_no_indirect_without_a_path():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 60))
-    additive = mediation(KEY, x[0], x[0] + 1 + x[1], x[0] + 2, x[0] + 3 + x[1], num_resamples=200)
+    additive = mediation(key(), x[0], x[0] + 1 + x[1], x[0] + 2, x[0] + 3 + x[1], num_resamples=200)
     assert additive.interaction.estimate == pytest.approx(0, abs=1e-12)
-    bypassed = mediation(KEY, x[0], x[0] + 2, x[0], x[0] + 2, num_resamples=200)
+    bypassed = mediation(key(), x[0], x[0] + 2, x[0], x[0] + 2, num_resamples=200)
     assert (bypassed.indirect.estimate, bypassed.direct.estimate) == pytest.approx((0, 2))
     assert bypassed.indirect.degenerate
 
@@ -56,7 +56,7 @@ def test_interval_covers_the_population_effect():
     truth = DIRECT + PATH * TO_LATENTS + BOTH * TO_LATENTS  # u has mean 0
     for _ in range(repeats):
         runs, _ = exchange_runs(60, rng)
-        total = mediation(KEY, *runs, num_resamples=400).total
+        total = mediation(key(), *runs, num_resamples=400).total
         covered.append(total.low <= truth <= total.high)
     # 60 items and 400 resamples: the percentile interval is about one per cent short.
     assert abs(np.mean(covered) - 0.94) < 5 * np.sqrt(0.95 * 0.05 / repeats)
@@ -64,8 +64,8 @@ def test_interval_covers_the_population_effect():
 
 def test_seeds():
     runs, _ = exchange_runs((5, 60), np.random.default_rng(3))
-    crossed = mediation(KEY, *runs, num_resamples=200)
-    nested = mediation(KEY, *runs, num_resamples=200, resample="hierarchical")
+    crossed = mediation(key(), *runs, num_resamples=200)
+    nested = mediation(key(), *runs, num_resamples=200, resample="hierarchical")
     assert (crossed.total.method, nested.total.method, crossed.total.seeds) == ("crossed", "hierarchical", 5)
     assert crossed.total.estimate == pytest.approx(nested.total.estimate)
     assert crossed.mediated_share.n == 60
@@ -74,7 +74,7 @@ def test_seeds():
 def test_no_total_effect_has_no_share():
     rng = np.random.default_rng(4)
     runs = rng.normal(size=(4, 60))
-    assert str(mediation(KEY, *runs, num_resamples=200).mediated_share.kind) != "interval"
+    assert str(mediation(key(), *runs, num_resamples=200).mediated_share.kind) != "interval"
 
 
 def test_latent_change_is_found_at_its_slot_and_item():
@@ -113,9 +113,9 @@ def test_answer_change_against_scipy():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: mediation(KEY, [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0]),
-        lambda: mediation(KEY, [1.0], [1.0], [1.0], [1.0]),
-        lambda: mediation(KEY, [np.nan, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]),
+        lambda: mediation(key(), [1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0]),
+        lambda: mediation(key(), [1.0], [1.0], [1.0], [1.0]),
+        lambda: mediation(key(), [np.nan, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]),
         lambda: latent_change(jnp.ones((2, 3, 4)), jnp.ones((2, 3, 5))),
         lambda: answer_change(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.array([0])),
     ],

@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import key
 
 from tokdyn.reasoning.diagnose import jacobian, jacobian_spectrum, lyapunov_exponents, movement, rollout
-
-KEY = jax.random.key(0)
 
 
 def exponents(step, start, num_steps, num_exponents):
     return jax.jit(
-        functools.partial(lyapunov_exponents, step, num_steps=num_steps, num_exponents=num_exponents, key=KEY)
+        functools.partial(lyapunov_exponents, step, num_steps=num_steps, num_exponents=num_exponents, key=key())
     )(start)
 
 
@@ -40,7 +39,7 @@ def test_growth_before_decay_is_seen_in_the_singular_value():
 
 
 def test_the_jacobian_has_rows_of_the_output_also_for_slots():
-    weights = jax.random.normal(KEY, (3, 3))
+    weights = jax.random.normal(key(), (3, 3))
 
     def step(z):  # slots mix through a cyclic shift, features through the weights
         return jnp.roll(z, 1, axis=0) @ weights.T
@@ -100,7 +99,7 @@ def test_a_destroyed_direction_is_marked():
 
 
 def test_movement_of_a_contraction():
-    start = jax.random.normal(KEY, (5, 3))
+    start = jax.random.normal(key(), (5, 3))
     path = rollout(lambda z: 0.5 * z, start, num_steps=6)
     found = jax.jit(movement)(path)
     length = np.sqrt((np.asarray(start) ** 2).sum(-1).mean())
@@ -126,7 +125,7 @@ def test_tokens_that_merge_at_one_step_are_found_at_that_step():
         lambda: rollout(lambda z: z[:1], jnp.ones(2), num_steps=2),
         lambda: jacobian(lambda z: z, jnp.arange(3)),
         lambda: jacobian_spectrum(lambda z: z / 0.0, jnp.ones(2)),
-        lambda: lyapunov_exponents(lambda z: z, jnp.ones(2), num_steps=2, num_exponents=3, key=KEY),
+        lambda: lyapunov_exponents(lambda z: z, jnp.ones(2), num_steps=2, num_exponents=3, key=key()),
         lambda: movement(jnp.ones((1, 2, 3))),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from tokdyn.reasoning import latent_optimisation as lo
 
 QWEN_WORDS = 152_064
-LOGITS = np.asarray(3 * jax.random.normal(jax.random.key(0), (5, 20)), np.float64)
+LOGITS = 3 * np.random.default_rng(0).normal(size=(5, 20))
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True)
 TOP = np.sort(PROBABILITIES, axis=-1)[:, ::-1]
 

@@ -9,6 +9,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+import tiny
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,10 +25,8 @@ LEVEL = 1e-6
 INK = {"red": (0.9, 0.2, 0.2), "green": (0.2, 0.8, 0.2), "blue": (0.3, 0.4, 1.0), "yellow": (0.9, 0.8, 0.1)}
 
 
-@functools.cache
-def drawn(task, count=NUM_ITEMS, seed=0):
-    items = jax.jit(jax.vmap(task.draw))(jax.random.split(jax.random.key(seed), count))
-    return jax.tree.map(np.asarray, items)
+def drawn(task):
+    return tiny.drawn(task, NUM_ITEMS, seed=0, most=NUM_ITEMS)
 
 
 @functools.cache
@@ -225,8 +224,7 @@ COUNTS = [
 def test_objects_are_counted(knobs):
     task = tasks.counting(**knobs)
     keys = jax.random.split(jax.random.key(0), NUM_ITEMS)
-    both = jax.jit(jax.vmap(lambda key: (task.draw(key), task.scene(key))))(keys)
-    items, scenes = jax.tree.map(np.asarray, both)
+    items, scenes = drawn(task), jax.tree.map(np.asarray, jax.jit(jax.vmap(task.scene))(keys))
     for number, item in enumerate(one_by_one(items)):
         scene = sprites.Scene(*(leaf[number] for leaf in scenes))
         kind, *words = spelt(task, item.question)

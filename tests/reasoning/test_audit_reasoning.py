@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from tokdyn import reasoning
 from tokdyn.reasoning import audit, diagnose
 from tokdyn.reasoning import interventions as do
 
-KEY = jax.random.key(3)
 OPTIONS = {"num_resamples": 100, "confidence": 0.95}
 ARMS = {
     "donor": do.swap("slots", site="cache"), "unrelated": do.swap("slots", site="cache", donor="unrelated"),
@@ -27,42 +27,56 @@ def compiled(function, *static):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def key():
+    return jax.random.key(3)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, key):
     """A shipped reasoner's items, outputs in process, and the audit of the same run from a file."""
     one = reasoning.shipped.load("bypassed")
     model, task = one.reference.model, one.reference.task
-    items = reasoning.training.items_of(task, jax.random.key(11), 60)
+    items = tiny.drawn(task, 60, seed=11)
+    draw = np.random.default_rng(12).normal
     # Noise on the pictures: some answers are wrong, as they are in life.
-    noise = 0.5 * jax.random.normal(jax.random.key(12), items.image.shape)
-    items = items._replace(image=items.image + noise)
-    pointed = jnp.roll(items.answer[:, 0], -1)
-    draw = lambda seed, *shape: np.asarray(jax.random.normal(jax.random.key(seed), shape))  # noqa: E731
-    more = {f"mediation/{name}": draw(20 + i, 60) + i for name, i in MARGINS.items()}
-    more |= {"base": "off", "latent_targets": draw(30, 60, 2, 32), "other_task_latents": draw(31, 9, 2, 32)}
-    more |= {"word_log_probability": -np.abs(draw(32, 60, 3)), "word_mask": draw(33, 60, 3) > 0}
-    more |= {"input/blank/word_log_probability": -np.abs(draw(34, 60, 3)), "controls": draw(35, 60)}
+    items = items._replace(image=items.image + 0.5 * draw(size=items.image.shape).astype(np.float32))
+    pointed = np.roll(items.answer[:, 0], -1)
+    normal = lambda *shape: draw(size=shape).astype(np.float32)  # noqa: E731
+    more = {f"mediation/{name}": normal(60) + i for name, i in MARGINS.items()}
+    more |= {"base": "off", "latent_targets": normal(60, 2, 32), "other_task_latents": normal(9, 2, 32)}
+    more |= {"word_log_probability": -np.abs(normal(60, 3)), "word_mask": normal(60, 3) > 0}
+    more |= {"input/blank/word_log_probability": -np.abs(normal(60, 3)), "controls": normal(60)}
     run = audit.as_run(
-        model, task, one.variables, items, ARMS, key=KEY, donor_targets={"donor": pointed},
+        model, task, one.variables, items, ARMS, key=key, donor_targets={"donor": pointed},
         control={"donor": "unrelated"}, name="bypassed, noisy pictures", more=more,
     )  # fmt: skip
     path = audit.save(tmp_path_factory.mktemp("run") / "run", run)
-    found = audit.audit(audit.load(path), key=KEY, num_resamples=100)
-    clean, results = jax.jit(lambda items: reasoning.run_arms(model, one.variables, items, ARMS, key=KEY))(items)
+    found = audit.audit(audit.load(path), key=key, num_resamples=100)
+    alone = jax.jit(lambda items: reasoning.run_arms(model, one.variables, items, ARMS, key=key))
+    clean, results = alone(items)
     return one, items, clean, results, more, run, found
+
+
+@pytest.fixture(scope="module")
+def other(told):
+    """Each item with the next one's picture."""
+    one, items, *_ = told
+    given = items._replace(image=np.roll(items.image, -1, axis=0))
+    return jax.jit(one.reference.model.apply)(one.variables, given)[0]
 
 
 def close(left, right):
     np.testing.assert_allclose(np.asarray(left, float), np.asarray(right, float), rtol=1e-6, atol=1e-6)
 
 
-def test_arms_are_those_of_the_effects_table(told):
+def test_arms_are_those_of_the_effects_table(told, key):
     one, items, clean, results, more, _, found = told
     right = np.asarray(items.answer[:, 0])
     answers = {"clean": np.asarray(clean.answer[:, 0])}
     answers |= {name: np.asarray(arm.answer[:, 0]) for name, arm in results.items()}
     lengths = {"clean": clean.length} | {name: arm.length for name, arm in results.items()}
     expected = diagnose.effects_table(
-        KEY, {name: values == right for name, values in answers.items()}, reference="clean", num_resamples=100,
+        key, {name: values == right for name, values in answers.items()}, reference="clean", num_resamples=100,
         trigger_rate={name: np.mean(np.asarray(values) > 0) for name, values in lengths.items()},
         parse_rate={name: np.isin(values, one.reference.task.choices).mean() for name, values in answers.items()},
     )  # fmt: skip
@@ -76,7 +90,7 @@ def test_arms_are_those_of_the_effects_table(told):
 
     pointed = np.roll(right, -1)
     lift = diagnose.donor_lift(
-        KEY, answers["donor"], pointed, right, control_answers=answers["unrelated"], **OPTIONS
+        key, answers["donor"], pointed, right, control_answers=answers["unrelated"], **OPTIONS
     )  # fmt: skip
     row = found.tables["donors"].iloc[0]
     close(row[["lift", "low", "high", "donor_rate", "other_rate", "n"]],
@@ -88,21 +102,21 @@ def test_arms_are_those_of_the_effects_table(told):
         return (logits[every, pointed] - logits[every, right])[lift.eligible]
 
     shift = diagnose.margin_shift(
-        KEY, margins(clean.logits), margins(results["donor"].logits), margins(results["unrelated"].logits), **OPTIONS
+        key, margins(clean.logits), margins(results["donor"].logits), margins(results["unrelated"].logits), **OPTIONS
     )
     close(row[["margin_shift", "margin_excess", "margin_excess_low"]],
           [shift.shift.estimate, shift.excess.estimate, shift.excess.low])  # fmt: skip
 
     base = answers["off"] == right
     kept = diagnose.gain_retained(
-        KEY, answers["donor"] == right, base, answers["clean"] == right, base_name="off", **OPTIONS
+        key, answers["donor"] == right, base, answers["clean"] == right, base_name="off", **OPTIONS
     )
     gains = found.tables["gains"].set_index("arm").loc["donor"]
     close(gains[["gain", "gain_low", "percent_low"]],
           [kept.denominator.estimate, kept.denominator.low, 100 * kept.fieller.low])  # fmt: skip
     assert np.isnan(gains["percent_retained"]) == (kept.percent is None)
 
-    effects = diagnose.mediation(KEY, *(more[f"mediation/{name}"] for name in MARGINS), **OPTIONS)
+    effects = diagnose.mediation(key, *(more[f"mediation/{name}"] for name in MARGINS), **OPTIONS)
     expected = [[each.estimate, each.low, each.high] for each in effects[:4]]
     close(found.tables["mediation"][["estimate", "low", "high"]][:4], expected)
 
@@ -124,12 +138,13 @@ def test_answers_move_as_in_process(told):
     close(row[["roc_area", "calibration_error"]], [related.area.estimate, related.calibration.expected])
 
 
-def test_latents_are_those_of_the_model(told):
+def test_latents_are_those_of_the_model(told, other):
     one, items, clean, _, more, run, found = told
     model, variables = one.reference.model, one.variables
     latents = clean.latents
-    words = model.method(variables, "of_words", jnp.arange(model.words))
-    patches = jax.vmap(lambda image: model.of_patches(variables, image))(items.image[:32]).reshape(-1, model.width)
+    words = variables["params"]["word_vectors"]
+    patches = jax.jit(jax.vmap(lambda image: model.of_patches(variables, image)))(items.image[:32])
+    patches = np.asarray(patches).reshape(-1, model.width)
     expected = diagnose.similarity_table(latents, {"words": words, "patches": patches})
     table = found.tables["similarity"]
     assert table["set"].tolist() == expected["set"].tolist()
@@ -144,7 +159,6 @@ def test_latents_are_those_of_the_model(told):
     close(rows.loc[0, "effective_rank"], worn.rank_within)
     moved = compiled(diagnose.movement)(jnp.swapaxes(latents, 0, 1))
     close(found.tables["movement"]["relative"], moved.relative)
-    other, _ = jax.jit(model.apply)(variables, items._replace(image=jnp.roll(items.image, -1, axis=0)))
     change = compiled(diagnose.latent_change)(latents, other.latents)
     close(found.tables["latent_changes"]["relative_distance"], change.relative_distance.mean(axis=0))
     own = diagnose.retrieval(latents[:, 1], more["latent_targets"][:, 1], space="whitened")
@@ -156,13 +170,13 @@ def test_latents_are_those_of_the_model(told):
     close(run.arrays["latents"], latents)
 
 
-def test_probes_attention_and_dependence_are_those_in_process(told):
+def test_probes_attention_and_dependence_are_those_in_process(told, key, other):
     one, items, clean, _, more, _, found = told
     model, task = one.reference.model, one.reference.task
     colours = np.asarray(items.attributes[:, 0])
     _, types = np.unique(np.asarray(items.question), axis=0, return_inverse=True)
     probed = diagnose.probe_selectivity(
-        KEY, jnp.swapaxes(clean.latents, 0, 1), colours, types.reshape(-1), num_labels=4, **OPTIONS
+        key, jnp.swapaxes(clean.latents, 0, 1), colours, types.reshape(-1), num_labels=4, **OPTIONS
     )
     table = found.tables["probes"].set_index("label").loc["attribute 1"]
     for column in ("accuracy", "low", "control_accuracy", "selectivity", "selectivity_high"):
@@ -171,7 +185,7 @@ def test_probes_attention_and_dependence_are_those_in_process(told):
     image = items.image.reshape(60, -1)
     names = list(found.tables["attributes"]["label"].unique())
     asked = diagnose.held_out_attributes(
-        KEY, flat, jax.nn.one_hot(items.question[:, 0], len(task.words)), image,
+        key, flat, jax.nn.one_hot(items.question[:, 0], len(task.words)), image,
         np.stack([np.asarray(items.steps)[:, 0] - task.choices[0], np.asarray(items.steps)[:, 1] - task.choices[0],
                   *np.asarray(items.attributes).T], axis=1), sizes=[9, 9, 4, 4], **OPTIONS,
     )  # fmt: skip
@@ -184,18 +198,17 @@ def test_probes_attention_and_dependence_are_those_in_process(told):
     answering = places.where("format")[behind]
     for order, row in found.tables["narrowing"].set_index("order").iterrows():
         looks = diagnose.attention_narrowing(
-            KEY, clean.attention, image_keys, queries, answering, order=order, **OPTIONS
+            key, clean.attention, image_keys, queries, answering, order=order, **OPTIONS
         )
         close(row[["difference", "low", "latent_mass"]],
               [looks.difference.estimate, looks.difference.low, looks.latent_mass])  # fmt: skip
     relevant = np.zeros((60, places.total), bool)
     relevant[:, : places.image] = np.asarray(items.relevant).any(axis=1)
-    share = diagnose.relevant_attention(KEY, clean.attention, image_keys, answering, relevant, **OPTIONS)
+    share = diagnose.relevant_attention(key, clean.attention, image_keys, answering, relevant, **OPTIONS)
     row = found.tables["relevant_attention"].set_index("queries").loc["answer"]
     close(row[["share", "area", "high"]], [share.share.estimate, share.area, share.excess.high])
 
     choices = np.asarray(task.choices)
-    other, _ = jax.jit(model.apply)(one.variables, items._replace(image=jnp.roll(items.image, -1, axis=0)))
     given = clean.answer - choices[0]
     logs = [
         jnp.take_along_axis(jax.nn.log_softmax(each.logits[:, 0, choices]), given, axis=1) for each in (clean, other)

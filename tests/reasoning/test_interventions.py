@@ -7,146 +7,198 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
+from tiny import TASK
 
 from tokdyn import reasoning
 from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning.training import items_of
 
-TASK = reasoning.tasks.pointer_chase(side=2, hops=2, decoys=1, patch=3)
-ITEMS = items_of(TASK, jax.random.key(3), 6)
 SLOTS, LAYERS, WIDTH = 3, 2, 8
+DONORS, UNRELATED = np.array([3, 3, 0, 1, 5, 4]), np.array([1, 2, 3, 4, 5, 0])
 
 
-def made(**protocol):
-    model = reasoning.reasoner(TASK, reasoning.protocol(slots=SLOTS, **protocol), width=WIDTH, heads=2, hidden=12)
-    return model, model.init(jax.random.key(0))
+def reasoner(layers=LAYERS, **protocol):
+    way = reasoning.protocol(slots=SLOTS, **protocol)
+    return reasoning.reasoner(TASK, way, width=WIDTH, heads=2, layers=layers, hidden=12)
 
 
-MODEL, VARIABLES = made()
+MODEL = reasoner()
 START = MODEL.places.starts["slots"]
-
-
-def run(arms, model=MODEL, variables=VARIABLES, **options):
-    return jax.jit(
-        lambda variables, items: reasoning.run_arms(
-            model, variables, items, arms, key=jax.random.key(1), **{"keep": lambda output: output, **options}
-        )
-    )(variables, ITEMS)
-
-
 SITES = ["embedding", "residual", "cache"]
-
-
-def test_what_must_change_nothing():
-    arms = {"nothing": do.identity("slots", steps=[])}
-    for site in SITES:
-        arms[f"identity, {site}"] = do.identity("slots", site=site)
-        arms[f"sham, {site}"] = do.swap("slots", site=site, donor="self")
-        arms[f"order, {site}"] = do.permute("slots", range(SLOTS), site=site)
-    clean, results = run(arms)
-    alone, _ = jax.jit(MODEL.apply)(VARIABLES, ITEMS)
-    for name, output in results.items():
-        # The same compiled program: to the last bit; another one: to rounding.
-        if name.startswith("identity"):
-            chex.assert_trees_all_equal(output, results["nothing"])
-        chex.assert_trees_all_close(output, clean, atol=1e-5)
-        chex.assert_trees_all_close(output, alone, atol=1e-5)
-
-
-def test_an_identity_is_exact_in_optimised_programs():
-    # As wide as the references are: narrower rows are not fused into what made XLA round a row in two ways.
-    jax.config.update("jax_disable_most_optimizations", False)
-    model = reasoning.reasoner(TASK, reasoning.protocol(slots=SLOTS), width=32)
-    arms = {site: do.identity("slots", site=site) for site in SITES}
-    arms |= {"image": do.identity("image"), "question": do.identity("question", site="residual")}
-    nothing = {"nothing": do.identity("slots", steps=[]), "of the prompt": do.identity("image", steps=[])}
-    variables, items = model.init(jax.random.key(0)), items_of(TASK, jax.random.key(3), 64)
-    keep = {"key": jax.random.key(1), "keep": lambda output: output}
-    _, results = jax.jit(lambda *given: reasoning.run_arms(model, *given, arms | nothing, **keep))(variables, items)
-    for name in arms:
-        chex.assert_trees_all_equal(results[name], results["nothing"])
-
-
 VECTOR = np.arange(1.0, WIDTH + 1)
 LAYER = {"embedding": None, "residual": 0, "cache": 1}
 
+NOTHING = {"nothing": do.identity("slots", steps=[])}
+for site in SITES:
+    NOTHING[f"identity, {site}"] = do.identity("slots", site=site)
+    NOTHING[f"sham, {site}"] = do.swap("slots", site=site, donor="self")
+    NOTHING[f"order, {site}"] = do.permute("slots", range(SLOTS), site=site)
 
-def test_what_is_planted_is_found_where_it_was_planted():
-    places = [(site, step) for site in SITES for step in range(SLOTS)]
-    clean, results = run(
-        {
-            f"{site} {step}": do.constant("slots", VECTOR, site=site, steps=[step], layers=LAYER[site])
-            for site, step in places
-        }
-    )
-    for site, step in places:
-        changed = results[f"{site} {step}"]
-        if site == "embedding":
-            found = np.asarray(changed.sites.embeddings == VECTOR).all(axis=-1)
-        else:
-            values = changed.sites.residuals if site == "residual" else changed.sites.values
-            assert not np.asarray(values[:, 1 - LAYER[site]] == VECTOR).all(axis=-1).any()
-            found = np.asarray(values[:, LAYER[site]] == VECTOR).all(axis=-1)
-        expected = np.zeros(MODEL.places.total, bool)
-        expected[START + step] = True
-        np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
-        # Nothing before it has changed; the answer after it has.
-        before = np.s_[:, :, : START + step]
-        np.testing.assert_allclose(changed.sites.residuals[before], clean.sites.residuals[before], atol=1e-5)
-        assert float(jnp.abs(changed.logits - clean.logits).max()) > 1e-4
+PLANTED = {
+    f"{site} {step}": do.constant("slots", VECTOR, site=site, steps=[step], layers=LAYER[site])
+    for site in SITES
+    for step in range(SLOTS)
+}
+COMPONENTS = {name: do.constant(name, VECTOR) for name in ("start", "end", "format", "markers")}
+PROMPT = {name: do.constant(name, VECTOR) for name in ("image", "question")}
+SWAPS = {
+    "other": do.swap("slots", site="cache"), "unrelated": do.swap("slots", donor="unrelated", site="cache"),
+}  # fmt: skip
+PAYLOADS = {
+    "zero": do.zero("slots"),
+    "mean": do.mean("slots"),
+    "matched": do.constant("slots", np.ones(WIDTH), matched=True),
+    "order": do.clamped(do.permute("slots", [2, 0, 1]), slots=SLOTS),
+    "first": do.repeat_first("slots"),
+    "out": do.project_out("slots", np.eye(WIDTH)[:3], steps=[0]),
+    "removed": do.remove("slots", steps=[1]),
+    "cut": do.truncate(1, slots=SLOTS),
+    "held": do.clamped(do.zero("slots", steps=[0]), slots=SLOTS),
+    "two": do.zero("slots", steps=[0]) + do.constant("slots", np.ones(WIDTH), steps=[2]),
+    "mean start": do.mean("start"),
+    "oracle": do.oracle("slots", steps=[1]),
+    "late": do.constant("slots", VECTOR, site="residual", steps=[SLOTS - 1], layers=LAYERS - 1),
+}
+ARMS = {**NOTHING, **PLANTED, **COMPONENTS, **SWAPS, **PAYLOADS}
 
 
-def test_every_component_is_where_its_name_says():
-    components = ["image", "question", "start", "end", "format", "markers"]
-    _, results = run({component: do.constant(component, VECTOR) for component in components})
-    for component, output in results.items():
-        found = np.asarray(output.sites.embeddings == VECTOR).all(axis=-1)
+def compiled(arms, model=MODEL, **options):
+    """A program of weights, items, other items' values for an oracle, and a key."""
+
+    def run(variables, items, oracle, key):
+        given = {"donors": DONORS, "unrelated": UNRELATED, "keep": lambda output: output, **options}
+        return reasoning.run_arms(model, variables, items, arms, key=key, oracle=oracle, **given)
+
+    return jax.jit(run)
+
+
+@pytest.fixture(scope="module")
+def items():
+    return tiny.drawn(TASK, 6)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return tiny.untrained(MODEL)
+
+
+@pytest.fixture(scope="module")
+def alone(variables, items):
+    """The model without any arm."""
+    return jax.tree.map(np.asarray, jax.jit(MODEL.apply)(variables, items)[0])
+
+
+@pytest.fixture(scope="module")
+def battery():
+    """The program of all arms that leave the prompt alone."""
+    return compiled(ARMS)
+
+
+@pytest.fixture(scope="module")
+def ran(battery, variables, items, alone):
+    """The clean run, and the output of every arm."""
+    oracle = jax.tree.map(lambda leaf: leaf + 1.0, alone.sites)
+    return jax.tree.map(np.asarray, battery(variables, items, oracle, jax.random.key(1)))
+
+
+@pytest.fixture(scope="module")
+def reread(variables, items):
+    """Arms that read the prompt anew."""
+    arms = {**PROMPT, "other": SWAPS["other"], "mean start": PAYLOADS["mean start"]}
+    program = compiled(arms, share_prompt=False)
+    return jax.tree.map(np.asarray, program(variables, items, None, jax.random.key(1))[1])
+
+
+def test_what_must_change_nothing(ran, alone):
+    clean, results = ran
+    for name in NOTHING:
+        # The same compiled program: to the last bit; another one: to rounding.
+        if name.startswith("identity"):
+            chex.assert_trees_all_equal(results[name], results["nothing"])
+        chex.assert_trees_all_close(results[name], clean, atol=1e-5)
+        chex.assert_trees_all_close(results[name], alone, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """Arms on the prompt and behind it in one program, with users' optimisations."""
+    # As wide as the references are: narrower rows are not fused into what made XLA round a row in two ways.
+    model = reasoning.reasoner(TASK, reasoning.protocol(slots=SLOTS), width=32, layers=1)
+    arms = {f"identity, {site}": do.identity("slots", site=site) for site in SITES}
+    arms |= {"identity, image": do.identity("image"), "identity, question": do.identity("question", site="residual")}
+    arms |= {"nothing": do.identity("slots", steps=[]), "of the prompt": do.identity("image", steps=[])}
+    program = compiled({**arms, "blind": do.zero("image")}, model, donors=None, unrelated=None)
+    jax.config.update("jax_disable_most_optimizations", False)
+    made = program(tiny.untrained(model), tiny.drawn(TASK, 64), None, jax.random.key(1))[1]
+    jax.config.update("jax_disable_most_optimizations", True)
+    return jax.tree.map(np.asarray, made)
+
+
+def test_an_identity_is_exact_in_optimised_programs(optimised):
+    for name in (name for name in optimised if name.startswith("identity") or name == "of the prompt"):
+        chex.assert_trees_all_equal(optimised[name], optimised["nothing"])
+
+
+def test_an_arm_on_the_prompt_reads_it_anew_beside_arms_that_share_it(optimised):
+    changed = (optimised["blind"].sites.embeddings != optimised["nothing"].sites.embeddings).any(axis=(0, 2))
+    np.testing.assert_array_equal(changed[: MODEL.places.prefix], MODEL.places.where("image")[: MODEL.places.prefix])
+    assert not optimised["blind"].sites.embeddings[:, MODEL.places.where("image")].any()
+    assert np.abs(optimised["blind"].logits - optimised["nothing"].logits).max() > 1e-3
+
+
+def test_what_is_planted_is_found_where_it_was_planted(ran):
+    clean, results = ran
+    for site in SITES:
+        for step in range(SLOTS):
+            changed = results[f"{site} {step}"]
+            if site == "embedding":
+                found = (changed.sites.embeddings == VECTOR).all(axis=-1)
+            else:
+                values = changed.sites.residuals if site == "residual" else changed.sites.values
+                assert not (values[:, 1 - LAYER[site]] == VECTOR).all(axis=-1).any()
+                found = (values[:, LAYER[site]] == VECTOR).all(axis=-1)
+            expected = np.zeros(MODEL.places.total, bool)
+            expected[START + step] = True
+            np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+            # Nothing before it has changed; the answer after it has.
+            before = np.s_[:, :, : START + step]
+            np.testing.assert_allclose(changed.sites.residuals[before], clean.sites.residuals[before], atol=1e-5)
+            assert np.abs(changed.logits - clean.logits).max() > 1e-4
+
+
+def test_every_component_is_where_its_name_says(ran, reread):
+    for component in (*COMPONENTS, *PROMPT):
+        output = ran[1][component] if component in COMPONENTS else reread[component]
+        found = (output.sites.embeddings == VECTOR).all(axis=-1)
         np.testing.assert_array_equal(found, np.broadcast_to(MODEL.places.where(component), found.shape))
 
 
-def test_after_the_last_layer_of_the_last_slot_nobody_reads():
-    late = do.constant("slots", VECTOR, site="residual", steps=[SLOTS - 1], layers=LAYERS - 1)
-    _, results = run({"late": late, "nothing": do.identity("slots", steps=[])})
-    np.testing.assert_array_equal(results["late"].logits, results["nothing"].logits)
+def test_after_the_last_layer_of_the_last_slot_nobody_reads(ran):
+    np.testing.assert_array_equal(ran[1]["late"].logits, ran[1]["nothing"].logits)
 
 
-def test_donors_are_those_that_were_named():
-    donors, unrelated = np.array([3, 3, 0, 1, 5, 4]), np.array([1, 2, 3, 4, 5, 0])
-    clean, results = run(
-        {"other": do.swap("slots", site="cache"), "unrelated": do.swap("slots", donor="unrelated", site="cache")},
-        donors=donors, unrelated=unrelated,
-    )  # fmt: skip
+def test_donors_are_those_that_were_named(ran):
+    clean, results = ran
     slots = slice(START, START + SLOTS)
-    for name, mates in (("other", donors), ("unrelated", unrelated)):
+    for name, mates in (("other", DONORS), ("unrelated", UNRELATED)):
         np.testing.assert_allclose(
             results[name].sites.keys[:, :, slots], clean.sites.keys[mates][:, :, slots], atol=1e-6
         )
 
 
-def test_where_slots_are_all_that_is_seen_a_swapped_cache_swaps_the_answer():
+def test_where_slots_are_all_that_is_seen_a_swapped_cache_swaps_the_answer(items):
     hidden = {"format": ["prompt", "start"], "end": ["prompt", "start", "slots"]}
-    model, variables = made(hidden=hidden)
-    clean, results = run({"swap": do.swap("slots", site="cache")}, model, variables)
+    model = reasoner(hidden=hidden)
+    # Nobody is named: the next item is the donor.
+    program = compiled({"swap": SWAPS["other"]}, model, donors=None, unrelated=None)
+    clean, results = program(tiny.untrained(model), items, None, jax.random.key(1))
     np.testing.assert_allclose(results["swap"].logits, jnp.roll(clean.logits, -1, axis=0), atol=1e-5)
 
 
-def test_payloads():
-    clean, results = run(
-        {
-            "zero": do.zero("slots"),
-            "mean": do.mean("slots"),
-            "matched": do.constant("slots", np.ones(WIDTH), matched=True),
-            "order": do.clamped(do.permute("slots", [2, 0, 1]), slots=SLOTS),
-            "first": do.repeat_first("slots"),
-            "out": do.project_out("slots", np.eye(WIDTH)[:3], steps=[0]),
-            "removed": do.remove("slots", steps=[1]),
-            "cut": do.truncate(1, slots=SLOTS),
-            "held": do.clamped(do.zero("slots", steps=[0]), slots=SLOTS),
-            "two": do.zero("slots", steps=[0]) + do.constant("slots", np.ones(WIDTH), steps=[2]),
-        }
-    )
-    slots = np.asarray(clean.sites.embeddings[:, START : START + SLOTS])
-    fed = {name: np.asarray(output.sites.embeddings[:, START : START + SLOTS]) for name, output in results.items()}
+def test_payloads(ran):
+    clean, results = ran
+    slots = clean.sites.embeddings[:, START : START + SLOTS]
+    fed = {name: results[name].sites.embeddings[:, START : START + SLOTS] for name in PAYLOADS}
     assert not fed["zero"].any()
     np.testing.assert_allclose(fed["mean"], np.broadcast_to(slots.mean(axis=0), slots.shape), atol=1e-6)
     # At the length of what would have stood there: of the first slot, the clean one's.
@@ -160,34 +212,34 @@ def test_payloads():
     assert np.abs(fed["two"][:, 1] - slots[:, 1]).max() > 1e-4  # recomputed from the changed first
     assert (fed["two"][:, 2] == 1).all()
     assert not fed["two"][:, 0].any()
-    read = np.asarray(results["removed"].attention)[..., START + 1]
+    read = results["removed"].attention[..., START + 1]
     own = START + 1 - MODEL.places.prefix
     assert read[:, :, :, own].min() > 0
     assert not np.delete(read, own, axis=3).any()
-    later = np.asarray(results["cut"].attention)[:, :, own + 2 :, START + 1 : START + SLOTS]
+    later = results["cut"].attention[:, :, own + 2 :, START + 1 : START + SLOTS]
     assert not later.any()
 
 
-def test_permuting_identical_slots_is_a_no_op():
-    model, variables = made(source="constant")
-    same = jnp.broadcast_to(variables["params"]["constant_vectors"][:1], (SLOTS, WIDTH))
-    variables = {"params": {**variables["params"], "constant_vectors": same}, "state": {}}
-    clean, results = run({"order": do.permute("slots", [2, 0, 1])}, model, variables)
+def test_permuting_identical_slots_is_a_no_op(items):
+    model = reasoner(layers=1, source="constant")
+    params = tiny.untrained(model)["params"]
+    same = np.broadcast_to(params["constant_vectors"][:1], (SLOTS, WIDTH))
+    variables = {"params": {**params, "constant_vectors": same}, "state": {}}
+    program = compiled({"order": do.permute("slots", [2, 0, 1])}, model)
+    clean, results = program(variables, items, None, jax.random.key(1))
     np.testing.assert_allclose(results["order"].logits, clean.logits, atol=1e-6)
 
 
 def test_noise_has_the_size_that_was_asked_for():
-    items = items_of(TASK, jax.random.key(3), 2000)
+    model = reasoner(layers=1)
     arms = {
         "absolute": do.noise("slots", absolute=0.5, steps=[0]),
         "relative": do.noise("slots", relative=0.5, steps=[0]),
         "spread": do.noise("slots", spread=1.0, steps=[0]),
     }
-    clean, results = jax.jit(
-        lambda variables, items: reasoning.run_arms(
-            MODEL, variables, items, arms, key=jax.random.key(1), keep=lambda output: output.sites.embeddings[:, START]
-        )
-    )(VARIABLES, items)
+    options = {"donors": None, "unrelated": None, "keep": lambda output: output.sites.embeddings[:, START]}
+    program = compiled(arms, model, **options)
+    clean, results = program(tiny.untrained(model), tiny.drawn(TASK, 2000), None, jax.random.key(1))
     old = np.asarray(clean.sites.embeddings[:, START])
     count = old.size
     moved = np.asarray(results["absolute"]) - old
@@ -205,47 +257,36 @@ def test_noise_has_the_size_that_was_asked_for():
     ) < 4 / np.sqrt(count)
 
 
-def test_an_oracle_writes_what_it_is_given():
-    other = jax.tree.map(lambda leaf: leaf + 1.0, run({"nothing": do.identity("slots")})[0].sites)
-    clean, results = run({"oracle": do.oracle("slots", steps=[1])}, oracle=other)
+def test_an_oracle_writes_what_it_is_given(ran):
+    clean, results = ran
     np.testing.assert_allclose(
         results["oracle"].sites.embeddings[:, START + 1], clean.sites.embeddings[:, START + 1] + 1, atol=1e-6
     )
 
 
-def test_a_shared_prompt_gives_the_same_answers():
-    arms = {"swap": do.swap("slots", site="cache"), "image": do.zero("image"), "start": do.mean("start")}
-    _, shared = run(arms)
-    _, anew = run(arms, share_prompt=False)
-    chex.assert_trees_all_close(shared, anew, atol=1e-5)
+def test_a_shared_prompt_gives_the_same_answers(ran, reread):
+    for name in ("other", "mean start"):
+        chex.assert_trees_all_close(ran[1][name], reread[name], atol=1e-5)
 
 
-def test_gradients_go_through_interventions():
+def test_gradients_go_through_interventions(items):
+    model = reasoner(layers=1)
+    arms = {"mean": do.mean("slots", site="cache"), "zero": do.zero("slots"), "noise": do.noise("slots", spread=1.0)}
+
     def loss(variables):
-        arms = {
-            "mean": do.mean("slots", site="cache"),
-            "zero": do.zero("slots"),
-            "noise": do.noise("slots", spread=1.0),
-        }
-        _, results = reasoning.run_arms(MODEL, variables, ITEMS, arms, key=jax.random.key(1))
+        _, results = reasoning.run_arms(model, variables, items, arms, key=jax.random.key(1))
         return sum(jnp.sum(arm.logits**2) for arm in results.values())
 
-    gradient = jax.jit(jax.grad(loss))(VARIABLES)
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
+    gradient = jax.jit(jax.grad(loss))(tiny.untrained(model))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_other_numbers_compile_nothing():
-    traced = []
-
-    @jax.jit
-    def battery(variables, items, key):
-        traced.append(1)
-        arms = {"swap": do.swap("slots"), "zero": do.zero("image")}
-        return reasoning.run_arms(MODEL, variables, items, arms, key=key)[1]
-
+def test_other_numbers_compile_nothing(battery, ran):
+    before = battery._cache_size()
+    oracle = jax.tree.map(np.zeros_like, ran[0].sites)
     for seed in range(2):
-        battery(MODEL.init(jax.random.key(seed)), items_of(TASK, jax.random.key(seed), 6), jax.random.key(seed))
-    assert len(traced) == 1
+        battery(tiny.untrained(MODEL, seed), tiny.drawn(TASK, 6, seed=seed), oracle, jax.random.key(seed))
+    assert battery._cache_size() == before == 1
 
 
 def test_interventions_are_values():
@@ -277,14 +318,22 @@ def test_interventions_are_values():
         (lambda: do.zero("slots", site="logits"), {}, "site: expected"),
     ],
 )  # fmt: skip
-def test_bad_interventions(arm, options, message):
+def test_bad_interventions(variables, items, arm, options, message):
     with pytest.raises(ValueError, match=message):
-        reasoning.run_arms(MODEL, VARIABLES, ITEMS, {"arm": arm()}, key=jax.random.key(0), **options)
+        traced({"arm": arm()}, variables, items, **options)
 
 
-def test_no_items_and_no_arms():
-    none = jax.tree.map(lambda leaf: leaf[:0], ITEMS)
+def test_no_items_and_no_arms(variables, items):
+    none = jax.tree.map(lambda leaf: leaf[:0], items)
     with pytest.raises(ValueError, match="items: expected at least one"):
-        reasoning.run_arms(MODEL, VARIABLES, none, {"zero": do.zero("slots")}, key=jax.random.key(0))
+        traced({"zero": do.zero("slots")}, variables, none)
     with pytest.raises(ValueError, match="arms: expected at least one"):
-        reasoning.run_arms(MODEL, VARIABLES, ITEMS, {}, key=jax.random.key(0))
+        traced({}, variables, items)
+
+
+def traced(arms, variables, items, **options):
+    """What is wrong is said while tracing, before anything is computed."""
+    return jax.eval_shape(
+        lambda variables, items: reasoning.run_arms(MODEL, variables, items, arms, key=jax.random.key(0), **options),
+        variables, items,
+    )  # fmt: skip

@@ -128,9 +128,10 @@ def optimised():
     arms |= {"identity, image": do.identity("image"), "identity, question": do.identity("question", site="residual")}
     arms |= {"nothing": do.identity("slots", steps=[]), "of the prompt": do.identity("image", steps=[])}
     program = compiled({**arms, "blind": do.zero("image")}, model, donors=None, unrelated=None)
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     made = program(tiny.untrained(model), tiny.drawn(TASK, 64), None, jax.random.key(1))[1]
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", before)
     return jax.tree.map(np.asarray, made)
 
 

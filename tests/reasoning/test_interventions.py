@@ -300,28 +300,36 @@ def test_interventions_are_values():
 
 
 @pytest.mark.parametrize(
-    ("arm", "options", "message"),
+    ("arm", "message"),
     [
-        (lambda: do.zero("latents"), {}, "component: expected"),
-        (lambda: do.zero("slots", steps=[3]), {}, "steps: expected places 0 to 2 of slots"),
-        (lambda: do.zero("slots", site="residual", layers=[2]), {}, "layers: expected layers 0 to 1"),
-        (lambda: do.swap("slots"), {"donors": np.arange(5)}, "donors: expected"),
-        (lambda: do.swap("slots"), {"donors": np.full(6, 6)}, "donors: expected items 0 to 5"),
-        (lambda: do.constant("slots", np.ones(3)), {}, r"vector: expected \[8\]"),
-        (lambda: do.permute("slots", [1, 0]), {}, "order: expected one entry for each of the 3"),
-        (lambda: do.permute("slots", [1, 1, 0]), {}, "order: expected each place once"),
-        (lambda: do.oracle("slots"), {}, "oracle: expected"),
-        (lambda: do.noise("slots"), {}, "noise: expected"),
-        (lambda: do.noise("slots", relative=-1.0), {}, "relative: expected"),
-        (lambda: do.project_out("slots", np.ones((2, 8))), {}, "directions: expected linearly independent"),
-        (lambda: do.truncate(3, slots=3), {}, "length: expected fewer"),
-        (lambda: do.clamped(do.zero("image"), slots=3), {}, "change: expected"),
-        (lambda: do.zero("slots", site="logits"), {}, "site: expected"),
+        (lambda: do.zero("latents"), "component: expected"),
+        (lambda: do.zero("slots", steps=[3]), "steps: expected places 0 to 2 of slots"),
+        (lambda: do.zero("slots", site="residual", layers=[2]), "layers: expected layers 0 to 1"),
+        (lambda: do.constant("slots", np.ones(3)), r"vector: expected \[8\]"),
+        (lambda: do.permute("slots", [1, 0]), "order: expected one entry for each of the 3"),
+        (lambda: do.permute("slots", [1, 1, 0]), "order: expected each place once"),
+        (lambda: do.oracle("slots"), "oracle: expected"),
+        (lambda: do.noise("slots"), "noise: expected"),
+        (lambda: do.noise("slots", relative=-1.0), "relative: expected"),
+        (lambda: do.project_out("slots", np.ones((2, 8))), "directions: expected linearly independent"),
+        (lambda: do.truncate(3, slots=3), "length: expected fewer"),
+        (lambda: do.clamped(do.zero("image"), slots=3), "change: expected"),
+        (lambda: do.zero("slots", site="logits"), "site: expected"),
     ],
 )  # fmt: skip
-def test_bad_interventions(variables, items, arm, options, message):
+def test_bad_interventions(variables, items, arm, message):
     with pytest.raises(ValueError, match=message):
-        traced({"arm": arm()}, variables, items, **options)
+        traced({"arm": arm()}, variables, items)
+
+
+@pytest.mark.parametrize(
+    ("donors", "message"), [(np.arange(5), "donors: expected"), (np.full(6, 6), "donors: expected items 0 to 5")]
+)
+def test_bad_donors(variables, items, donors, message):
+    # Not traced: who donors are is looked at before anything is computed, where they are known.
+    swap = {"arm": do.swap("slots")}
+    with pytest.raises(ValueError, match=message):
+        reasoning.run_arms(MODEL, variables, items, swap, key=jax.random.key(0), donors=donors)
 
 
 def test_no_items_and_no_arms(variables, items):
@@ -332,9 +340,8 @@ def test_no_items_and_no_arms(variables, items):
         traced({}, variables, items)
 
 
-def traced(arms, variables, items, **options):
+def traced(arms, variables, items):
     """What is wrong is said while tracing, before anything is computed."""
     return jax.eval_shape(
-        lambda variables, items: reasoning.run_arms(MODEL, variables, items, arms, key=jax.random.key(0), **options),
-        variables, items,
+        lambda *given: reasoning.run_arms(MODEL, *given, arms, key=jax.random.key(0)), variables, items
     )  # fmt: skip

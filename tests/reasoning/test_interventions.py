@@ -1,5 +1,6 @@
 """Interventions: what must change nothing changes nothing, what is planted at one place is found at that place."""
 
+import functools
 import json
 
 import chex
@@ -342,6 +343,5 @@ def test_no_items_and_no_arms(variables, items):
 
 def traced(arms, variables, items):
     """What is wrong is said while tracing, before anything is computed."""
-    return jax.eval_shape(
-        lambda *given: reasoning.run_arms(MODEL, *given, arms, key=jax.random.key(0)), variables, items
-    )  # fmt: skip
+    run = functools.partial(reasoning.run_arms, MODEL, arms=arms, key=jax.random.key(0))
+    return jax.eval_shape(run, variables, items)

@@ -21,13 +21,12 @@ DMLR = dataclasses.replace(lo.CONFIGURATIONS["dmlr"], k=4, num_steps=STEPS)
 PLAIN = dataclasses.replace(DMLR, patches=0, start_patches=0)
 
 
-def made(layers=1, **protocol):
+def reasoner(layers=1, **protocol):
     way = reasoning.protocol(slots=SLOTS, **protocol)
-    model = reasoning.reasoner(TASK, way, width=WIDTH, heads=2, layers=layers, hidden=12)
-    return model, tiny.untrained(model)
+    return reasoning.reasoner(TASK, way, width=WIDTH, heads=2, layers=layers, hidden=12)
 
 
-MODEL = made()[0]
+MODEL = reasoner()
 # A protocol that takes what it is given.
 GIVEN = dataclasses.replace(MODEL, protocol=dataclasses.replace(MODEL.protocol, source="given"))
 
@@ -69,7 +68,8 @@ def still(optimised, items):
 
     @functools.cache
     def found(name):
-        model, variables = made(**PROTOCOLS[name])
+        model = reasoner(**PROTOCOLS[name])
+        variables = tiny.untrained(model)
         return output_of(model, variables, items), optimised(way, model, variables)
 
     return found
@@ -122,7 +122,7 @@ def test_an_oracle_climbs_and_its_reward_is_that_of_its_latents(variables, items
 
 
 def test_an_injected_patch_is_read_twice(items):
-    model, variables = made(layers=2)
+    model = reasoner(layers=2)
     injected = np.array([False, True, False, True])
 
     @jax.jit
@@ -132,7 +132,7 @@ def test_an_injected_patch_is_read_twice(items):
         clean = model.continued(variables, prompt, item)
         return clean, jax.vmap(lambda patches: way.run(clean.latents, patches))(jnp.stack([0 * injected, injected]) > 0)
 
-    clean, both = passes(variables, jax.tree.map(lambda leaf: leaf[0], items))
+    clean, both = passes(tiny.untrained(model), jax.tree.map(lambda leaf: leaf[0], items))
     none, some = (jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], both) for i in range(2))
     np.testing.assert_allclose(none.logits, clean.logits, atol=1e-5)
     np.testing.assert_allclose(none.attention[..., PATCHES : 2 * PATCHES], 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -135,7 +135,7 @@ def run_arms(
         one = lambda item, writes: model.prompt(variables, item, writes=writes)  # noqa: E731
         return continued(jax.vmap(one, in_axes=(0, writes_axes(writes)))(items, writes), writes)
 
-    everything = material(clean.sites, mates, oracle, key)
+    everything = material(clean.sites, mates, oracle, key if has_noise(arms.values()) else None)
     cut: Callable[[Any], Any] = lambda sites: None if sites is None else _behind(model, sites)  # noqa: E731
     suffix = everything._replace(
         clean=cut(everything.clean), mean=cut(everything.mean), deviation=cut(everything.deviation),
@@ -145,18 +145,23 @@ def run_arms(
     return clean, {name: results[name] for name in arms}
 
 
-def material_of(model: Reasoner, clean: Output, *, key: jax.Array, donors: Any = None) -> Material:
+def material_of(model: Reasoner, clean: Output, *, key: jax.Array | None, donors: Any = None) -> Material:
     """What interventions on markers, slots, format and answer are made from, given the clean run of the same items.
 
     Args:
         model: a reasoner.
         clean: its outputs `[items, ...]`.
-        key: of noise.
+        key: of noise; None where no intervention asks for noise.
         donors: as in ``run_arms``.
     """
     count = clean.answer.shape[0]
     mates = jnp.stack([jnp.arange(count), _mates("donors", donors, count, 1), _mates("unrelated", None, count, 2)])
     return material(_behind(model, clean.sites), mates, None, key)
+
+
+def has_noise(arms: Iterable[Intervention]) -> bool:
+    """Whether some write is noise: drawing it is slow to compile."""
+    return any(write.operation == "noise" for arm in arms for write in arm.writes)
 
 
 def _behind(model: Reasoner, sites: Sites) -> Sites:

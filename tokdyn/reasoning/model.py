@@ -228,22 +228,22 @@ class Reasoner:
             An ``Output``.
         """
         run = _Continuation(self, variables, prompt, writes, words_from)
-        slots, cache, alive, length, triggered = run.slots(item, chain, given)
-        tail, cache, answer, logits = run.tail(item, cache, alive, teacher)
-        passes = jax.tree.map(lambda *rows: jnp.concatenate(rows), slots, tail, answer)
-        residuals = jnp.concatenate([prompt.residuals, passes.residuals.swapaxes(0, 1)], axis=1)
-        cached = [jnp.concatenate(pair, axis=1) for pair in zip(prompt.cache, cache, strict=True)]
-        sites = Sites(jnp.concatenate([prompt.embeddings, passes.embeddings]), residuals, *cached)
+        rows, cache, length, triggered = run.rows(item, chain, given, teacher)
+        residuals = jnp.concatenate([prompt.residuals, rows.residuals.swapaxes(0, 1)], axis=1)
+        cached = [jnp.concatenate(pair, axis=1) for pair in zip(prompt.cache.rows(), cache.rows(), strict=True)]
+        sites = Sites(jnp.concatenate([prompt.embeddings, rows.embeddings]), residuals, *cached)
+        logits = run.logits(rows.states)
+        answer = logits[-self.places.answer :]
         return Output(
-            logits,
-            logits.argmax(-1).astype(jnp.int32),
-            run.logits(slots.states),
+            answer,
+            answer.argmax(-1).astype(jnp.int32),
+            logits[: self.places.slots + 1],
             length,
             triggered,
             prompt.trigger_logits,
             sites,
-            passes.states,
-            passes.attention.transpose(1, 2, 0, 3),
+            rows.states,
+            rows.attention.transpose(1, 2, 0, 3),
         )
 
 
@@ -271,56 +271,55 @@ class _Continuation(NamedTuple):
     def logits(self, states: jax.Array) -> jax.Array:
         return self.method("logits", states)
 
-    def extended(
-        self, embeddings: jax.Array, first: jax.Array | int, cache: Cache, alive: jax.Array
-    ) -> tuple[_Rows, Cache]:
-        """New positions, the first of which is the suffix's ``first``; dead columns are hidden from others."""
-        place, count = self.model.places.prefix + first, len(embeddings)
-        embeddings = touched(embeddings, self.writes, "embeddings", place)
-        sees = visible_now(jnp.asarray(self.model.sees), place, count, self.writes)
-        own = jnp.arange(self.model.places.total) == (place + jnp.arange(count))[:, None]
-        made: Pass
-        made, cache = self.method(
-            "extend", embeddings, first, self.before.cache, cache, sees & (alive | own), self.writes
-        )
-        rows = _Rows(embeddings, made.states, made.residuals.swapaxes(0, 1), made.attention.transpose(2, 0, 1, 3))
-        return rows, cache
+    def rows(self, item: Item, chain: Any, given: Any, teacher: bool) -> tuple[_Rows, Cache, jax.Array, jax.Array]:
+        """Position after position, all through one body: a body of their own for slots and for words would be compiled.
 
-    def slots(self, item: Item, chain: Any, given: Any) -> tuple[Any, ...]:
-        """The start marker, then slot after slot."""
+        Returns:
+            ``(rows, cache, length, triggered)``.
+        """
         protocol, places = self.model.protocol, self.model.places
         starts = jnp.array([START, OTHER_START])
-        first_word = self.method("of_words", starts[jnp.asarray(item.mode)])
-        likeliest = self.before.trigger_logits.argmax()
-        triggered = jnp.any(likeliest == starts)
-        open_ = triggered if protocol.start == "own" else jnp.asarray(True)
+        triggered = jnp.any(self.before.trigger_logits.argmax() == starts)
+        fixed = [starts[jnp.asarray(item.mode)][None], np.full(places.slots, PAD), [END], [ANSWER] * places.format]
+        words = jnp.concatenate([jnp.asarray(part, jnp.int32) for part in (*fixed, item.answer[:-1])])
+        is_slot = jnp.asarray(places.where("slots")[places.prefix :])
+        own_from = places.suffix if teacher else places.suffix - places.answer + 1
         opened = jnp.asarray(places.where("markers") | places.where("slots"))
-        alive = jnp.where(opened, open_, True)
-        cache = empty_cache(self.model.network, places.suffix, first_word.dtype)
+        alive = jnp.where(opened, triggered if protocol.start == "own" else True, True)
 
         def step(carry: Any, number: jax.Array) -> tuple[Any, _Rows]:
             cache, state, alive, stopped = carry
-            slot = jnp.maximum(number - 1, 0)
-            fed = self.fed(state, number, chain, given)
-            if chain is not None:
-                stopped = stopped | ((number > 0) & (chain[slot] == PAD))
-            here = jnp.arange(places.total) == places.prefix + number
-            alive = jnp.where(here & (number > 0) & stopped, False, alive)
-            rows, cache = self.extended(jnp.where(number == 0, first_word, fed)[None], number, cache, alive)
+            place = places.prefix + number
+            here = jnp.arange(places.total) == place
+            word = words[number]
+            if own_from < places.suffix:
+                word = jnp.where(number >= own_from, self.logits(state).argmax(), word)
+            embedding = self.method("of_words", word)
+            if places.slots:
+                slot = number - 1
+                if chain is not None:
+                    stopped = stopped | (is_slot[number] & (chain[slot] == PAD))
+                alive = jnp.where(here & is_slot[number] & stopped, False, alive)
+                embedding = jnp.where(is_slot[number], self.fed(state, slot, chain, given), embedding)
+            embeddings = touched(embedding[None], self.writes, "embeddings", place)
+            # Dead columns are hidden from all others.
+            sees = visible_now(jnp.asarray(self.model.sees), place, 1, self.writes) & (alive | here)
+            made: Pass
+            made, cache = self.method("extend", embeddings, number, self.before.cache, cache, sees, self.writes)
+            (state,) = made.states
             if protocol.stop == "end_word":
-                stopped = stopped | (self.logits(rows.states[0]).argmax() == END)
-            return (cache, rows.states[0], alive, stopped), jax.tree.map(lambda leaf: leaf[0], rows)
+                stopped = stopped | (self.logits(state).argmax() == END)
+            rows = _Rows(embeddings[0], state, made.residuals[:, 0], made.attention[:, :, 0])
+            return (cache, state, alive, stopped), rows
 
+        cache = empty_cache(self.model.network, places.suffix, self.before.state.dtype)
         carry = cache, self.before.state, alive, jnp.asarray(False)
-        (cache, _, alive, _), rows = jax.lax.scan(step, carry, jnp.arange(places.slots + 1))
-        length = jnp.sum(alive & jnp.asarray(places.where("slots")))
-        return rows, cache, alive, length, triggered
+        (cache, _, alive, _), rows = jax.lax.scan(step, carry, jnp.arange(places.suffix))
+        return rows, cache, jnp.sum(alive & jnp.asarray(places.where("slots"))), triggered
 
-    def fed(self, state: jax.Array, number: jax.Array, chain: Any, given: Any) -> jax.Array:
+    def fed(self, state: jax.Array, slot: jax.Array, chain: Any, given: Any) -> jax.Array:
         """What a slot is fed `[width]`, given the state of the position before it."""
-        protocol, slot = self.model.protocol, jnp.maximum(number - 1, 0)
-        if self.model.places.slots == 0:
-            return jnp.zeros_like(state)
+        protocol = self.model.protocol
         word = self.logits(state).argmax() if chain is None else chain[slot]
         if protocol.source == "word":
             return self.method("of_words", word)
@@ -332,33 +331,11 @@ class _Continuation(NamedTuple):
                 raise checks.bad("given", expected, "None")
             vector = given[slot]
         else:
-            last = jnp.where(number == 1, self.before.state, state) if protocol.first == "before_start" else state
+            last = jnp.where(slot == 0, self.before.state, state) if protocol.first == "before_start" else state
             vector = self.method("fed", last)
         if self.words_from is None:
             return vector
         return jnp.where(slot >= self.words_from, self.method("of_words", word), vector)
-
-    def tail(self, item: Item, cache: Cache, alive: jax.Array, teacher: bool) -> tuple[_Rows, Cache, _Rows, jax.Array]:
-        """End marker, format, answer."""
-        places = self.model.places
-        words = jnp.array([END] + [ANSWER] * places.format)
-        rows, cache = self.extended(self.method("of_words", words), places.slots + 1, cache, alive)
-        first = places.slots + 1 + len(words)
-        if teacher:
-            if places.answer == 1:
-                return rows, cache, jax.tree.map(lambda leaf: leaf[:0], rows), self.logits(rows.states[-1:])
-            read, cache = self.extended(self.method("of_words", item.answer[:-1]), first, cache, alive)
-            return rows, cache, read, self.logits(jnp.concatenate([rows.states[-1:], read.states]))
-
-        def step(carry: tuple[Cache, jax.Array], number: jax.Array) -> tuple[Any, _Rows]:
-            cache, state = carry
-            word = self.logits(state).argmax()
-            read, cache = self.extended(self.method("of_words", word)[None], number, cache, alive)
-            return (cache, read.states[0]), jax.tree.map(lambda leaf: leaf[0], read)
-
-        numbers = first + jnp.arange(places.answer - 1)
-        (cache, _), read = jax.lax.scan(step, (cache, rows.states[-1]), numbers)
-        return rows, cache, read, self.logits(jnp.concatenate([rows.states[-1:], read.states]))
 
 
 def writes_axes(writes: Writes) -> Writes:

@@ -16,7 +16,7 @@ import optax
 from tokdyn import checks, keys
 from tokdyn.dynamics.base import part, static
 from tokdyn.numerics import safe_norm
-from tokdyn.reasoning.arms import material_of
+from tokdyn.reasoning.arms import has_noise, material_of
 from tokdyn.reasoning.interventions import Intervention, recipes
 from tokdyn.reasoning.items import END, OTHER_START, PAD, START, Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
@@ -54,7 +54,8 @@ class Supervised:
         output = run(None)
         answer = answer_loss(output, items)
         if self.under:
-            stuff = material_of(model, output, key=keys.for_purpose(key, "noise"))
+            noise = keys.for_purpose(key, "noise") if has_noise(self.under) else None
+            stuff = material_of(model, output, key=noise)
             made = recipes(self.under, model.places, layers=model.layers, width=model.width)
             changed = sum(answer_loss(run(cooked(arm, stuff)), items) for arm in unstacked(made)) / len(self.under)
             answer = (1 - self.share) * answer + self.share * changed

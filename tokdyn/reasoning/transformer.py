@@ -17,19 +17,28 @@ import jax.numpy as jnp
 
 from tokdyn.reasoning.writes import Writes, hidden_columns, touched
 
-Read = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Memory = tuple[jax.Array, jax.Array]
+Read = Callable[[jax.Array, jax.Array], Memory]
 
 
 class Cache(NamedTuple):
-    """What later positions attend to.
+    """What later positions attend to: an array for each layer, laid out as the products of attention read it.
+
+    Stacked, or with positions first, a loop over positions would copy all of it at every step.
 
     Attributes:
-        keys: `[layers, positions, width]`.
-        values: `[layers, positions, width]`.
+        keys: `[heads, head_width, positions]` each.
+        values: `[heads, head_width, positions]` each.
     """
 
-    keys: jax.Array
-    values: jax.Array
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
+
+    def rows(self) -> tuple[jax.Array, jax.Array]:
+        """Keys and values, position by position `[layers, positions, width]`."""
+        of_layer = lambda leaf: leaf.reshape(-1, leaf.shape[-1]).T  # noqa: E731
+        keys, values = (jnp.stack([of_layer(leaf) for leaf in leaves]) for leaves in self)
+        return keys, values
 
 
 class Pass(NamedTuple):
@@ -135,7 +144,7 @@ class Network(nn.Module):
         Returns:
             ``(Pass, suffix)``.
         """
-        shared = 0 if prefix is None else prefix.keys.shape[1]
+        shared = 0 if prefix is None else prefix.keys[0].shape[-1]
         place = shared + first
         stream = embeddings + jax.lax.dynamic_slice_in_dim(self.place_vectors, place, len(embeddings))
         keys, values = list(suffix.keys), list(suffix.values)
@@ -145,8 +154,9 @@ class Network(nn.Module):
             def read(key: jax.Array, value: jax.Array, layer: int = layer) -> tuple[jax.Array, jax.Array]:
                 key = touched(key, writes, "keys", place, layer)
                 value = touched(value, writes, "values", place, layer)
-                keys[layer] = jax.lax.dynamic_update_slice_in_dim(keys[layer], key, first, 0)
-                values[layer] = jax.lax.dynamic_update_slice_in_dim(values[layer], value, first, 0)
+                for cache, rows in ((keys, key), (values, value)):
+                    columns = rows.reshape(len(rows), self.heads, -1).transpose(1, 2, 0)
+                    cache[layer] = jax.lax.dynamic_update_slice_in_dim(cache[layer], columns, first, 2)
                 return keys[layer], values[layer]
 
             before = None if prefix is None else (prefix.keys[layer], prefix.values[layer])
@@ -155,7 +165,7 @@ class Network(nn.Module):
             residuals.append(stream)
             attention.append(weights)
         states = self.last_norm(stream)
-        return Pass(states, jnp.stack(residuals), jnp.stack(attention)), Cache(jnp.stack(keys), jnp.stack(values))
+        return Pass(states, jnp.stack(residuals), jnp.stack(attention)), Cache(tuple(keys), tuple(values))
 
     def __call__(self, words: jax.Array, patches: jax.Array) -> jax.Array:
         """Touches every weight once: what ``init`` runs."""
@@ -163,7 +173,7 @@ class Network(nn.Module):
         if self.patch_size:
             embeddings = jnp.concatenate([self.of_patches(patches), embeddings])
         count = len(embeddings)
-        empty = Cache(*[jnp.zeros((self.layers, count, self.width))] * 2)
+        empty = empty_cache(self, count, embeddings.dtype)
         result, _ = self.extend(embeddings, 0, None, empty, jnp.ones((count, count), bool), None)
         return self.logits(self.fed(result.states[-1]) + self.constant()[0])
 
@@ -181,7 +191,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, stream: jax.Array, before: tuple[jax.Array, jax.Array] | None, read: Read, sees: jax.Array
+        self, stream: jax.Array, before: Memory | None, read: Read, sees: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         width = stream.shape[-1]
         normed = _norm()(stream)
@@ -192,23 +202,21 @@ class Block(nn.Module):
         scores = jnp.concatenate([self._scores(query, keys) for keys, _ in memories], axis=-1)
         weights = jax.nn.softmax(jnp.where(sees, scores, -jnp.inf))
         mixed, place = jnp.zeros_like(stream), 0
-        for _, memory in memories:
-            mixed = mixed + self._mixed(weights[..., place : place + len(memory)], memory)
-            place += len(memory)
+        for _, values in memories:
+            count = values.shape[-1]
+            mixed = mixed + self._mixed(weights[..., place : place + count], values)
+            place += count
         stream = stream + _dense(width, bias=False)(mixed)
         inner = jax.nn.gelu(_dense(self.hidden)(_norm()(stream)))
         return stream + _dense(width)(inner), weights
 
     def _scores(self, query: jax.Array, keys: jax.Array) -> jax.Array:
-        query, keys = self._by_head(query), self._by_head(keys)
-        return jnp.einsum("qhd,khd->hqk", query, keys) / query.shape[-1] ** 0.5
+        query = query.reshape(len(query), self.heads, -1)
+        return jnp.einsum("qhd,hdk->hqk", query, keys) / query.shape[-1] ** 0.5
 
     def _mixed(self, weights: jax.Array, values: jax.Array) -> jax.Array:
-        mixed = jnp.einsum("hqk,khd->qhd", weights, self._by_head(values))
+        mixed = jnp.einsum("hqk,hdk->qhd", weights, values)
         return mixed.reshape(mixed.shape[0], -1)
-
-    def _by_head(self, vectors: jax.Array) -> jax.Array:
-        return vectors.reshape(len(vectors), self.heads, -1)
 
 
 def visible_now(sees: jax.Array, first: jax.Array | int, count: int, writes: Writes | None) -> jax.Array:
@@ -231,4 +239,5 @@ def _norm() -> nn.RMSNorm:
 
 def empty_cache(network: Network, positions: int, dtype: Any) -> Cache:
     """Room for so many positions."""
-    return Cache(*[jnp.zeros((network.layers, positions, network.width), dtype)] * 2)
+    empty = jnp.zeros((network.heads, network.width // network.heads, positions), dtype)
+    return Cache(*[(empty,) * network.layers] * 2)

@@ -106,28 +106,36 @@ class Material(NamedTuple):
     Attributes:
         clean: of the clean run, leaves `[items, ..., positions, width]`.
         mean: of these over items.
-        deviation: their standard deviation over items.
-        drawn: standard normal numbers of their shape.
+        deviation: their standard deviation over items; None where nobody asks for noise.
+        drawn: standard normal numbers of their shape; None where nobody asks for noise.
         donors: items that each item copies from, in the order of ``DONORS`` `[3, items]` int32.
         oracle: what an oracle writes; None where nobody asks.
     """
 
     clean: Sites
     mean: Sites
-    deviation: Sites
-    drawn: Sites
+    deviation: Sites | None
+    drawn: Sites | None
     donors: jax.Array
     oracle: Sites | None
 
 
-def material(clean: Sites, donors: jax.Array, oracle: Sites | None, key: jax.Array) -> Material:
-    """Gather it; the noise is the same in every arm."""
-    # Not our own generator: XLA would inline it into every arm's arithmetic, and compile for long.
-    drawn = [
-        jax.random.normal(keys.for_purpose(key, name), leaf.shape, leaf.dtype) for name, leaf in clean._asdict().items()
-    ]
+def material(clean: Sites, donors: jax.Array, oracle: Sites | None, key: jax.Array | None) -> Material:
+    """Gather it; the noise is the same in every arm, and there is none without a key."""
     mean = jax.tree.map(lambda leaf: leaf.mean(axis=0), clean)
-    return Material(clean, mean, jax.tree.map(_deviation, clean), Sites(*drawn), donors, oracle)
+    if key is None:
+        return Material(clean, mean, None, None, donors, oracle)
+    return Material(clean, mean, jax.tree.map(_deviation, clean), _drawn(clean, key), donors, oracle)
+
+
+def _drawn(like: Sites, key: jax.Array) -> Sites:
+    """Standard normal numbers, a key for each site, drawn by one generator: four would be compiled four times."""
+    of_sites = jnp.stack([keys.for_purpose(key, name) for name in Sites._fields])
+    size = max(leaf.size for leaf in like)
+    # Not our own generator: XLA would inline it into every arm's arithmetic, and compile for long.
+    drawn = jax.vmap(lambda key: jax.random.normal(key, (size,), like.embeddings.dtype))(of_sites)
+    # A number depends on its key and its place in the array, not on the array's length.
+    return Sites(*[row[: leaf.size].reshape(leaf.shape) for row, leaf in zip(drawn, like, strict=True)])
 
 
 def _deviation(values: jax.Array) -> jax.Array:
@@ -147,10 +155,12 @@ def cooked(recipe: Recipe, material: Material) -> Writes:
 
         def values(name: str) -> jax.Array:
             clean = getattr(material.clean, name)
-            size = safe_norm(clean)[..., None] / math.sqrt(clean.shape[-1])
-            noise = one.absolute + one.relative * size + one.spread * getattr(material.deviation, name)
             made = one.copy * jnp.take(clean[donors], order, axis=-2) + one.mean * getattr(material.mean, name)
-            made = made + one.vector + noise * getattr(material.drawn, name)
+            made = made + one.vector
+            if material.drawn is not None:
+                size = safe_norm(clean)[..., None] / math.sqrt(clean.shape[-1])
+                noise = one.absolute + one.relative * size + one.spread * getattr(material.deviation, name)
+                made = made + noise * getattr(material.drawn, name)
             return made if material.oracle is None else made + one.oracle * getattr(material.oracle, name)
 
         return Sites(*[values(name) for name in Sites._fields])

@@ -20,7 +20,6 @@ import numpy as np
 
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Output, Prompt, Reasoner, Variables
-from tokdyn.reasoning.transformer import Cache
 from tokdyn.reasoning.writes import Sites, Writes
 
 
@@ -104,7 +103,7 @@ def handed(model: Reasoner, variables: Variables, prompt: Prompt, item: Item, *,
     parameters = dict(variables["params"])
     parameters["place_vectors"] = twice(parameters["place_vectors"], 0)
     doubled = Prompt(
-        cache=Cache(*[twice(leaf, 1) for leaf in prompt.cache]),
+        cache=jax.tree.map(lambda leaf: twice(leaf, 2), prompt.cache),
         embeddings=twice(prompt.embeddings, 0),
         residuals=twice(prompt.residuals, 1),
         state=prompt.state,

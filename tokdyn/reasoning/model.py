@@ -14,10 +14,11 @@ import numpy as np
 
 from tokdyn import checks
 from tokdyn.dynamics.base import part, static
-from tokdyn.reasoning.items import ANSWER, END, OTHER_START, PAD, START, Item, Task, num_patches
+from tokdyn.reasoning.continuation import Continuation
+from tokdyn.reasoning.items import Item, Task, num_patches
 from tokdyn.reasoning.layout import Layout, layout, visible
 from tokdyn.reasoning.protocol import Protocol
-from tokdyn.reasoning.transformer import Cache, Network, Pass, empty_cache, visible_now
+from tokdyn.reasoning.transformer import Cache, Network, empty_cache, visible_now
 from tokdyn.reasoning.writes import Sites, Writes, touched
 
 Variables = dict[str, Any]
@@ -227,7 +228,7 @@ class Reasoner:
         Returns:
             An ``Output``.
         """
-        run = _Continuation(self, variables, prompt, writes, words_from)
+        run = Continuation(self, variables, prompt, writes, words_from)
         rows, cache, length, triggered = run.rows(item, chain, given, teacher)
         residuals = jnp.concatenate([prompt.residuals, rows.residuals.swapaxes(0, 1)], axis=1)
         cached = [jnp.concatenate(pair, axis=1) for pair in zip(prompt.cache.rows(), cache.rows(), strict=True)]
@@ -245,97 +246,6 @@ class Reasoner:
             rows.states,
             rows.attention.transpose(1, 2, 0, 3),
         )
-
-
-class _Rows(NamedTuple):
-    """What positions left behind, positions first."""
-
-    embeddings: jax.Array
-    states: jax.Array
-    residuals: jax.Array
-    attention: jax.Array
-
-
-class _Continuation(NamedTuple):
-    """One item after its prompt."""
-
-    model: Reasoner
-    variables: Variables
-    before: Prompt
-    writes: Writes | None
-    words_from: Any
-
-    def method(self, name: str, *arguments: Any) -> Any:
-        return self.model.method(self.variables, name, *arguments)
-
-    def logits(self, states: jax.Array) -> jax.Array:
-        return self.method("logits", states)
-
-    def rows(self, item: Item, chain: Any, given: Any, teacher: bool) -> tuple[_Rows, Cache, jax.Array, jax.Array]:
-        """Position after position, all through one body: a body of their own for slots and for words would be compiled.
-
-        Returns:
-            ``(rows, cache, length, triggered)``.
-        """
-        protocol, places = self.model.protocol, self.model.places
-        starts = jnp.array([START, OTHER_START])
-        triggered = jnp.any(self.before.trigger_logits.argmax() == starts)
-        fixed = [starts[jnp.asarray(item.mode)][None], np.full(places.slots, PAD), [END], [ANSWER] * places.format]
-        words = jnp.concatenate([jnp.asarray(part, jnp.int32) for part in (*fixed, item.answer[:-1])])
-        is_slot = jnp.asarray(places.where("slots")[places.prefix :])
-        own_from = places.suffix if teacher else places.suffix - places.answer + 1
-        opened = jnp.asarray(places.where("markers") | places.where("slots"))
-        alive = jnp.where(opened, triggered if protocol.start == "own" else True, True)
-
-        def step(carry: Any, number: jax.Array) -> tuple[Any, _Rows]:
-            cache, state, alive, stopped = carry
-            place = places.prefix + number
-            here = jnp.arange(places.total) == place
-            word = words[number]
-            if own_from < places.suffix:
-                word = jnp.where(number >= own_from, self.logits(state).argmax(), word)
-            embedding = self.method("of_words", word)
-            if places.slots:
-                slot = number - 1
-                if chain is not None:
-                    stopped = stopped | (is_slot[number] & (chain[slot] == PAD))
-                alive = jnp.where(here & is_slot[number] & stopped, False, alive)
-                embedding = jnp.where(is_slot[number], self.fed(state, slot, chain, given), embedding)
-            embeddings = touched(embedding[None], self.writes, "embeddings", place)
-            # Dead columns are hidden from all others.
-            sees = visible_now(jnp.asarray(self.model.sees), place, 1, self.writes) & (alive | here)
-            made: Pass
-            made, cache = self.method("extend", embeddings, number, self.before.cache, cache, sees, self.writes)
-            (state,) = made.states
-            if protocol.stop == "end_word":
-                stopped = stopped | (self.logits(state).argmax() == END)
-            rows = _Rows(embeddings[0], state, made.residuals[:, 0], made.attention[:, :, 0])
-            return (cache, state, alive, stopped), rows
-
-        cache = empty_cache(self.model.network, places.suffix, self.before.state.dtype)
-        carry = cache, self.before.state, alive, jnp.asarray(False)
-        (cache, _, alive, _), rows = jax.lax.scan(step, carry, jnp.arange(places.suffix))
-        return rows, cache, jnp.sum(alive & jnp.asarray(places.where("slots"))), triggered
-
-    def fed(self, state: jax.Array, slot: jax.Array, chain: Any, given: Any) -> jax.Array:
-        """What a slot is fed `[width]`, given the state of the position before it."""
-        protocol = self.model.protocol
-        word = self.logits(state).argmax() if chain is None else chain[slot]
-        if protocol.source == "word":
-            return self.method("of_words", word)
-        if protocol.source == "constant":
-            vector = self.method("constant")[slot]
-        elif protocol.source == "given":
-            if given is None:
-                expected = "what slots are fed [items, slots, width], which this protocol takes from the caller"
-                raise checks.bad("given", expected, "None")
-            vector = given[slot]
-        else:
-            last = jnp.where(slot == 0, self.before.state, state) if protocol.first == "before_start" else state
-            vector = self.method("fed", last)
-        if self.words_from is None:
-            return vector
-        return jnp.where(slot >= self.words_from, self.method("of_words", word), vector)
 
 
 def writes_axes(writes: Writes) -> Writes:

@@ -84,7 +84,7 @@ VARIABLES = {
     "outcome": "that against the truth: right, false alarm, missed or undecided",
     "truth": "of a channel, as declared by the reference",
     "found": "of a channel, by its best diagnostic",
-    "seconds": "wall time of the measurement, compilation included",
+    "seconds": "wall time of the measurement, with waiting for its programs",
 }
 # Readings of the donors' arms: the arm, its control, the answer that is pointed at.
 _ALL = {
@@ -115,7 +115,7 @@ def analysed(
         reference: with its truth.
         items: `[items, ...]`.
         pairs: donors and unrelated donors.
-        found: of ``measurement.measured``, leaves `[seeds, ...]`.
+        found: of ``measurement.measurements``, leaves `[seeds, ...]`.
         config: bounds.
 
     Returns:

@@ -44,7 +44,7 @@ def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
         clean, _ = model.apply(variables, alone)
         stuff = material_of(model, clean, key=None)
 
-        def gain(slot: int) -> jax.Array:
+        def gain(slot: jax.Array) -> jax.Array:
             recipe = jax.tree.map(lambda leaf: leaf[slot], prepared)
 
             def following(latent: jax.Array) -> jax.Array:
@@ -54,7 +54,7 @@ def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
             slopes = diagnose.jacobian(following, clean.latents[0, slot])
             return jnp.sqrt(jnp.sum(slopes**2) / model.width)
 
-        return jnp.stack([gain(slot) for slot in range(slots - 1)])
+        return jax.lax.map(gain, jnp.arange(slots - 1))
 
     return jax.lax.map(of_item, some)
 
@@ -63,7 +63,7 @@ def against_effects(found: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...]
     """Does a latent that is handed on move the answer more? Gains beside what a donor's latent at that slot does.
 
     Args:
-        found: of ``measurement.measured``, leaves `[seeds, ...]`.
+        found: of ``measurement.measurements``, leaves `[seeds, ...]`.
 
     Returns:
         Variables by slot: mean gain, mean divergence of the answer under a donor's latent there (nats; later latents

@@ -12,16 +12,18 @@ import numpy as np
 import xarray
 
 from tokdyn import keys
+from tokdyn.compiling import Effort
 from tokdyn.reasoning import shipped
 from tokdyn.reasoning.references import Reference
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.mediation import analysis
 from tokdyn.studies.mediation.design import Config, mates
-from tokdyn.studies.mediation.measurement import measured
+from tokdyn.studies.mediation.measurement import measurements
 from tokdyn.studies.output import recorded
 from tokdyn.tree import unstacked
 
 SCHEMA_VERSION = 1
+_drawn = jax.jit(items_of, static_argnums=(0, 2))
 
 
 def weights_of(name: str, config: Config) -> tuple[Reference, list[Any]]:
@@ -58,15 +60,22 @@ def run_study(
     start, key = time.perf_counter(), jax.random.key(config.key)
     models = {name: weights_of(name, config) for name in config.references}
     trained = time.perf_counter() - start
+    drawn = {
+        name: _drawn(reference.task, keys.for_purpose(key, f"items of {name}"), config.num_items)
+        for name, (reference, _) in models.items()
+    }
+    # Several trainings run through the arms long enough to be worth compiling well.
+    effort: Effort = "little" if config.seeds < 3 else "usual"
+    known = {name: (reference, variables[0], drawn[name]) for name, (reference, variables) in models.items()}
+    measured = measurements(known, effort)
     parts, done = [], 0
     for name, (reference, variables) in models.items():
-        began = time.perf_counter()
-        items = items_of(reference.task, keys.for_purpose(key, f"items of {name}"), config.num_items)
+        began, items = time.perf_counter(), drawn[name]
         pairs = mates(keys.for_purpose(key, "donors"), items)
         found = []
         for seed, weights in enumerate(variables):
             noise = keys.for_seed(keys.for_purpose(key, "noise"), seed)
-            found.append(measured(reference, weights, items, *pairs, noise))
+            found.append(measured[name](weights, items, *pairs, noise))
             done += 1
             if progress is not None:
                 progress(done, len(models) * config.seeds)

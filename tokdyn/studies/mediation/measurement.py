@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import draws, keys
+from tokdyn.compiling import Compiled, Effort, Program, compiled
 from tokdyn.reasoning.arms import run_arms
 from tokdyn.reasoning.exchange import exchange_margins, other_picture
 from tokdyn.reasoning.items import Item
@@ -49,76 +49,101 @@ def points_at(task: Any, items: Item, steps: jax.Array) -> dict[str, jax.Array]:
     return {f"after step {k}": on(items, k, steps[:, k - 1]) for k in range(1, last + 1)}
 
 
-def measured(
-    reference: Reference, variables: Variables, items: Item, donors: Any, unrelated: Any, key: jax.Array
-) -> dict[str, Any]:
-    """All runs of one reasoner, in one compiled program (compiled at the first call for a reference).
+def measurements(
+    known: Mapping[str, tuple[Reference, Variables, Item]], effort: Effort
+) -> dict[str, Callable[..., dict[str, Any]]]:
+    """How each reasoner is measured; everything is compiled side by side, and waited for where it is needed.
 
     Args:
-        reference: of known truth.
-        variables: its weights.
-        items: `[items, ...]`.
-        donors: `[items]`.
-        unrelated: `[items]`.
-        key: of all noise.
+        known: by name: a reference of known truth, weights, items; what is called later has their shapes.
+        effort: of compiling the arms, which run longest; all else runs briefly.
 
     Returns:
-        Arrays: ``answers``, ``lengths`` `{arm: [items]}`, ``logits`` of the choices `{arm: [items, choices]}`,
-        ``opened`` `[items]`, ``gains`` as in ``contraction.gains``, ``latents`` and ``changed`` by site and change
-        `[items, slots, width]`, ``runs`` `{exchange: [4, items]}`, ``exchanged`` right answers with the other picture
-        `[items]`, ``words`` and ``patches`` `[vectors, width]`.
+        By name ``(variables, items, donors, unrelated, key) -> found``: weights, items `[items, ...]`, donors and
+        unrelated donors `[items]`, and the key of all noise. Found are arrays: ``answers``, ``lengths``
+        `{arm: [items]}`, ``logits`` of the choices `{arm: [items, choices]}`, ``opened`` `[items]`, ``gains`` as in
+        ``contraction.gains``, ``latents`` and ``changed`` by site and change `[items, slots, width]`, ``runs``
+        `{exchange: [4, items]}`, ``exchanged`` right answers with the other picture `[items]`, ``words`` and
+        ``patches`` `[vectors, width]`.
     """
-    return jax.tree.map(np.asarray, _program(reference)(variables, items, donors, unrelated, key))
+    programs: dict[str, Program] = {}
+    for name, (reference, variables, items) in known.items():
+        of, key = _Programs(reference), jax.random.key(0)
+        donors = np.zeros(len(items.answer), np.int32)
+        seen = jax.jit(of.seen)
+        first = jax.eval_shape(seen, variables, items, donors, key)
+        outputs, chain = first["outputs"], first["chain"]
+        made = {
+            "seen": Program(seen, (variables, items, donors, key), {}, "little"),
+            "arms": Program(jax.jit(of.arms), (variables, items, donors, donors, key, outputs[0]), {}, effort),
+            "gains": Program(jax.jit(of.gains), (variables, items), {}, "little"),
+            "runs": Program(jax.jit(of.runs), (variables, items, outputs, chain, key), {}, "little"),
+        }
+        if of.says_words:
+            made["said"] = Program(jax.jit(of.said), (variables, items, donors, chain), {}, "little")
+        programs |= {f"{name}: {part}": program for part, program in made.items()}
+    ready = compiled(programs)
+    return {name: _measuring(name, ready) for name in known}
 
 
-@functools.cache
-def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
-    model, task = reference.model, reference.task
-    # The direction of a constant is part of an arm, and arms are no arrays: it is the same in every run.
-    arms = battery(model.places.slots, model.width, jax.random.key(0))
+def _measuring(name: str, ready: Mapping[str, Compiled]) -> Callable[..., dict[str, Any]]:
+    """One reasoner through its programs."""
 
-    def program(variables: Variables, items: Item, donors: Any, unrelated: Any, key: jax.Array) -> dict[str, Any]:
-        count = len(items.answer)
+    def measured(variables: Variables, items: Item, donors: Any, unrelated: Any, key: jax.Array) -> dict[str, Any]:
+        of = lambda part, *rest: ready[f"{name}: {part}"](variables, items, *rest)  # noqa: E731
+        seen = of("seen", donors, key)
+        outputs, chain = seen.pop("outputs"), seen["chain"]
+        kept = of("arms", donors, unrelated, key, outputs[0])
+        if f"{name}: said" in ready:
+            kept |= of("said", donors, chain)
+        parts = {part: {arm: one[i] for arm, one in kept.items()} for i, part in enumerate(_Chosen._fields)}
+        found = {**parts, **seen, "gains": of("gains"), "runs": of("runs", outputs, chain, key)}
+        return jax.tree.map(np.asarray, {**found, "exchanged": chain[:, -1]})
+
+    return measured
+
+
+class _Chosen(NamedTuple):
+    """Likeliest word of all `[items]`, slots used `[items]`, logits of the choices `[items, choices]`."""
+
+    answers: jax.Array
+    lengths: jax.Array
+    logits: jax.Array
+
+
+class _Programs:
+    """What is compiled for a reference."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.model, self.task = reference.model, reference.task
+        self.says_words = self.model.protocol.source == "word"
+        # The direction of a constant is part of an arm, and arms are no arrays: it is the same in every run.
+        self.battery = battery(self.model.places.slots, self.model.width, jax.random.key(0))
+
+    def seen(self, variables: Variables, items: Item, donors: Any, key: jax.Array) -> dict[str, Any]:
+        """The clean run and three changes of the input, and what needs no further run."""
+        model, task, count = self.model, self.task, len(items.answer)
         noise = IMAGE_NOISE * draws.normal(keys.for_purpose(key, "picture"), items.image.shape, items.image.dtype)
         others = other_picture(items)
         asked = items._replace(question=jnp.roll(items.question, -1, axis=0))
         kinds = [items, others, items._replace(image=items.image + noise), asked]
         ran, _ = model.apply(variables, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *kinds))
-        base, exchanged, *_ = outputs = [
-            jax.tree.map(lambda leaf, i=i: leaf[i * count : (i + 1) * count], ran) for i in range(len(kinds))
-        ]
-        chosen = functools.partial(_chosen, jnp.asarray(task.choices))
-        clean, kept = run_arms(
-            model, variables, items, arms, key=keys.for_purpose(key, "noise"), donors=donors, unrelated=unrelated,
-            oracle=_same_everywhere(base), keep=chosen,
-        )  # fmt: skip
-        kept = {CLEAN: chosen(clean), **kept}
+        base, exchanged, *_ = outputs = [_part(ran, i, count) for i in range(len(kinds))]
         chain = chain_under(task, others)
-        if model.protocol.source == "word":
-            said, _ = model.apply(
-                variables, jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), items),
-                chain=jnp.concatenate([chain, items.steps[donors]])[:, : model.places.slots],
-            )  # fmt: skip
-            for i, name in enumerate(WORDS):
-                kept[name] = jax.tree.map(lambda leaf, i=i: leaf[i * count : (i + 1) * count], chosen(said))
-        seen = {
+        sites = {
             "embedding": lambda output: output.latents,
             "state": lambda output: output.states[:, 1 : 1 + model.places.slots],
         }
         # Patches of a few pictures are enough to compare with.
         patches = jax.vmap(lambda image: model.of_patches(variables, image))(items.image[:SHOWN])
         return {
-            **{name: {arm: one[i] for arm, one in kept.items()} for i, name in enumerate(("answers", "lengths"))},
-            "logits": {arm: one[2] for arm, one in kept.items()},
+            "outputs": (base, exchanged),
             "opened": base.triggered,
-            "gains": gains(model, variables, items),
-            "latents": {site: seen[site](base) for site in SITES},
+            "latents": {site: sites[site](base) for site in SITES},
             "changed": {
-                change: {site: seen[site](output) for site in SITES}
+                change: {site: sites[site](output) for site in SITES}
                 for change, output in zip(CHANGES, outputs[1:], strict=True)
             },
-            "runs": exchange_margins(model, variables, items, others, (base, exchanged), chain[:, -1], key=key),
-            "exchanged": chain[:, -1],
             "chain": chain,
             "points_at": {
                 "donor": points_at(task, items, items.steps[donors]), "words": points_at(task, items, chain),
@@ -127,12 +152,42 @@ def _program(reference: Reference) -> Callable[..., dict[str, Any]]:
             "patches": patches.reshape(-1, model.width),
         }  # fmt: skip
 
-    return jax.jit(program)
+    def arms(
+        self, variables: Variables, items: Item, donors: Any, unrelated: Any, key: jax.Array, base: Output
+    ) -> dict[str, _Chosen]:
+        """The clean run and every arm."""
+        clean, kept = run_arms(
+            self.model, variables, items, self.battery, key=keys.for_purpose(key, "noise"), donors=donors,
+            unrelated=unrelated, oracle=_same_everywhere(base), keep=self.chosen,
+        )  # fmt: skip
+        return {CLEAN: self.chosen(clean), **kept}
+
+    def gains(self, variables: Variables, items: Item) -> jax.Array:
+        return gains(self.model, variables, items)
+
+    def runs(
+        self, variables: Variables, items: Item, outputs: tuple[Output, Output], chain: jax.Array, key: jax.Array
+    ) -> dict[str, jax.Array]:
+        """The exchange."""
+        return exchange_margins(
+            self.model, variables, items, other_picture(items), outputs, chain[:, -1], key=key
+        )  # fmt: skip
+
+    def said(self, variables: Variables, items: Item, donors: Any, chain: jax.Array) -> dict[str, _Chosen]:
+        """Slots that are fed other words: of another picture, of another item."""
+        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), items)
+        fed = jnp.concatenate([chain, items.steps[donors]])[:, : self.model.places.slots]
+        chosen = self.chosen(self.model.apply(variables, twice, chain=fed)[0])
+        return {name: _part(chosen, i, len(chain)) for i, name in enumerate(WORDS)}
+
+    def chosen(self, output: Output) -> _Chosen:
+        choices = jnp.asarray(self.task.choices)
+        return _Chosen(output.answer[:, 0], output.length, output.logits[:, 0, choices])
 
 
-def _chosen(choices: jax.Array, output: Output) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Likeliest word of all, slots used, logits of the choices."""
-    return output.answer[:, 0], output.length, output.logits[:, 0, choices]
+def _part(tree: Any, number: int, count: int) -> Any:
+    """One of several batches of items that ran as one."""
+    return jax.tree.map(lambda leaf: leaf[number * count : (number + 1) * count], tree)
 
 
 def _same_everywhere(output: Output) -> Any:

@@ -61,6 +61,10 @@ class Compiled:
         with jax.enable_x64(self._x64):
             return call(*arguments, **keywords)
 
+    def cancel(self) -> None:
+        """Do not compile it, where that has not begun."""
+        self._future.cancel()
+
     def start(self, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Run it as soon as it is compiled, and return at once: ``result()`` waits for what ``__call__`` returns."""
         started: Future[Any] = Future()
@@ -116,6 +120,27 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Compiled]:
         # What is under way goes on; what has not begun is dropped where tracing failed or was interrupted.
         pool.shutdown(wait=False, cancel_futures=len(ready) < len(programs))
     return ready
+
+
+@contextlib.contextmanager
+def wanted(programs: Mapping[str, Compiled]) -> Iterator[Mapping[str, Compiled]]:
+    """Programs that nobody wants after the block, also where it ends early: what has not begun by then is dropped.
+
+    Args:
+        programs: from ``compiled``.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.compiling import Program, compiled, wanted
+        >>> with wanted(compiled({"sum": Program(jax.jit(jnp.sum), (jnp.arange(3.0),))})) as ready:
+        ...     float(ready["sum"](jnp.arange(3.0)))
+        3.0
+    """
+    try:
+        yield programs
+    finally:
+        for program in programs.values():
+            program.cancel()
 
 
 def _options(effort: Effort) -> dict[str, Any] | None:

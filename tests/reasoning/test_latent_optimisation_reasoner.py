@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -205,6 +206,20 @@ def test_patches_stay_only_where_the_reward_rose(optimised):
     best = np.maximum(np.where(found.accepted, found.reward[:, 1:], -np.inf).max(axis=1), found.reward[:, 0])
     rose = np.where(found.taken, found.candidate_reward, -np.inf).max(axis=(1, 2))
     np.testing.assert_allclose(found.best_reward[:, -1], np.maximum(best, rose))
+
+
+def test_direction_and_acceptance_as_flags_share_one_program(optimised):
+    known = lo.controls(dataclasses.replace(PLAIN, learning_rate=0.1))
+    program, before, found = _program(MODEL, None, None), None, {}
+    for name, control in known.items():
+        found[name] = optimised(lo.in_one_program(control))
+        before = before or program._cache_size()
+    assert program._cache_size() == before
+    for name in ("reinforce, improvements", "random, all"):
+        chex.assert_trees_all_close(found[name], optimised(known[name]), rtol=1e-5, atol=1e-5)
+    moved = {name: np.asarray(one.last_latents) for name, one in found.items()}
+    assert (moved["reinforce, all"] != moved["random, all"]).any()
+    assert (moved["reinforce, all"] != moved["reinforce, improvements"]).any()
 
 
 def test_numbers_compile_nothing_and_items_are_their_own(items, optimised):

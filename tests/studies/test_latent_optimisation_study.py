@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import time
 
 import jax
@@ -301,14 +302,15 @@ def test_nothing_is_compiled_for_a_study_that_stopped(monkeypatch):
         def lower(self, *arguments):
             return self
 
-        def compile(self, **options):
+        def compile(self, options):
             Slow.compiled += 1
             time.sleep(0.2)
-            return Slow.compiled
+            return lambda *arguments: Slow.compiled
 
     monkeypatch.setattr(measurement.jax, "jit", lambda run: Slow())
-    known = {name: {name: 1.0} for name in "abcdefgh"}
-    programs = measurement._compiled(None, None, None, None, known)
-    next(programs)
-    programs.close()
-    assert Slow.compiled <= 4  # of 8: two at a time, and what began before the close
+    monkeypatch.setattr(measurement, "_methods", lambda reference: design.methods(2, 9))
+    known = {"masked": (references.catalog()["masked"], None, None)}
+    with measurement.measurements(known, design.Config(), None) as measured:
+        assert list(measured) == ["masked"]
+    time.sleep(1.0)
+    assert 0 < Slow.compiled <= 2 * os.cpu_count()  # of 11: what began before the end, one in each thread

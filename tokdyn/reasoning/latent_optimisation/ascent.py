@@ -145,8 +145,8 @@ def optimise(
         hyper={"learning_rate": 1e-3} if hyper is None else dict(hyper),
         optimiser=optimiser,
         estimator=checks.choice("estimator", estimator, ESTIMATORS),
-        direction=checks.choice("direction", direction, DIRECTIONS),
-        accept=checks.choice("accept", accept, ACCEPTS),
+        turned=checks.choice("direction", direction, DIRECTIONS) == "random",
+        strict=checks.choice("accept", accept, ACCEPTS) == "improvements",
         scored=checks.choice("scored", scored, SCORED),
         enough=enough,
     )
@@ -207,7 +207,11 @@ class Record(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How an iteration goes; fields as the arguments of ``optimise``."""
+    """How an iteration goes; fields as the arguments of ``optimise``.
+
+    ``turned`` is whether the direction is "random", ``strict`` whether only "improvements" are accepted: plain, or
+    traced, so that one program runs both.
+    """
 
     sampling: Sampling
     sigma: Any
@@ -215,8 +219,8 @@ class Rule(NamedTuple):
     hyper: dict[str, Any]
     optimiser: Callable[..., optax.GradientTransformation]
     estimator: str
-    direction: str
-    accept: str
+    turned: bool | jax.Array
+    strict: bool | jax.Array
     scored: str
     enough: Any
 
@@ -263,9 +267,9 @@ class Rule(NamedTuple):
         optimiser = self.optimiser(**resolved(self.hyper, number))
         step, memory = optimiser.update(-gradient, state.memory, latent)
         length = safe_norm(step.ravel())
-        if self.direction == "random":
+        if self.turned is not False:
             drawn = jax.random.normal(keys.for_purpose(key, "direction"), latent.shape, latent.dtype)
-            step = drawn * (length / safe_norm(drawn.ravel()))
+            step = jnp.where(self.turned, drawn * (length / safe_norm(drawn.ravel())), step)
         moved_to = latent + step
         if self.scored == "step":
             score, candidate = reward(moved_to, keys.for_purpose(key, "step")), moved_to
@@ -279,7 +283,7 @@ class Rule(NamedTuple):
         known, bounded = jnp.isfinite(gradient).all(), jnp.isfinite(moved_to).all()
         finite = jnp.isfinite(score) & known & bounded
         better = going & finite & (score > state.best_reward)
-        moves = better if self.accept == "improvements" else going & finite
+        moves = jnp.where(self.strict, better, going & finite)
         best = jnp.where(better, score, state.best_reward)
         new = State(
             latent=jnp.where(moves, moved_to, latent),

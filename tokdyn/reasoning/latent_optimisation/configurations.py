@@ -30,6 +30,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import optax
 
 from tokdyn import checks
@@ -44,7 +45,7 @@ READS = ("slots", "slots, inclusive", "answer")
 class Configuration:
     """How latent tokens are optimised; change fields with ``dataclasses.replace``.
 
-    Four numbers are leaves of a pytree, traced and mapped over by vmap; all else chooses the program.
+    Four numbers and two flags are leaves of a pytree, traced and mapped over by vmap; all else chooses the program.
 
     Attributes:
         sigma: standard deviation of perturbations, at the first iteration.
@@ -70,6 +71,8 @@ class Configuration:
         start_patches: patches that are injected from the start, unasked.
         most_patches: most patches ever injected; None for all.
         decode_patches: whether the last pass reads the injected patches.
+        turned: whether the direction is "random", whatever ``direction`` says `[]` bool; None: as it says.
+        strict: whether only "improvements" are accepted, whatever ``accept`` says `[]` bool; None: as it says.
     """
 
     sigma: Any
@@ -94,6 +97,8 @@ class Configuration:
     start_patches: int = static()
     most_patches: int | None = static()
     decode_patches: bool = static()
+    turned: Any = None
+    strict: Any = None
 
 
 def controls(configuration: Configuration) -> dict[str, Configuration]:
@@ -119,6 +124,25 @@ def controls(configuration: Configuration) -> dict[str, Configuration]:
         for direction in DIRECTIONS
         for accept in ACCEPTS
     }
+
+
+def in_one_program(configuration: Configuration) -> Configuration:
+    """The same, with direction and acceptance as flags: the four of ``controls`` are then one program.
+
+    Args:
+        configuration: any; the draws of a random direction cost a "reinforce" some compiling.
+
+    Example:
+        >>> import jax
+        >>> from tokdyn.reasoning.latent_optimisation import CONFIGURATIONS, controls, in_one_program
+        >>> made = [in_one_program(one) for one in controls(CONFIGURATIONS["dmlr"]).values()]
+        >>> len({jax.tree.structure(one) for one in made}), [bool(one.turned) for one in made]
+        (1, [False, False, True, True])
+    """
+    turned, strict = configuration.direction == "random", configuration.accept == "improvements"
+    return dataclasses.replace(
+        configuration, direction=DIRECTIONS[0], accept=ACCEPTS[0], turned=np.bool_(turned), strict=np.bool_(strict)
+    )
 
 
 # One sample and no baseline, as the text gives the update; k is that of the code, the text names none.

@@ -105,7 +105,7 @@ def optimise_latents(
         variables: its weights.
         items: `[items, ...]`.
         key: of all randomness; an item's is a function of its place in the batch.
-        configuration: from ``CONFIGURATIONS``, changed by ``dataclasses.replace``; its four numbers may be traced.
+        configuration: from ``CONFIGURATIONS``, changed by ``dataclasses.replace``; its numbers may be traced.
         reward: ``(Output, Item) -> []`` of one item, in place of the configuration's; define it once, since every new
             function is a new program.
         given: vectors that slots are fed in the clean run `[items, slots, width]`, where the protocol takes what is
@@ -243,8 +243,8 @@ class _Item(NamedTuple):
             hyper={"learning_rate": c.learning_rate},
             optimiser=OPTIMISERS[c.optimiser],
             estimator=c.estimator,
-            direction=c.direction,
-            accept=c.accept,
+            turned=c.direction == "random" if c.turned is None else c.turned,
+            strict=c.accept == "improvements" if c.strict is None else c.strict,
             scored=c.scored,
             enough=c.enough,
         )

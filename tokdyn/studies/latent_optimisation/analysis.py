@@ -95,7 +95,7 @@ VARIABLES = {
     "tree_reward": "reward with them",
     "tree_taken": "1 where they stayed",
     "tree_best": "best reward by iteration",
-    "seconds": "wall time of the measurement, compilation included",
+    "seconds": "wall time of the measurement, with waiting for its programs",
 }
 
 Parts = dict[str, tuple[tuple[str, ...], Any]]
@@ -107,7 +107,7 @@ def analysed(name: str, items: Any, found: Mapping[str, Any], config: Config) ->
     Args:
         name: of the reference.
         items: at every level of noise `[noises * items, ...]`.
-        found: of ``measurement.measured``.
+        found: of ``measurement.measurements``.
         config: levels, seeds, bound.
 
     Returns:

@@ -15,7 +15,7 @@ from tokdyn.reasoning import shipped
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.latent_optimisation import analysis
 from tokdyn.studies.latent_optimisation.design import METHODS, Config, noised
-from tokdyn.studies.latent_optimisation.measurement import measured
+from tokdyn.studies.latent_optimisation.measurement import measurements
 from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
@@ -49,14 +49,18 @@ def run_study(
         if progress is not None:
             progress(done, len(models) * len(METHODS))
 
+    known = {}
     for name, one in models.items():
-        began = time.perf_counter()
         drawn = _drawn(one.reference.task, keys.for_purpose(key, f"items of {name}"), config.num_items)
         items = noised(drawn, config.noises, keys.for_purpose(key, f"noise of {name}"))
-        ascents = keys.for_purpose(key, f"ascents of {name}")
-        found = measured(one.reference, one.variables, items, config, ascents, finished=finished)
-        found["seconds"] = time.perf_counter() - began
-        parts.append(analysis.analysed(name, items, found, config))
+        known[name] = one.reference, one.variables, items
+    with measurements(known, config, key) as measurement_of:
+        for name, measured in measurement_of.items():
+            began = time.perf_counter()
+            _, variables, items = known[name]
+            found = measured(variables, items, keys.for_purpose(key, f"ascents of {name}"), finished)
+            found["seconds"] = time.perf_counter() - began
+            parts.append(analysis.analysed(name, items, found, config))
     dataset = xarray.concat(parts, "reference", join="outer", fill_value=np.nan, data_vars="all")
     for variable, meaning in analysis.VARIABLES.items():
         dataset[variable].attrs["long_name"] = meaning

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -14,9 +13,16 @@ import numpy as np
 
 from tokdyn import keys
 from tokdyn.checks import Status
+from tokdyn.compiling import Compiled, Program, compiled, wanted
 from tokdyn.numerics import safe_norm
 from tokdyn.reasoning.items import Item, num_patches
-from tokdyn.reasoning.latent_optimisation import CONFIDENCES, Configuration, OptimisedLatents, optimise_latents
+from tokdyn.reasoning.latent_optimisation import (
+    CONFIDENCES,
+    Configuration,
+    OptimisedLatents,
+    in_one_program,
+    optimise_latents,
+)
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.reasoning.references import Reference
 from tokdyn.studies.latent_optimisation.design import CONTROLS, DMLR, Config, methods, settings
@@ -24,79 +30,86 @@ from tokdyn.studies.latent_optimisation.design import CONTROLS, DMLR, Config, me
 WORDS = 10  # that a confidence counts, as in the published code
 READS = ("slots", "answer")
 MEASURES = tuple(f"{name.replace('_', ' ')}, {read}" for name in CONFIDENCES for read in READS)
-# Compiling takes most of the time of the study; with less effort it takes two thirds, and programs are hardly slower.
-_LESS_EFFORT: dict[str, Any] = {"xla_backend_optimization_level": 1}
 
 
-def measured(
-    reference: Reference, variables: Variables, items: Item, config: Config, key: jax.Array,
-    *, finished: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Everything that is measured on one reasoner.
+@contextlib.contextmanager
+def measurements(
+    known: Mapping[str, tuple[Reference, Variables, Item]], config: Config, key: jax.Array
+) -> Iterator[dict[str, Callable[..., dict[str, Any]]]]:
+    """How each reasoner is measured; everything is compiled side by side, and waited for where it is needed.
 
     Args:
-        reference: with its task and model.
-        variables: its weights.
-        items: once for every level of noise `[noises * items, ...]`.
+        known: by name: a reference with its task and model, weights, items; what is called later has their shapes.
         config: levels, seeds, items.
-        key: of the optimisations: the same for every method, so that methods with the same draws are paired.
-        finished: called after each method.
+        key: any.
 
-    Returns:
-        "clean": of ``_untouched``, leaves `[noises, items, ...]`; "methods": by name what ``_kept`` says, leaves
-        `[noises, seeds, items, ...]`; "sweep": by control the same of one seed `[settings, noises, items]`; "tree": of
-        "dmlr" `[noises, items, ...]`.
+    Yields:
+        By name ``(variables, items, key, finished) -> found``: weights; items, once for every level of noise
+        `[noises * items, ...]`; the key of the optimisations, the same for every method, so that methods with the same
+        draws are paired; and what is called after each method. Found are "clean": of ``_untouched``, leaves
+        `[noises, items, ...]`; "methods": by name what ``_kept`` says, leaves `[noises, seeds, items, ...]`; "sweep":
+        by control the same of one seed `[settings, noises, items]`; "tree": of "dmlr" `[noises, items, ...]`.
     """
-    model, shape = reference.model, (len(config.noises), config.num_items)
-    known = methods(model.places.slots, num_patches(reference.task))
-    of_seeds = [keys.for_seed(key, seed) for seed in range(config.seeds)]
-    by_noise = lambda leaf: np.asarray(leaf).reshape(*shape, *leaf.shape[1:])  # noqa: E731
-    found: dict[str, Any] = {"methods": {}, "sweep": {}}
-    for name, program in _compiled(model, variables, items, key, known):
-        runs = [program(variables, items, of_seed, known[name]) for of_seed in of_seeds]
-        kept = [jax.tree.map(by_noise, run[0]) for run in runs]
-        found["methods"][name] = {part: np.stack([one[part] for one in kept], axis=1) for part in kept[0]}
-        if name == DMLR:
-            found["tree"] = jax.tree.map(by_noise, runs[0][1])
-        if name in CONTROLS:
-            swept = [program(variables, items, of_seeds[0], one)[0] for one in settings(known[name])]
-            found["sweep"][name] = {
-                part: np.stack([by_noise(one[part]) for one in swept])
-                for part in ("right", "reward_before", "reward_after")
-            }
-        finished()
-    found["clean"] = jax.tree.map(by_noise, _untouched(model)(variables, items))
-    return found
+    programs: dict[str, Program] = {}
+    for name, (reference, variables, items) in known.items():
+        run = jax.jit(functools.partial(_optimised, reference.model))
+        for one in _methods(reference).values():
+            arguments = variables, items, key, one
+            # Those of controls run through the sweep, long enough to be worth compiling well.
+            programs.setdefault(
+                _program_of(name, one), Program(run, arguments, {}, "usual" if one.turned is not None else "little")
+            )
+        programs[f"{name}: untouched"] = Program(_untouched(reference.model), (variables, items), {}, "little")
+    with wanted(compiled(programs)) as ready:
+        yield {name: _measuring(name, reference, config, ready) for name, (reference, *_) in known.items()}
 
 
-def _compiled(
-    model: Reasoner, variables: Variables, items: Item, key: jax.Array, known: Mapping[str, Configuration]
-) -> Iterator[tuple[str, Any]]:
-    """A program for every method, in order; methods that differ in their numbers alone share one.
+def _methods(reference: Reference) -> dict[str, Configuration]:
+    """By name; the controls differ in numbers alone."""
+    known = methods(reference.model.places.slots, num_patches(reference.task))
+    return {name: in_one_program(one) if name in CONTROLS else one for name, one in known.items()}
 
-    Compiling is most of the study's time: two at once, while others run.
-    """
 
-    def run(variables: Variables, items: Item, key: jax.Array, configuration: Configuration) -> Any:
-        return _kept(optimise_latents(model, variables, items, key=key, configuration=configuration))
+def _program_of(name: str, configuration: Configuration) -> str:
+    """Methods that differ in their numbers alone have one program."""
+    return f"{name}: {jax.tree.structure(configuration)}"
 
-    lowest = jax.default_backend() != "cpu" or jax.config.values["jax_disable_most_optimizations"]
-    options = None if lowest else _LESS_EFFORT
 
-    def compiled(configuration: Configuration) -> Any:
-        return jax.jit(run).lower(variables, items, key, configuration).compile(compiler_options=options)
+def _optimised(model: Reasoner, variables: Variables, items: Item, key: jax.Array, configuration: Configuration) -> Any:
+    return _kept(optimise_latents(model, variables, items, key=key, configuration=configuration))
 
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        made: dict[Any, Future[Any]] = {}
-        for one in known.values():
-            program = jax.tree.structure(one)
-            if program not in made:
-                made[program] = pool.submit(compiled, one)
-        try:
-            for name, one in known.items():
-                yield name, made[jax.tree.structure(one)].result()
-        finally:  # after an error or an interrupt, do not wait for programs that nobody wants
-            pool.shutdown(wait=False, cancel_futures=True)
+
+def _measuring(
+    name: str, reference: Reference, config: Config, ready: Mapping[str, Compiled]
+) -> Callable[..., dict[str, Any]]:
+    """One reasoner under every method."""
+
+    def measured(variables: Variables, items: Item, key: jax.Array, finished: Callable[[], None]) -> dict[str, Any]:
+        of_seeds = [keys.for_seed(key, seed) for seed in range(config.seeds)]
+        by_noise = (
+            lambda leaf: np.asarray(leaf).reshape(  # noqa: E731
+                len(config.noises), config.num_items, *leaf.shape[1:]
+            )
+        )
+        run = lambda key, one: ready[_program_of(name, one)](variables, items, key, one)  # noqa: E731
+        found: dict[str, Any] = {"methods": {}, "sweep": {}}
+        for method, one in _methods(reference).items():
+            runs = [run(of_seed, one) for of_seed in of_seeds]
+            kept = [jax.tree.map(by_noise, each[0]) for each in runs]
+            found["methods"][method] = {part: np.stack([each[part] for each in kept], axis=1) for part in kept[0]}
+            if method == DMLR:
+                found["tree"] = jax.tree.map(by_noise, runs[0][1])
+            if method in CONTROLS:
+                swept = [run(of_seeds[0], setting)[0] for setting in settings(one)]
+                found["sweep"][method] = {
+                    part: np.stack([by_noise(each[part]) for each in swept])
+                    for part in ("right", "reward_before", "reward_after")
+                }
+            finished()
+        found["clean"] = jax.tree.map(by_noise, ready[f"{name}: untouched"](variables, items))
+        return found
+
+    return measured
 
 
 def _kept(found: OptimisedLatents) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
@@ -122,7 +135,6 @@ def _kept(found: OptimisedLatents) -> tuple[dict[str, jax.Array], dict[str, jax.
     return kept, {name: getattr(found, name) for name in names}
 
 
-@functools.cache
 def _untouched(model: Reasoner) -> Callable[..., dict[str, jax.Array]]:
     """The run before: answers, confidences, right steps said, attention to what matters; leaves `[items]`.
 

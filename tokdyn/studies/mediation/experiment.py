@@ -67,21 +67,21 @@ def run_study(
     # Several trainings run through the arms long enough to be worth compiling well.
     effort: Effort = "little" if config.seeds < 3 else "usual"
     known = {name: (reference, variables[0], drawn[name]) for name, (reference, variables) in models.items()}
-    measured = measurements(known, effort)
     parts, done = [], 0
-    for name, (reference, variables) in models.items():
-        began, items = time.perf_counter(), drawn[name]
-        pairs = mates(keys.for_purpose(key, "donors"), items)
-        found = []
-        for seed, weights in enumerate(variables):
-            noise = keys.for_seed(keys.for_purpose(key, "noise"), seed)
-            found.append(measured[name](weights, items, *pairs, noise))
-            done += 1
-            if progress is not None:
-                progress(done, len(models) * config.seeds)
-        stacked = _stacked(found)
-        stacked["seconds"] = time.perf_counter() - began
-        parts.append(analysis.analysed(name, reference, items, pairs, stacked, config))
+    with measurements(known, effort) as measured:
+        for name, (reference, variables) in models.items():
+            began, items = time.perf_counter(), drawn[name]
+            pairs = mates(keys.for_purpose(key, "donors"), items)
+            found = []
+            for seed, weights in enumerate(variables):
+                noise = keys.for_seed(keys.for_purpose(key, "noise"), seed)
+                found.append(measured[name](weights, items, *pairs, noise))
+                done += 1
+                if progress is not None:
+                    progress(done, len(models) * config.seeds)
+            stacked = _stacked(found)
+            stacked["seconds"] = time.perf_counter() - began
+            parts.append(analysis.analysed(name, reference, items, pairs, stacked, config))
     fills = analysis.fills(parts)
     dataset = xarray.concat(parts, "reference", join="outer", fill_value=fills)
     names = {axis: _in_order([part[axis].values for part in parts]) for axis in ("arm", "place")}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import draws, keys
-from tokdyn.compiling import Compiled, Effort, Program, compiled
+from tokdyn.compiling import Compiled, Effort, Program, compiled, wanted
 from tokdyn.reasoning.arms import run_arms
 from tokdyn.reasoning.exchange import exchange_margins, other_picture
 from tokdyn.reasoning.items import Item
@@ -49,16 +50,17 @@ def points_at(task: Any, items: Item, steps: jax.Array) -> dict[str, jax.Array]:
     return {f"after step {k}": on(items, k, steps[:, k - 1]) for k in range(1, last + 1)}
 
 
+@contextlib.contextmanager
 def measurements(
     known: Mapping[str, tuple[Reference, Variables, Item]], effort: Effort
-) -> dict[str, Callable[..., dict[str, Any]]]:
+) -> Iterator[dict[str, Callable[..., dict[str, Any]]]]:
     """How each reasoner is measured; everything is compiled side by side, and waited for where it is needed.
 
     Args:
         known: by name: a reference of known truth, weights, items; what is called later has their shapes.
         effort: of compiling the arms, which run longest; all else runs briefly.
 
-    Returns:
+    Yields:
         By name ``(variables, items, donors, unrelated, key) -> found``: weights, items `[items, ...]`, donors and
         unrelated donors `[items]`, and the key of all noise. Found are arrays: ``answers``, ``lengths``
         `{arm: [items]}`, ``logits`` of the choices `{arm: [items, choices]}`, ``opened`` `[items]`, ``gains`` as in
@@ -82,8 +84,8 @@ def measurements(
         if of.says_words:
             made["said"] = Program(jax.jit(of.said), (variables, items, donors, chain), {}, "little")
         programs |= {f"{name}: {part}": program for part, program in made.items()}
-    ready = compiled(programs)
-    return {name: _measuring(name, ready) for name in known}
+    with wanted(compiled(programs)) as ready:
+        yield {name: _measuring(name, ready) for name in known}
 
 
 def _measuring(name: str, ready: Mapping[str, Compiled]) -> Callable[..., dict[str, Any]]:

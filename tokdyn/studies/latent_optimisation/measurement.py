@@ -86,11 +86,8 @@ def _measuring(
 
     def measured(variables: Variables, items: Item, key: jax.Array, finished: Callable[[], None]) -> dict[str, Any]:
         of_seeds = [keys.for_seed(key, seed) for seed in range(config.seeds)]
-        by_noise = (
-            lambda leaf: np.asarray(leaf).reshape(  # noqa: E731
-                len(config.noises), config.num_items, *leaf.shape[1:]
-            )
-        )
+        shape = len(config.noises), config.num_items
+        by_noise = lambda leaf: np.asarray(leaf).reshape(*shape, *leaf.shape[1:])  # noqa: E731
         run = lambda key, one: ready[_program_of(name, one)](variables, items, key, one)  # noqa: E731
         found: dict[str, Any] = {"methods": {}, "sweep": {}}
         for method, one in _methods(reference).items():

@@ -122,6 +122,23 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Compiled]:
     return ready
 
 
+def jitted(function: Callable[..., Any], effort: Effort) -> Any:
+    """``jax.jit`` with an effort, for what is compiled when it is called.
+
+    Args:
+        function: of arrays.
+        effort: as in ``Program``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.compiling import jitted
+        >>> float(jitted(jnp.sum, "little")(jnp.arange(3.0)))
+        3.0
+    """
+    checks.choice("effort", effort, _EFFORTS)
+    return jax.jit(function, compiler_options=_options(effort))
+
+
 @contextlib.contextmanager
 def wanted(programs: Mapping[str, Compiled]) -> Iterator[Mapping[str, Compiled]]:
     """Programs that nobody wants after the block, also where it ends early: what has not begun by then is dropped.

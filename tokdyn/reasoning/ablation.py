@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from tokdyn import checks, keys
+from tokdyn.compiling import Effort, jitted
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.arms import run_arms
@@ -21,6 +22,9 @@ from tokdyn.tree import unstacked
 CLEAN = "clean"
 _NOTHING = "control: nothing"
 _EXACT = ("control: identity, embedding", "control: identity, residual", "control: identity, cache")
+# Arms times items from which on running fast saves more than compiling fast; half of where the two broke even for the
+# shipped references, since a program may run several times.
+_LONG = 10_000
 
 
 def controls(model: Reasoner, key: jax.Array) -> dict[str, Intervention]:
@@ -119,8 +123,9 @@ def ablate(
     for name in arms:
         if name == CLEAN or name in taken:
             raise checks.bad("arms", "names that no control has", repr(name))
-    program = _program(model, tuple({**arms, **taken}.items()))
     weights = unstacked(variables) if ensemble else [variables]
+    runs_long = len({**arms, **taken}) * len(items.answer) * len(weights) > _LONG
+    program = _program(model, tuple({**arms, **taken}.items()), "usual" if runs_long else "little")
     runs = [program(each, items, keys.for_purpose(key, "noise"), options) for each in weights]
     if with_controls:
         for run in runs:
@@ -141,7 +146,9 @@ def ablate(
 
 
 @functools.lru_cache(maxsize=8)
-def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Callable[..., dict[str, Any]]:
+def _program(
+    model: Reasoner, arms: tuple[tuple[str, Intervention], ...], effort: Effort
+) -> Callable[..., dict[str, Any]]:
     """One compiled run of all arms."""
 
     def kept(output: Output) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -151,7 +158,7 @@ def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Cal
         clean, results = run_arms(model, variables, items, dict(arms), key=key, keep=kept, **options)
         return {CLEAN: kept(clean), **results}
 
-    return jax.jit(run)
+    return jitted(run, effort)
 
 
 def _demand_controls(run: dict[str, Any]) -> None:

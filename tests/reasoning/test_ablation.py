@@ -74,8 +74,8 @@ def test_a_control_that_changes_something_is_an_error(ablate, monkeypatch):
     def broken(*names):
         """The programs of a model in which these controls set slots to zero."""
 
-        def program(model, arms):
-            run = honest(model, arms)
+        def program(*asked):
+            run = honest(*asked)
 
             def zeroed(*given):
                 found = run(*given)

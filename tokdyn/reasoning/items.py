@@ -57,6 +57,8 @@ class Task(Protocol):
         attribute_sizes: how many values each attribute has.
     """
 
+    def __hash__(self) -> int: ...
+
     @property
     def words(self) -> tuple[str, ...]: ...
 

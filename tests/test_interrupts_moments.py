@@ -109,7 +109,7 @@ def test_ten_moments_of_five_commands(tmp_path):
     (tmp_path / "whole").mkdir()
     fill(tmp_path / "whole")
     seconds = whole("run", tmp_path / "whole")
-    shares = {"claims": [0.1], "run": [0.15, 0.3, 0.6], "audit": [0.4, 0.7], "study": [0.5, 0.8], "sweep": [0.5]}
+    shares = {"claims": [0.1], "run": [0.15, 0.3, 0.6], "audit": [0.25, 0.4], "study": [0.5, 0.8], "sweep": [0.5]}
     for name, several in shares.items():
         for share in several:
             assert stopped_at(name, tmp_path / f"{name}-{share}", after(share * seconds)), (name, share)

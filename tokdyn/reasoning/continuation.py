@@ -115,9 +115,12 @@ class Continuation(NamedTuple):
     def fed(self, state: jax.Array, slot: jax.Array, chain: Any, given: Any) -> jax.Array:
         """What a slot is fed `[width]`, given the state of the position before it."""
         protocol = self.model.protocol
-        word = self.logits(state).argmax() if chain is None else chain[slot]
+
+        def word() -> jax.Array:
+            return self.method("of_words", self.logits(state).argmax() if chain is None else chain[slot])
+
         if protocol.source == "word":
-            return self.method("of_words", word)
+            return word()
         if protocol.source == "constant":
             vector = self.method("constant")[slot]
         elif protocol.source == "given":
@@ -130,4 +133,4 @@ class Continuation(NamedTuple):
             vector = self.method("fed", last)
         if self.words_from is None:
             return vector
-        return jnp.where(slot >= self.words_from, self.method("of_words", word), vector)
+        return jnp.where(slot >= self.words_from, word(), vector)

@@ -1,6 +1,6 @@
 """One process of the row ``waiting``: run what is asked, and write down where its time went.
 
-``python -m benchmarks.waiting_process OUT.json -- tokdyn words...`` or ``-- - script.py``.
+``python benchmarks/waiting_process.py OUT.json -- words...`` of the command line, or ``-- - script.py``.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def watch_imports(intervals: list[tuple[float, float]]) -> None:
 
 def main() -> None:
     """Run it."""
+    sys.path.pop(0)  # this folder, whose names are not for others
     out, _, *words = sys.argv[1:]
     intervals: dict[str, list[tuple[float, float]]] = {"import": [], **{kind: [] for kind in KINDS.values()}}
     watch_imports(intervals["import"])

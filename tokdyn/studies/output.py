@@ -151,11 +151,15 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
     new = [place for place in (target, *target.parents) if not place.exists()]
 
     def clear() -> None:
-        for _ in range(10):
+        doomed = temporary.with_name(f"{temporary.name}-doomed")
+        for _ in range(10):  # after an interrupt Zarr's threads may still be writing
+            with contextlib.suppress(OSError):  # there is none, or this system does not rename what is in use
+                os.replace(temporary, doomed)  # at once: who goes on writing there finds no folder
+            shutil.rmtree(doomed, ignore_errors=True)
             shutil.rmtree(temporary, ignore_errors=True)
-            if not temporary.exists():
+            if not (temporary.exists() or doomed.exists()):
                 break
-            time.sleep(0.02)  # after an interrupt Zarr's threads may still be writing
+            time.sleep(0.02)
         for place in new:
             with contextlib.suppress(OSError):  # it holds the results
                 place.rmdir()

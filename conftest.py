@@ -1,4 +1,4 @@
-"""How programs are compiled while tests and doctests run, and how many of them there may be.
+"""How programs are compiled while tests and doctests run, how many there may be, and when they are forgotten.
 
 A test compiles much and runs little: XLA's and LLVM's optimisations cost it more than they save. The slow tests
 (``-m slow``), and all with ``--compiler full``, are compiled as users' programs are.
@@ -7,6 +7,9 @@ A test compiles much and runs little: XLA's and LLVM's optimisations cost it mor
 from __future__ import annotations
 
 import collections
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import sys
@@ -35,6 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = config.option.markexpr == "slow"
     if (config.option.compiler or ("full" if slow else "cheap")) == "cheap":
         os.environ.update(cheap_compiler_settings())
+    # Tracing makes hundreds of thousands of objects that stay: to go through them all after every 700 took a tenth of
+    # the suite's time.
+    gc.set_threshold(50_000, 20, 20)
     config.pluginmanager.register(Programs(config), "programs")
 
 
@@ -136,3 +142,30 @@ def _peak_megabytes() -> float:
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+# Every compiled program maps memory, a large one more than a thousand times, and Linux gives a process 65,530 maps:
+# where they are used up XLA aborts. A worker that runs a whole suite gets there; and to gigabytes, on a laptop.
+_MOST_MAPS = 20_000
+_MOST_BYTES = 1_200_000_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_forgotten() -> Iterator[None]:
+    yield
+    if _is_large():
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
+        # Freed memory goes back to the system, where that is glibc's.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _is_large() -> bool:
+    maps, sizes = Path("/proc/self/maps"), Path("/proc/self/statm")
+    if not (maps.exists() and sizes.exists()):
+        return True  # nobody says
+    resident = int(sizes.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident > _MOST_BYTES or maps.read_bytes().count(b"\n") > _MOST_MAPS

@@ -1,13 +1,14 @@
 """Programs compiled side by side are the programs; whoever watches is told the truth."""
 
 import importlib.metadata
+import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tokdyn.compiling import Program, compiled, watched
+from tokdyn.compiling import Program, compiled, side_by_side, started, watched
 
 
 def polynomial(x, scale, *, power):
@@ -32,7 +33,7 @@ def test_results_are_those_of_jit_with_either_effort_and_in_the_precision_of_the
                 found = call(x, np.float64(0.3))
                 assert found.dtype == expected.dtype == ("float64" if x64 else "float32")
                 np.testing.assert_allclose(found, expected, rtol=1e-12 if x64 else 1e-6)
-                again = call.start(2 * x, np.float64(1)).result()
+                again = started(call, 2 * x, np.float64(1)).result()
                 np.testing.assert_allclose(again, 8 * x**3 + np.sin(2 * x).sum(), rtol=1e-6, atol=1e-6)
 
 
@@ -42,10 +43,26 @@ def test_arguments_of_the_other_precision_are_refused_whenever_it_is_ready():
     ready = compiled({"one": Program(jax.jit(jnp.cumsum), (x,))})["one"]
     with jax.enable_x64(True):
         wide = jnp.asarray(x)
-    early = ready.start(wide)
-    for result in (early.result, lambda: ready(wide), ready.start(wide).result):
+    early = started(ready, wide)
+    for result in (early.result, lambda: ready(wide), started(ready, wide).result):
         with pytest.raises(TypeError, match="Argument types differ"):
             result()
+
+
+def test_calls_side_by_side_are_those_one_after_the_other_and_overlap():
+    together = threading.Barrier(2, timeout=60)
+
+    def both(x):
+        together.wait()  # nobody goes on alone
+        return x + 1
+
+    assert side_by_side(both, [(1,), (2,)]) == [2, 3]
+    assert side_by_side(both, []) == []
+    ready = compiled({"one": Program(jax.jit(jnp.cumsum), (np.ones(3, np.float32),))})["one"]
+    found = side_by_side(ready, [(np.full(3, n, np.float32),) for n in range(7)])
+    np.testing.assert_array_equal(found, [np.arange(1, 4) * n for n in range(7)])
+    with pytest.raises(TypeError):
+        side_by_side(ready, [(np.ones(3, np.float32),), (np.ones(4, np.float32),)])
 
 
 def test_shapes_are_enough_to_compile():
@@ -104,9 +121,9 @@ def test_a_failure_while_tracing_is_raised_there_and_one_while_compiling_at_the_
     with pytest.raises(RuntimeError, match="no room for code"):
         ready["broken"]()
     with pytest.raises(RuntimeError, match="no room for code"):
-        ready["broken"].start().result()
+        started(ready["broken"]).result()
     with pytest.raises(TypeError):
-        ready["good"].start(np.ones(4, np.float32)).result()  # another shape
+        started(ready["good"], np.ones(4, np.float32)).result()  # another shape
     np.testing.assert_allclose(ready["good"](np.ones(3, np.float32)), np.sin(np.ones(3)), rtol=1e-6)
 
 

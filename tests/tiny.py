@@ -14,12 +14,11 @@ from tokdyn.reasoning.training import items_of
 
 TASK = reasoning.tasks.pointer_chase(side=2, hops=2, decoys=1, patch=3)
 MOST = 2000
-draws = jax.jit(items_of, static_argnums=(0, 2))
 
 
 @functools.cache
 def _drawn(task, seed, most):
-    return jax.tree.map(np.asarray, draws(task, jax.random.key(seed), most))
+    return jax.tree.map(np.asarray, items_of(task, jax.random.key(seed), most))
 
 
 def drawn(task, count, seed=3, most=MOST):

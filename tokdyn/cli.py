@@ -6,6 +6,7 @@ Every command imports what it needs when it is called, so that ``tokdyn --help``
 # No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import os
@@ -362,6 +363,9 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 def entry() -> None:
     """The process ``tokdyn``: ``main``, then out."""
     interrupts.install()
+    # Tracing makes hundreds of thousands of objects that stay: to go through them all after every 700 took a tenth of
+    # a command's time (benchmarks/README.md, "Waiting").
+    gc.set_threshold(50_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):  # a file's name, or a claim, may hold what this terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tokdyn import environment
 from tokdyn.checks import bad
 
 VARIABLE = "TOKDYN_CACHE"
@@ -210,8 +211,7 @@ def _false_alarms_left_out() -> Iterator[None]:
     """Nothing but these two lines is left out: what else is said while a program is loaded is said, a little later."""
     from jax._src import compilation_cache as inner
 
-    release = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
-    if release >= (0, 12) or not hasattr(inner, "get_executable_and_time"):
+    if environment.jaxlib_release() >= (0, 12) or not hasattr(inner, "get_executable_and_time"):
         yield
         return
     load, lock = inner.get_executable_and_time, threading.Lock()

@@ -65,19 +65,6 @@ class Compiled:
         """Do not compile it, where that has not begun."""
         self._future.cancel()
 
-    def start(self, *arguments: Any, **keywords: Any) -> Future[Any]:
-        """Run it as soon as it is compiled, and return at once: ``result()`` waits for what ``__call__`` returns."""
-        started: Future[Any] = Future()
-
-        def run(_: Future[Any]) -> None:
-            try:
-                started.set_result(self(*arguments, **keywords))
-            except BaseException as error:  # whoever asks for the result gets it
-                started.set_exception(error)
-
-        self._future.add_done_callback(run)
-        return started
-
 
 def compiled(programs: Mapping[str, Program]) -> dict[str, Compiled]:
     """Compile programs side by side.
@@ -122,12 +109,63 @@ def compiled(programs: Mapping[str, Program]) -> dict[str, Compiled]:
     return ready
 
 
-def jitted(function: Callable[..., Any], effort: Effort) -> Any:
+def started(call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call in a thread of its own, and return at once: ``result()`` waits for what the call returns.
+
+    Args:
+        call: what ``compiled`` returned, which is run as soon as it is compiled, or any function.
+        *arguments: of the call.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.compiling import Program, compiled, started
+        >>> ready = compiled({"sum": Program(jax.jit(jnp.sum), (jnp.arange(3.0),))})
+        >>> total = started(ready["sum"], jnp.arange(3.0))
+        >>> float(total.result())
+        3.0
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="tokdyn-runs")
+    try:
+        return pool.submit(call, *arguments)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def side_by_side(call: Callable[..., Any], each: Sequence[Sequence[Any]]) -> list[Any]:
+    """Call a compiled program several times at once, in as many threads as there are cores.
+
+    On CPU a program of many small operations keeps one core busy, and calls from one thread wait for each other.
+
+    Args:
+        call: what ``compiled`` returned, or any function that computes without Python.
+        each: the arguments of each call.
+
+    Returns:
+        What each returned, in that order.
+
+    Raises:
+        Whatever a call raises; those that have not begun are dropped.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.compiling import side_by_side
+        >>> [float(total) for total in side_by_side(jax.jit(jnp.sum), [(jnp.arange(3.0),), (jnp.arange(4.0),)])]
+        [3.0, 6.0]
+    """
+    pool = ThreadPoolExecutor(max(1, min(len(each), os.cpu_count() or 1)), thread_name_prefix="tokdyn-runs")
+    try:
+        return list(pool.map(lambda arguments: jax.block_until_ready(call(*arguments)), each))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def jitted(function: Callable[..., Any], effort: Effort, **options: Any) -> Any:
     """``jax.jit`` with an effort, for what is compiled when it is called.
 
     Args:
         function: of arrays.
         effort: as in ``Program``.
+        **options: of ``jax.jit``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -136,7 +174,7 @@ def jitted(function: Callable[..., Any], effort: Effort) -> Any:
         3.0
     """
     checks.choice("effort", effort, _EFFORTS)
-    return jax.jit(function, compiler_options=_options(effort))
+    return jax.jit(function, compiler_options=_options(effort), **options)
 
 
 @contextlib.contextmanager

@@ -52,8 +52,13 @@ def knows_fusion_emitters() -> bool:
     """Whether XLA's newer code generator for CPU can be turned off (``xla_cpu_use_fusion_emitters``), which halves
     compile time: jaxlib 0.12 has no other any more, and aborts the process on flags that it does not know.
     """
-    release = importlib.metadata.version("jaxlib").split(".")
-    return (int(release[0]), int(release[1])) < (0, 11)
+    return jaxlib_release() < (0, 11)
+
+
+def jaxlib_release() -> tuple[int, int]:
+    """Major and minor number of the jaxlib installed."""
+    major, minor, *_ = importlib.metadata.version("jaxlib").split(".")
+    return int(major), int(minor)
 
 
 def cheap_compiler_settings() -> dict[str, str]:

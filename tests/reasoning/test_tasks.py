@@ -10,10 +10,12 @@ import pytest
 import tiny
 
 from tokdyn import plot
+from tokdyn.compiling import watched
 from tokdyn.data import scene_graphs
 from tokdyn.plot.tasks import task_samples
 from tokdyn.reasoning import tasks
 from tokdyn.reasoning.items import PAD, SPECIALS, Item, num_patches
+from tokdyn.reasoning.training import items_of
 
 NUM_ITEMS, MOST = 64, 200  # most: as many as the laws in test_tasks_laws.py are tried on
 TASKS = {name: factory() for name, factory in tasks.CATALOG.items()}
@@ -144,10 +146,11 @@ def test_without_a_step_the_answer_follows_from_the_item(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_single_draws_are_those_of_vmap_and_another_key_does_not_recompile(name):
-    task, items = TASKS[name], drawn(TASKS[name])
-    before = tiny.draws._cache_size()
-    others = drawn(task, seed=1)
-    assert tiny.draws._cache_size() == before
+    task, seen = TASKS[name], []
+    items = jax.tree.map(np.asarray, items_of(task, jax.random.key(0), MOST))
+    with watched(seen.append):
+        others = jax.tree.map(np.asarray, items_of(task, jax.random.key(1), MOST))
+    assert not seen
     assert any((left != right).any() for left, right in zip(items, others, strict=True))
     single = jax.jit(task.draw)
     for i, key in enumerate(jax.random.split(jax.random.key(0), MOST)[:4]):

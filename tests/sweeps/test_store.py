@@ -44,7 +44,7 @@ def python(script, *arguments, flags=""):
 
 
 def finished(process):
-    out, error = process.communicate(timeout=300)
+    out, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
     return out
 

@@ -14,8 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tokdyn.compiling import Effort, jitted
+
 _ELEMENTS_PER_BLOCK = 2**20  # numbers drawn at a time: 8 MB
 _MOST_PER_BLOCK = 512
+_FEW = 2**21  # numbers in all that are drawn before compiling well (0.4 s) has paid
 _LEAST_WIDTH = 64  # random numbers of a resample: the program for so many serves all smaller samples
 
 
@@ -33,8 +36,9 @@ def blocks_of_bits(key: jax.Array, width: int, num: int, *, size: int) -> Iterat
     """
     drawn = 1 << (max(width, _LEAST_WIDTH) - 1).bit_length()
     block = per_block(max(size, drawn))
+    program = _program("little" if num * drawn <= _FEW else "usual")
     for first in range(0, num, block):
-        yield np.asarray(_program()(key, np.uint32(first), block=block, width=drawn))[:, :width]
+        yield np.asarray(program(key, np.uint32(first), block=block, width=drawn))[:, :width]
 
 
 def per_block(elements: int) -> int:
@@ -43,8 +47,8 @@ def per_block(elements: int) -> int:
 
 
 @functools.cache
-def _program() -> Callable[..., Any]:
-    return jax.jit(_bits, static_argnames=("block", "width"))
+def _program(effort: Effort) -> Callable[..., Any]:
+    return jitted(_bits, effort, static_argnames=("block", "width"))
 
 
 def _bits(key: jax.Array, first: jax.Array, *, block: int, width: int) -> jax.Array:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import checks, metrics
-from tokdyn.compiling import Compiled, Program, compiled
+from tokdyn.compiling import Compiled, Program, compiled, started
 from tokdyn.data import Blobs
 from tokdyn.dynamics import Dynamics, catalog
 from tokdyn.solve import run, trajectory, vmap
@@ -271,22 +271,29 @@ def _all_runs(
         for seeds, scenes, tokens, num_clusters in chunks_of(config, main):
             if not programs:
                 programs = _programs(config, precisions, scenes, tokens, num_clusters, total)
-            started = {}
-            for precision in precisions:
-                with jax.enable_x64(precision == "float64"):
-                    started[precision] = programs[precision].start(*_simulated(config, precision, scenes, tokens))
+            judge = functools.partial(_judged, config, programs, scenes, tokens, num_clusters, main)
+            scores = {precision: started(judge, precision) for precision in precisions}
             if done == 0:
                 import_ahead()
             for precision in precisions:
-                found = jax.tree.map(lambda leaf: _cast(leaf, main), started[precision].result())
-                scores = programs["score"](found, scenes, num_clusters, np.float64(config.resolution))
-                for name, values in scores.items():
+                for name, values in scores[precision].result().items():
                     # [M R] with R = noise x clusters x seed; the last chunk is padded.
-                    parts[precision][name].append(np.asarray(values).reshape(*lead, -1)[..., : len(seeds)])
+                    parts[precision][name].append(values.reshape(*lead, -1)[..., : len(seeds)])
             done += len(seeds) * total // config.seeds
             if progress is not None:
                 progress(done, total)
     return {p: {name: np.concatenate(chunks, axis=-1) for name, chunks in parts[p].items()} for p in precisions}
+
+
+def _judged(
+    config: Config, programs: dict[str, Compiled], scenes: Blobs, tokens: Any, num_clusters: np.ndarray, main: str,
+    precision: str,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """A chunk simulated in one precision and judged in another, ``main``: by name `[M R]`."""
+    found = programs[precision](*_simulated(config, precision, scenes, tokens))
+    found = jax.tree.map(lambda leaf: _cast(np.asarray(leaf), main), found)
+    scores = programs["score"](found, scenes, num_clusters, np.float64(config.resolution))
+    return {name: np.asarray(values) for name, values in scores.items()}
 
 
 def _programs(
@@ -294,18 +301,18 @@ def _programs(
 ) -> dict[str, Compiled]:
     """The simulation in each precision, by its name, and ``score``; compiled side by side."""
     many = total >= MANY_RUNS
+    limits = {"max_steps": config.max_steps, "many": many}
     ready: dict[str, Compiled] = {}
+    simulated = {}
     for precision in precisions:
         with jax.enable_x64(precision == "float64"):
-            arguments = _simulated(config, precision, scenes, tokens)
-            options = {"max_steps": config.max_steps, "many": many}
-            ready |= compiled({precision: Program(simulate, arguments, options)})
-    arguments = _simulated(config, precisions[0], scenes, tokens)
-    found = jax.eval_shape(functools.partial(simulate, **options), *arguments)
+            simulated[precision] = _simulated(config, precision, scenes, tokens)
+            ready |= compiled({precision: Program(simulate, simulated[precision], limits)})
+    found = jax.eval_shape(functools.partial(simulate, **limits), *simulated[precisions[0]])
     judged = (found, scenes, num_clusters, np.float64(config.resolution))
-    options = {"num_labels": max(config.clusters), "many": many}
+    sizes = {"num_labels": max(config.clusters), "many": many}
     # Judging 1,080 runs takes 0.1 s, and compiling the program 1.3 s; with little effort 0.2 and 0.4.
-    return ready | compiled({"score": Program(score, judged, options, "usual" if many else "little")})
+    return ready | compiled({"score": Program(score, judged, sizes, "usual" if many else "little")})
 
 
 def _simulated(config: Config, precision: str, scenes: Blobs, tokens: Any) -> tuple[Any, ...]:
@@ -322,7 +329,7 @@ def _cast(array: Any, precision: str) -> Any:
 def stacked_methods(config: Config) -> Dynamics:
     """All methods as one dynamics with leaves `[M]`: they differ in numbers only."""
     each = [catalog.published(name, temperature=config.temperature, rate=config.rate) for name in config.rules]
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *each)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
 
 def example(config: Config) -> xarray.Dataset:

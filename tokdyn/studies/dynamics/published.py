@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokdyn.claims import Finding
 from tokdyn.studies.dynamics import tables
@@ -29,18 +29,20 @@ LOW_NOISE = {
 }
 
 
-def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
+def findings(dataset: xarray.Dataset, tests: dict[str, list[dict[str, Any]]] | None = None) -> dict[str, Finding]:
     """Our value and verdict for every claim that this Dataset can judge.
 
     Args:
         dataset: the published design, from ``run``.
+        tests: what ``tables.tests`` says of it; computed where it is not given.
 
     Returns:
         ``{claim id: Finding}``.
     """
     means = tables.means_by_method(dataset)
-    tests = tables.condition_tests(dataset)
-    clustered = {record["comparison"]: record for record in tables.clustered_tests(dataset)}
+    tests = tables.tests(dataset) if tests is None else tests
+    each = tests["per_condition"]
+    clustered = {record["comparison"]: record for record in tests["clustered_by_seed"]}
     cell = dataset.sel(noise=0.3, clusters=4)
     found: dict[str, Finding] = {}
 
@@ -78,9 +80,9 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     shares = ", ".join(f"{float((at_low.sel(clusters=k) < 4).mean()):.0%}" for k in dataset.clusters.values)
     add("baseline_stable", f"merged in {shares} of runs at noise 0.3, K = 3, 4, 5", "contradicted")
 
-    significant = [record for record in tests if record["p_value"] < 0.05]
+    significant = [record for record in each if record["p_value"] < 0.05]
     add("significant_cells", len(significant), "reproduced" if len(significant) == 1 else "contradicted")
-    best = min(tests, key=lambda record: record["p_value"])
+    best = min(each, key=lambda record: record["p_value"])
     compare("significant_p", best["p_value"], 0.017, 3)
     compare("significant_d", best["cohens_d"], 0.46, 2)
     both = clustered["inertia_repulsion_vs_baseline"]
@@ -89,7 +91,7 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         f"it vanishes, but over all conditions with the seed as unit the effect is real: "
         f"{both['mean_diff']:+.4f}, sign-flip p = {both['p_sign_flip']:.4f}",
     )  # fmt: skip
-    largest = max(tests, key=lambda record: record["mean_diff"])
+    largest = max(each, key=lambda record: record["mean_diff"])
     right_cell = (largest["noise"], largest["n_clusters"]) == (0.3, 4)
     add(
         "strongest_gain_cell", f"noise {largest['noise']:g}, K={largest['n_clusters']}, {largest['mean_diff']:+.4f}",
@@ -133,7 +135,7 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         "contradicted" if sharper else "reproduced",
         "both fall: at high noise no tokens merge, and none share a feature",
     )
-    at_high = [record for record in tests if record["noise"] == 0.9]
+    at_high = [record for record in each if record["noise"] == 0.9]
     smallest = min(record["p_value"] for record in at_high)
     add(
         "high_noise_no_rescue",

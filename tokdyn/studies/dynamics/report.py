@@ -45,8 +45,8 @@ def report(
     config = config_of(dataset)
     checked = {Path(path).parent.name or Path(path).stem: check_samples(path) for path in config.samples}
     runs = tables.runs_table(dataset)
-    tests = {"per_condition": tables.condition_tests(dataset), "clustered_by_seed": tables.clustered_tests(dataset)}
-    found = published.findings(dataset) if config.is_published() else {}
+    tests = tables.tests(dataset)
+    found = published.findings(dataset, tests) if config.is_published() else {}
     with written_together(folder) as place:
         runs.to_csv(place / "runs.csv", index=False)
         tables.summary_table(runs).to_csv(place / "summary.csv", index=False)

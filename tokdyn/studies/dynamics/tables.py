@@ -80,6 +80,11 @@ def summary_table(runs: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(**columns, collapsed_rate=("collapsed", "mean")).reset_index()
 
 
+def tests(dataset: xarray.Dataset) -> dict[str, list[dict[str, Any]]]:
+    """``condition_tests`` as "per_condition" and ``clustered_tests`` as "clustered_by_seed"."""
+    return {"per_condition": condition_tests(dataset), "clustered_by_seed": clustered_tests(dataset)}
+
+
 def condition_tests(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     """Variant minus baseline within each condition, paired by seed: the published 27 tests, corrected.
 

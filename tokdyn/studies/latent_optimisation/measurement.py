@@ -13,7 +13,7 @@ import numpy as np
 
 from tokdyn import keys
 from tokdyn.checks import Status
-from tokdyn.compiling import Compiled, Program, compiled, wanted
+from tokdyn.compiling import Compiled, Program, compiled, side_by_side, wanted
 from tokdyn.numerics import safe_norm
 from tokdyn.reasoning.items import Item, num_patches
 from tokdyn.reasoning.latent_optimisation import (
@@ -54,11 +54,7 @@ def measurements(
     for name, (reference, variables, items) in known.items():
         run = jax.jit(functools.partial(_optimised, reference.model))
         for one in _methods(reference).values():
-            arguments = variables, items, key, one
-            # Those of controls run through the sweep, long enough to be worth compiling well.
-            programs.setdefault(
-                _program_of(name, one), Program(run, arguments, {}, "usual" if one.turned is not None else "little")
-            )
+            programs.setdefault(_program_of(name, one), Program(run, (variables, items, key, one)))
         programs[f"{name}: untouched"] = Program(_untouched(reference.model), (variables, items), {}, "little")
     with wanted(compiled(programs)) as ready:
         yield {name: _measuring(name, reference, config, ready) for name, (reference, *_) in known.items()}
@@ -88,18 +84,19 @@ def _measuring(
         of_seeds = [keys.for_seed(key, seed) for seed in range(config.seeds)]
         shape = len(config.noises), config.num_items
         by_noise = lambda leaf: np.asarray(leaf).reshape(*shape, *leaf.shape[1:])  # noqa: E731
-        run = lambda key, one: ready[_program_of(name, one)](variables, items, key, one)  # noqa: E731
         found: dict[str, Any] = {"methods": {}, "sweep": {}}
         for method, one in _methods(reference).items():
-            runs = [run(of_seed, one) for of_seed in of_seeds]
+            swept = [(of_seeds[0], setting) for setting in settings(one)] if method in CONTROLS else []
+            asked = [*((of_seed, one) for of_seed in of_seeds), *swept]
+            every = side_by_side(ready[_program_of(name, one)], [(variables, items, *each) for each in asked])
+            runs, of_sweep = every[: len(of_seeds)], [kept for kept, _ in every[len(of_seeds) :]]
             kept = [jax.tree.map(by_noise, each[0]) for each in runs]
             found["methods"][method] = {part: np.stack([each[part] for each in kept], axis=1) for part in kept[0]}
             if method == DMLR:
                 found["tree"] = jax.tree.map(by_noise, runs[0][1])
             if method in CONTROLS:
-                swept = [run(of_seeds[0], setting)[0] for setting in settings(one)]
                 found["sweep"][method] = {
-                    part: np.stack([by_noise(each[part]) for each in swept])
+                    part: np.stack([by_noise(each[part]) for each in of_sweep])
                     for part in ("right", "reward_before", "reward_after")
                 }
             finished()

@@ -85,13 +85,19 @@ def main() -> None:
         jax.monitoring.register_event_listener(hear_of_hits)
     if words[0] == "-":
         runpy.run_path(words[1], run_name="__main__")
-        code = 0
-    else:
-        from tokdyn import cli
+        write()
+        return
+    from tokdyn import cli
 
-        code = cli.main(words)
-    write()
-    sys.exit(code)
+    main_of = cli.main
+
+    def told() -> int:
+        code = main_of(words)
+        write()
+        return code
+
+    cli.main = told  # the process is what a user starts, from its entry to how it ends
+    cli.entry()
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def test_hierarchical_covers_where_the_flat_bootstrap_does_not():
 
 def test_other_values_compile_nothing(monkeypatch):
     drawn = jax.jit(chex.assert_max_traces(bits._bits, n=1), static_argnames=("block", "width"))
-    monkeypatch.setattr(bits, "_program", lambda: drawn)
+    monkeypatch.setattr(bits, "_program", lambda effort: drawn)
     original = bootstrap._compiled.__wrapped__
     counted = functools.cache(lambda function: original(chex.assert_max_traces(function, n=1)))
     monkeypatch.setattr(bootstrap, "_compiled", counted)

@@ -122,10 +122,16 @@ def test_the_global_precision_is_neither_used_nor_changed():
 
 def test_other_values_and_more_permutations_compile_nothing(monkeypatch):
     compiled = jax.jit(chex.assert_max_traces(bits._bits, n=1), static_argnames=("block", "width"))
-    monkeypatch.setattr(bits, "_program", lambda: compiled)
+    monkeypatch.setattr(bits, "_program", lambda effort: compiled)
     rng = np.random.default_rng(8)
     for seed, num in enumerate([100, 200, 5000]):
         sign_flip_test(rng.normal(size=(3, 31 + seed)), key=jax.random.key(seed), num_permutations=num)
+
+
+def test_how_well_it_was_compiled_does_not_show():
+    few, many = (next(bits.blocks_of_bits(KEY, 31, num, size=31)) for num in (1000, 10**6))
+    assert bits._program("little") is not bits._program("usual")
+    np.testing.assert_array_equal(few, many)
 
 
 def test_permutation_i_is_drawn_by_its_own_key_as_a_coin_of_jax():

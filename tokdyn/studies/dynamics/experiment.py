@@ -291,7 +291,7 @@ def _judged(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """A chunk simulated in one precision and judged in another, ``main``: by name `[M R]`."""
     found = programs[precision](*_simulated(config, precision, scenes, tokens))
-    found = jax.tree.map(lambda leaf: _cast(np.asarray(leaf), main), found)
+    found = jax.tree.map(lambda leaf: _cast(leaf, main), found)
     scores = programs["score"](found, scenes, num_clusters, np.float64(config.resolution))
     return {name: np.asarray(values) for name, values in scores.items()}
 
@@ -322,8 +322,10 @@ def _simulated(config: Config, precision: str, scenes: Blobs, tokens: Any) -> tu
 
 
 def _cast(array: Any, precision: str) -> Any:
-    """Floating numbers in that precision, the rest as it is."""
-    return array.astype(precision) if np.issubdtype(array.dtype, np.floating) else array
+    """Floating numbers in that precision, the rest as it is; by NumPy, which compiles nothing."""
+    if array.dtype == precision or not np.issubdtype(array.dtype, np.floating):
+        return array
+    return np.asarray(array).astype(precision)
 
 
 def stacked_methods(config: Config) -> Dynamics:

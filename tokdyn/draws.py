@@ -8,6 +8,7 @@ Any other generator, dtype or device takes jax's own way.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -76,15 +77,7 @@ def normal(key: jax.Array, shape: Shape = (), dtype: Any = None) -> jax.Array:
     dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
     if not _is_ours(key, shape, dtype):
         return jax.random.normal(key, shape, dtype)
-    size = math.prod(shape)
-    above_minus_one = np.nextafter(np.float32(-1), np.float32(0))
-    numbers = _erf_inv(_uniform(key, (-(-size // _WIDTH), _WIDTH), above_minus_one, np.float32(1)))
-    # Times sqrt(2), as a product with a multiple of the identity: the compiler stores what a product returns, whereas
-    # it would compute all that is above anew wherever a number is used.
-    scaled = jnp.matmul(
-        numbers, np.float32(np.sqrt(2)) * np.eye(_WIDTH, dtype=np.float32), precision=jax.lax.Precision.HIGHEST
-    )
-    return scaled.reshape(-1)[:size].reshape(shape)
+    return _normal(key, shape)
 
 
 def one_of(key: jax.Array, options: jax.Array) -> jax.Array:
@@ -115,10 +108,26 @@ def _is_ours(key: jax.Array, shape: Shape, dtype: np.dtype) -> bool:
     return is_threefry and partitionable and fits and dtype == np.float32 and jax.default_backend() == "cpu"
 
 
+# jit, though both are called inside other programs: a hundred operations are then traced once for each shape, not at
+# every call; XLA puts them in the caller's place.
+@functools.partial(jax.jit, static_argnames=("shape", "low", "high"))
 def _uniform(key: jax.Array, shape: Shape, low: np.float32, high: np.float32) -> jax.Array:
     mantissa = _bits(key, shape) >> np.uint32(9)
     unit = mantissa.astype(jnp.float32) * np.float32(2**-23)
     return jnp.maximum(low, unit * (high - low) + low)
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _normal(key: jax.Array, shape: Shape) -> jax.Array:
+    size = math.prod(shape)
+    above_minus_one = np.nextafter(np.float32(-1), np.float32(0))
+    numbers = _erf_inv(_uniform(key, (-(-size // _WIDTH), _WIDTH), above_minus_one, np.float32(1)))
+    # Times sqrt(2), as a product with a multiple of the identity: the compiler stores what a product returns, whereas
+    # it would compute all that is above anew wherever a number is used.
+    scaled = jnp.matmul(
+        numbers, np.float32(np.sqrt(2)) * np.eye(_WIDTH, dtype=np.float32), precision=jax.lax.Precision.HIGHEST
+    )
+    return scaled.reshape(-1)[:size].reshape(shape)
 
 
 def _erf_inv(x: jax.Array) -> jax.Array:

@@ -138,6 +138,7 @@ def mcnemar_test(correct_a: Any, correct_b: Any, *, axis: int = -1, confidence: 
     n = a.shape[-1]
     signs = sign_test(a.astype(np.float64) - b)
     z = -special.ndtri((1 - probability("confidence", confidence)) / 2)
+    low, high = _score_interval(signs.wins, signs.losses, n, z)
     return McNemarTest(
         n=n,
         both=np.asarray((a & b).sum(axis=-1)),
@@ -145,8 +146,8 @@ def mcnemar_test(correct_a: Any, correct_b: Any, *, axis: int = -1, confidence: 
         only_b=signs.losses,
         neither=np.asarray((~a & ~b).sum(axis=-1)),
         difference=np.asarray((signs.wins - signs.losses) / n),
-        low=_score_end(signs.wins, signs.losses, n, z),
-        high=_score_end(signs.wins, signs.losses, n, -z),
+        low=low,
+        high=high,
         p_value=signs.p_value,
         degenerate=signs.degenerate,
     )
@@ -197,7 +198,7 @@ def proportions_equivalence(
     p_lower = special.ndtr(-_score(wins, losses, n, np.full(wins.shape, -bound)))
     p_upper = special.ndtr(_score(wins, losses, n, np.full(wins.shape, bound)))
     z = -special.ndtri(alpha)
-    low, high = _score_end(wins, losses, n, z), _score_end(wins, losses, n, -z)
+    low, high = _score_interval(wins, losses, n, z)
     p_value = np.maximum(p_lower, p_upper)
     discordance = np.asarray((wins + losses) / n)
     return ProportionsEquivalence(
@@ -337,11 +338,12 @@ def _score(wins: np.ndarray, losses: np.ndarray, n: int, difference: np.ndarray)
     return np.where(variance > 0, numerator / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
 
 
-def _score_end(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> np.ndarray:
-    """The difference with T = z, by bisection."""
-    low, high = np.full(np.shape(wins), -1.0), np.full(np.shape(wins), 1.0)
+def _score_interval(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> np.ndarray:
+    """The differences with T = z and with T = -z, by bisection `[2, ...]`."""
+    ends = np.reshape([z, -z], (2, *[1] * np.ndim(wins)))
+    low, high = np.full((2, *np.shape(wins)), -1.0), np.full((2, *np.shape(wins)), 1.0)
     for _ in range(60):
         middle = (low + high) / 2
-        above = _score(wins, losses, n, middle) > z
+        above = _score(wins, losses, n, middle) > ends
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return (low + high) / 2

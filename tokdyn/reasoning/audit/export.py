@@ -79,14 +79,16 @@ def as_run(
         for arm in given or {}:
             checks.choice(label, arm, tuple(arms))
     program = _program(model, tuple(arms.items()))
-    clean, other, results = jax.tree.map(np.asarray, program(variables, items, key, options))
+    clean, other, results, (words, patches) = jax.tree.map(np.asarray, program(variables, items, key, options))
     choices = np.asarray(task.choices)
     targets = _numbers(choices, np.asarray(items.answer)[:, 0])
     if (targets < 0).any():
         raise checks.bad("items", "answers among the task's choices", "others")
     arrays: dict[str, Any] = {"name": np.asarray(name)} if name else {}
     arrays |= {"targets": targets, **_answered("", clean, choices)}
-    arrays |= _latents(model, variables, items, clean) if model.places.slots else {}
+    if model.places.slots:
+        arrays |= {"latents": clean["latents"], "reference/words": words}
+        arrays |= {} if patches is None else {"reference/patches": patches}
     arrays |= _known(task, items, choices)
     arrays |= _attention(model, items, clean) if num_patches(task) and model.places.slots else {}
     if other is not None:
@@ -103,7 +105,7 @@ def as_run(
 
 @functools.lru_cache(maxsize=8)
 def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Callable[..., Any]:
-    """The clean run, the run on other pictures (None without pictures), and all arms, compiled once."""
+    """The clean run, the run on other pictures (None without pictures), all arms, and ``_read``; compiled once."""
 
     def answered(output: Output) -> dict[str, jax.Array]:
         return {"answer": output.answer[:, 0], "length": output.length, "logits": output.logits[:, 0]}
@@ -111,7 +113,7 @@ def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Cal
     def whole(output: Output) -> dict[str, jax.Array]:
         return {**answered(output), "latents": output.latents, "attention": output.attention}
 
-    def run(variables: Variables, items: Item, key: jax.Array, options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    def run(variables: Variables, items: Item, key: jax.Array, options: dict[str, Any]) -> tuple[Any, ...]:
         if arms:
             clean, results = run_arms(model, variables, items, dict(arms), key=key, keep=answered, **options)
         else:
@@ -122,7 +124,7 @@ def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Cal
             pictures = items._replace(image=jnp.roll(items.image, -1, axis=0))
             given = {name: value for name, value in options.items() if name in ("chain", "given")}
             other = whole(model.apply(variables, pictures, **given)[0])
-        return whole(clean), other, results
+        return whole(clean), other, results, _read(model, variables, items)
 
     return jax.jit(run)
 
@@ -141,15 +143,13 @@ def _answered(start: str, kept: Mapping[str, np.ndarray], choices: np.ndarray) -
     }
 
 
-def _latents(model: Reasoner, variables: Variables, items: Item, clean: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Latents, and what the model otherwise reads: words and patches."""
-    arrays = {"latents": clean["latents"]}
+def _read(model: Reasoner, variables: Variables, items: Item) -> tuple[jax.Array, jax.Array | None]:
+    """What the model reads beside latents: its words `[words, width]`, and patches of a few pictures `[.., width]`."""
     words = model.method(variables, "of_words", jnp.arange(model.words))
-    arrays["reference/words"] = np.asarray(words)
-    if model.places.image:
-        patches = jax.vmap(lambda image: model.of_patches(variables, image))(items.image[:_SHOWN])
-        arrays["reference/patches"] = np.asarray(patches).reshape(-1, model.width)
-    return arrays
+    if not model.places.image:
+        return words, None
+    patches = jax.vmap(lambda image: model.of_patches(variables, image))(items.image[:_SHOWN])
+    return words, patches.reshape(-1, model.width)
 
 
 def _known(task: Task, items: Item, choices: np.ndarray) -> dict[str, Any]:

@@ -162,11 +162,54 @@ def measure(*, repeats: int, quick: bool) -> Section:
                 facts[form]["met"] = float(np.median([measured.wall for measured in found[form]])) <= limit
             elif limit is not None:
                 goals.append(Goal(form, (f"{name}, {BEFORE}",), limit, "at_most"))
+    facts |= {f"compiled with {effort} effort": told for effort, told in efforts().items()}
     entries = [
         Entry(form, 1, [each.wall for each in measured], [each.cpu for each in measured], num_cores())
         for form, measured in found.items()
     ]
     return Section("what a user waits for: whole processes", "processes", entries, goals, facts)
+
+
+def efforts() -> dict[str, dict[str, str]]:
+    """By effort, seconds to compile and to run: the study's simulation in float32, and nine arms of a reasoner."""
+    import jax
+
+    from tokdyn import reasoning
+    from tokdyn.compiling import jitted
+    from tokdyn.reasoning import interventions as do
+    from tokdyn.studies import dynamics
+    from tokdyn.studies.dynamics.experiment import simulate, stacked_methods
+    from tokdyn.studies.dynamics.scenes import chunks_of
+
+    config = dynamics.Config()
+    _, scenes, tokens, _ = next(chunks_of(config, "float32"))
+    study = lambda *of: simulate.__wrapped__(*of, max_steps=config.max_steps)  # noqa: E731
+    one = reasoning.shipped.load("content")
+    items = reasoning.training.items_of(one.reference.task, jax.random.key(0), 48)
+    kinds = {"swap": do.swap, "zero": do.zero, "mean": do.mean}
+    arms = {f"{name}, {site}": kind("slots", site=site) for name, kind in kinds.items()
+            for site in ("embedding", "residual", "cache")}  # fmt: skip
+    answers = lambda variables, items: reasoning.run_arms(  # noqa: E731
+        one.reference.model, variables, items, arms, key=jax.random.key(1)
+    )
+    programs = {
+        "1,080 runs of the study": (study, (stacked_methods(config), scenes, tokens, np.float32(config.tol))),
+        "9 arms, 48 items": (answers, (one.variables, items)),
+    }
+    told: dict[str, dict[str, str]] = {"usual": {}, "little": {}}
+    for name, (function, arguments) in programs.items():
+        for effort, row in told.items():
+            lowered = jitted(function, effort).lower(*arguments)
+            started = time.perf_counter()
+            program = lowered.compile()
+            compiled = time.perf_counter()
+            runs = []
+            for _ in range(REPEATS):
+                began = time.perf_counter()
+                jax.block_until_ready(program(*arguments))
+                runs.append(time.perf_counter() - began)
+            row[name] = f"{compiled - started:.2f} s to compile, {np.median(runs):.3f} s to run"
+    return told
 
 
 def _checked_out(revision: str, place: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,10 +29,18 @@ print("hits", hits.count("cache_hits"), "misses", hits.count("cache_misses"))
 """
 
 
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Always the same one: jax knows a program by where it is kept, too."""
+    return tmp_path_factory.mktemp("compiled") / "cache"
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("TOKDYN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def place(path, monkeypatch):
+    """A folder that there is not yet."""
+    monkeypatch.setenv("TOKDYN_CACHE", str(path))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def started(script=SCRIPT, **changes):
@@ -52,21 +61,33 @@ def run(script=SCRIPT, **changes):
     return out.splitlines()
 
 
+@pytest.fixture(scope="module")
+def filled(path):
+    """A copy of what a process kept there, and what it printed."""
+    printed = run(TOKDYN_CACHE=str(path))
+    return path.rename(path.with_name("filled")), printed
+
+
+@pytest.fixture
+def kept(filled, place):
+    """The programs that it kept, there."""
+    shutil.copytree(filled[0], place)
+    return programs(place)
+
+
 def programs(place):
     return sorted(place.glob("programs-*/*-cache"))
 
 
-def test_the_second_process_loads_what_the_first_compiled_and_says_nothing(place):
-    first = run()
-    assert len(first) == 1
-    assert "hits 0" in first[0]
-    kept = programs(place)
+def test_the_second_process_loads_what_the_first_compiled_and_says_nothing(place, filled, kept):
+    (first,) = filled[1]
+    assert "hits 0" in first
     assert len(kept) >= 3
     assert run() == [f"hits {len(kept)} misses 0"]
     assert programs(place) == kept
 
 
-def test_another_processor_other_flags_and_another_release_share_nothing(place, monkeypatch):
+def test_another_processor_other_flags_and_another_release_share_nothing(place, kept, monkeypatch):
     here = compile_cache.machine_folder()
     with monkeypatch.context() as patch:
         patch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
@@ -80,9 +101,8 @@ def test_another_processor_other_flags_and_another_release_share_nothing(place, 
         assert other != here
     assert compile_cache.machine_folder() == here
     # Illegal instructions of another machine, under its own name, are never looked at.
-    (place / other).mkdir(parents=True)
-    run()
-    for program in programs(place):
+    (place / other).mkdir()
+    for program in kept:
         (place / other / program.name).write_bytes(b"not for this processor")
         (place / other / program.name.replace("-cache", "-atime")).write_bytes(b"\0" * 8)
     assert "misses 0" in run()[0]
@@ -105,9 +125,8 @@ def test_the_processor_is_told_by_its_features(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"truncated", None], ids=["empty", "cut off", "one bit"])
-def test_a_damaged_program_costs_a_sentence_and_is_compiled_again(place, damage):
-    run()
-    for program in programs(place):
+def test_a_damaged_program_costs_a_sentence_and_is_compiled_again(place, kept, damage):
+    for program in kept:
         content = bytearray(program.read_bytes())
         content[len(content) // 2] ^= 1
         program.write_bytes(bytes(content) if damage is None else damage)
@@ -120,9 +139,8 @@ def test_a_damaged_program_costs_a_sentence_and_is_compiled_again(place, damage)
     assert "misses 0" in run()[0]
 
 
-def test_what_a_killed_process_left_half_written_is_removed(place):
-    run()
-    program, *_ = programs(place)
+def test_what_a_killed_process_left_half_written_is_removed(place, kept):
+    program, *_ = kept
     program.write_bytes(program.read_bytes()[:100])
     program.with_name(program.name.replace("-cache", "-atime")).unlink()
     (program.parent / "orphan-atime").write_bytes(b"\0" * 8)

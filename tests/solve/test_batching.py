@@ -36,7 +36,9 @@ def test_keys_prefixes_and_pytrees_can_be_mapped():
         return td.run(dynamics, key, features, num_tokens=2, max_steps=20, tol=1e-3).tokens
 
     expected = jax.vmap(fit, (0, 0, None))(cells, keys, features)
-    np.testing.assert_allclose(td.vmap(fit, (0, 0, None), batch_size=2)(cells, keys, features), expected, rtol=1e-5)
+    # Two programs differ by rounding, which is relative to the features, 1, however near to 0 a coordinate lies.
+    found = td.vmap(fit, (0, 0, None), batch_size=2)(cells, keys, features)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
 
 
 def test_under_jit_grad_and_jax_vmap():

@@ -98,7 +98,7 @@ def _text(
         f"{len(names)} reasoners x {len(METHODS)} methods x {len(config.noises)} levels of noise on the picture "
         f"(standard deviation {levels}; pixels are from 0 to 1) x {config.seeds} seeds x {config.num_items} fresh "
         f"items, and a sweep of {len(SIGMAS) * len(RATES)} settings, in {dataset.attrs['simulation_seconds']:.0f} s, "
-        "most of them for compiling "
+        "compiling included "
         f"({machine(dataset)}). Right answers are those of the picture without noise. A change of accuracy within "
         f"{config.bound:g} counts as none; intervals are 95 %.",
         "The question is whether optimising what slots are fed, by a reward that needs no label, raises **accuracy**: "

@@ -160,11 +160,9 @@ def cluster_file(
             raise bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
         diagnostics = _diagnostics(values, result, error, num_tokens)
         steps = max(int(result.num_steps), 1)
-        start = np.asarray(init(dynamics, key, values, num_tokens=num_tokens).tokens)
-        _, path_of_tokens = trajectory(dynamics, key, values, num_tokens=num_tokens, num_steps=steps, keep=_kept)
+        path_of_tokens = _path(dynamics, key, values, num_tokens, steps) if plots else None
     tokens, assignment = np.asarray(result.tokens), np.asarray(result.assignment)
     owner = assignment.argmax(axis=-1)
-    moved, largest = (np.asarray(kept) for kept in path_of_tokens)
     with written_together(folder) as place:
         table = pd.DataFrame(assignment, columns=[f"token_{k}" for k in range(num_tokens)])
         table.insert(0, "token", owner)
@@ -183,11 +181,7 @@ def cluster_file(
             **environment.describe(),
         }
         write_json(place / "diagnostics.json", record)
-        figures = []
-        if plots:
-            figures = _draw(
-                features, owner, np.concatenate([start[None], moved]), largest, options.tol, place / "plots"
-            )
+        figures = _draw(features, owner, *path_of_tokens, options.tol, place / "plots") if path_of_tokens else []
         sizes = np.bincount(owner, minlength=num_tokens)
         (place / "report.md").write_text(
             _text(_printable(Path(path).name), features.shape, diagnostics, described, sizes, figures), encoding="utf-8"
@@ -198,6 +192,16 @@ def cluster_file(
 def _printable(name: str) -> str:
     """A file's name as text, whatever bytes it is made of."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _path(
+    dynamics: Dynamics, key: jax.Array, features: jax.Array, num_tokens: int, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens, the start first `[steps + 1, K, D]`, and the largest displacement of each step, for the figures."""
+    start = np.asarray(init(dynamics, key, features, num_tokens=num_tokens).tokens)
+    _, kept = trajectory(dynamics, key, features, num_tokens=num_tokens, num_steps=steps, keep=_kept)
+    moved, largest = (np.asarray(leaf) for leaf in kept)
+    return np.concatenate([start[None], moved]), largest
 
 
 def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:

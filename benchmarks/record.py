@@ -71,6 +71,8 @@ class Section:
     goals: list[Goal] = dataclasses.field(default_factory=list)
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Numbers that are no times: sizes, steps, compile seconds."""
+    in_seconds: bool = False
+    """Each form is work of its own, so that the figure shows seconds, not ratios."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, with each goal's verdict."""
@@ -80,7 +82,10 @@ class Section:
             for entry in self.entries
         ]
         verdicts = [verdict for goal in self.goals if (verdict := goal.judge(self.entries)) is not None]
-        return {"title": self.title, "unit": self.unit, "entries": entries, "goals": verdicts, "facts": self.facts}
+        return {
+            "title": self.title, "unit": self.unit, "entries": entries, "goals": verdicts, "facts": self.facts,
+            "in_seconds": self.in_seconds,
+        }  # fmt: skip
 
 
 def both_cores(rows: dict[str, Any], limit: float = 1.7) -> dict[str, Any] | None:

@@ -167,7 +167,7 @@ def measure(*, repeats: int, quick: bool) -> Section:
         Entry(form, 1, [each.wall for each in measured], [each.cpu for each in measured], num_cores())
         for form, measured in found.items()
     ]
-    return Section("what a user waits for: whole processes", "processes", entries, goals, facts)
+    return Section("what a user waits for: whole processes", "processes", entries, goals, facts, in_seconds=True)
 
 
 def efforts() -> dict[str, dict[str, str]]:

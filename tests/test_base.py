@@ -131,7 +131,9 @@ class TestTree:
 
     def test_split_and_merge(self):
         first, rest = tree.split(self.dynamics, ["attract"])
-        assert set(td.values(first)) == {"attract.temperature", "attract.rate", "attract.mass_floor"}
+        assert set(td.values(first)) == {
+            f"attract.{name}" for name in ("temperature", "rate", "mass_floor", "temperature_floor")
+        }
         assert set(td.values(rest)) == {"inertia.momentum"}
         assert td.values(tree.merge(first, rest)) == td.values(self.dynamics)
         with pytest.raises(ValueError, match="path: expected one of"):

@@ -114,7 +114,13 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 
 def hyperparameter(
-    name: str, value: Any, *, above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    finite: bool = True,
 ) -> Any:
     """A traced hyperparameter as it is stored in a part.
 
@@ -128,6 +134,7 @@ def hyperparameter(
         above: exclusive lower limit.
         at_least: inclusive lower limit.
         below: exclusive upper limit.
+        finite: whether infinity is refused.
 
     Raises:
         ValueError: not a number, NaN, or outside the limits.
@@ -149,7 +156,9 @@ def hyperparameter(
         numbers = numbers.astype(np.float64)
     except (TypeError, ValueError):
         raise bad(name, expected, f"{value!r}") from None
-    inside = np.isfinite(numbers) & (numbers > above) & (numbers >= at_least) & (numbers < below)
+    inside = np.isfinite(numbers) if finite else ~np.isnan(numbers)
+    inside &= (numbers > above) | (above == -math.inf)
+    inside &= (numbers >= at_least) & ((numbers < below) | (below == math.inf))
     if not inside.all():
         raise bad(name, expected, numbers[~inside].flat[0] if numbers.ndim else numbers[()])
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-# The published rule's floor on the temperature; below it a softmax of squared distances is an argmin anyway.
-MIN_TEMPERATURE = 1e-6
 
 
 def namespace(*values: Any) -> Any:
@@ -36,14 +34,15 @@ def _is_half(value: Any) -> bool:
 
 
 def tempered_softmax(scores: jax.Array, temperature: jax.Array | float, *, axis: int = -1) -> jax.Array:
-    """Softmax of ``scores / temperature``, right for any temperature down to 0.
+    """Softmax of ``scores / temperature``, right for every temperature from 0 to infinity.
 
-    The maximum is subtracted *before* the division: under jit on CPU, jax 0.10.1 to 0.11.0 return NaN for a softmax
-    of scaled arguments beyond 2^31 (jax issue 37234), where a falling temperature soon is.
+    At 0 the largest scores share everything equally; at infinity all finite scores do. The largest score is set to 0
+    by its place, not by subtraction: a compiler may compute the scores a second time inside the exponential, rounded
+    differently (a fused multiply-add), and what should be 0 is then divided by a small temperature.
 
     Args:
-        scores: any shape.
-        temperature: broadcastable to scores; values below 1e-6 count as 1e-6.
+        scores: any shape; an entry of -inf gets no weight, at any temperature.
+        temperature: broadcastable to scores, at least 0.
         axis: the axis that sums to one.
 
     Returns:
@@ -55,9 +54,69 @@ def tempered_softmax(scores: jax.Array, temperature: jax.Array | float, *, axis:
         >>> tempered_softmax(jnp.array([1.0, 2.0, 4e9]), 1e-3).tolist()
         [0.0, 0.0, 1.0]
     """
-    scores = scores - jax.lax.stop_gradient(jnp.max(scores, axis=axis, keepdims=True))
-    weights = jnp.exp(scores / jnp.maximum(temperature, MIN_TEMPERATURE))
+    scores = jnp.asarray(scores)
+    return _tempered_softmax(scores, jnp.asarray(temperature, scores.dtype), axis)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _tempered_softmax(scores: jax.Array, temperature: jax.Array, axis: int) -> jax.Array:
+    exponent = _exponents(scores, temperature, axis)
+    weights = jnp.exp(exponent)
     return weights / jnp.sum(weights, axis=axis, keepdims=True)
+
+
+def _exponents(scores: jax.Array, temperature: jax.Array, axis: int) -> jax.Array:
+    limits = jnp.finfo(scores.dtype)
+    place = jnp.argmax(scores, axis=axis, keepdims=True)
+    is_largest = jax.lax.broadcasted_iota(place.dtype, scores.shape, axis % scores.ndim) == place
+    # Not -inf, which divided by an infinite temperature would be NaN.
+    below = jnp.clip(scores - jnp.max(scores, axis=axis, keepdims=True), float(limits.min), 0.0)
+    below = jnp.where(is_largest & ~jnp.isnan(scores), 0.0, below)
+    exponent = below / jnp.maximum(temperature, float(limits.tiny))  # 0 / tiny is 0, the rest / tiny far below 0
+    return jnp.where(scores == -jnp.inf, -jnp.inf, exponent)
+
+
+@_tempered_softmax.defjvp
+def _tempered_softmax_jvp(axis: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    scores, temperature = primals
+    weights = _tempered_softmax(scores, temperature, axis)
+    # The softmax of a temperature of 0 is a step function: flat wherever it has a slope.
+    inverse = jnp.where(temperature > 0, 1.0 / jnp.where(temperature > 0, temperature, 1.0), 0.0)
+    exponent = jnp.where(weights > 0, _exponents(scores, temperature, axis), 0.0)
+    slope = jnp.where(weights > 0, (tangents[0] - exponent * tangents[1]) * inverse, 0.0)
+    return weights, weights * (slope - jnp.sum(weights * slope, axis=axis, keepdims=True))
+
+
+def binary_scale(values: jax.Array) -> jax.Array:
+    """A power of two, at most the largest magnitude and more than half of it; dividing by it changes no digit.
+
+    Squares of numbers below 10^-19 or above 10^19 leave float32; those of the divided numbers do not.
+
+    Args:
+        values: any shape; infinities and NaN are passed over.
+
+    Returns:
+        `[]`, without a gradient, within the normal numbers of the dtype, as is its inverse; 1 where all values are 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.numerics import binary_scale
+        >>> float(binary_scale(jnp.array([-3.0, 1.0]))), float(binary_scale(jnp.array([5e-30])) < 5e-30)
+        (2.0, 1.0)
+    """
+    values = jax.lax.stop_gradient(values)
+    sizes = jnp.abs(values)
+    return _power_of_two(jnp.max(jnp.where(sizes < jnp.inf, sizes, 0.0)))
+
+
+def _power_of_two(sizes: jax.Array) -> jax.Array:
+    """The largest power of two that is not above; sizes of at least 0, finite."""
+    limits = jnp.finfo(sizes.dtype)
+    bits = jax.lax.bitcast_convert_type(sizes, f"uint{limits.bits}")
+    # The bits of infinity are those of the exponent.
+    exponent = jax.lax.bitcast_convert_type(jnp.asarray(jnp.inf, sizes.dtype), bits.dtype)
+    power = jax.lax.bitcast_convert_type(bits & exponent, sizes.dtype)
+    return jnp.where(sizes > 0, jnp.clip(power, 4 * float(limits.tiny), 0.25 / float(limits.tiny)), 1.0)
 
 
 def share(flags: jax.Array) -> jax.Array:
@@ -81,7 +140,9 @@ def share(flags: jax.Array) -> jax.Array:
 
 
 def safe_norm(vectors: jax.Array, *, axis: int = -1) -> jax.Array:
-    """Euclidean norm whose gradient at zero is zero instead of NaN (jax issues 3058, 5798).
+    """Euclidean norm at every scale, whose gradient at zero is zero instead of NaN (jax issues 3058, 5798).
+
+    Vectors are divided by a power of two first, so that no square overflows or underflows, and no digit changes.
 
     Args:
         vectors: any shape.
@@ -89,10 +150,19 @@ def safe_norm(vectors: jax.Array, *, axis: int = -1) -> jax.Array:
 
     Returns:
         Norms, without that axis.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.numerics import safe_norm
+        >>> round(float(safe_norm(jnp.array([3e-30, 4e-30])) * 1e30), 4)
+        5.0
     """
-    squared = jnp.sum(vectors * vectors, axis=axis)
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(vectors)), axis=axis, keepdims=True)
+    scale = _power_of_two(jnp.where(largest < jnp.inf, largest, 1.0))
+    scaled = vectors * (1.0 / scale)
+    squared = jnp.sum(scaled * scaled, axis=axis)
     is_zero = squared == 0
-    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)))
+    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)) * jnp.squeeze(scale, axis))
 
 
 def squared_distances(left: jax.Array, right: jax.Array) -> jax.Array:

@@ -182,7 +182,7 @@ class Schedule:
         fraction = fraction.astype(jnp.result_type(self.start, self.end))
         if self.shape == "linear":
             return self.start + fraction * (self.end - self.start)
-        return self.start * (self.end / self.start) ** fraction
+        return self.start ** (1 - fraction) * self.end**fraction  # not by their ratio, which may leave the dtype
 
 
 def is_schedule(value: Any) -> bool:
@@ -265,7 +265,7 @@ def compose(**parts: Any) -> Dynamics:
         >>> import tokdyn as td
         >>> dynamics = td.compose(attract=td.attraction(temperature=1.0), inertia=td.inertia(momentum=0.5))
         >>> sorted(td.values(dynamics))
-        ['attract.mass_floor', 'attract.rate', 'attract.temperature', 'inertia.momentum']
+        ['attract.mass_floor', 'attract.rate', 'attract.temperature', 'attract.temperature_floor', 'inertia.momentum']
     """
     if not parts:
         raise checks.bad("parts", "at least one named part, such as attract=td.attraction(temperature=1.0)", "none")

@@ -29,8 +29,8 @@ _SYSTEMS: dict[str, Callable[[], Dynamics]] = {}
 def published(method: str = "baseline", *, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
     """The token-dynamics study's rule, number for number.
 
-    All four methods are one composition with different numbers, hence one compiled program. The mass floor of 1e-9
-    and the softening of 1e-3 are the study's.
+    All four methods are one composition with different numbers, hence one compiled program. The floors of 1e-9 on the
+    mass and 1e-6 on the temperature and the softening of 1e-3 are the study's.
 
     Args:
         method: ``"baseline"``, ``"inertia"``, ``"repulsion"`` or ``"inertia_repulsion"``.
@@ -53,7 +53,7 @@ def published(method: str = "baseline", *, temperature: float = 1.0, rate: float
     """
     momentum, strength = PUBLISHED_METHODS[checks.choice("method", method, tuple(PUBLISHED_METHODS))]
     return compose(
-        attract=attraction(temperature=temperature, rate=rate, mass_floor=1e-9),
+        attract=attraction(temperature=temperature, rate=rate, mass_floor=1e-9, temperature_floor=1e-6),
         repel=repulsion(strength=strength, eps=1e-3),
         inertia=inertia(momentum=momentum),
     )

@@ -31,17 +31,19 @@ class Repulsion(Term):
         checks.scalar_fields(self)
         differences = tokens[:, None, :] - tokens[None, :, :]  # [K, K, D], from the second to the first
         if self.kernel == "coulomb":
-            cube = (safe_norm(differences) + self.eps) ** 3
+            length = safe_norm(differences) + self.eps
         else:
-            cube = (jnp.sum(differences * differences, axis=-1) + self.eps**2) ** 1.5
+            eps = jnp.broadcast_to(self.eps, (*differences.shape[:2], 1))
+            length = safe_norm(jnp.concatenate([differences, eps], axis=2))
         feels = ~jnp.eye(tokens.shape[0], dtype=bool)
         if context is not None:
             feels = feels & context[None, :]
         # Two tokens at one point feel nothing: there is no direction to part in. With eps = 0 that is a division by
         # zero, hence the inner where, which also keeps its gradient out.
-        feels = feels & (cube > 0)
-        inverse = jnp.where(feels, 1.0 / jnp.where(feels, cube, 1.0), 0.0)
-        push = self.strength * jnp.sum(differences * inverse[:, :, None], axis=1)
+        feels = feels & (length > 0)
+        inverse = jnp.where(feels, 1.0 / jnp.where(feels, length, 1.0), 0.0)[:, :, None]
+        # One factor after the other: the cube of a length leaves the dtype long before the length does.
+        push = jnp.sum(differences * inverse * (self.strength * inverse) * inverse, axis=1)
         return flow.push(jnp.where(self.strength >= 0, push, 0.0)), memory
 
 

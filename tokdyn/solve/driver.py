@@ -15,13 +15,17 @@ import jax.numpy as jnp
 from tokdyn import checks, keys
 from tokdyn.checks import Status
 from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
-from tokdyn.numerics import safe_norm
+from tokdyn.numerics import binary_scale, masked_mean, safe_norm
 from tokdyn.solve import fused, stepping
 from tokdyn.solve.adjoint import forward_only, implicit_gradient
 from tokdyn.solve.lanes import Together, as_varying, while_each
 
 STOPS = ("displacement", "residual")
 ADJOINTS = ("none", "unroll", "checkpoint", "implicit")
+
+# Tokens nearer to each other than this share of the features' spread count as one. Tokens that are merging are about
+# the tolerance apart when a run stops, far below; distinct clusters of any use are farther apart.
+RESOLUTION = 0.01
 
 
 class Result(NamedTuple):
@@ -31,9 +35,13 @@ class Result(NamedTuple):
         tokens: where they ended `[K, D]`.
         assignment: soft responsibilities, computed once at the end `[N, K]`; rows of masked features mean nothing.
         num_steps: steps taken `[]`, counting the one that met the tolerance.
-        status: a ``Status`` code `[]`.
+        status: a ``Status`` code `[]`. CONVERGED says that all of the above and below is finite, not that it is
+            useful: see ``num_distinct``.
         displacement: the largest displacement of a token in the last step `[]`.
         residual: the largest force on a token in the last step, memory and noise left out `[]`.
+        num_distinct: how many tokens remain `[]` when each that is nearer to an earlier one than ``RESOLUTION`` (1 %)
+            of the features' root mean square distance from their mean is left out. Where it is below K, tokens have
+            merged; ``td.metrics.distinct_tokens`` counts at any resolution.
     """
 
     tokens: jax.Array
@@ -42,6 +50,7 @@ class Result(NamedTuple):
     status: jax.Array
     displacement: jax.Array
     residual: jax.Array
+    num_distinct: jax.Array
 
 
 class Progress(NamedTuple):
@@ -206,7 +215,32 @@ def _run(
     if adjoint == "none":
         tokens = forward_only(tokens)
     assignment = stepping.assignment_of(dynamics, num_steps, tokens, features, token_mask)
-    return Result(tokens, assignment, num_steps, status, displacement, residual)
+    rows = assignment if mask is None else jnp.where(mask[:, None], assignment, 0.0)
+    broken = ~jnp.all(jnp.isfinite(rows)) & (status <= Status.MAX_STEPS)
+    status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
+    num_distinct = _num_distinct(tokens, RESOLUTION * _spread(features, mask), token_mask)
+    return Result(tokens, assignment, num_steps, status, displacement, residual, num_distinct)
+
+
+def _spread(features: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Root mean square distance of the features from their mean `[]`, at every scale."""
+    scale = binary_scale(features)
+    scaled = features * (1.0 / scale)
+    squares = jnp.sum((scaled - masked_mean(scaled, mask)) ** 2, axis=1)
+    return scale * jnp.sqrt(masked_mean(squares, mask))
+
+
+def _num_distinct(tokens: jax.Array, resolution: jax.Array, token_mask: jax.Array | None) -> jax.Array:
+    """Tokens that no earlier one is nearer to than the resolution `[]`; no array is larger than the tokens."""
+    order = jnp.arange(tokens.shape[0])
+    exists = jnp.ones(tokens.shape[0], bool) if token_mask is None else token_mask
+
+    def is_distinct(number: jax.Array) -> jax.Array:
+        near = safe_norm(tokens - tokens[number]) <= resolution
+        return exists[number] & ~jnp.any(near & exists & (order < number))
+
+    tokens, resolution = jax.lax.stop_gradient((tokens, resolution))
+    return jnp.sum(jax.lax.map(is_distinct, order), dtype=jnp.int32)
 
 
 def _loop(

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tokdyn.dynamics.attraction import Attraction, Layout
+from tokdyn.dynamics.attraction import FAR, ROUNDING, Attraction, Layout
 from tokdyn.dynamics.base import Context, Dynamics, Memory, State, schedules
 from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
-from tokdyn.numerics import MIN_TEMPERATURE
 
 if TYPE_CHECKING:
     from tokdyn.solve.driver import Progress
@@ -80,7 +79,7 @@ def supports(
     layout = contexts[kinds.index(Attraction)]
     if schedules(dynamics) or attract.distances != "product":
         return False
-    if token_mask is not None or layout.token_bias is not None:
+    if token_mask is not None or layout.exists is not None:
         return False
     if getattr(jax.typeof(state.tokens), "vma", None):
         return False  # inside shard_map, where a kernel would have to say over which devices its outputs vary
@@ -301,52 +300,78 @@ def _all_steps(read: Any, write: Progress, sizes: _Sizes, max_steps: int, stop: 
     write.done[...] = after.done.astype(jnp.int32)
 
 
+class _Read(NamedTuple):
+    """A layout in registers: numbers, D numbers, and D rows `[N]`."""
+
+    scale: jax.Array
+    spread: jax.Array
+    centre: Columns
+    rows: Columns
+    ones: jax.Array
+
+
 def _in_registers(context: Context, dimensions: range) -> Context:
-    """``(centre, rows, ones)`` of a layout: D numbers, D rows `[N]` and the last; other parts have nothing to read."""
+    """What a layout holds; other parts have nothing to read."""
     if not isinstance(context, Layout):
         return context
     centre, rows = (tuple(ref[d] for d in dimensions) for ref in (context.centre, context.columns))
-    return centre, rows, context.columns[len(dimensions)]
+    return _Read(context.scale[...], context.spread[...], centre, rows, context.columns[len(dimensions)])
 
 
-def _attracted(part: Attraction, context: Context, tokens: Columns, sizes: _Sizes) -> Columns:
-    """``Attraction.apply``, a dimension at a time."""
-    centres, rows, ones = context
-    moved = tuple(now - centre for now, centre in zip(tokens, centres, strict=True))
-    scores = -_squared_norms(moved)[:, None]
-    for component, row in zip(moved, rows, strict=True):
-        scores = scores + (2.0 * component)[:, None] * row[None, :]  # [K, N]
-    highest = jnp.max(sizes.only_tokens(scores, 0, -jnp.inf), axis=0)
-    # Not jnp.maximum, which passes over NaN on the GPU. One reciprocal for many divisions: a rounding more.
-    colder = 1.0 / jnp.where(part.temperature < MIN_TEMPERATURE, MIN_TEMPERATURE, part.temperature)
-    weights = sizes.only_tokens(jnp.exp((scores - highest[None, :]) * colder), 0, 0.0)
+def _attracted(part: Attraction, context: _Read, tokens: Columns, sizes: _Sizes) -> Columns:
+    """``Attraction.apply``, a dimension at a time. Not jnp.maximum for what may be NaN: the GPU passes over it."""
+    dimension, to_scale = sizes.num_dimensions, 1.0 / context.scale
+    temperature = jnp.where(part.temperature < part.temperature_floor, part.temperature_floor, part.temperature)
+    width = jnp.where(temperature <= 0, 0.0, jnp.sqrt(jnp.where(temperature <= 0, 1.0, temperature))) * to_scale
+    # As attraction.logits_of_tokens.
+    moved = tuple(_clipped(now * to_scale - centre, FAR**2) for now, centre in zip(tokens, context.centre, strict=True))
+    nearest = dimension**0.5 * jnp.min(sizes.only_tokens(_largest_component(moved), 0, FAR**2))
+    eps = float(jnp.finfo(jnp.float32).eps)
+    resolved = (dimension * eps / ROUNDING) ** 0.5 * (3.0 * context.spread + nearest)
+    narrower = 1.0 / jnp.where(width < resolved, jnp.maximum(resolved, 1.0 / FAR), width)
+    relative = tuple(_clipped(component * narrower, FAR) for component in moved)
+    squared = _squared_norms(relative)
+    logits = (jnp.min(sizes.only_tokens(squared, 0, jnp.inf)) - squared)[:, None]
+    for component, row in zip(relative, context.rows, strict=True):
+        logits = logits + (2.0 * narrower * component)[:, None] * row[None, :]  # [K, N]
+    highest = jnp.max(sizes.only_tokens(logits, 0, -jnp.inf), axis=0)
+    weights = sizes.only_tokens(jnp.exp(logits - highest[None, :]), 0, 0.0)
     weights = weights * (1.0 / jnp.sum(weights, axis=0))[None, :]
-    mass = jnp.sum(weights * ones[None, :], axis=1) + part.mass_floor
+    mass = jnp.sum(weights * context.ones[None, :], axis=1) + part.mass_floor
     massless = mass == 0
     inverse = 1.0 / jnp.where(massless, 1.0, mass)
 
-    def pull(component: jax.Array, row: jax.Array, centre: jax.Array) -> jax.Array:
-        target = (jnp.sum(weights * row[None, :], axis=1) - part.mass_floor * centre) * inverse
-        return jnp.where(massless, 0.0, part.rate * (target - component))
+    def pull(now: jax.Array, row: jax.Array, centre: jax.Array) -> jax.Array:
+        target = (jnp.sum(weights * row[None, :], axis=1) - part.mass_floor * centre) * inverse * context.scale
+        return jnp.where(massless, 0.0, part.rate * (target - (now - centre * context.scale)))
 
-    return tuple(map(pull, moved, rows, centres))
+    return tuple(map(pull, tokens, context.rows, context.centre))
+
+
+def _clipped(values: jax.Array, limit: float) -> jax.Array:
+    """Within the limits; NaN stays NaN."""
+    return jnp.where(values > limit, limit, jnp.where(values < -limit, -limit, values))
 
 
 def _repelled(part: Repulsion, tokens: Columns, sizes: _Sizes) -> Columns:
     """``Repulsion.apply``, a dimension at a time."""
     differences = tuple(column[:, None] - column[None, :] for column in tokens)  # [K, K]
-    squared = _squared_norms(differences)
     if part.kernel == "coulomb":
-        softened = jnp.sqrt(squared) + part.eps
-        cube = softened * softened * softened
+        length = _norms(differences) + part.eps
     else:
-        softened = squared + part.eps * part.eps
-        cube = softened * jnp.sqrt(softened)
-    itself = jax.lax.broadcasted_iota(jnp.int32, cube.shape, 0) == jax.lax.broadcasted_iota(jnp.int32, cube.shape, 1)
-    feels = ~itself & (cube > 0)
-    inverse = jnp.where(feels, 1.0 / jnp.where(feels, cube, 1.0), 0.0)
+        length = _norms((*differences, jnp.full_like(differences[0], part.eps)))
+    itself = jax.lax.broadcasted_iota(jnp.int32, length.shape, 0) == jax.lax.broadcasted_iota(
+        jnp.int32, length.shape, 1
+    )
+    feels = ~itself & (length > 0)
+    inverse = jnp.where(feels, 1.0 / jnp.where(feels, length, 1.0), 0.0)
     inverse = sizes.only_tokens(inverse, 1, 0.0)
-    return tuple(jnp.where(part.strength >= 0, part.strength * jnp.sum(x * inverse, axis=1), 0.0) for x in differences)
+
+    def push(component: jax.Array) -> jax.Array:
+        pushed = jnp.sum(component * inverse * (part.strength * inverse) * inverse, axis=1)
+        return jnp.where(part.strength >= 0, pushed, 0.0)
+
+    return tuple(map(push, differences))
 
 
 def _sum(left: Columns, right: Columns) -> Columns:
@@ -357,9 +382,21 @@ def _squared_norms(vectors: Columns) -> jax.Array:
     return functools.reduce(jnp.add, (x * x for x in vectors))
 
 
+def _largest_component(vectors: Columns) -> jax.Array:
+    return functools.reduce(jnp.maximum, map(jnp.abs, vectors))
+
+
+def _norms(vectors: Columns) -> jax.Array:
+    """Euclidean norms at every scale, as ``numerics.safe_norm``."""
+    largest = _largest_component(vectors)
+    usable = (largest > 0) & (largest < jnp.inf)
+    inverse = jnp.where(usable, 1.0 / jnp.where(usable, largest, 1.0), 1.0)
+    return jnp.sqrt(_squared_norms(tuple(x * inverse for x in vectors))) * jnp.where(usable, largest, 1.0)
+
+
 def _largest(vectors: Columns) -> jax.Array:
     """The largest Euclidean norm of vectors `[K]` by dimension; NaN if any is."""
-    squared = _squared_norms(vectors)
-    total = jnp.sum(squared)
-    # On the GPU a maximum passes over NaN, a sum of squares does not.
-    return jnp.where(jnp.isnan(total), total, jnp.sqrt(jnp.max(squared)))
+    norms = _norms(vectors)
+    total = jnp.sum(norms * 0.0)
+    # On the GPU a maximum passes over NaN, a sum does not.
+    return jnp.where(jnp.isnan(total), jnp.sum(norms), jnp.max(norms))

@@ -147,7 +147,7 @@ def _peak_megabytes() -> float:
 # Every compiled program maps memory, a large one more than a thousand times, and Linux gives a process 65,530 maps:
 # where they are used up XLA aborts. A worker that runs a whole suite gets there; and to gigabytes, on a laptop.
 _MOST_MAPS = 20_000
-_MOST_BYTES = 1_200_000_000
+_MOST_BYTES = 900_000_000
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -222,6 +222,8 @@ def test_an_ignored_interrupt_stays_ignored():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_is_not_ours():
     code = """
+import warnings
+warnings.simplefilter("ignore")  # Python 3.12 warns of any fork where there are threads
 child = os.fork()
 if not child:
     try:

@@ -28,6 +28,7 @@ import numpy as np
 
 import tokdyn as td
 from tokdyn import environment
+from tokdyn.dynamics import tiles
 
 # The compiler settings of users, whatever the suite's are: what this looks for is made by optimisations.
 FULL = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
@@ -55,6 +56,7 @@ class Program:
     drawn: bool  # whether starts are drawn by the run or given
     form: str
     stop: str
+    small_tiles: bool  # tiles as if these few features were many
 
 
 def programs(seed: int, count: int) -> Iterator[Program]:
@@ -81,6 +83,7 @@ def programs(seed: int, count: int) -> Iterator[Program]:
             drawn=bool(generator.random() < 0.4),
             form=str(pick(["jit", "vmap", "td.vmap"])),
             stop=str(pick(["displacement", "residual"], [3, 1])),
+            small_tiles=bool(generator.random() < 0.3),
         )
 
 
@@ -160,6 +163,8 @@ class Draws:
 
 def compiled(program: Program):
     """``(leaves, tol, min_steps) -> Result`` of all runs."""
+    sizes = {"MOST_NUMBERS": 0, "MOST_ROWS": 0, "MOST_DIMENSIONS": 2, "FEW_DIMENSIONS": 1, "TILE": 24}
+    usual = {name: getattr(tiles, name) for name in sizes}
 
     def dynamics_of(one):
         parts = {
@@ -189,6 +194,15 @@ def compiled(program: Program):
         )
 
     def all_runs(leaves, tol, min_steps):
+        try:
+            for name, value in (sizes if program.small_tiles else usual).items():
+                setattr(tiles, name, value)
+            return in_form(leaves, tol, min_steps)
+        finally:
+            for name, value in usual.items():
+                setattr(tiles, name, value)
+
+    def in_form(leaves, tol, min_steps):
         if program.form == "jit":
             return jax.lax.map(lambda x: one_run(x[0], x[1], min_steps), (leaves, tol))
         mapped = jax.vmap if program.form == "vmap" else td.vmap
@@ -307,6 +321,10 @@ def _intervals(
         # Each difference is rounded once; a number below the smallest normal one is lost.
         error = 4 * (dimension + 8) * eps * squared
         floor = 1.1 * (dimension + 2) * eps / 64 * lowest + error.min(axis=2, keepdims=True)
+    if form == "assigned" and dimension > 1:
+        # By products where they are off by this at most; what is typical grows with the root of D, what is possible
+        # with D.
+        error = error + 2 * dimension**0.5 * tiles.TOLERATED * np.where(np.isinf(t), 0.0, t)
     error = np.where(np.isfinite(squared), error, 0.0) + 64 * dimension * tiny
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         coldest = np.maximum(t * (1 - 16 * eps), 0.0)
@@ -347,10 +365,10 @@ def _rule(program: Program, leaves: dict[str, np.ndarray]) -> tuple[str, np.ndar
     """The form and the temperature of the assignment: of the first attraction, or the nearest token."""
     for name in program.parts:
         if name == "attract":
-            return "difference", _wide(leaves["temperature"])
+            return "assigned" if program.distances == "product" else "difference", _wide(leaves["temperature"])
         if name == "pull_again":
-            return "difference", _doubled(leaves["temperature"])
-    return "difference", np.zeros(len(leaves["temperature"]))
+            return "assigned", _doubled(leaves["temperature"])
+    return "assigned", np.zeros(len(leaves["temperature"]))
 
 
 def _doubled(temperature: np.ndarray) -> np.ndarray:

@@ -169,7 +169,9 @@ class TokenClustering:
         features = self._fitted(X)
         dynamics = stepping.cast(self._dynamics(), features.dtype)
         tokens = jnp.asarray(self.tokens_, features.dtype)
-        return np.asarray(stepping.assignment_of(dynamics, jnp.asarray(self.n_iter_), tokens, features, None))
+        contexts = stepping.prepare(dynamics, features, None, None)
+        steps = jnp.asarray(self.n_iter_)
+        return np.asarray(stepping.assignment_of(dynamics, steps, tokens, features, contexts, None, None))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the sum of squared distances of features `[N, D]` to their nearest token: more is better."""

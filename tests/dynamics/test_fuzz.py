@@ -71,7 +71,7 @@ def test_status_speaks_of_the_assignment():
         def apply(self, key, step, flow, tokens, memory, context):
             return flow, memory
 
-        def assign(self, tokens, features, token_mask):
+        def assign(self, tokens, features, context):
             return jnp.full((features.shape[0], tokens.shape[0]), jnp.nan)
 
     options = {"tokens": np.eye(2, dtype=np.float32), "max_steps": 3, "tol": 1.0}

@@ -311,13 +311,14 @@ def test_the_two_forms_of_distances_are_one_rule(scene):
     np.testing.assert_allclose(one, other, rtol=1e-11)
 
 
-def test_products_keep_full_precision_on_accelerators():
+@pytest.mark.parametrize("shape", [(40, 3), (40, 30), (40, 300)])
+def test_products_keep_full_precision_on_accelerators(shape):
     """By default some accelerators round the factors of a float32 product to 10 bits."""
     dynamics = td.catalog.soft_kmeans()
-    program = jax.jit(lambda x, s: td.run(dynamics, None, x, tokens=s, max_steps=5, tol=0.0).tokens)
-    text = program.lower(jax.ShapeDtypeStruct((40, 3), "float32"), jax.ShapeDtypeStruct((4, 3), "float32")).as_text()
-    products = [line for line in text.splitlines() if "dot_general" in line]
-    assert len(products) == 2
+    program = jax.jit(lambda x, s: td.run(dynamics, None, x, tokens=s, max_steps=5, tol=0.0)[:2])
+    features, tokens = (jax.ShapeDtypeStruct((rows, shape[1]), "float32") for rows in (shape[0], 4))
+    products = [line for line in program.lower(features, tokens).as_text().splitlines() if "dot_general" in line]
+    assert len(products) >= 3  # the centre, and two a step
     assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)
 
 

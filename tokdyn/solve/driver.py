@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
+from tokdyn.dynamics import tiles
 from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
 from tokdyn.numerics import binary_scale, masked_mean, safe_norm
 from tokdyn.solve import fused, stepping
@@ -168,17 +169,20 @@ def _run(
         assert key is not None  # checked by the caller
         tokens = stepping.random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
 
+    contexts = stepping.prepare(dynamics, features, mask, token_mask)
+
     def solve(
         dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]
     ) -> tuple[jax.Array, ...]:
         key, mask, token_mask, tol, min_steps, invalid = rest
-        contexts = stepping.prepare(dynamics, features, mask, token_mask)
-        state = stepping.at_rest(dynamics, tokens, contexts, token_mask)
+        # With a gradient of its own, nothing that is differentiated may come from outside.
+        own = stepping.prepare(dynamics, features, mask, token_mask) if adjoint == "implicit" else contexts
+        state = stepping.at_rest(dynamics, tokens, own, token_mask)
         progress, stopped = _loop(
             dynamics,
             key,
             state,
-            contexts,
+            own,
             token_mask,
             tol,
             min_steps,
@@ -214,7 +218,7 @@ def _run(
     tokens, num_steps, status, displacement, residual = solver(dynamics, features, tokens, rest)
     if adjoint == "none":
         tokens = forward_only(tokens)
-    assignment = stepping.assignment_of(dynamics, num_steps, tokens, features, token_mask)
+    assignment = stepping.assignment_of(dynamics, num_steps, tokens, features, contexts, mask, token_mask)
     rows = assignment if mask is None else jnp.where(mask[:, None], assignment, 0.0)
     broken = ~jnp.all(jnp.isfinite(rows)) & (status <= Status.MAX_STEPS)
     status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
@@ -223,11 +227,11 @@ def _run(
 
 
 def _spread(features: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Root mean square distance of the features from their mean `[]`, at every scale."""
+    """Root mean square distance of features from their mean `[]`, at every scale: of some, evenly spaced, of many."""
+    features = features if mask is not None else tiles.some_of(features)
     scale = binary_scale(features)
-    scaled = features * (1.0 / scale)
-    squares = jnp.sum((scaled - masked_mean(scaled, mask)) ** 2, axis=1)
-    return scale * jnp.sqrt(masked_mean(squares, mask))
+    away = features * (1.0 / scale) - tiles.mean_of_rows(features, mask, scale)
+    return scale * jnp.sqrt(masked_mean(jnp.sum(away * away, axis=1), mask))
 
 
 def _num_distinct(tokens: jax.Array, resolution: jax.Array, token_mask: jax.Array | None) -> jax.Array:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tokdyn.dynamics.attraction import FAR, ROUNDING, Attraction, Layout
+from tokdyn.dynamics import tiles
+from tokdyn.dynamics.attraction import Attraction, Layout
 from tokdyn.dynamics.base import Context, Dynamics, Memory, State, schedules
 from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
@@ -79,6 +80,8 @@ def supports(
     layout = contexts[kinds.index(Attraction)]
     if schedules(dynamics) or attract.distances != "product":
         return False
+    if not isinstance(layout.features, tiles.Columns):
+        return False
     if token_mask is not None or layout.exists is not None:
         return False
     if getattr(jax.typeof(state.tokens), "vma", None):
@@ -90,7 +93,7 @@ def supports(
     if any(jnp.result_type(leaf) != jnp.float32 for leaf in floats):
         return False
     num_tokens, num_dimensions = state.tokens.shape
-    return _num_warps(num_tokens, num_dimensions, layout.columns.shape[1]) is not None
+    return _num_warps(num_tokens, num_dimensions, layout.features.values.shape[1]) is not None
 
 
 def _num_warps(num_tokens: int, num_dimensions: int, num_features: int) -> int | None:
@@ -157,12 +160,12 @@ def run_fused(
     kinds = [type(part) for part in dynamics.parts]
     where = kinds.index(Attraction)
     num_tokens, num_dimensions = state.tokens.shape[-2:]
-    num_features = contexts[where].columns.shape[-1]
+    num_features = contexts[where].features.values.shape[-1]
     sizes = _Sizes(num_tokens, num_dimensions)
 
     # Zeros up to powers of two: a feature of zeros has no mass, as one that a mask leaves out; tokens the kernel masks.
     tokens, memory = jax.tree.map(lambda x: _padded(x, -2), (state.tokens, state.memory))
-    layout = contexts[where]._replace(columns=_padded(contexts[where].columns, -1))
+    layout = contexts[where]._replace(features=tiles.Columns(_padded(contexts[where].features.values, -1)))
     contexts = (*contexts[:where], layout, *contexts[where + 1 :])
     arguments = (dynamics, State(tokens, memory, state.step), contexts, jnp.asarray(tol, jnp.float32), min_steps)
     leaves, inputs = jax.tree.flatten(arguments)
@@ -314,8 +317,11 @@ def _in_registers(context: Context, dimensions: range) -> Context:
     """What a layout holds; other parts have nothing to read."""
     if not isinstance(context, Layout):
         return context
-    centre, rows = (tuple(ref[d] for d in dimensions) for ref in (context.centre, context.columns))
-    return _Read(context.scale[...], context.spread[...], centre, rows, context.columns[len(dimensions)])
+    assert isinstance(context.features, tiles.Columns)  # supports() has looked
+    centre, rows = (tuple(ref[d] for d in dimensions) for ref in (context.frame.centre, context.features.values))
+    return _Read(
+        context.frame.scale[...], context.frame.spread[...], centre, rows, context.features.values[len(dimensions)]
+    )
 
 
 def _attracted(part: Attraction, context: _Read, tokens: Columns, sizes: _Sizes) -> Columns:
@@ -324,12 +330,14 @@ def _attracted(part: Attraction, context: _Read, tokens: Columns, sizes: _Sizes)
     temperature = jnp.where(part.temperature < part.temperature_floor, part.temperature_floor, part.temperature)
     width = jnp.where(temperature <= 0, 0.0, jnp.sqrt(jnp.where(temperature <= 0, 1.0, temperature))) * to_scale
     # As attraction.logits_of_tokens.
-    moved = tuple(_clipped(now * to_scale - centre, FAR**2) for now, centre in zip(tokens, context.centre, strict=True))
-    nearest = dimension**0.5 * jnp.min(sizes.only_tokens(_largest_component(moved), 0, FAR**2))
+    moved = tuple(
+        _clipped(now * to_scale - centre, tiles.FAR**2) for now, centre in zip(tokens, context.centre, strict=True)
+    )
+    nearest = dimension**0.5 * jnp.min(sizes.only_tokens(_largest_component(moved), 0, tiles.FAR**2))
     eps = float(jnp.finfo(jnp.float32).eps)
-    resolved = (dimension * eps / ROUNDING) ** 0.5 * (3.0 * context.spread + nearest)
-    narrower = 1.0 / jnp.where(width < resolved, jnp.maximum(resolved, 1.0 / FAR), width)
-    relative = tuple(_clipped(component * narrower, FAR) for component in moved)
+    resolved = (dimension * eps / tiles.ROUNDING) ** 0.5 * (3.0 * context.spread + nearest)
+    narrower = 1.0 / jnp.where(width < resolved, jnp.maximum(resolved, 1.0 / tiles.FAR), width)
+    relative = tuple(_clipped(component * narrower, tiles.FAR) for component in moved)
     squared = _squared_norms(relative)
     logits = (jnp.min(sizes.only_tokens(squared, 0, jnp.inf)) - squared)[:, None]
     for component, row in zip(relative, context.rows, strict=True):

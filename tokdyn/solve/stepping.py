@@ -177,16 +177,17 @@ def advance(
 
 
 def assignment_of(
-    dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, token_mask: jax.Array | None
-) -> jax.Array:
+    dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, contexts: tuple[Context, ...],
+    mask: jax.Array | None, token_mask: jax.Array | None,
+) -> jax.Array:  # fmt: skip
     """The assignment `[N, K]` of the first part that defines one; without any, each feature to its nearest token."""
-    for part in resolved(dynamics, step).parts:
+    for part, context in zip(resolved(dynamics, step).parts, contexts, strict=True):
         if hasattr(part, "assign"):
-            return part.assign(tokens, features, token_mask)
+            return part.assign(tokens, features, context)
     from tokdyn.dynamics.attraction import attraction
 
     nearest = cast(attraction(temperature=0.0), features.dtype)
-    return nearest.assign(tokens, features, token_mask)
+    return nearest.assign(tokens, features, nearest.prepare(features, mask, token_mask))
 
 
 def init(

@@ -28,7 +28,7 @@ import numpy as np
 
 import tokdyn as td
 from tokdyn import environment
-from tokdyn.dynamics import tiles
+from tokdyn.dynamics import arrangement, tiles
 
 # The compiler settings of users, whatever the suite's are: what this looks for is made by optimisations.
 FULL = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
@@ -163,8 +163,8 @@ class Draws:
 
 def compiled(program: Program):
     """``(leaves, tol, min_steps) -> Result`` of all runs."""
-    sizes = {"MOST_NUMBERS": 0, "MOST_ROWS": 0, "MOST_DIMENSIONS": 2, "FEW_DIMENSIONS": 1, "TILE": 24}
-    usual = {name: getattr(tiles, name) for name in sizes}
+    sizes = {"MOST_NUMBERS": 0, "MOST_ROWS": 0, "MOST_DIMENSIONS": 1, "TILE": 24}
+    usual = {name: getattr(arrangement, name) for name in sizes}
 
     def dynamics_of(one):
         parts = {
@@ -196,11 +196,11 @@ def compiled(program: Program):
     def all_runs(leaves, tol, min_steps):
         try:
             for name, value in (sizes if program.small_tiles else usual).items():
-                setattr(tiles, name, value)
+                setattr(arrangement, name, value)
             return in_form(leaves, tol, min_steps)
         finally:
             for name, value in usual.items():
-                setattr(tiles, name, value)
+                setattr(arrangement, name, value)
 
     def in_form(leaves, tol, min_steps):
         if program.form == "jit":
@@ -321,7 +321,7 @@ def _intervals(
         # Each difference is rounded once; a number below the smallest normal one is lost.
         error = 4 * (dimension + 8) * eps * squared
         floor = 1.1 * (dimension + 2) * eps / 64 * lowest + error.min(axis=2, keepdims=True)
-    if form == "assigned" and dimension > 1:
+    if form == "assigned" and dimension > tiles.FEW_DIMENSIONS:
         # By products where they are off by this at most; what is typical grows with the root of D, what is possible
         # with D.
         error = error + 2 * dimension**0.5 * tiles.TOLERATED * np.where(np.isinf(t), 0.0, t)

@@ -169,7 +169,7 @@ class TokenClustering:
         features = self._fitted(X)
         dynamics = stepping.cast(self._dynamics(), features.dtype)
         tokens = jnp.asarray(self.tokens_, features.dtype)
-        contexts = stepping.prepare(dynamics, features, None, None)
+        contexts = stepping.prepared(dynamics, features, None, None)
         steps = jnp.asarray(self.n_iter_)
         return np.asarray(stepping.assignment_of(dynamics, steps, tokens, features, contexts, None, None))
 

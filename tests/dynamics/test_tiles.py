@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tokdyn as td
-from tokdyn.dynamics import tiles
+from tokdyn.dynamics import arrangement
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fuzz
@@ -47,7 +47,7 @@ def reference(features, tokens, temperature):
     ("num_features", "dimension"), [(900, 24), (10_000, 24), (10_007, 24), (30_000, 3), (9_001, 260)]
 )
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
-    monkeypatch.setattr(tiles, "_num_cores", lambda: cores)
+    monkeypatch.setattr(arrangement, "_num_cores", lambda: cores)
     features, mask = scene(num_features, dimension)
     temperature = 0.5 * dimension
     dynamics = td.compose(attract=td.attraction(temperature=temperature, distances=distances))
@@ -98,8 +98,8 @@ def test_gradients_through_tiles_are_those_of_one_piece(monkeypatch):
         return jnp.sum(jnp.sin(result.tokens)) + jnp.sum(result.assignment[:, 0] ** 2)
 
     whole = jax.jit(jax.grad(loss))(features)
-    monkeypatch.setattr(tiles, "MOST_ROWS", 0)
-    monkeypatch.setattr(tiles, "TILE", 64)
+    monkeypatch.setattr(arrangement, "MOST_ROWS", 0)
+    monkeypatch.setattr(arrangement, "TILE", 64)
     in_tiles = jax.jit(jax.grad(lambda x: loss(x)))(features)
     np.testing.assert_allclose(in_tiles, whole, atol=1e-5)
 

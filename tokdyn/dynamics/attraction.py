@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
-from tokdyn.dynamics import tiles
+from tokdyn.dynamics import arrangement, tiles
+from tokdyn.dynamics.arrangement import Columns, Frame, Rows
 from tokdyn.dynamics.base import Flow, Memory, Term, part, static
-from tokdyn.dynamics.tiles import Columns, Frame, Rows
 
 
 class Layout(NamedTuple):
@@ -20,7 +20,7 @@ class Layout(NamedTuple):
         frame: their scale, centre and spread. Lengths are in units of the scale, so that squares stay within the dtype
             wherever features do. The product form of a squared distance loses digits far from the origin, so its
             products are taken relative to the centre.
-        features: as ``tiles.Columns`` or ``tiles.Rows``, whichever is faster at their size.
+        features: as ``arrangement.Columns`` or ``arrangement.Rows``, whichever is faster at their size.
         exists: the tokens that do `[K]`; None when all do.
     """
 
@@ -40,8 +40,8 @@ class Attraction(Term):
     temperature_floor: jax.Array = 0.0  # type: ignore[assignment]  # a default for files that know none
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
-        frame = tiles.framed(features, mask)
-        return Layout(frame, tiles.arranged(features, frame, mask, centred=self._is_centred), token_mask)
+        frame = arrangement.framed(features, mask)
+        return Layout(frame, arrangement.arranged(features, frame, mask, centred=self._is_centred), token_mask)
 
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Layout

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics import tiles
+from tokdyn.dynamics import arrangement
 from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
 from tokdyn.numerics import binary_scale, masked_mean, safe_norm
 from tokdyn.solve import fused, stepping
@@ -228,9 +228,9 @@ def _run(
 
 def _spread(features: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Root mean square distance of features from their mean `[]`, at every scale: of some, evenly spaced, of many."""
-    features = features if mask is not None else tiles.some_of(features)
+    features = features if mask is not None else arrangement.some_of(features)
     scale = binary_scale(features)
-    away = features * (1.0 / scale) - tiles.mean_of_rows(features, mask, scale)
+    away = features * (1.0 / scale) - arrangement.mean_of_rows(features, mask, scale)
     return scale * jnp.sqrt(masked_mean(jnp.sum(away * away, axis=1), mask))
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tokdyn.dynamics import tiles
+from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.attraction import Attraction, Layout
 from tokdyn.dynamics.base import Context, Dynamics, Memory, State, schedules
 from tokdyn.dynamics.inertia import Inertia
@@ -80,7 +80,7 @@ def supports(
     layout = contexts[kinds.index(Attraction)]
     if schedules(dynamics) or attract.distances != "product":
         return False
-    if not isinstance(layout.features, tiles.Columns):
+    if not isinstance(layout.features, arrangement.Columns):
         return False
     if token_mask is not None or layout.exists is not None:
         return False
@@ -165,7 +165,7 @@ def run_fused(
 
     # Zeros up to powers of two: a feature of zeros has no mass, as one that a mask leaves out; tokens the kernel masks.
     tokens, memory = jax.tree.map(lambda x: _padded(x, -2), (state.tokens, state.memory))
-    layout = contexts[where]._replace(features=tiles.Columns(_padded(contexts[where].features.values, -1)))
+    layout = contexts[where]._replace(features=arrangement.Columns(_padded(contexts[where].features.values, -1)))
     contexts = (*contexts[:where], layout, *contexts[where + 1 :])
     arguments = (dynamics, State(tokens, memory, state.step), contexts, jnp.asarray(tol, jnp.float32), min_steps)
     leaves, inputs = jax.tree.flatten(arguments)
@@ -317,7 +317,7 @@ def _in_registers(context: Context, dimensions: range) -> Context:
     """What a layout holds; other parts have nothing to read."""
     if not isinstance(context, Layout):
         return context
-    assert isinstance(context.features, tiles.Columns)  # supports() has looked
+    assert isinstance(context.features, arrangement.Columns)  # supports() has looked
     centre, rows = (tuple(ref[d] for d in dimensions) for ref in (context.frame.centre, context.features.values))
     return _Read(
         context.frame.scale[...], context.frame.spread[...], centre, rows, context.features.values[len(dimensions)]

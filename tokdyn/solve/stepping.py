@@ -133,6 +133,10 @@ def prepare(
     return tuple(part.prepare(features, mask, token_mask) for part in resolved(dynamics, 0).parts)
 
 
+# As one program, for those who call it outside jit.
+prepared = jax.jit(prepare)
+
+
 def at_rest(
     dynamics: Dynamics, tokens: jax.Array, contexts: tuple[Context, ...], token_mask: jax.Array | None
 ) -> State:
@@ -232,7 +236,7 @@ def init(
     if tokens is None:
         assert key is not None  # checked above
         tokens = _draw(keys.for_purpose(key, "start"), features, num_tokens, mask)
-    return at_rest(dynamics, tokens, prepare(dynamics, features, mask, token_mask), token_mask)
+    return at_rest(dynamics, tokens, prepared(dynamics, features, mask, token_mask), token_mask)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -268,7 +272,7 @@ def step(
     dynamics, features, _, mask, token_mask, _ = checked(
         dynamics, key, features, num_tokens=None, tokens=state.tokens, mask=mask, token_mask=token_mask
     )
-    return advance(dynamics, key, state, prepare(dynamics, features, mask, token_mask), token_mask)
+    return advance(dynamics, key, state, prepared(dynamics, features, mask, token_mask), token_mask)
 
 
 def is_random(dynamics: Dynamics) -> bool:

@@ -114,7 +114,9 @@ def test_ten_moments_of_five_commands(tmp_path):
     for name, several in shares.items():
         for share in several:
             limit = share * seconds["audit" if name == "audit" else "run"]
-            assert stopped_at(name, tmp_path / f"{name}-{share}", after(limit)), (name, share)
+            # On a machine that has become faster since, it may have finished: then once more, earlier.
+            stopped = stopped_at(name, tmp_path / f"{name}-{share}", after(limit))
+            assert stopped or stopped_at(name, tmp_path / f"{name}-{share}-half", after(limit / 2)), (name, share)
     place = tmp_path / "writing"
     assert stopped_at("run", place, lambda process: list(place.glob("out/.unfinished-*/plots")))
 

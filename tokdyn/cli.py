@@ -161,22 +161,27 @@ def _run(words: list[str]) -> None:
 
     @dataclasses.dataclass(frozen=True)
     class RunOptions:
-        """Run token dynamics on a file of features: .npy, .npz, .csv or .parquet."""
+        """Run token dynamics on a file of features: a table as text (.csv, .tsv, .txt, ..., also compressed), .parquet,
+        .npy or .npz. What is left out or guessed is said first; docs/own_features.md has the rules.
+        """
 
         file: tyro.conf.Positional[Path]
         """The features, one a row."""
         how: tyro.conf.OmitArgPrefixes[features.Options]
         """How to run."""
         out: Path = Path("results/run")
-        """Folder of the results."""
+        """Folder of the results. Earlier results in it are replaced; other files stay."""
         plots: bool = True
         """Draw the figures."""
         cache: bool = True
         """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
 
     options = tyro.cli(RunOptions, prog="tokdyn run", args=words)
-    with _programs_kept(options.cache), _progress("run"):
-        path = features.cluster_file(options.file, options.how, options.out, plots=options.plots)
+    with _programs_kept(options.cache), _progress("run") as progress:
+        path = features.cluster_file(
+            options.file, options.how, options.out, plots=options.plots, progress=progress,
+            say=lambda note: print(f"tokdyn: {note}", file=sys.stderr),
+        )  # fmt: skip
     print(path.read_text(encoding="utf-8").split("\n\n")[1])
     print(path)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
+from collections.abc import Callable
 from typing import Any, Self
 
 import jax
@@ -16,6 +18,10 @@ from tokdyn.dynamics import Dynamics, attraction, compose
 from tokdyn.metrics import sum_squared_errors
 from tokdyn.numerics import squared_distances
 from tokdyn.solve import Result, run, stepping, vmap
+from tokdyn.solve.lanes import LANE_BYTES
+
+# Bytes of a step's largest array from which two starts no longer share a loop (one lane).
+ALONE = LANE_BYTES // 2
 
 
 def best_of(
@@ -27,6 +33,7 @@ def best_of(
     max_steps: int,
     tol: float,
     seed: int,
+    progress: Callable[[int, int], object] | None = None,
 ) -> tuple[Result | None, float, jax.Array]:
     """Run from several random starts and keep the one with the smallest sum of squared errors.
 
@@ -38,6 +45,8 @@ def best_of(
         max_steps: as in ``td.run``.
         tol: as in ``td.run``.
         seed: of the starts.
+        progress: called with ``(done, num_starts)`` when starts are done. Large features are then run from one start
+            after another, as the loop would do anyway, in calls of their own.
 
     Returns:
         ``(result, sum of squared errors, the key of that start)``; None for the result where no start stayed finite.
@@ -49,14 +58,27 @@ def best_of(
     if checks.whole_number("seed", seed, at_least=0) >= 2**32:
         raise checks.bad("seed", "a whole number below 2^32", seed)
     checks.hyperparameter("tol", tol, at_least=0.0)
-    results, errors = _attempts(
-        dynamics, features, np.uint32(seed), np.arange(num_starts), tol, num_tokens=num_tokens, max_steps=max_steps
-    )
-    failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
-    ranked = np.where(failed, np.inf, errors)
-    best = int(ranked.argmin())
-    result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
-    return result, float(ranked[best]), keys.for_seed(jax.random.key(np.uint32(seed)), best)
+    at_once = num_starts
+    if progress is not None and len(features) * max(num_tokens, features.shape[1]) * features.dtype.itemsize > ALONE:
+        at_once = 1
+    kept: Result | None = None
+    least, best = np.inf, 0
+    for first in range(0, num_starts, at_once):
+        if progress is not None:
+            progress(first, num_starts)
+        starts = np.arange(first, first + at_once)
+        results, errors = _attempts(
+            dynamics, features, np.uint32(seed), starts, tol, num_tokens=num_tokens, max_steps=max_steps
+        )
+        failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
+        ranked = np.where(failed, np.inf, errors)
+        place = int(ranked.argmin())
+        if ranked[place] < least:
+            kept = jax.tree.map(operator.itemgetter(place), results)
+            least, best = float(ranked[place]), first + place
+    if progress is not None:
+        progress(num_starts, num_starts)
+    return kept, least, keys.for_seed(jax.random.key(np.uint32(seed)), best)
 
 
 @functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))

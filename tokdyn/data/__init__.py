@@ -1,13 +1,16 @@
-"""Synthetic inputs, as pure functions of a key; the published study's, drawn on the host; words, glyphs and digits."""
+"""Synthetic inputs, as pure functions of a key; the published study's, drawn on the host; words, digits, tables."""
 
 from tokdyn.data import clevr, glyphs, scene_graphs, sprites, words
 from tokdyn.data.blobs import Blobs, blobs, published_blobs, published_tokens
 from tokdyn.data.digits import digits
+from tokdyn.data.tables import Standardised, Table, read_table, standardised
 from tokdyn.data.words import Corpus, corpus
 
 __all__ = [
     "Blobs",
     "Corpus",
+    "Standardised",
+    "Table",
     "blobs",
     "clevr",
     "corpus",
@@ -15,7 +18,9 @@ __all__ = [
     "glyphs",
     "published_blobs",
     "published_tokens",
+    "read_table",
     "scene_graphs",
     "sprites",
+    "standardised",
     "words",
 ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import zipfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -16,12 +15,14 @@ import pandas as pd
 
 from tokdyn import environment, metrics, tree
 from tokdyn.checks import Status, bad, whole_number
+from tokdyn.data import Standardised, Table, read_table, standardised
 from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repulsion
 from tokdyn.estimator import best_of
 from tokdyn.solve import Result, init, trajectory
-from tokdyn.studies.output import markdown_table, write_json, written_together
+from tokdyn.studies.output import demand_writable, markdown_table, write_json, written_together
 
-SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md")
+FIGURES = ("plots/tokens.png", "plots/convergence.png")
 # Squared distances of such numbers still fit, with room for sums.
 LARGEST = {"float64": 1e150, "float32": 1e15}
 RESOLUTIONS = (0.001, 0.01, 0.1, 0.5)
@@ -55,84 +56,37 @@ class Options:
     """Of the random starts."""
     x64: bool = True
     """Compute in float64 or float32."""
-
-
-def read_features(path: str | os.PathLike[str]) -> np.ndarray:
-    """Features from a file: ``.npy``, ``.npz`` (one array, or one named features), ``.csv``, ``.parquet``.
-
-    Args:
-        path: the file. Tables hold a feature a row and numbers only; a csv may have a line of names first.
-
-    Returns:
-        `[N, D]`, float64.
-
-    Raises:
-        ValueError: no such file, another format, or anything but finite numbers `[N, D]`.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise bad("file", "a file of features", f"{file} (no such file)")
-    if file.suffix.lower() not in SUFFIXES:
-        raise bad("file", f"one of {', '.join(SUFFIXES)}", file.name)
-    try:
-        array = _read(file)
-    except ImportError:
-        raise bad("file", "pandas to be able to read parquet (pip install pyarrow)", file.name) from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if reason.startswith("file: expected"):
-            raise
-        if "allow_pickle" in reason:
-            reason = "an array of Python objects"
-        raise bad("file", f"readable {file.suffix} features", f"{file.name} ({reason})") from None
-    if array.dtype.kind not in "fiub":
-        raise bad("file", "numbers [N, D]", f"dtype {array.dtype} in {file.name}")
-    if array.ndim != 2 or 0 in array.shape:
-        raise bad("file", "at least one row and one column of numbers [N, D]", f"shape {array.shape} in {file.name}")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise bad("file", "finite numbers", f"{array[row, column]} in row {row}, column {column} of {file.name}")
-    return array
-
-
-def _read(file: Path) -> np.ndarray:
-    suffix = file.suffix.lower()
-    if suffix == ".npy":
-        return np.load(file, allow_pickle=False)
-    if suffix == ".npz":
-        with np.load(file, allow_pickle=False) as archive:
-            names = archive.files
-            if len(names) != 1 and "features" not in names:
-                raise bad(
-                    "file", "one array, or one named features", f"{len(names)} in {file.name}: {', '.join(names)}"
-                )
-            return archive["features" if "features" in names else names[0]]
-    if suffix == ".parquet":
-        return pd.read_parquet(file).to_numpy()
-    table = pd.read_csv(file, header=None, skipinitialspace=True)
-    first = pd.to_numeric(table.iloc[0], errors="coerce")
-    has_names = first.isna().any() and not table.iloc[0].isna().any()
-    counts_columns = (
-        len(table) > 1 and len(first) > 1 and (first == np.arange(len(first))).all()
-    )  # pandas' default names
-    if has_names or counts_columns:
-        table = pd.read_csv(file, skipinitialspace=True)
-    if len(table) > 2 and table.shape[1] > 1 and np.array_equal(table.iloc[:, 0], np.arange(len(table))):
-        raise bad("file", "features only", f"a first column in {file.name} that counts the rows from 0 (remove it)")
-    return table.to_numpy()
+    columns: str | None = None
+    """Which columns are features: names, positions from 1, and ranges, as in "2:5,width"; by default all but labels and
+    those that only name rows, such as an id."""
+    labels: str | None = None
+    """Column of true clusters, by name or position, or array of an .npz: to compare with, never to cluster on."""
+    array: str | None = None
+    """Which array of an .npz holds the features."""
+    standardise: bool = False
+    """Bring each column to mean 0 and standard deviation 1 first. Temperature, sum of squared errors, distances and
+    figures are then in these units; tokens.csv is in those of the file."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first line of a text holds names of columns."""
+    delimiter: str | None = None
+    """Between the columns of a text: a character, or comma, semicolon, tab, space or pipe; found out by default."""
+    decimal: Literal["auto", ".", ","] = "auto"
+    """Decimal mark of a text."""
 
 
 def cluster_file(
-    path: str | os.PathLike[str], options: Options, folder: str | os.PathLike[str], *, plots: bool = True
-) -> Path:
+    path: str | os.PathLike[str], options: Options, folder: str | os.PathLike[str], *, plots: bool = True,
+    say: Callable[[str], object] = lambda note: None, progress: Callable[[int, int], object] | None = None,
+) -> Path:  # fmt: skip
     """Run token dynamics on a file of features, and write assignments, tokens, diagnostics, figures and a report.
 
     Args:
-        path: the file of features.
+        path: the file of features, as ``td.data.read_table`` reads it.
         options: how to run.
-        folder: where the results appear, together, at the end.
+        folder: where the results appear, together, at the end. What else is in it stays.
         plots: also draw the figures.
+        say: called with each note on what was read, before anything is computed.
+        progress: called with ``(done, num_starts)`` when starts are done.
 
     Returns:
         The path of ``report.md``.
@@ -140,7 +94,13 @@ def cluster_file(
     Raises:
         ValueError: naming what is wrong with the file, an option or the folder.
     """
-    features = read_features(path)
+    demand_writable(folder, (*FILES, *FIGURES) if plots else FILES)
+    if Path(path).resolve() in {(Path(folder) / name).resolve() for name in FILES}:
+        raise bad("out", "a folder in which no result takes the place of the file", folder)
+    table, scaled = _read(path, options)
+    features = table.features if scaled is None else scaled.features
+    for note in table.notes:
+        say(note)
     precision = "float64" if options.x64 else "float32"
     if np.abs(features).max() > LARGEST[precision]:
         raise bad(
@@ -155,21 +115,20 @@ def cluster_file(
         result, error, key = best_of(
             dynamics, values, num_tokens=num_tokens, num_starts=options.num_starts, max_steps=options.max_steps,
             tol=options.tol, seed=options.seed,
+            progress=progress or (lambda done, total: None),  # always one: results do not depend on who looks
         )  # fmt: skip
         if result is None:
             raise bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
         diagnostics = _diagnostics(values, result, error, num_tokens)
+        diagnostics |= _agreement(table, result, num_tokens)
         steps = max(int(result.num_steps), 1)
         path_of_tokens = _path(dynamics, key, values, num_tokens, steps) if plots else None
     tokens, assignment = np.asarray(result.tokens), np.asarray(result.assignment)
     owner = assignment.argmax(axis=-1)
     with written_together(folder) as place:
-        table = pd.DataFrame(assignment, columns=[f"token_{k}" for k in range(num_tokens)])
-        table.insert(0, "token", owner)
-        table.to_csv(place / "assignments.csv", index_label="feature")
-        pd.DataFrame(tokens, columns=[f"x{d}" for d in range(tokens.shape[1])]).to_csv(
-            place / "tokens.csv", index_label="token"
-        )
+        _assignments(table, assignment, owner).to_csv(place / "assignments.csv", index=False)
+        own_units = tokens if scaled is None else scaled.restored(tokens)
+        pd.DataFrame(own_units, columns=list(table.columns)).to_csv(place / "tokens.csv", index_label="token")
         described = {name: float(np.asarray(x)) for name, x in tree.values(dynamics).items() if np.ndim(x) == 0}
         record = {
             **diagnostics,
@@ -178,15 +137,72 @@ def cluster_file(
                 name: _printable(str(x)) if isinstance(x, Path) else x
                 for name, x in dataclasses.asdict(options).items()
             },
+            "read": _record(table, scaled),
             **environment.describe(),
         }
         write_json(place / "diagnostics.json", record)
         figures = _draw(features, owner, *path_of_tokens, options.tol, place / "plots") if path_of_tokens else []
         sizes = np.bincount(owner, minlength=num_tokens)
-        (place / "report.md").write_text(
-            _text(_printable(Path(path).name), features.shape, diagnostics, described, sizes, figures), encoding="utf-8"
-        )
+        name = _printable(Path(path).name)
+        text = _text(name, features.shape, diagnostics, described, sizes, figures, _what_was_read(table, scaled))
+        (place / "report.md").write_text(text, encoding="utf-8")
     return Path(folder) / "report.md"
+
+
+def _read(path: str | os.PathLike[str], options: Options) -> tuple[Table, Standardised | None]:
+    """The table, and its features on one scale if that is wanted."""
+    table = read_table(
+        path, columns=options.columns, labels=options.labels, array=options.array,
+        header={"auto": None, "yes": True, "no": False}[options.header], delimiter=options.delimiter,
+        decimal=None if options.decimal == "auto" else options.decimal,
+    )  # fmt: skip
+    if not options.standardise:
+        return table, None
+    scaled = standardised(table.features)
+    constant = [repr(name) for name, is_constant in zip(table.columns, scaled.is_constant, strict=True) if is_constant]
+    if constant:
+        note = f"Constant, so that it stays 0 when standardised and decides nothing: {_some(constant)}."
+        table = table._replace(notes=(*table.notes, note))
+    return table, scaled
+
+
+def _assignments(table: Table, assignment: np.ndarray, owner: np.ndarray) -> pd.DataFrame:
+    """A row a feature: what the file calls it, its number, its token, its true cluster, its shares of all tokens."""
+    columns: dict[str, Any] = {"feature": np.arange(len(owner)), "token": owner}
+    if table.labels is not None:
+        columns["label"] = np.array(table.label_names, dtype=object)[table.labels]
+    columns |= {f"token_{k}": share for k, share in enumerate(assignment.T)}
+    if table.ids is None:
+        return pd.DataFrame(columns)
+    name = table.id_name if table.id_name and table.id_name not in columns else "id"
+    return pd.DataFrame({name: table.ids, **columns})
+
+
+def _record(table: Table, scaled: Standardised | None) -> dict[str, Any]:
+    return {
+        "columns": list(table.columns),
+        "ids": None if table.ids is None else table.id_name or "id",
+        "label_names": list(table.label_names),
+        "notes": list(table.notes),
+        "standardised": None if scaled is None else {"mean": scaled.mean.tolist(), "scale": scaled.scale.tolist()},
+    }
+
+
+def _what_was_read(table: Table, scaled: Standardised | None) -> list[str]:
+    """Blocks of the report on what the features are."""
+    blocks = [f"Columns: {_some(list(table.columns))}."]
+    if scaled is not None:
+        blocks.append(
+            "Each column was brought to mean 0 and standard deviation 1: temperature, sum of squared errors, distances "
+            "and figures are in these units, `tokens.csv` in those of the file."
+        )
+    if table.notes:
+        blocks.append("\n".join(f"* {note}" for note in table.notes))
+    return [block.replace("|", "\\|").replace("<", "&lt;") for block in blocks]
+
+
+def _some(names: list[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _printable(name: str) -> str:
@@ -238,6 +254,26 @@ def _scores(features: jax.Array, result: Result, *, num_tokens: int, with_silhou
     return scores
 
 
+def _agreement(table: Table, result: Result, num_tokens: int) -> dict[str, float]:
+    """How far the clusters are the true ones, where these are known."""
+    if table.labels is None:
+        return {}
+    scores = _agreement_of(
+        table.labels, result.assignment.argmax(axis=-1), num_labels=len(table.label_names), num_tokens=num_tokens
+    )
+    return {"num_labels": len(table.label_names), **{name: float(value) for name, value in scores.items()}}
+
+
+@functools.partial(jax.jit, static_argnames=("num_labels", "num_tokens"))
+def _agreement_of(labels: Any, predicted: jax.Array, *, num_labels: int, num_tokens: int) -> dict[str, jax.Array]:
+    sizes = {"num_labels": num_labels, "num_predicted": num_tokens}
+    return {
+        "adjusted_rand_index": metrics.adjusted_rand_index(labels, predicted, **sizes),
+        "normalized_mutual_information": metrics.normalized_mutual_information(labels, predicted, **sizes),
+        "matched_accuracy": metrics.matched_accuracy(labels, predicted, **sizes),
+    }
+
+
 def _diagnostics(features: jax.Array, result: Result, error: float, num_tokens: int) -> dict[str, Any]:
     with_silhouette = len(features) <= MOST_FOR_SILHOUETTE
     scores = _scores(features, result, num_tokens=num_tokens, with_silhouette=with_silhouette)
@@ -272,14 +308,22 @@ def _draw(
 
 def _text(
     name: str, shape: tuple[int, ...], diagnostics: dict[str, Any], dynamics: dict[str, float], sizes: np.ndarray,
-    figures: list[tuple[str, str]],
+    figures: list[tuple[str, str]], what_was_read: list[str],
 ) -> str:  # fmt: skip
     blocks = [
         f"# Token dynamics on {name}",
         f"{shape[0]:,} features of {shape[1]} dimensions, {len(sizes)} tokens; {diagnostics['status']} after "
         f"{diagnostics['num_steps']} steps.",
+        *what_was_read,
         "Features by token: " + ", ".join(f"{k}: {count:,}" for k, count in enumerate(sizes)) + ".",
     ]
+    if "adjusted_rand_index" in diagnostics:
+        blocks.append(
+            f"Against the {diagnostics['num_labels']} true clusters: adjusted Rand index "
+            f"{diagnostics['adjusted_rand_index']:.3f}, normalised mutual information "
+            f"{diagnostics['normalized_mutual_information']:.3f}, accuracy after matching tokens to clusters "
+            f"{diagnostics['matched_accuracy']:.3f}."
+        )
     merged = diagnostics["distinct_tokens"]["0.1"]
     if merged < len(sizes):
         blocks.append(f"Only {merged} tokens are distinct at resolution 0.1: the others have merged with them.")

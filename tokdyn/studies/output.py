@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,14 +114,15 @@ def write_record(
         claims.write(place / "claims.json", [claim for claim in claims.updated(found) if claim.id in found])
 
 
-def demand_writable(folder: str | os.PathLike[str]) -> None:
+def demand_writable(folder: str | os.PathLike[str], files: Sequence[str] = ()) -> None:
     """Say before a long run, not after it, that its results would have no place. Makes nothing.
 
     Args:
-        folder: where results are to be written; need not exist yet.
+        folder: where results are to be written; need not exist yet. What else is in it stays.
+        files: names of the results in it, where they are known: these are replaced where they are files.
 
     Raises:
-        ValueError: it is no folder, or cannot be made or written.
+        ValueError: it is no folder, or cannot be made or written, or something is in the way of a file.
     """
     target = Path(folder).absolute()
     existing = next(place for place in (target, *target.parents) if os.path.lexists(place))
@@ -129,6 +130,15 @@ def demand_writable(folder: str | os.PathLike[str]) -> None:
         raise bad("out", "a folder that can be written", f"{folder} ({existing} is not a folder)")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise bad("out", "a folder that can be written", f"{folder} (no permission in {existing})")
+    for file in files:
+        place = target / file
+        if place.is_dir():
+            raise bad("out", "a folder in which the results find room", f"{place}, which is in the way")
+        for parent in (above for above in place.parents if target in above.parents and os.path.lexists(above)):
+            if not parent.is_dir():
+                raise bad("out", "a folder in which the results find room", f"{parent}, which is in the way")
+            if not os.access(parent, os.W_OK | os.X_OK):
+                raise bad("out", "a folder that can be written", f"{folder} (no permission in {parent})")
 
 
 @contextlib.contextmanager

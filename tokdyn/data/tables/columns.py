@@ -1,0 +1,192 @@
+"""Which columns of a table are features: as the user says, or by a rule where the user says nothing."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from tokdyn.checks import bad
+from tokdyn.data.tables import cells
+from tokdyn.data.tables.raw import Raw
+
+# A column whose name ends in one of the first words, or is one of the second, is called an id.
+_ENDINGS = frozenset({"id", "ids", "uid", "uuid", "guid"})
+_NAMES = frozenset({"index", "idx", "key", "rownames", "rowname"})
+# Names of counters: of an id where the numbers run on without a gap.
+_COUNTERS = frozenset(
+    {
+        "row", "rows", "rownumber", "rn", "no", "nr", "num", "number", "nummer", "lfdnr", "obs", "observation",
+        "record", "sample", "item", "case", "subject", "patient", "participant", "object", "entry", "n", "",
+    }
+)  # fmt: skip
+# In a table without names a first column that runs on is an id from so many rows on: in fewer, numbers run by chance.
+FEWEST_ROWS = 10
+_SHOWN = 8
+
+
+def chosen(argument: str, asked: str | Sequence[str], raw: Raw) -> list[int]:
+    """The columns that were asked for, in that order.
+
+    Args:
+        argument: its name, for the sentence.
+        asked: names, positions from 1 and ranges of either ("3:5", "width:height", "4:"), separated by commas; or a
+            sequence of names.
+        raw: the table.
+
+    Raises:
+        ValueError: naming what is no column, or is one twice.
+    """
+    if isinstance(asked, str):
+        items = [item.strip() for item in next(csv.reader([asked], skipinitialspace=True), [])]
+    else:
+        items = list(asked)
+    if not items or not all(isinstance(item, str) and item for item in items):
+        raise bad(argument, "names, positions or ranges of columns, separated by commas", repr(asked))
+    found: list[int] = []
+    for item in items:
+        found += _columns(argument, item, raw)
+    twice = next((column for place, column in enumerate(found) if column in found[:place]), None)
+    if twice is not None:
+        raise bad(argument, "each column once", f"{raw.name(twice)!r} twice")
+    return found
+
+
+def _columns(argument: str, item: str, raw: Raw) -> list[int]:
+    whole = _column(item, raw)
+    if whole is not None:
+        return [whole]
+    for place in (place for place, character in enumerate(item) if character == ":"):
+        first, last = item[:place].strip(), item[place + 1 :].strip()
+        ends = (
+            0 if not first else _column(first, raw),
+            len(raw.names) - 1 if not last else _column(last, raw),
+        )
+        if ends[0] is not None and ends[1] is not None:
+            if ends[0] > ends[1]:
+                raise bad(argument, "a range from left to right", repr(item))
+            return list(range(ends[0], ends[1] + 1))
+    raise bad(argument, f"columns among {listed(raw)}", repr(item) + _hint(item, raw))
+
+
+def _column(item: str, raw: Raw) -> int | None:
+    """A name before a position: who calls a column "2" means it by "2"."""
+    names = [raw.name(column) for column in range(len(raw.names))]
+    if item in names:
+        return names.index(item)
+    if item.isdecimal() and 1 <= int(item) <= len(names):
+        return int(item) - 1
+    return None
+
+
+def _hint(item: str, raw: Raw) -> str:
+    names = [raw.name(column) for column in range(len(raw.names))]
+    if re.fullmatch(r"\d+-\d+", item):
+        return f" (a range is written {item.replace('-', ':')})"
+    if item == "0":
+        return " (positions count from 1)"
+    lowered = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(item.lower(), lowered, 1)
+    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+
+
+def listed(raw: Raw) -> str:
+    """The columns' names, the first few of many."""
+    names = [raw.name(column) for column in range(min(len(raw.names), _SHOWN))]
+    more = len(raw.names) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def identifier(column: int, raw: Raw, others: Sequence[int]) -> str | None:
+    """Why a column names rows rather than describes them; None where it does not.
+
+    A column of text is an identifier where all cells differ and none is a number, with a unit or without. A column of
+    whole numbers, all different, is one where
+
+    * its name is, or ends in, id, uid, uuid or guid, or is index, idx, key or row names;
+    * its name is that of a counter (row, no, nr, sample, subject, ...) and the numbers run on without a gap;
+    * it has no name, others have, and none is to its left, as pandas and R write the names of rows;
+    * it is the first of at least ten rows without any names, its numbers run on without a gap, in whatever order, and
+      those of no other column do.
+
+    Args:
+        column: which.
+        raw: the table.
+        others: other columns that could be features.
+    """
+    values = raw.values[column]
+    is_text = values.dtype.kind == "O"
+    if is_text and not _only_text(column, raw):
+        return None
+    if not is_text and not (_whole(values) and (raw.names[column] or not any(raw.names[:column]))):
+        return None
+    # Beyond 2^53 different numbers may be one in float64: there the cells as they are written count.
+    written = not is_text and len(values) > 0 and np.abs(values.astype(np.float64)).max() >= 2**53
+    kinds = {*raw.texts(column)} if written else {*values.tolist()}
+    if len(values) < 2 or len(kinds) < len(values):
+        return None
+    name = raw.names[column]
+    if is_text:
+        return "holds text that is different in every row"
+    if not others:
+        return None
+    if name is None and any(raw.names[other] for other in others):
+        return "has no name, and its numbers are different in every row"
+    if name is None and column > 0:
+        return None
+    if name is None:
+        runs = len(values) >= FEWEST_ROWS and _runs(values) and not any(_runs(raw.values[other]) for other in others)
+        return "is the first, and its numbers run on without a gap" if runs else None
+    words = _words(name)
+    if (words and words[-1] in _ENDINGS) or "".join(words) in _NAMES:
+        return "is called an id, and its numbers are different in every row"
+    if "".join(words) in _COUNTERS and _runs(values):
+        return "is called a counter, and its numbers run on without a gap"
+    return None
+
+
+def doubtful(column: int, raw: Raw) -> str | None:
+    """Why a column that is taken as a feature may be none; None where there is no doubt."""
+    values, name = raw.values[column], raw.names[column]
+    if values.dtype.kind == "O" or not name or not _whole(values) or len(values) < 3:
+        return None
+    words = _words(name)
+    if words and words[-1] in _ENDINGS:
+        return "is called an id, but some of its numbers are equal"
+    if column == 0 and np.array_equal(values, np.arange(len(values)) + values[0]) and values[0] in (0, 1):
+        return f"counts the rows from {int(values[0])}"
+    if words and words[-1] in ("label", "labels", "target", "class", "species", "cluster"):
+        return "may hold true clusters, which labels takes"
+    return None
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, also of one like customerID or sampleId: ["customer", "id"]."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.strip())
+    return re.findall(r"[^\W_]+", parted.lower())
+
+
+def _only_text(column: int, raw: Raw) -> bool:
+    """Whether all cells hold text, and none a number, with a unit or without, or a truth."""
+    texts = [text if isinstance(text, str) else "" for text in raw.values[column]]
+    if any(cells.is_missing(text) or cells.is_number(text) or cells.is_truth(text) for text in texts):
+        return False
+    units = {cells.unit(text) for text in texts}
+    return len(units) > 1 or units == {None}
+
+
+def _whole(values: np.ndarray) -> bool:
+    if values.dtype.kind in "iu":
+        return True
+    return values.dtype.kind == "f" and bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+
+
+def _runs(values: np.ndarray) -> bool:
+    """Whether the numbers, put in order, follow each other in steps of one."""
+    if values.dtype.kind == "O" or not _whole(values):
+        return False
+    ordered = np.sort(values.astype(np.float64))
+    return bool((np.diff(ordered) == 1).all())

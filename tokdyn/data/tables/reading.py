@@ -1,0 +1,343 @@
+"""``read_table``: features, and what goes with them, from a file as people have it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tokdyn.checks import bad, choice
+from tokdyn.data.tables import cells
+from tokdyn.data.tables.arrays import read_npy, read_npz, read_parquet
+from tokdyn.data.tables.columns import chosen, doubtful, identifier, listed
+from tokdyn.data.tables.raw import Raw
+from tokdyn.data.tables.text import DELIMITERS, UNREADABLE, read_text
+
+ARRAYS = (".npy", ".npz", ".parquet")
+TEXTS = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".psv")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
+SUFFIXES = (*ARRAYS, *TEXTS)
+# Labels: so many different ones among so many rows are more likely numbers.
+_MANY = 0.5
+
+
+class Table(NamedTuple):
+    """What ``read_table`` read.
+
+    Attributes:
+        features: `[N, D]`, float64.
+        columns: the names of their columns; of a column without, "x" and its position in the file, from 1.
+        labels: true clusters `[N]`, from 0, or None.
+        label_names: what each of them is called in the file, as text, in the order of numbers or of the alphabet.
+        ids: what each row is called in the file `[N]`, as text, or None.
+        id_name: what the column of ids is called; None where there is none, or it has no name.
+        notes: sentences that say what was left out, and what was guessed.
+    """
+
+    features: np.ndarray
+    columns: tuple[str, ...]
+    labels: np.ndarray | None = None
+    label_names: tuple[str, ...] = ()
+    ids: np.ndarray | None = None
+    id_name: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    columns: str | Sequence[str] | None = None,
+    labels: str | None = None,
+    array: str | None = None,
+    header: bool | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+) -> Table:
+    r"""Features, true clusters and names of rows from a file of text or of arrays.
+
+    Text may be compressed (gzip, bzip2, xz, zip), in UTF-8, UTF-16 or Latin-1, between commas, semicolons, tabs, bars
+    or spaces, with or without a line of names, comments (#), decimal commas, thousands set apart, percent signs, and
+    words for yes and no. What is found out by a guess is said in ``notes``, and each guess has an argument that
+    overrules it.
+
+    Columns that name rows are left out of the features, and kept as ``ids``: text that is different in every row; whole
+    numbers that are different in every row, in a column called id (or sample_id, uuid, index, ...), in one called row,
+    nr or sample if they run on without a gap, or in a first column that has no name where others have; and where no
+    column has a name, a first column whose numbers, of ten rows or more, run on without a gap, unless another's do. A
+    column that is asked for in ``columns`` is never left out, nor is the last that is left.
+
+    Args:
+        path: the file: ``.npy``, ``.npz``, ``.parquet``; text in ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.dat``,
+            ``.data``, ``.psv``, each also with ``.gz``, ``.bz2``, ``.xz`` or ``.zip`` behind it.
+        columns: which columns are features, and in which order: names, positions (the first is 1) and ranges of either,
+            both ends included, separated by commas: ``"2:5"``, ``"width,height"``, ``"width:depth,9"``, ``"3:"``. A
+            name goes before a position; one with a comma is written in quotation marks. Or a sequence of names. By
+            default all but labels and ids.
+        labels: a column of true clusters, by name or position, or an array of the archive; numbers or text.
+        array: which array of an ``.npz`` holds the features; by default the one named features, or the only one
+            `[N, D]`.
+        header: whether the first line of a text holds names; by default that is found out.
+        delimiter: between the fields of a text: a character, or comma, semicolon, tab, space or pipe; by default that
+            is found out.
+        decimal: the decimal mark of a text, "." or ","; by default that is found out.
+
+    Returns:
+        A ``Table``.
+
+    Raises:
+        ValueError: no such file, another format, a cell that holds no finite number, or an argument that does not fit;
+            naming the file, and the line and the column where there are such.
+
+    Example:
+        >>> import pathlib, tempfile, tokdyn as td
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder) / "flowers.csv"
+        ...     _ = file.write_text("id;width;kind\n1;1,5;rose\n2;2,25;rose\n3;0,5;tulip\n")
+        ...     table = td.data.read_table(file, labels="kind")
+        >>> table.features.ravel().tolist(), table.columns
+        ([1.5, 2.25, 0.5], ('width',))
+        >>> table.labels.tolist(), table.label_names, table.ids.tolist()
+        ([0, 0, 1], ('rose', 'tulip'), ['1', '2', '3'])
+        >>> table.notes
+        ("Column 'id' is called an id, and its numbers are different in every row: it names rows and is no feature.",)
+    """
+    file = Path(path)
+    for name, value in (("labels", labels), ("array", array), ("delimiter", delimiter)):
+        if value is not None and not (isinstance(value, str) and value):
+            raise bad(name, "text", repr(value))
+    if decimal is not None:
+        choice("decimal", decimal, (".", ","))
+    if delimiter is not None and delimiter not in DELIMITERS and (len(delimiter) != 1 or delimiter in '\n\r"\\#'):
+        raise bad("delimiter", f"one character, or one of {', '.join(DELIMITERS)}", repr(delimiter))
+    raw = _raw(file, array=array, labels=labels, header=header, delimiter=delimiter, decimal=decimal)
+    return _Choice(raw, file.name).table(columns, labels)
+
+
+def _raw(file: Path, *, array: str | None, labels: str | None, **how: Any) -> Raw:
+    if file.is_dir():
+        raise bad("file", "a file of features", f"{file} (a folder)")
+    if not file.is_file():
+        raise bad("file", "a file of features", f"{file} (no such file)")
+    suffix = _suffix(file.name) or _suffix(file.resolve().name)
+    if suffix is None:
+        hint = " (save its sheet as CSV)" if file.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods") else ""
+        raise bad("file", f"one of {', '.join(SUFFIXES)}", file.name + hint)
+    if array is not None and suffix != ".npz":
+        raise bad("array", "a file .npz, whose arrays have names", file.name)
+    try:
+        if suffix == ".npy":
+            return read_npy(file)
+        if suffix == ".npz":
+            return read_npz(file, array, labels)
+        return read_parquet(file) if suffix == ".parquet" else read_text(file, **how)
+    except PermissionError:
+        raise bad("file", "a file that can be read", f"{file.name} (no permission)") from None
+    except MemoryError:
+        raise bad("file", "a table that fits into memory", file.name) from None
+    except (*UNREADABLE, ValueError, KeyError, TypeError, SyntaxError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, ValueError) and ": expected " in reason:
+            raise
+        if "allow_pickle" in reason or "pickled" in reason:
+            reason = "an array of Python objects, or no array"
+        raise bad("file", f"readable {suffix} features", f"{file.name} ({reason})") from None
+
+
+def _suffix(name: str) -> str | None:
+    """Of the formats that are read: that of "x.csv.gz" is ".csv"."""
+    place = Path(name.lower())
+    if place.suffix in COMPRESSED:
+        place = Path(place.stem)
+        return place.suffix if place.suffix in TEXTS else None
+    return place.suffix if place.suffix in SUFFIXES else None
+
+
+class _Choice:
+    """Features, labels and ids out of columns."""
+
+    def __init__(self, raw: Raw, file: str) -> None:
+        self._raw, self._file = raw, file
+        self._notes = list(raw.notes)
+        self._rows = len(raw.values[0])
+
+    def table(self, columns: str | Sequence[str] | None, labels: str | None) -> Table:
+        raw = self._raw
+        asked = None if columns is None else chosen("columns", columns, raw)
+        label = self._label_column(labels, asked)
+        self._drop_empty_rows()
+        raw = self._raw
+        rest = [place for place in range(len(raw.values)) if place != label]
+        if asked is None:
+            rest = self._without_empty(rest)
+        ids, left_out = self._identifiers([place for place in rest if asked is None or place not in asked], asked)
+        if asked is not None:
+            features = asked
+        else:
+            features = [place for place in rest if place not in left_out]
+            self._doubts(features)
+        if not features:
+            raise bad("file", "at least one column of numbers", f"{listed(raw)} in {self._file}")
+        values = self._numbers(features)
+        texts = raw.label_texts if label is None else raw.texts(label)[: self._rows]
+        found, names = self._labels(texts, label) if texts is not None else (None, ())
+        return Table(
+            values, tuple(raw.name(place) for place in features), found, names,
+            None if ids is None else raw.texts(ids)[: self._rows],
+            None if ids is None else raw.names[ids], tuple(self._notes),
+        )  # fmt: skip
+
+    def _label_column(self, labels: str | None, asked: list[int] | None) -> int | None:
+        if labels is None or self._raw.label_texts is not None:
+            return None
+        try:
+            (label,) = chosen("labels", labels, self._raw)
+        except ValueError as error:
+            if not str(error).startswith("labels"):
+                raise bad("labels", "one column, or one array of the archive", repr(labels)) from None
+            raise
+        if asked is not None and label in asked:
+            raise bad("labels", "a column that is no feature", f"{self._raw.name(label)!r}, which is in columns")
+        return label
+
+    def _drop_empty_rows(self) -> None:
+        """Spreadsheets write rows of nothing but delimiters below the last one."""
+        if not self._raw.is_text:
+            return
+        last = self._rows
+        while last and all(_is_empty(values[last - 1]) for values in self._raw.values):
+            last -= 1
+        if 0 < last < self._rows:
+            self._notes.append(
+                f"The last {_count(self._rows - last, 'row')} of {self._file}, without any value, left out."
+            )
+            # Columns of nothing but whole numbers became fractions only because of those rows.
+            values = [_narrowed(column[:last]) for column in self._raw.values]
+            self._raw, self._rows = self._raw._replace(values=values), last
+
+    def _without_empty(self, places: list[int]) -> list[int]:
+        if not self._raw.is_text or self._rows < 2:
+            return places
+        empty = [
+            place for place in places
+            if _is_empty(self._raw.values[place][0]) and all(map(_is_empty, self._raw.values[place]))
+        ]  # fmt: skip
+        if empty and len(empty) < len(places):
+            self._notes.append(f"{self._called(empty)} without any value, left out.")
+            return [place for place in places if place not in empty]
+        return places
+
+    def _identifiers(self, places: list[int], asked: list[int] | None) -> tuple[int | None, list[int]]:
+        """The column of ids, and all that name rows."""
+        raw = self._raw
+        numeric = [place for place in places if raw.values[place].dtype.kind != "O"] if asked is None else asked
+        left_out: list[int] = []
+        for place in places:
+            others = [other for other in numeric if other != place and other not in left_out]
+            why = identifier(place, raw, others)
+            if why and (others or raw.values[place].dtype.kind == "O"):
+                left_out.append(place)
+                name = f"Column {raw.names[place]!r}" if raw.names[place] else f"Column {place + 1}"
+                self._notes.append(f"{name} {why}: it names rows and is no feature.")
+        return (left_out[0] if left_out else None), left_out
+
+    def _doubts(self, features: list[int]) -> None:
+        for place in features if len(features) > 1 else ():
+            why = doubtful(place, self._raw)
+            if why:
+                self._notes.append(
+                    f"Column {self._raw.name(place)!r} {why}: it is taken as a feature (columns chooses)."
+                )
+
+    def _numbers(self, features: list[int]) -> np.ndarray:
+        raw = self._raw
+        values = np.empty((self._rows, len(features)))
+        texts: list[int] = []
+        rounded: list[int] = []
+        for place, column in enumerate(features):
+            found = raw.values[column]
+            if found.dtype.kind == "b" and raw.is_text:
+                self._notes.append(f"Column {raw.name(column)!r}: {cells.truth('true')}.")
+            if found.dtype.kind != "O":
+                values[:, place] = found
+                if found.dtype.kind in "iu" and self._rows and max(-int(found.min()), int(found.max())) > 2**53:
+                    rounded.append(column)
+                continue
+            read = cells.numbers(np.array([_text(x) for x in found], dtype=object), raw.decimal)
+            values[:, place] = read.values
+            if read.is_text.any():
+                texts.append(column)
+            elif read.says:
+                self._notes.append(f"Column {raw.name(column)!r}: {'; '.join(read.says)}.")
+        if texts:
+            self._refuse_text(texts)
+        if not np.isfinite(values).all():
+            self._refuse_infinite(values, features)
+        if rounded:
+            self._notes.append(f"{self._called(rounded)} with whole numbers above 2^53, which float64 rounds.")
+        return values
+
+    def _refuse_text(self, texts: list[int]) -> None:
+        raw, column = self._raw, texts[0]
+        found = cells.numbers(np.array([_text(x) for x in raw.values[column]], dtype=object), raw.decimal)
+        row = int(found.is_text.argmax())
+        shown = _text(raw.values[column][row])
+        what = " (a complex number)" if cells.COMPLEX.fullmatch(shown) else ""
+        others = f"; text also in {', '.join(repr(raw.name(other)) for other in texts[1:6])}" if texts[1:] else ""
+        shown = shown if len(shown) <= 40 else shown[:37] + "..."
+        raise bad(
+            "file", "numbers in all columns", f"{shown!r}{what} in {raw.where(row, column)} of {self._file}{others} "
+            "(columns says which columns to read, labels which one holds true clusters)",
+        )  # fmt: skip
+
+    def _refuse_infinite(self, values: np.ndarray, features: list[int]) -> None:
+        wrong = ~np.isfinite(values)
+        row, place = (int(n) for n in np.argwhere(wrong)[0])
+        cell = self._raw.cell(row, features[place])
+        if np.isinf(values[row, place]):
+            shown = cell or str(values[row, place])
+            got = shown if cells.INFINITE.fullmatch(shown) else f"{shown}, too large for float64,"
+        else:
+            got = "no value, because the row ends before it," if cell is None else "no value"
+            got += f" ({cell!r})" if cell else ""
+        more = f", and {wrong.sum() - 1} more such" if wrong.sum() > 1 else ""
+        raise bad("file", "finite numbers", f"{got} in {self._raw.where(row, features[place])} of {self._file}{more}")
+
+    def _labels(self, texts: np.ndarray, label: int | None) -> tuple[np.ndarray, tuple[str, ...]]:
+        empty = [row for row, text in enumerate(texts) if not text.strip()]
+        if empty:
+            place = f"index {empty[0]}" if label is None else self._raw.where(empty[0], label)
+            raise bad("labels", "a label in every row", f"none in {place} of {self._file}")
+        names, found = np.unique(texts.astype(str), return_inverse=True)
+        numbers = [cells.number(name, self._raw.decimal) for name in names]
+        if all(number is not None for number in numbers):  # 2 before 10
+            order = np.argsort([number.value for number in numbers if number is not None], kind="stable")
+            names, found = names[order], np.argsort(order)[found]
+        if len(names) > max(2, _MANY * len(texts)):
+            self._notes.append(f"Labels: {len(names)} different ones in {len(texts)} rows; are they true clusters?")
+        return found.astype(np.int32), tuple(map(str, names))
+
+    def _called(self, places: list[int]) -> str:
+        named = ", ".join(repr(self._raw.name(place)) for place in places[:8])
+        more = f" and {len(places) - 8} more" if len(places) > 8 else ""
+        return f"Column{'s' * (len(places) > 1)} {named}{more}"
+
+
+def _text(value: Any) -> str:
+    """Of a cell; nothing where there is none."""
+    return "" if value is None or (isinstance(value, float) and value != value) else str(value)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def _narrowed(column: np.ndarray) -> np.ndarray:
+    whole = column.dtype.kind == "f" and np.isfinite(column).all() and (column == np.floor(column)).all()
+    return column.astype(np.int64) if whole and np.abs(column).max(initial=0) < 2**53 else column
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,385 @@
+"""Tables as text: encoding, compression, delimiter, decimal mark and names are found out; pandas reads the rest."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import lzma
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tokdyn.checks import bad
+from tokdyn.data.tables import cells
+from tokdyn.data.tables.raw import Raw
+
+DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
+# So many rows, and characters, decide how the file is read.
+_ROWS, _CHARACTERS = 200, 1 << 18
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_EMPTY_WITHIN = re.compile(r"\n[ \t]*(?=\n\s*\S)")
+
+
+def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header: bool | None) -> Raw:
+    """A table as text.
+
+    Args:
+        file: of any of the encodings, compressions and delimiters that the module finds out.
+        delimiter: None to find it out; a character, or a name of ``DELIMITERS``.
+        decimal: None to find it out; "." or ",".
+        header: whether the first line holds names; None to find it out.
+
+    Raises:
+        ValueError: it is no table, in one sentence.
+    """
+    text, notes = _decoded(file)
+    if not text.strip():
+        raise bad("file", "rows of numbers", f"{file.name}, which is empty")
+    text, given = _delimiter_line(text)
+    shape = _sniffed(text, DELIMITERS.get(delimiter or "", delimiter) or given, header)
+    notes += shape.notes
+    body = shape.body
+    reader = _Rows(body, shape.delimiter, file.name)
+    reader.demand_width(shape.width, 1)  # the one row that pandas does not hold to it
+    gap = _EMPTY_WITHIN.search(body, len(body) - len(body.lstrip())) if shape.width == 1 else None
+    if gap and not shape.has_comments:  # in one column an empty line is an empty cell
+        line = body.count("\n", 0, gap.start()) + 2
+        raise bad("file", "a number in every row", f"an empty line {line} in {file.name}")
+    columns = reader.frame(shape.width, decimal or ".")
+    mark = decimal or "."
+    if decimal is None:
+        mark, doubt = _decimal(columns, shape.delimiter)
+        if doubt:
+            notes.append(doubt)
+        if mark == ",":
+            columns = reader.frame(shape.width, ",")
+    names = shape.names
+
+    def where(row: int, column: int) -> str:
+        called = f"column {names[column]!r}" if names[column] else f"column {column + 1}"
+        return f"line {reader.at(row)[0]}, {called}"
+
+    def cell(row: int, column: int) -> str | None:
+        fields = reader.at(row)[1]
+        return fields[column].strip() if column < len(fields) else None
+
+    return Raw(
+        columns, names, lambda column: reader.texts(shape.width, column), where, cell, mark, True, notes=tuple(notes)
+    )
+
+
+def _decoded(file: Path) -> tuple[str, list[str]]:
+    """The file's text, with line ends as Unix has them, and what was assumed of its encoding."""
+    data = _decompressed(file, file.read_bytes())
+    notes: list[str] = []
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None and b"\0" in data[:4096]:
+        # utf-16 without a mark: every other byte of plain numbers is zero.
+        head = np.frombuffer(data[: min(len(data), 4096) // 2 * 2], np.uint8) == 0
+        if len(head) and head[1::2].mean() > 0.4 and not head[::2].any():
+            encoding = "utf-16-le"
+        elif len(head) and head[::2].mean() > 0.4 and not head[1::2].any():
+            encoding = "utf-16-be"
+    try:
+        text = data.decode("utf-8-sig" if encoding in (None, "utf-8") else encoding)
+    except UnicodeDecodeError:
+        if encoding is not None:
+            raise bad("file", f"text in {encoding}, as its first bytes say", f"{file.name}, which is not") from None
+        text = data.decode("cp1252", "replace")
+        notes.append("The file is not in UTF-8: its names and text are read as Windows-1252 (Latin-1).")
+    found = _CONTROL.search(text.rstrip("\x1a"))  # with which old programs end a file
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        raise bad("file", "text", f"{file.name}, which holds the byte {ord(found[0]):#04x} in line {line}")
+    text = text.rstrip("\x1a").lstrip("\ufeff")
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text), notes
+
+
+def _decompressed(file: Path, data: bytes) -> bytes:
+    """By what the file holds, not by what it is called."""
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    if data.startswith(b"BZh"):
+        return bz2.decompress(data)
+    if data.startswith(b"\xfd7zXZ"):
+        return lzma.decompress(data)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        raise bad("file", "text, or text in gzip, bzip2, xz or zip", f"{file.name}, compressed by zstd (decompress it)")
+    if data.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [
+                name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")
+            ]
+            if "[Content_Types].xml" in members:
+                raise bad("file", "text", f"{file.name}, which is an Excel workbook (save its sheet as CSV)")
+            if len(members) != 1:
+                raise bad("file", "an archive of one file", f"{len(members)} in {file.name}: {', '.join(members[:8])}")
+            return archive.read(members[0])
+    return data
+
+
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
+
+
+def _delimiter_line(text: str) -> tuple[str, str | None]:
+    """Without the line "sep=;" that Excel understands; its place stays, so that lines are counted right."""
+    found = re.match(r'"?sep=(.|\\t)"?\n', text, re.IGNORECASE)
+    if not found:
+        return text, None
+    return "\n" + text[found.end() :], "\t" if found[1] == "\\t" else found[1]
+
+
+class _Shape(NamedTuple):
+    """How a text is to be read.
+
+    Attributes:
+        body: what pandas reads: other lines are empty, so that lines are counted right.
+        delimiter: between fields.
+        width: fields of a row.
+        names: of the columns.
+        has_comments: whether comments were emptied.
+        notes: what was assumed.
+    """
+
+    body: str
+    delimiter: str
+    width: int
+    names: list[str | None]
+    has_comments: bool
+    notes: list[str]
+
+
+def _sniffed(text: str, delimiter: str | None, header: bool | None) -> _Shape:
+    sample = text if len(text) <= _CHARACTERS else text[: text.rindex("\n", 0, _CHARACTERS) + 1 or None]
+    lines = sample.split("\n")
+    commented = text.startswith("#") or "\n#" in text
+    plain = "\n".join(line for line in lines if not line.startswith("#"))
+    delimiter = delimiter or _delimiter(plain if plain.strip() else sample)
+    rows = [fields for _, fields in itertools.islice(_records(plain if plain.strip() else sample, delimiter), _ROWS)]
+    width = Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
+    names: list[str | None] | None = None
+    notes: list[str] = []
+    if commented:
+        text, names = _without_comments(text, delimiter, width)
+    end, first = 0, rows[0]
+    if header is None:
+        named, note = _is_header(first, rows[1:], width)
+        notes += [note] if note else []
+    else:
+        named = header
+    if named:
+        names = _names(first, rows[1:], width)
+        # The header may go over several lines, within quotation marks.
+        end = next(_records(text, delimiter))[0][1]
+        parts = text.split("\n", end)
+        text = "\n" * end + (parts[end] if len(parts) > end else "")
+    names = names or [None] * width
+    names, renamed = _distinct(names)
+    if renamed:
+        notes.append(f"Names that occur again are numbered: {', '.join(renamed)}.")
+    if not text.strip():
+        raise bad("file", "rows of numbers", "a line of names, and no row")
+    return _Shape(text, delimiter, width, names, commented, notes)
+
+
+def _delimiter(sample: str) -> str:
+    """By which cells are most often values, and rows of one width."""
+    best, most = "\n", 0.0
+    for delimiter in (*DELIMITERS.values(), "\n"):
+        rows = [fields for _, fields in itertools.islice(_records(sample, delimiter), _ROWS)]
+        first, rows = rows[0], rows[1:] or rows
+        width, count = Counter(map(len, rows)).most_common(1)[0]
+        if width == 1 and delimiter != "\n":
+            continue
+        fields = list(itertools.chain.from_iterable(rows))
+        # Text is the same evidence for any delimiter, so that some rests on widths alone.
+        score = (0.01 + sum(cells.is_value(field) for field in fields) / len(fields)) * count / len(rows)
+        if rows != [first] and len(first) == width > 1 and not any(map(cells.is_value, first)):
+            score *= 1.6  # as many names: then rows of another length are slips
+        if score > most + 1e-9:
+            best, most = delimiter, score
+    return best
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[tuple[int, int], list[str]]]:
+    """Rows that are not empty, each with its first line (from 1) and its last."""
+    lines: Iterator[str] = (line + "\n" for line in text.split("\n"))
+    if delimiter == " ":
+        lines = (re.sub(r"[ \t]+", " ", line.strip()) + "\n" for line in lines)
+    # A table of one column: a mark that occurs in no text.
+    reader = csv.reader(lines, delimiter="\x1f" if delimiter == "\n" else delimiter, skipinitialspace=True)
+    before = 0
+    for fields in reader:
+        if fields and not (len(fields) == 1 and not fields[0].strip() and reader.line_num - before == 1):
+            yield (before + 1, reader.line_num), fields
+        before = reader.line_num
+
+
+def _without_comments(text: str, delimiter: str, width: int) -> tuple[str, list[str | None] | None]:
+    """The text with comments emptied, and the names that the last comment before the rows holds, if it does.
+
+    A line is a comment where it begins with # and is not a row of the table: it has another number of fields, or holds
+    no value.
+    """
+    lines, names, started = text.split("\n"), None, False
+    for place, line in enumerate(lines):
+        if not line.startswith("#"):
+            started = started or bool(line.strip())
+            continue
+        fields = next((fields for _, fields in _records(line.lstrip("#").strip(), delimiter)), [])
+        fits = len(fields) == width
+        if fits and any(cells.is_value(field) for field in fields if field):
+            started = True
+            continue
+        if fits and not started:
+            names = [field.strip() or None for field in fields]
+        lines[place] = ""
+    return "\n".join(lines), names
+
+
+def _is_header(first: list[str], rows: list[list[str]], width: int) -> tuple[bool, str | None]:
+    """Whether the first row holds names, and a sentence where that is a guess."""
+    offset = 1 if len(first) == width - 1 else 0
+    cells_of = {place + offset: field.strip() for place, field in enumerate(first)}
+    if not rows:
+        return all(map(_is_name, first)), None
+    filled = {column: field for column, field in cells_of.items() if field}
+    counted = [field for _, field in sorted(filled.items())] == [str(n) for n in range(len(filled))]
+    whole = all(field.strip().lstrip("-").isdecimal() for row in rows for field in row[width - len(filled) :])
+    if len(filled) > 1 and counted and (len(filled) > 3 or not whole):
+        return True, (
+            "The first line counts the columns from 0: it is read as their names (header says whether it is)."
+        )
+    if offset or (not cells_of.get(0) and all(map(_is_name, list(filled.values()) or ["1"]))):
+        return True, None
+    numeric = [
+        column for column in range(width)
+        if sum(column < len(row) and cells.is_value(row[column]) for row in rows) * 2 > len(rows)
+    ]  # fmt: skip
+    over = [cells_of.get(column, "") for column in numeric]
+    if not numeric:
+        return False, None
+    if not any(cells.is_value(field) for field in over):
+        return True, None
+    years = [int(field) for field in over if re.fullmatch(r"(1[89]|2[01])\d\d", field)]
+    is_run = len(years) > 1 and years == list(range(years[0], years[0] + len(over)))
+    others = [field for column, field in filled.items() if column not in numeric]
+    if is_run and others and not any(map(cells.is_value, others)):
+        return True, "The first line holds years, and is read as names (header says whether it is)."
+    if any(map(_is_name, over)):
+        named = next(field for field in over if _is_name(field))
+        return True, (
+            f"The first line is read as names, because {named!r} stands over numbers (header says whether it is)."
+        )
+    return False, None
+
+
+def _is_name(field: str) -> bool:
+    field = field.strip()
+    return bool(re.match(r"[^\W\d]", field)) and not cells.is_value(field)
+
+
+def _names(first: list[str], rows: list[list[str]], width: int) -> list[str | None]:
+    names: list[str | None] = [" ".join(field.split()) or None for field in first]
+    names = [None if name and re.fullmatch(r"Unnamed: \d+", name) else name for name in names]  # pandas' own word
+    if len(names) == width - 1:
+        trailing = rows and all(len(row) == width and not row[-1].strip() for row in rows)
+        names = [*names, None] if trailing else [None, *names]  # R writes no name for the names of rows
+    while len(names) > width and names[-1] is None:
+        names.pop()
+    return names if len(names) >= width else names + [None] * (width - len(names))
+
+
+def _distinct(names: list[str | None]) -> tuple[list[str | None], list[str]]:
+    """Names that occur again get a number, as pandas gives them: a, a.1."""
+    seen, made, renamed = set(names), [], []
+    used: set[str] = set()
+    for name in names:
+        unique = name
+        if name is not None and name in used:
+            unique = next(f"{name}.{n}" for n in itertools.count(1) if f"{name}.{n}" not in used | seen)
+            renamed.append(unique)
+        if unique is not None:
+            used.add(unique)
+        made.append(unique)
+    return made, renamed
+
+
+class _Rows:
+    """The rows of a text, to pandas and to people."""
+
+    def __init__(self, body: str, delimiter: str, name: str) -> None:
+        self._body, self._delimiter, self._name = body, delimiter, name
+
+    def _read(self, width: int, **options: Any) -> Any:
+        import pandas as pd
+
+        try:
+            return pd.read_csv(
+                io.StringIO(self._body), sep={" ": r"\s+", "\n": "\x1f"}.get(self._delimiter, self._delimiter),
+                header=None, names=range(width), skipinitialspace=True, keep_default_na=False, low_memory=False,
+                **options,
+            )  # fmt: skip
+        except pd.errors.ParserError as error:
+            self.demand_width(width)
+            reason = str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: ")
+            raise bad("file", "a table", f"{self._name} ({reason})") from None
+
+    def frame(self, width: int, decimal: str) -> list[np.ndarray]:
+        """The columns `[N]`, numbers where all cells are; an empty cell is NaN."""
+        table = self._read(width, na_values=[""], decimal=decimal)
+        columns = []
+        for column in range(width):
+            values = table[column]
+            if values.dtype.kind in "fiub":
+                columns.append(values.to_numpy())
+                continue
+            objects = values.to_numpy(object)
+            if any(isinstance(x, int) for x in objects):  # whole numbers beyond 64 bits
+                objects = objects.astype(np.float64)
+            columns.append(objects)
+        return columns
+
+    def texts(self, width: int, column: int) -> np.ndarray:
+        """A column's cells as they are written `[N]`."""
+        table = self._read(width, usecols=[column], dtype=str, na_filter=False)
+        return np.array([text.strip() for text in table[column]], dtype=object)
+
+    def demand_width(self, width: int, rows: int | None = None) -> None:
+        """Say which of the rows has more fields than there are columns; fewer are empty cells."""
+        for (line, _), fields in itertools.islice(_records(self._body, self._delimiter), rows):
+            if len(fields) > width:
+                found = f"{len(fields)} in line {line} of {self._name}"
+                raise bad("file", f"{width} field{'s' * (width > 1)} in every row, as most have", found)
+
+    def at(self, row: int) -> tuple[int, list[str]]:
+        """The line of a row, as people count, and its fields."""
+        (line, _), fields = next(itertools.islice(_records(self._body, self._delimiter), row, None))
+        return line, fields
+
+
+def _decimal(columns: list[np.ndarray], delimiter: str) -> tuple[str, str | None]:
+    """The decimal mark of a table, and a sentence where it is a guess."""
+    texts = [text for column in columns if column.dtype.kind == "O" for text in column if isinstance(text, str)]
+    mark, example = cells.decimal_mark(texts)
+    if mark or not example:
+        return mark or ".", None
+    has_points = any(column.dtype.kind == "f" and (column % 1 != 0)[np.isfinite(column)].any() for column in columns)
+    mark = "." if has_points or delimiter == "," else ","
+    value = cells.number(example, mark)
+    read = f"{value.value:g}" if value else "text"
+    return mark, f"{example!r} is read as {read}: nothing else in the file shows what its comma is (decimal says it)."

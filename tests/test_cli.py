@@ -46,10 +46,15 @@ def test_a_recorded_run_repeats_exactly(tmp_path, capsys):
 
 
 def test_run_and_info_and_check_data(tmp_path, capsys):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
-    out = tmp_path / "out"
-    assert cli.main(["run", str(tmp_path / "x.npy"), "--num-tokens", "2", "--out", str(out), "--no-plots"]) == 0
-    assert "40 features of 2 dimensions" in capsys.readouterr().out
+    values = np.random.default_rng(0).normal(size=(40, 2))
+    rows = [f"{n},{a},{b},{'u' if a > 0 else 'v'}" for n, (a, b) in enumerate(values, 1)]
+    (tmp_path / "x.csv").write_text("\n".join(["id,a,b,kind", *rows]))
+    words = ["--num-tokens", "2", "--labels", "kind", "--columns", "2:b", "--out", str(tmp_path / "out"), "--no-plots"]
+    assert cli.main(["run", str(tmp_path / "x.csv"), *words]) == 0
+    printed = capsys.readouterr()
+    assert "40 features of 2 dimensions" in printed.out
+    assert "Against the 2 true clusters: adjusted Rand index" in printed.out
+    assert printed.err.startswith("tokdyn: Column 'id' is called an id")
     sample = [{"question": "How many?", "image": "a.png", "program": ["scene", "count"], "answer": 3}] * 10
     (tmp_path / "samples.json").write_text(json.dumps(sample))
     assert cli.main(["check-data", str(tmp_path / "samples.json")]) == 0

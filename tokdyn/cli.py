@@ -182,7 +182,8 @@ def _run(words: list[str]) -> None:
             options.file, options.how, options.out, plots=options.plots, progress=progress,
             say=lambda note: print(f"tokdyn: {note}", file=sys.stderr),
         )  # fmt: skip
-    print(path.read_text(encoding="utf-8").split("\n\n")[1])
+    blocks = path.read_text(encoding="utf-8").split("\n\n")
+    print("\n".join([blocks[1], *(block for block in blocks if block.startswith("Against the "))]))
     print(path)
 
 

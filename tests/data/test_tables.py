@@ -374,7 +374,8 @@ class TestArrays:
         [
             X, X.astype(np.float16), X.astype(">f8"), np.asfortranarray(X), X[::-1, ::2], (X > 0),
             X.astype(np.longdouble), X.astype(np.float32), (X * 9).astype(np.int8), (X * 9).astype(">i4"),
-            np.array([[2**64 - 1, 1], [0, 5]], np.uint64), np.array([["1.5", "2"], ["3", "4e1"]]), np.array([[b"1.5", b"2"]]), X[:1], X[:, :1],
+            np.array([[2**64 - 1, 1], [0, 5]], np.uint64), np.array([["1.5", "2"], ["3", "4e1"]]),
+            np.array([[b"1.5", b"2"]]), X[:1], X[:, :1],
         ],
         ids=lambda array: f"{array.dtype}{array.shape}",
     )  # fmt: skip

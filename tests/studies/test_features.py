@@ -1,17 +1,23 @@
 """``tokdyn run``: features from files, results in a folder, one sentence for everything that is wrong."""
 
+import itertools
 import json
+import os
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
 
 import tokdyn as td
-from tokdyn.studies.features import Options, cluster_file, read_features
+from tokdyn.studies.features import Options, cluster_file
 
 IRIS = load_iris()
+
+
+NAMES = ["sepal length", "sepal width", "petal length", "petal width"]
 
 
 @pytest.fixture
@@ -20,71 +26,14 @@ def iris(tmp_path):
     return tmp_path / "iris.npy"
 
 
-class TestReading:
-    def test_every_format_gives_the_same(self, tmp_path, iris):
-        names = list("abcd")
-        table = pd.DataFrame(IRIS.data, columns=names)
-        np.savez(tmp_path / "one.npz", x=IRIS.data)
-        np.savez(tmp_path / "named.npz", features=IRIS.data, labels=IRIS.target)
-        table.to_csv(tmp_path / "header.csv", index=False)
-        table.to_csv(tmp_path / "bare.csv", index=False, header=False)
-        pd.DataFrame(IRIS.data).to_csv(tmp_path / "counted.csv", index=False)
-        table.to_parquet(tmp_path / "table.parquet")
-        for name in ("iris.npy", "one.npz", "named.npz", "header.csv", "bare.csv", "counted.csv", "table.parquet"):
-            np.testing.assert_allclose(read_features(tmp_path / name), IRIS.data, err_msg=name)
-
-    def test_integers_and_single_columns_are_numbers_too(self, tmp_path):
-        np.save(tmp_path / "x.npy", np.arange(6).reshape(6, 1))
-        assert read_features(tmp_path / "x.npy").dtype == np.float64
-
-    @pytest.mark.parametrize(
-        ("make", "sentence"),
-        [
-            (None, r"file: expected a file of features, got .*x.npy \(no such file\)"),
-            (np.ones(5), r"expected at least one row and one column of numbers \[N, D\], got shape \(5,\)"),
-            (np.ones((2, 3, 4)), r"got shape \(2, 3, 4\)"),
-            (np.ones((0, 4)), r"got shape \(0, 4\)"),
-            (np.array([[{}, 1]], dtype=object), "an array of Python objects"),
-            (np.array([["a", "b"]]), "file: expected numbers .* got dtype <U1"),
-            (np.ones((2, 2)) * 1j, "file: expected numbers .* got dtype complex128"),
-            (np.array([[1.0, np.nan]]), "file: expected finite numbers, got nan in row 0, column 1"),
-            (np.array([[np.inf, 1.0]]), "file: expected finite numbers, got inf in row 0, column 0"),
-        ],
-    )
-    def test_bad_arrays(self, tmp_path, make, sentence):
-        if make is not None:
-            np.save(tmp_path / "x.npy", make, allow_pickle=True)
-        with pytest.raises(ValueError, match=sentence):
-            read_features(tmp_path / "x.npy")
-
-    @pytest.mark.parametrize(
-        ("name", "content", "sentence"),
-        [
-            ("x.csv", b"", r"file: expected readable .csv features, got x.csv \(No columns to parse from file\)"),
-            ("x.csv", b"a,b\n1,2\n3,x\n", "file: expected numbers"),
-            ("x.csv", b"a,b\n1,2\n3,\n", "file: expected finite numbers, got nan in row 1, column 1"),
-            ("x.csv", b"\xff\xfe\x00", "file: expected readable .csv features"),
-            (
-                "x.csv",
-                b"id,a,b\n0,1,2\n1,3,4\n2,5,7\n",
-                "file: expected features only, got a first column in x.csv that counts",
-            ),
-            ("x.npz", b"PK\x03\x04 cut off", "file: expected readable .npz features"),
-            ("x.npy", b"nonsense", "file: expected readable .npy features"),
-            ("x.npz", b"nonsense", "file: expected readable .npz features"),
-            ("x.parquet", b"nonsense", "file: expected readable .parquet features"),
-            ("x.xlsx", b"", "file: expected one of .npy, .npz, .csv, .parquet, got x.xlsx"),
-        ],
-    )
-    def test_bad_files(self, tmp_path, name, content, sentence):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=sentence):
-            read_features(tmp_path / name)
-
-    def test_an_archive_of_several_arrays_must_say_which(self, tmp_path):
-        np.savez(tmp_path / "x.npz", a=IRIS.data, b=IRIS.target)
-        with pytest.raises(ValueError, match=r"file: expected one array, or one named features, got 2 in x.npz: a, b"):
-            read_features(tmp_path / "x.npz")
+@pytest.fixture
+def flowers(tmp_path):
+    """As a spreadsheet would save it: an id in another order, names, decimal commas, text in the last column."""
+    frame = pd.DataFrame(IRIS.data, columns=NAMES)
+    frame.insert(0, "flower_id", 1000 - np.arange(150))
+    frame["species"] = IRIS.target_names[IRIS.target]
+    frame.to_csv(tmp_path / "flowers.csv", sep=";", decimal=",", index=False, encoding="utf-8-sig")
+    return tmp_path / "flowers.csv"
 
 
 class TestRunning:
@@ -143,3 +92,114 @@ class TestRunning:
             ValueError, match=r"file: expected numbers up to 1e\+150 in size \(in float64\), got 1e\+200"
         ):
             cluster_file(tmp_path / "x.npy", Options(num_tokens=1), tmp_path / "out")
+
+    def test_ids_names_and_labels_go_where_people_look(self, flowers, iris, tmp_path):
+        said = []
+        options = Options(num_tokens=3, temperature=0.2, labels="species")
+        report = cluster_file(flowers, options, tmp_path / "out", plots=False, say=said.append).read_text()
+        assert len(said) == 1
+        assert said[0].startswith("Column 'flower_id' is called an id")
+        assert said[0] in report
+        table = pd.read_csv(tmp_path / "out" / "assignments.csv")
+        assert list(table)[:4] == ["flower_id", "feature", "token", "label"]
+        np.testing.assert_array_equal(table["flower_id"], 1000 - np.arange(150))
+        np.testing.assert_array_equal(table["label"], IRIS.target_names[IRIS.target])
+        tokens = pd.read_csv(tmp_path / "out" / "tokens.csv", index_col="token")
+        assert list(tokens) == NAMES
+        diagnostics = json.loads((tmp_path / "out" / "diagnostics.json").read_text())
+        assert diagnostics["read"]["columns"] == NAMES
+        assert diagnostics["num_labels"] == 3
+        truth, owner = IRIS.target, table["token"]
+        rand, information = adjusted_rand_score(truth, owner), normalized_mutual_info_score(truth, owner)
+        assert diagnostics["adjusted_rand_index"] == pytest.approx(rand, abs=1e-12)
+        assert diagnostics["normalized_mutual_information"] == pytest.approx(information, abs=1e-9)
+        counts = confusion_matrix(truth, owner)
+        best = max(counts[[0, 1, 2], list(order)].sum() for order in itertools.permutations(range(3)))
+        assert diagnostics["matched_accuracy"] == pytest.approx(best / 150)
+        assert f"adjusted Rand index {rand:.3f}" in report
+        # The same features as an array, whose columns have no names, end in the same tokens.
+        cluster_file(iris, Options(num_tokens=3, temperature=0.2), tmp_path / "array", plots=False)
+        again = pd.read_csv(tmp_path / "array" / "tokens.csv", index_col="token")
+        assert list(again) == ["x1", "x2", "x3", "x4"]
+        np.testing.assert_array_equal(again, tokens)
+
+    def test_standardised_tokens_come_back_in_the_units_of_the_file(self, tmp_path):
+        """Units of measurement then decide nothing: metres or micrometres, and a constant column beside them."""
+        scaled = IRIS.data * [1, 1e6, 1e-3, 1] + [0, 5e6, 0, 7]
+        found = []
+        for name, values in (("plain", IRIS.data), ("units", scaled)):
+            frame = pd.DataFrame(values, columns=NAMES).assign(constant=0.1)
+            frame.to_csv(tmp_path / f"{name}.csv", index=False)
+            said = []
+            options = Options(num_tokens=3, temperature=0.1, standardise=True)
+            report = cluster_file(tmp_path / f"{name}.csv", options, tmp_path / name, plots=False, say=said.append)
+            assert said == ["Constant, so that it stays 0 when standardised and decides nothing: 'constant'."]
+            assert "mean 0 and standard deviation 1" in report.read_text()
+            found.append(pd.read_csv(tmp_path / name / "tokens.csv", index_col="token"))
+        np.testing.assert_allclose((found[0][NAMES] * [1, 1e6, 1e-3, 1] + [0, 5e6, 0, 7]), found[1][NAMES], rtol=1e-6)
+        np.testing.assert_allclose(found[1]["constant"], 0.1)
+        inside = (found[0][NAMES] >= IRIS.data.min(axis=0)) & (found[0][NAMES] <= IRIS.data.max(axis=0))
+        assert inside.all(axis=None)
+
+    def test_large_features_say_which_starts_are_done_and_give_the_same(self):
+        """Once a start is a call of its own, and once all are one: the same best start, to rounding."""
+        from tokdyn.estimator import ALONE, best_of
+
+        features = np.tile(IRIS.data.astype(np.float32), (40, 1))
+        assert len(features) * 8 * 4 > ALONE
+        features += np.random.default_rng(0).normal(0, 0.05, features.shape).astype(np.float32)
+        how = {"num_tokens": 8, "num_starts": 4, "max_steps": 20, "tol": 1e-3, "seed": 1}
+        dynamics, done = td.catalog.soft_kmeans(), []
+        one, error, key = best_of(dynamics, features, **how, progress=lambda *counts: done.append(counts))
+        assert done == [(n, 4) for n in range(5)]
+        all_at_once, same_error, same_key = best_of(dynamics, features, **how)
+        assert error == pytest.approx(same_error, rel=1e-5)
+        assert (jax.random.key_data(key) == jax.random.key_data(same_key)).all()
+        np.testing.assert_allclose(one.tokens, all_at_once.tokens, atol=1e-3)
+
+    def test_silhouette_of_many_numbers_is_that_of_a_sample(self, iris, tmp_path, monkeypatch):
+        """All pairs of 5,000 features of 512 dimensions took twenty times as long as ten starts of 32 tokens."""
+        options, found = Options(num_tokens=3, temperature=0.2), []
+        for most in (1e9, 4 * 99.5**2):
+            monkeypatch.setattr("tokdyn.studies.features.MOST_DIFFERENCES", most)
+            cluster_file(iris, options, tmp_path / "out", plots=False)
+            found.append(json.loads((tmp_path / "out" / "diagnostics.json").read_text()))
+        assert "features_for_silhouette" not in found[0]
+        assert found[1]["features_for_silhouette"] == 100
+        # Single silhouettes have a standard deviation of about 0.3.
+        assert found[0]["silhouette"] == pytest.approx(found[1]["silhouette"], abs=3 * 0.3 / 10)
+
+
+class TestPlace:
+    """What is wrong with the folder is said before anything is read or computed."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_computed(self, monkeypatch):
+        monkeypatch.setattr("tokdyn.studies.features.best_of", lambda *_, **__: pytest.fail("computed"))
+
+    def test_a_file(self, iris, tmp_path):
+        for out in (iris, iris / "below"):
+            with pytest.raises(
+                ValueError, match=r"out: expected a folder that can be written, got .* is not a folder\)"
+            ):
+                cluster_file(iris, Options(num_tokens=3), out)
+
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="who may do everything is refused nothing")
+    def test_no_permission(self, iris, tmp_path):
+        (tmp_path / "closed").mkdir(mode=0o500)
+        with pytest.raises(ValueError, match=r"out: expected a folder that can be written, got .*no permission"):
+            cluster_file(iris, Options(num_tokens=3), tmp_path / "closed" / "out")
+
+    def test_something_in_the_way(self, iris, tmp_path):
+        (tmp_path / "one" / "report.md").mkdir(parents=True)
+        (tmp_path / "two").mkdir()
+        (tmp_path / "two" / "plots").write_text("mine")
+        for out, blocked in (("one", "report.md"), ("two", "plots")):
+            sentence = f"out: expected a folder in which the results find room, got .*{blocked}, which is in the way"
+            with pytest.raises(ValueError, match=sentence):
+                cluster_file(iris, Options(num_tokens=3), tmp_path / out)
+
+    def test_the_features_themselves(self, tmp_path):
+        pd.DataFrame(IRIS.data).to_csv(tmp_path / "tokens.csv", index=False)
+        with pytest.raises(ValueError, match="out: expected a folder in which no result takes the place of the file"):
+            cluster_file(tmp_path / "tokens.csv", Options(num_tokens=3), tmp_path)

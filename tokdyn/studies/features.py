@@ -26,8 +26,8 @@ FIGURES = ("plots/tokens.png", "plots/convergence.png")
 # Squared distances of such numbers still fit, with room for sums.
 LARGEST = {"float64": 1e150, "float32": 1e15}
 RESOLUTIONS = (0.001, 0.01, 0.1, 0.5)
-# Silhouette compares all pairs of features.
-MOST_FOR_SILHOUETTE = 20_000
+# Silhouette compares all pairs of features: of more numbers, or features, than these a sample stands for them.
+MOST_DIFFERENCES, MOST_FOR_SILHOUETTE = 1e9, 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,21 +237,19 @@ def _dynamics(options: Options) -> Dynamics:
     return compose(**parts)
 
 
-@functools.partial(jax.jit, static_argnames=("num_tokens", "with_silhouette"))
-def _scores(features: jax.Array, result: Result, *, num_tokens: int, with_silhouette: bool) -> dict[str, Any]:
-    """Everything that is a function of arrays, as one program."""
+@functools.partial(jax.jit, static_argnames=("num_tokens",))
+def _scores(features: jax.Array, result: Result, sample: Any, *, num_tokens: int) -> dict[str, Any]:
+    """Everything that is a function of arrays, as one program; the silhouette is that of a sample of rows."""
     predicted = result.assignment.argmax(axis=-1)
-    scores: dict[str, Any] = {
+    return {
         "live_tokens": metrics.live_tokens(predicted, num_tokens=num_tokens),
         "distinct_tokens": {f"{r:g}": metrics.distinct_tokens(result.tokens, r) for r in RESOLUTIONS},
         "min_token_distance": metrics.min_token_distance(result.tokens),
         "usage_perplexity": metrics.usage_perplexity(result.assignment),
         "assignment_entropy": metrics.mean_assignment_entropy(result.assignment),
         "effective_rank": metrics.effective_rank(result.tokens),
+        "silhouette": metrics.silhouette(features[sample], predicted[sample], num_predicted=num_tokens),
     }
-    if with_silhouette:
-        scores["silhouette"] = metrics.silhouette(features, predicted, num_predicted=num_tokens)
-    return scores
 
 
 def _agreement(table: Table, result: Result, num_tokens: int) -> dict[str, float]:
@@ -275,8 +273,13 @@ def _agreement_of(labels: Any, predicted: jax.Array, *, num_labels: int, num_tok
 
 
 def _diagnostics(features: jax.Array, result: Result, error: float, num_tokens: int) -> dict[str, Any]:
-    with_silhouette = len(features) <= MOST_FOR_SILHOUETTE
-    scores = _scores(features, result, num_tokens=num_tokens, with_silhouette=with_silhouette)
+    most = min(MOST_FOR_SILHOUETTE, int((MOST_DIFFERENCES / features.shape[1]) ** 0.5) + 1)
+    sample = np.arange(len(features))
+    if len(features) > most:
+        sample = np.sort(np.random.default_rng(0).choice(len(features), most, replace=False))
+    scores = _scores(features, result, sample, num_tokens=num_tokens)
+    if len(features) > most:
+        scores["features_for_silhouette"] = most
     covariance = np.atleast_2d(np.cov(np.asarray(features, np.float64).T, bias=True))
     return {
         "status": Status(int(result.status)).name,

@@ -35,7 +35,9 @@ def progress_bar(label: str, done: int = 0, total: int | None = None) -> Iterato
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f} runs/s" if task.speed else "")
+            if not task.speed:
+                return Text("")
+            return Text(f"{task.speed:,.0f} runs/s" if task.speed >= 1 else f"{1 / task.speed:,.0f} s a run")
 
     class Runs(MofNCompleteColumn):
         def render(self, task: Task) -> Text:

@@ -50,6 +50,7 @@ GOOD = {
     "German truths": ("a.csv", "a;b\nWAHR;1,5\nFALSCH;2,5\n", {}, [[1, 1.5], [0, 2.5]], None, None),
     "US thousands": ("a.csv", 'a,b\n"1,234.5",2\n"12",3\n', {}, [[1234.5, 2], [12, 3]], None, None),
     "Swiss thousands": ("a.csv", "a;b\n1'234.5;2\n12;3\n", {}, [[1234.5, 2], [12, 3]], None, None),
+    "marks as programmers set them": ("a.csv", "a,b\n1_234.5,2\n12,3\n", {}, [[1234.5, 2], [12, 3]], None, None),
     "French spaces": ("a.csv", "a;b\n1\u202f234,5;2\n12;3\n", {}, [[1234.5, 2], [12, 3]], None, None),
     "decimal commas between tabs": ("a.tsv", "a\tb\n1,5\t2\n3\t4,25\n", {}, TWO, None, None),
     "decimal commas in quotes": ("a.csv", 'a,b\n"1,5","2"\n"3","4,25"\n', {}, TWO, None, None),
@@ -230,6 +231,18 @@ BAD = {
     "labels only": (
         "a.csv", "kind\nu\nv\n", {"labels": "kind", "header": True}, "file: expected at least one column of numbers",
     ),
+    "names of another number": (
+        "a.csv", "a,b\n1,5,2,5\n3,5,4,5\n", {},
+        "file: expected a name for each of 4 columns, got 2 in the first line: a, b",
+    ),
+    "names of several words between spaces": (
+        "a.txt", "petal length petal width\n1 2\n3 4\n", {}, "a name for each of 2 columns, got 4 in the first line"
+    ),
+    "names between other marks": ("a.csv", "a;b\n1,2\n3,4\n", {}, "got 'a;b' in line 1, column 1 of a.csv"),
+    "a line of a format": ("a.txt", "%%Format\n1 2\n3 4\n", {}, "got '%%Format' in line 1, column 1 of a.txt"),
+    "formulas": ("a.csv", "a,b\n=1+1,2\n=2+2,3\n", {}, "got '=1+1' in line 2, column 'a'"),
+    "sparse rows": ("a.txt", "1 1:0.5 2:0.3\n0 1:0.2 2:0.1\n", {}, "got '1:0.5' in line 1, column 2"),
+    "ids and names only": ("a.csv", "id,name\n1,a\n2,b\n", {}, "besides those that name rows, got id, name in a.csv"),
     "text only": ("a.csv", "u,v\nw,x\n", {}, "file: expected at least one column of numbers"),
     "an array of a text": (
         "a.csv", "a,b\n1,2\n", {"array": "X"}, "array: expected a file .npz, whose arrays have names, got a.csv",

@@ -119,6 +119,7 @@ def _from_array(array: np.ndarray, file: str) -> Raw:
     return Raw(
         values, [None] * array.shape[1], lambda column: _texts(array[:, column]),
         lambda row, column: f"index [{row}, {column}]", lambda row, column: str(array[row, column]),
+        matrix=None if is_text else numbers,
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ PAIRS = (("false", "true"), ("no", "yes"), ("falsch", "wahr"), ("nein", "ja"))
 INFINITE = re.compile(r"[+-]?(inf|infinity)", re.IGNORECASE)
 COMPLEX = re.compile(r"\(?[+-]?[\d.]+(e[+-]?\d+)?[+-][\d.]*(e[+-]?\d+)?[ij]\)?|[+-]?[\d.]+[ij]", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
+# Of no name: a formula, and "3:0.5", a number of a column and its value.
+CODED = re.compile(r"=.*|\d+:[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 _UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)*\s*([^\d\s.,:/-]{1,4})|([$€£¥])\s*[+-]?\d+(?:[.,]\d+)*")
 # A minus as typographers set it, spaces that do not break, and the Swiss mark of thousands.
 _TYPED = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"})
@@ -28,7 +30,7 @@ _TYPED = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": "
 def _notation(point: str, group: str) -> re.Pattern[str]:
     p, g = re.escape(point), re.escape(group)
     return re.compile(
-        rf"([+-]?(?:\d+(?:{p}\d*)?|{p}\d+|\d{{1,3}}(?P<group>[{g} '])\d{{3}}(?:(?P=group)\d{{3}})*(?:{p}\d*)?))"
+        rf"([+-]?(?:\d+(?:{p}\d*)?|{p}\d+|\d{{1,3}}(?P<group>[{g} '_])\d{{3}}(?:(?P=group)\d{{3}})*(?:{p}\d*)?))"
         r"(?:[eEdD](?P<power>[+-]?\d+))?(?P<percent>\s*%)?"
     )
 

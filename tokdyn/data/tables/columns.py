@@ -115,7 +115,7 @@ def identifier(column: int, raw: Raw, others: Sequence[int]) -> str | None:
     Args:
         column: which.
         raw: the table.
-        others: other columns that could be features.
+        others: other columns, those of labels left out.
     """
     values = raw.values[column]
     is_text = values.dtype.kind == "O"
@@ -123,12 +123,9 @@ def identifier(column: int, raw: Raw, others: Sequence[int]) -> str | None:
         return None
     if not is_text and not (_whole(values) and (raw.names[column] or not any(raw.names[:column]))):
         return None
-    # Beyond 2^53 different numbers may be one in float64: there the cells as they are written count.
-    written = not is_text and len(values) > 0 and np.abs(values.astype(np.float64)).max() >= 2**53
-    kinds = {*raw.texts(column)} if written else {*values.tolist()}
-    if len(values) < 2 or len(kinds) < len(values):
-        return None
     name = raw.names[column]
+    if len(values) < 2 or not (is_text or _may_be_called(name)) or not _all_differ(values, column, raw):
+        return None
     if is_text:
         return "holds text that is different in every row"
     if not others:
@@ -163,6 +160,21 @@ def doubtful(column: int, raw: Raw) -> str | None:
     return None
 
 
+def _may_be_called(name: str | None) -> bool:
+    """Whether a column of that name can be an identifier at all: most are not, and need no look at their numbers."""
+    words = _words(name or "")
+    return not words or words[-1] in _ENDINGS or "".join(words) in _NAMES | _COUNTERS
+
+
+def _all_differ(values: np.ndarray, column: int, raw: Raw) -> bool:
+    if values.dtype.kind == "O":
+        return len({*values}) == len(values)
+    # Beyond 2^53 different numbers may be one in float64: there the cells as they are written count.
+    if values.dtype.kind == "f" and np.abs(values).max() >= 2**53:
+        return len({*raw.texts(column)}) == len(values)
+    return len(np.unique(values)) == len(values)
+
+
 def _words(name: str) -> list[str]:
     """The words of a name, also of one like customerID or sampleId: ["customer", "id"]."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.strip())
@@ -173,6 +185,8 @@ def _only_text(column: int, raw: Raw) -> bool:
     """Whether all cells hold text, and none a number, with a unit or without, or a truth."""
     texts = [text if isinstance(text, str) else "" for text in raw.values[column]]
     if any(cells.is_missing(text) or cells.is_number(text) or cells.is_truth(text) for text in texts):
+        return False
+    if all(cells.CODED.fullmatch(text.strip()) for text in texts):
         return False
     units = {cells.unit(text) for text in texts}
     return len(units) > 1 or units == {None}

@@ -19,6 +19,7 @@ class Raw(NamedTuple):
         cell: (row, column) to the cell as it is written; None where the row ends before it.
         decimal: the mark in numbers that are text.
         is_text: whether people write such files by hand: a column is then also empty where all cells are.
+        matrix: all columns as one array of numbers `[N, D]`, where they are one.
         label_texts: true clusters that the file keeps apart from the columns `[N]`.
         notes: what was assumed, as sentences.
     """
@@ -30,6 +31,7 @@ class Raw(NamedTuple):
     cell: Callable[[int, int], str | None]
     decimal: str = "."
     is_text: bool = False
+    matrix: np.ndarray | None = None
     label_texts: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 

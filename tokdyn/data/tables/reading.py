@@ -67,7 +67,7 @@ def read_table(
     numbers that are different in every row, in a column called id (or sample_id, uuid, index, ...), in one called row,
     nr or sample if they run on without a gap, or in a first column that has no name where others have; and where no
     column has a name, a first column whose numbers, of ten rows or more, run on without a gap, unless another's do. A
-    column that is asked for in ``columns`` is never left out, nor is the last that is left.
+    column that is asked for in ``columns`` is never left out, nor are numbers that are the only column.
 
     Args:
         path: the file: ``.npy``, ``.npz``, ``.parquet``; text in ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.dat``,
@@ -179,7 +179,8 @@ class _Choice:
             features = [place for place in rest if place not in left_out]
             self._doubts(features)
         if not features:
-            raise bad("file", "at least one column of numbers", f"{listed(raw)} in {self._file}")
+            expected = "at least one column of numbers, besides those that name rows"
+            raise bad("file", expected, f"{listed(raw)} in {self._file} (columns says which to read nevertheless)")
         values = self._numbers(features)
         texts = raw.label_texts if label is None else raw.texts(label)[: self._rows]
         found, names = self._labels(texts, label) if texts is not None else (None, ())
@@ -232,12 +233,11 @@ class _Choice:
     def _identifiers(self, places: list[int], asked: list[int] | None) -> tuple[int | None, list[int]]:
         """The column of ids, and all that name rows."""
         raw = self._raw
-        numeric = [place for place in places if raw.values[place].dtype.kind != "O"] if asked is None else asked
         left_out: list[int] = []
         for place in places:
-            others = [other for other in numeric if other != place and other not in left_out]
+            others = [other for other in (places if asked is None else asked) if other != place]
             why = identifier(place, raw, others)
-            if why and (others or raw.values[place].dtype.kind == "O"):
+            if why:
                 left_out.append(place)
                 name = f"Column {raw.names[place]!r}" if raw.names[place] else f"Column {place + 1}"
                 self._notes.append(f"{name} {why}: it names rows and is no feature.")
@@ -253,24 +253,15 @@ class _Choice:
 
     def _numbers(self, features: list[int]) -> np.ndarray:
         raw = self._raw
-        values = np.empty((self._rows, len(features)))
         texts: list[int] = []
-        rounded: list[int] = []
-        for place, column in enumerate(features):
-            found = raw.values[column]
-            if found.dtype.kind == "b" and raw.is_text:
-                self._notes.append(f"Column {raw.name(column)!r}: {cells.truth('true')}.")
-            if found.dtype.kind != "O":
-                values[:, place] = found
-                if found.dtype.kind in "iu" and self._rows and max(-int(found.min()), int(found.max())) > 2**53:
-                    rounded.append(column)
-                continue
-            read = cells.numbers(np.array([_text(x) for x in found], dtype=object), raw.decimal)
-            values[:, place] = read.values
-            if read.is_text.any():
-                texts.append(column)
-            elif read.says:
-                self._notes.append(f"Column {raw.name(column)!r}: {'; '.join(read.says)}.")
+        rounded = [column for column in features if _loses_digits(raw.values[column])]
+        if raw.matrix is not None:
+            values = raw.matrix[:, features].astype(np.float64)
+        else:
+            values = np.empty((self._rows, len(features)))
+            for place, column in enumerate(features):
+                values[:, place], is_text = self._column(column)
+                texts += [column] if is_text else []
         if texts:
             self._refuse_text(texts)
         if not np.isfinite(values).all():
@@ -278,6 +269,18 @@ class _Choice:
         if rounded:
             self._notes.append(f"{self._called(rounded)} with whole numbers above 2^53, which float64 rounds.")
         return values
+
+    def _column(self, column: int) -> tuple[np.ndarray, bool]:
+        """A column as numbers, NaN where there is none, and whether it holds text."""
+        raw, found = self._raw, self._raw.values[column]
+        if found.dtype.kind != "O":
+            if found.dtype.kind == "b" and raw.is_text:
+                self._notes.append(f"Column {raw.name(column)!r}: {cells.truth('true')}.")
+            return found, False
+        read = cells.numbers(np.array([_text(x) for x in found], dtype=object), raw.decimal)
+        if read.says and not read.is_text.any():
+            self._notes.append(f"Column {raw.name(column)!r}: {'; '.join(read.says)}.")
+        return read.values, bool(read.is_text.any())
 
     def _refuse_text(self, texts: list[int]) -> None:
         raw, column = self._raw, texts[0]
@@ -323,6 +326,11 @@ class _Choice:
         named = ", ".join(repr(self._raw.name(place)) for place in places[:8])
         more = f" and {len(places) - 8} more" if len(places) > 8 else ""
         return f"Column{'s' * (len(places) > 1)} {named}{more}"
+
+
+def _loses_digits(column: np.ndarray) -> bool:
+    """Whether whole numbers are too large for float64 to tell them apart."""
+    return column.dtype.kind in "iu" and max(-int(column.min()), int(column.max())) > 2**53
 
 
 def _text(value: Any) -> str:

@@ -25,7 +25,7 @@ from tokdyn.data.tables.raw import Raw
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
 # So many rows, and characters, decide how the file is read.
-_ROWS, _CHARACTERS = 200, 1 << 18
+_ROWS, _FIELDS, _CHARACTERS = 200, 4000, 1 << 18
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -205,7 +205,7 @@ def _delimiter(sample: str) -> str:
         width, count = Counter(map(len, rows)).most_common(1)[0]
         if width == 1 and delimiter != "\n":
             continue
-        fields = list(itertools.chain.from_iterable(rows))
+        fields = list(itertools.islice(itertools.chain.from_iterable(rows), _FIELDS))
         # Text is the same evidence for any delimiter, so that some rests on widths alone.
         score = (0.01 + sum(cells.is_value(field) for field in fields) / len(fields)) * count / len(rows)
         if rows != [first] and len(first) == width > 1 and not any(map(cells.is_value, first)):
@@ -264,14 +264,18 @@ def _is_header(first: list[str], rows: list[list[str]], width: int) -> tuple[boo
         return True, (
             "The first line counts the columns from 0: it is read as their names (header says whether it is)."
         )
-    if offset or (not cells_of.get(0) and all(map(_is_name, list(filled.values()) or ["1"]))):
+    names = bool(filled) and all(map(_is_name, filled.values()))
+    if offset:  # R writes no name for the names of rows; any other line that is shorter is no line of names
+        return names and not any(mark in field for field in first for mark in ";,|\t"), None
+    if not cells_of.get(0) and names:
         return True, None
+    rows = rows[: max(10, _FIELDS // width)]
     numeric = [
         column for column in range(width)
         if sum(column < len(row) and cells.is_value(row[column]) for row in rows) * 2 > len(rows)
     ]  # fmt: skip
-    over = [cells_of.get(column, "") for column in numeric]
-    if not numeric:
+    over = [filled[column] for column in numeric if column in filled]
+    if not over:
         return False, None
     if not any(cells.is_value(field) for field in over):
         return True, None
@@ -301,7 +305,11 @@ def _names(first: list[str], rows: list[list[str]], width: int) -> list[str | No
         names = [*names, None] if trailing else [None, *names]  # R writes no name for the names of rows
     while len(names) > width and names[-1] is None:
         names.pop()
-    return names if len(names) >= width else names + [None] * (width - len(names))
+    if len(names) != width:
+        raise bad(
+            "file", f"a name for each of {width} columns", f"{len(names)} in the first line: {', '.join(first[:8])}"
+        )
+    return names
 
 
 def _distinct(names: list[str | None]) -> tuple[list[str | None], list[str]]:
@@ -357,7 +365,7 @@ class _Rows:
     def texts(self, width: int, column: int) -> np.ndarray:
         """A column's cells as they are written `[N]`."""
         table = self._read(width, usecols=[column], dtype=str, na_filter=False)
-        return np.array([text.strip() for text in table[column]], dtype=object)
+        return table[column].str.strip().to_numpy(object)
 
     def demand_width(self, width: int, rows: int | None = None) -> None:
         """Say which of the rows has more fields than there are columns; fewer are empty cells."""

@@ -161,12 +161,13 @@ def _run(words: list[str]) -> None:
 
     @dataclasses.dataclass(frozen=True)
     class RunOptions:
-        """Run token dynamics on a file of features: a table as text (.csv, .tsv, .txt, ..., also compressed), .parquet,
-        .npy or .npz. What is left out or guessed is said first; docs/own_features.md has the rules.
+        """Run token dynamics on a file of features: text (.csv, .txt, ..., also compressed), .parquet, .npy or .npz.
+
+        What is left out, such as an id, or guessed is said first; help(td.data.read_table) has the rules.
         """
 
         file: tyro.conf.Positional[Path]
-        """The features, one a row."""
+        """The features, a row each."""
         how: tyro.conf.OmitArgPrefixes[features.Options]
         """How to run."""
         out: Path = Path("results/run")

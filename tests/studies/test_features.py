@@ -158,7 +158,7 @@ class TestRunning:
         np.testing.assert_allclose(one.tokens, all_at_once.tokens, atol=1e-3)
 
     def test_silhouette_of_many_numbers_is_that_of_a_sample(self, iris, tmp_path, monkeypatch):
-        """All pairs of 5,000 features of 512 dimensions took twenty times as long as ten starts of 32 tokens."""
+        """All pairs of a few thousand features of many dimensions would take longer than the runs."""
         options, found = Options(num_tokens=3, temperature=0.2), []
         for most in (1e9, 4 * 99.5**2):
             monkeypatch.setattr("tokdyn.studies.features.MOST_DIFFERENCES", most)

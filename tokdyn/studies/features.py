@@ -57,20 +57,18 @@ class Options:
     x64: bool = True
     """Compute in float64 or float32."""
     columns: str | None = None
-    """Which columns are features: names, positions from 1, and ranges, as in "2:5,width"; by default all but labels and
-    those that only name rows, such as an id."""
+    """Which are features, by name, position from 1 or range ("2:5,width"); by default all but labels and ids."""
     labels: str | None = None
-    """Column of true clusters, by name or position, or array of an .npz: to compare with, never to cluster on."""
+    """Column (or array of an .npz) of true clusters, as numbers or text: compared with, not clustered on."""
     array: str | None = None
     """Which array of an .npz holds the features."""
     standardise: bool = False
-    """Bring each column to mean 0 and standard deviation 1 first. Temperature, sum of squared errors, distances and
-    figures are then in these units; tokens.csv is in those of the file."""
+    """Bring columns to mean 0, standard deviation 1 first: the temperature's units then; tokens.csv has the file's."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first line of a text holds names of columns."""
     delimiter: str | None = None
     """Between the columns of a text: a character, or comma, semicolon, tab, space or pipe; found out by default."""
-    decimal: Literal["auto", ".", ","] = "auto"
+    decimal: Literal["auto", "point", "comma"] = "auto"
     """Decimal mark of a text."""
 
 
@@ -154,7 +152,7 @@ def _read(path: str | os.PathLike[str], options: Options) -> tuple[Table, Standa
     table = read_table(
         path, columns=options.columns, labels=options.labels, array=options.array,
         header={"auto": None, "yes": True, "no": False}[options.header], delimiter=options.delimiter,
-        decimal=None if options.decimal == "auto" else options.decimal,
+        decimal={"auto": None, "point": ".", "comma": ","}[options.decimal],
     )  # fmt: skip
     if not options.standardise:
         return table, None

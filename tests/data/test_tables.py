@@ -150,7 +150,7 @@ IRIS = "5.1,3.5,setosa\n4.9,x,setosa\n6.0,2.2,virginica\n"
 BAD = {
     "nothing": ("a.csv", "", {}, "file: expected rows of numbers, got a.csv, which is empty"),
     "empty lines only": ("a.csv", "\n\n", {}, "a.csv, which is empty"),
-    "names only": ("a.csv", "a,b\n", {}, "file: expected rows of numbers, got a line of names, and no row"),
+    "names only": ("a.csv", "a,b\n", {}, "file: expected rows of numbers, got a line of names, and no row, in a.csv"),
     "a complex first row": ("a.csv", "1+2j,3\n4,5\n", {}, "got '1+2j' (a complex number) in line 1, column 1 of a.csv"),
     "text": ("a.csv", "a,b,kind\n1,2,u\n3,4,u\n", {}, "got 'u' in line 2, column 'kind' of a.csv (columns says"),
     "text without names": ("a.csv", "1,2,u\n3,4,u\n", {}, "got 'u' in line 1, column 3 of a.csv"),
@@ -233,7 +233,7 @@ BAD = {
     ),
     "names of another number": (
         "a.csv", "a,b\n1,5,2,5\n3,5,4,5\n", {},
-        "file: expected a name for each of 4 columns, got 2 in the first line: a, b",
+        "file: expected a name for each of 4 columns, got 2 in the first line of a.csv: a, b",
     ),
     "names of several words between spaces": (
         "a.txt", "petal length petal width\n1 2\n3 4\n", {}, "a name for each of 2 columns, got 4 in the first line"
@@ -243,6 +243,8 @@ BAD = {
     "formulas": ("a.csv", "a,b\n=1+1,2\n=2+2,3\n", {}, "got '=1+1' in line 2, column 'a'"),
     "sparse rows": ("a.txt", "1 1:0.5 2:0.3\n0 1:0.2 2:0.1\n", {}, "got '1:0.5' in line 1, column 2"),
     "ids and names only": ("a.csv", "id,name\n1,a\n2,b\n", {}, "besides those that name rows, got id, name in a.csv"),
+    "a very long cell": ("a.csv", "a,b\n1," + "x" * 200_000 + "\n", {}, "expected readable .csv features, got a.csv ("),
+    "columns by number": ("a.csv", "a,b\n1,2\n", {"columns": 2}, "columns: expected names, positions or ranges"),
     "text only": ("a.csv", "u,v\nw,x\n", {}, "file: expected at least one column of numbers"),
     "an array of a text": (
         "a.csv", "a,b\n1,2\n", {"array": "X"}, "array: expected a file .npz, whose arrays have names, got a.csv",
@@ -365,6 +367,10 @@ class TestLabels:
         table = read_table(tmp_path / "a.npz", labels="y")
         np.testing.assert_array_equal(table.features, X)
         assert table.labels.tolist() == [0, 1, 0, 2]
+        with pytest.raises(
+            ValueError, match=r"labels: expected one of the arrays in a.npz: X \[4, 2\], y \[4\], or a column"
+        ):
+            read_table(tmp_path / "a.npz", labels="Y")
         np.savez(tmp_path / "a.npz", X=X, y=np.arange(3))
         with pytest.raises(
             ValueError, match=r"labels: expected one label for each of the 4 rows of X, got shape \(3,\)"
@@ -492,6 +498,15 @@ class TestFiles:
         np.save(tmp_path / "a.npy", X)
         os.symlink(tmp_path / "a.npy", tmp_path / "latest")
         np.testing.assert_array_equal(read_table(tmp_path / "latest").features, X)
+
+    def test_lines_longer_than_what_is_looked_at(self, tmp_path):
+        names, values = [f"gene{n}" for n in range(60_000)], np.arange(180_000).reshape(3, -1) / 8
+        rows = [",".join(map(str, row)) for row in values.tolist()]
+        lines = ["tissue," + ",".join(names), *(f"t{n},{row}" for n, row in enumerate(rows))]
+        table = read_table(written(tmp_path, "a.csv", "\n".join(lines)))
+        np.testing.assert_array_equal(table.features, values)
+        assert table.columns == tuple(names)
+        assert table.ids.tolist() == ["t0", "t1", "t2"]
 
     @pytest.mark.parametrize("seed", range(8))
     def test_what_pandas_writes_comes_back(self, tmp_path, seed):

@@ -36,6 +36,10 @@ def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
         name, notes = _meant(shapes, array, labels, file.name)
         raw = _from_array(_array(archive, name, file.name), f"{file.name}: {name}")
         if labels is None or labels not in shapes or labels == name:
+            names = [raw.name(column) for column in range(len(raw.names))]
+            if labels is not None and labels not in names and not labels.isdecimal():
+                expected = f"one of the arrays in {file.name}: {_described(shapes)}, or a column"
+                raise bad("labels", expected, repr(labels))
             return raw._replace(notes=notes)
         texts = _array(archive, labels, file.name)
         if texts.ndim == 2 and texts.shape[1] == 1:
@@ -75,12 +79,16 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...] | None]:
     return shapes
 
 
+def _described(shapes: dict[str, tuple[int, ...] | None]) -> str:
+    return ", ".join(
+        f"{name} {'of Python objects' if shape is None else list(shape)}" for name, shape in shapes.items()
+    )
+
+
 def _meant(
     shapes: dict[str, tuple[int, ...] | None], array: str | None, labels: str | None, file: str
 ) -> tuple[str, tuple[str, ...]]:
-    described = ", ".join(
-        f"{name} {'of Python objects' if shape is None else list(shape)}" for name, shape in shapes.items()
-    )
+    described = _described(shapes)
     if not shapes:
         raise bad("file", "an archive of arrays", f"{file}, which holds none")
     if array is not None:

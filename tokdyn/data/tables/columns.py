@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,14 +44,14 @@ def chosen(argument: str, asked: str | Sequence[str], raw: Raw) -> list[int]:
     if isinstance(asked, str):
         items = [item.strip() for item in next(csv.reader([asked], skipinitialspace=True), [])]
     else:
-        items = list(asked)
+        items = list(asked) if isinstance(asked, Sequence) else []
     if not items or not all(isinstance(item, str) and item for item in items):
         raise bad(argument, "names, positions or ranges of columns, separated by commas", repr(asked))
     found: list[int] = []
     for item in items:
         found += _columns(argument, item, raw)
-    twice = next((column for place, column in enumerate(found) if column in found[:place]), None)
-    if twice is not None:
+    if len({*found}) < len(found):
+        (twice, _), *_ = Counter(found).most_common(1)
         raise bad(argument, "each column once", f"{raw.name(twice)!r} twice")
     return found
 
@@ -100,7 +101,7 @@ def listed(raw: Raw) -> str:
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
-def identifier(column: int, raw: Raw, others: Sequence[int]) -> str | None:
+def identifier(column: int, raw: Raw, among: Sequence[int]) -> str | None:
     """Why a column names rows rather than describes them; None where it does not.
 
     A column of text is an identifier where all cells differ and none is a number, with a unit or without. A column of
@@ -115,28 +116,30 @@ def identifier(column: int, raw: Raw, others: Sequence[int]) -> str | None:
     Args:
         column: which.
         raw: the table.
-        others: other columns, those of labels left out.
+        among: all columns that are no labels.
     """
     values = raw.values[column]
     is_text = values.dtype.kind == "O"
     if is_text and not _only_text(column, raw):
         return None
-    if not is_text and not (_whole(values) and (raw.names[column] or not any(raw.names[:column]))):
-        return None
     name = raw.names[column]
-    if len(values) < 2 or not (is_text or _may_be_called(name)) or not _all_differ(values, column, raw):
+    if len(values) < 2 or not (is_text or _may_be_called(name)):
+        return None
+    if not is_text and not (_whole(values) and (name or not any(raw.names[:column]))):
+        return None
+    if not _all_differ(values, column, raw):
         return None
     if is_text:
         return "holds text that is different in every row"
+    others = [other for other in among if other != column]
     if not others:
         return None
     if name is None and any(raw.names[other] for other in others):
         return "has no name, and its numbers are different in every row"
-    if name is None and column > 0:
-        return None
     if name is None:
-        runs = len(values) >= FEWEST_ROWS and _runs(values) and not any(_runs(raw.values[other]) for other in others)
-        return "is the first, and its numbers run on without a gap" if runs else None
+        runs = column == 0 and len(values) >= FEWEST_ROWS and _runs(values)
+        alone = runs and not any(_runs(raw.values[other]) for other in others)
+        return "is the first, and its numbers run on without a gap" if alone else None
     words = _words(name)
     if (words and words[-1] in _ENDINGS) or "".join(words) in _NAMES:
         return "is called an id, and its numbers are different in every row"
@@ -171,7 +174,7 @@ def _all_differ(values: np.ndarray, column: int, raw: Raw) -> bool:
         return len({*values}) == len(values)
     # Beyond 2^53 different numbers may be one in float64: there the cells as they are written count.
     if values.dtype.kind == "f" and np.abs(values).max() >= 2**53:
-        return len({*raw.texts(column)}) == len(values)
+        return len({*raw.texts(column)[: len(values)]}) == len(values)
     return len(np.unique(values)) == len(values)
 
 

@@ -13,8 +13,9 @@ from tokdyn.checks import bad, choice
 from tokdyn.data.tables import cells
 from tokdyn.data.tables.arrays import read_npy, read_npz, read_parquet
 from tokdyn.data.tables.columns import chosen, doubtful, identifier, listed
+from tokdyn.data.tables.decoding import UNREADABLE
 from tokdyn.data.tables.raw import Raw
-from tokdyn.data.tables.text import DELIMITERS, UNREADABLE, read_text
+from tokdyn.data.tables.text import DELIMITERS, read_text
 
 ARRAYS = (".npy", ".npz", ".parquet")
 TEXTS = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".psv")
@@ -172,7 +173,8 @@ class _Choice:
         rest = [place for place in range(len(raw.values)) if place != label]
         if asked is None:
             rest = self._without_empty(rest)
-        ids, left_out = self._identifiers([place for place in rest if asked is None or place not in asked], asked)
+        wanted = {*(asked or ())}
+        ids, left_out = self._identifiers([place for place in rest if place not in wanted], asked)
         if asked is not None:
             features = asked
         else:
@@ -234,9 +236,12 @@ class _Choice:
         """The column of ids, and all that name rows."""
         raw = self._raw
         left_out: list[int] = []
+        # A column without a name can only be one to the left of all names, or the first.
+        first_named = next((place for place, name in enumerate(raw.names) if name), 1)
         for place in places:
-            others = [other for other in (places if asked is None else asked) if other != place]
-            why = identifier(place, raw, others)
+            if raw.names[place] is None and place >= first_named and raw.values[place].dtype.kind != "O":
+                continue
+            why = identifier(place, raw, places if asked is None else [place, *asked])
             if why:
                 left_out.append(place)
                 name = f"Column {raw.names[place]!r}" if raw.names[place] else f"Column {place + 1}"

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
-import codecs
 import csv
-import gzip
 import io
 import itertools
-import lzma
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,16 +15,12 @@ import numpy as np
 
 from tokdyn.checks import bad
 from tokdyn.data.tables import cells
+from tokdyn.data.tables.decoding import decoded
 from tokdyn.data.tables.raw import Raw
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
 # So many rows, and characters, decide how the file is read.
 _ROWS, _FIELDS, _CHARACTERS = 200, 4000, 1 << 18
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _EMPTY_WITHIN = re.compile(r"\n[ \t]*(?=\n\s*\S)")
 
 
@@ -46,11 +36,11 @@ def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header:
     Raises:
         ValueError: it is no table, in one sentence.
     """
-    text, notes = _decoded(file)
+    text, notes = decoded(file)
     if not text.strip():
         raise bad("file", "rows of numbers", f"{file.name}, which is empty")
     text, given = _delimiter_line(text)
-    shape = _sniffed(text, DELIMITERS.get(delimiter or "", delimiter) or given, header)
+    shape = _sniffed(text, DELIMITERS.get(delimiter or "", delimiter) or given, header, file.name)
     notes += shape.notes
     body = shape.body
     reader = _Rows(body, shape.delimiter, file.name)
@@ -82,59 +72,6 @@ def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header:
     )
 
 
-def _decoded(file: Path) -> tuple[str, list[str]]:
-    """The file's text, with line ends as Unix has them, and what was assumed of its encoding."""
-    data = _decompressed(file, file.read_bytes())
-    notes: list[str] = []
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
-    if encoding is None and b"\0" in data[:4096]:
-        # utf-16 without a mark: every other byte of plain numbers is zero.
-        head = np.frombuffer(data[: min(len(data), 4096) // 2 * 2], np.uint8) == 0
-        if len(head) and head[1::2].mean() > 0.4 and not head[::2].any():
-            encoding = "utf-16-le"
-        elif len(head) and head[::2].mean() > 0.4 and not head[1::2].any():
-            encoding = "utf-16-be"
-    try:
-        text = data.decode("utf-8-sig" if encoding in (None, "utf-8") else encoding)
-    except UnicodeDecodeError:
-        if encoding is not None:
-            raise bad("file", f"text in {encoding}, as its first bytes say", f"{file.name}, which is not") from None
-        text = data.decode("cp1252", "replace")
-        notes.append("The file is not in UTF-8: its names and text are read as Windows-1252 (Latin-1).")
-    found = _CONTROL.search(text.rstrip("\x1a"))  # with which old programs end a file
-    if found:
-        line = text.count("\n", 0, found.start()) + 1
-        raise bad("file", "text", f"{file.name}, which holds the byte {ord(found[0]):#04x} in line {line}")
-    text = text.rstrip("\x1a").lstrip("\ufeff")
-    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text), notes
-
-
-def _decompressed(file: Path, data: bytes) -> bytes:
-    """By what the file holds, not by what it is called."""
-    if data.startswith(b"\x1f\x8b"):
-        return gzip.decompress(data)
-    if data.startswith(b"BZh"):
-        return bz2.decompress(data)
-    if data.startswith(b"\xfd7zXZ"):
-        return lzma.decompress(data)
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        raise bad("file", "text, or text in gzip, bzip2, xz or zip", f"{file.name}, compressed by zstd (decompress it)")
-    if data.startswith(b"PK\x03\x04"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [
-                name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")
-            ]
-            if "[Content_Types].xml" in members:
-                raise bad("file", "text", f"{file.name}, which is an Excel workbook (save its sheet as CSV)")
-            if len(members) != 1:
-                raise bad("file", "an archive of one file", f"{len(members)} in {file.name}: {', '.join(members[:8])}")
-            return archive.read(members[0])
-    return data
-
-
-UNREADABLE = (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
-
-
 def _delimiter_line(text: str) -> tuple[str, str | None]:
     """Without the line "sep=;" that Excel understands; its place stays, so that lines are counted right."""
     found = re.match(r'"?sep=(.|\\t)"?\n', text, re.IGNORECASE)
@@ -163,8 +100,8 @@ class _Shape(NamedTuple):
     notes: list[str]
 
 
-def _sniffed(text: str, delimiter: str | None, header: bool | None) -> _Shape:
-    sample = text if len(text) <= _CHARACTERS else text[: text.rindex("\n", 0, _CHARACTERS) + 1 or None]
+def _sniffed(text: str, delimiter: str | None, header: bool | None, file: str) -> _Shape:
+    sample = _beginning(text)
     lines = sample.split("\n")
     commented = text.startswith("#") or "\n#" in text
     plain = "\n".join(line for line in lines if not line.startswith("#"))
@@ -183,6 +120,9 @@ def _sniffed(text: str, delimiter: str | None, header: bool | None) -> _Shape:
         named = header
     if named:
         names = _names(first, rows[1:], width)
+        if len(names) != width:
+            shown = f"{len(names)} in the first line of {file}: {', '.join(first[:8])}"
+            raise bad("file", f"a name for each of {width} columns", shown)
         # The header may go over several lines, within quotation marks.
         end = next(_records(text, delimiter))[0][1]
         parts = text.split("\n", end)
@@ -192,15 +132,29 @@ def _sniffed(text: str, delimiter: str | None, header: bool | None) -> _Shape:
     if renamed:
         notes.append(f"Names that occur again are numbered: {', '.join(renamed)}.")
     if not text.strip():
-        raise bad("file", "rows of numbers", "a line of names, and no row")
+        raise bad("file", "rows of numbers", f"a line of names, and no row, in {file}")
     return _Shape(text, delimiter, width, names, commented, notes)
+
+
+def _beginning(text: str) -> str:
+    """So many characters, and at least ten lines, however long these are."""
+    end = text.find("\n", _CHARACTERS)
+    if end < 0:
+        return text
+    tenth = 0
+    for _ in range(10):
+        tenth = text.find("\n", tenth) + 1 or len(text)
+    return text[: max(end + 1, tenth)]
 
 
 def _delimiter(sample: str) -> str:
     """By which cells are most often values, and rows of one width."""
     best, most = "\n", 0.0
     for delimiter in (*DELIMITERS.values(), "\n"):
-        rows = [fields for _, fields in itertools.islice(_records(sample, delimiter), _ROWS)]
+        try:
+            rows = [fields for _, fields in itertools.islice(_records(sample, delimiter), _ROWS)]
+        except csv.Error:  # a long line, of one field between these
+            continue
         first, rows = rows[0], rows[1:] or rows
         width, count = Counter(map(len, rows)).most_common(1)[0]
         if width == 1 and delimiter != "\n":
@@ -259,8 +213,8 @@ def _is_header(first: list[str], rows: list[list[str]], width: int) -> tuple[boo
         return all(map(_is_name, first)), None
     filled = {column: field for column, field in cells_of.items() if field}
     counted = [field for _, field in sorted(filled.items())] == [str(n) for n in range(len(filled))]
-    whole = all(field.strip().lstrip("-").isdecimal() for row in rows for field in row[width - len(filled) :])
-    if len(filled) > 1 and counted and (len(filled) > 3 or not whole):
+    are_whole = (field.strip().lstrip("-").isdecimal() for row in rows for field in row[width - len(filled) :])
+    if len(filled) > 1 and counted and (len(filled) > 3 or not all(are_whole)):
         return True, (
             "The first line counts the columns from 0: it is read as their names (header says whether it is)."
         )
@@ -305,10 +259,6 @@ def _names(first: list[str], rows: list[list[str]], width: int) -> list[str | No
         names = [*names, None] if trailing else [None, *names]  # R writes no name for the names of rows
     while len(names) > width and names[-1] is None:
         names.pop()
-    if len(names) != width:
-        raise bad(
-            "file", f"a name for each of {width} columns", f"{len(names)} in the first line: {', '.join(first[:8])}"
-        )
     return names
 
 

@@ -1,0 +1,85 @@
+"""From bytes to text: compression and encoding, by what a file holds rather than by what it is called."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from tokdyn.checks import bad
+
+# What the libraries behind raise for a file that is cut off or damaged.
+UNREADABLE = (
+    csv.Error,
+    OSError,
+    EOFError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+
+
+def decoded(file: Path) -> tuple[str, list[str]]:
+    """The file's text, with line ends as Unix has them, and what was assumed of its encoding."""
+    data = _decompressed(file, file.read_bytes())
+    notes: list[str] = []
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None and b"\0" in data[:4096]:
+        # utf-16 without a mark: every other byte of plain numbers is zero.
+        head = np.frombuffer(data[: min(len(data), 4096) // 2 * 2], np.uint8) == 0
+        if len(head) and head[1::2].mean() > 0.4 and not head[::2].any():
+            encoding = "utf-16-le"
+        elif len(head) and head[::2].mean() > 0.4 and not head[1::2].any():
+            encoding = "utf-16-be"
+    try:
+        text = data.decode("utf-8-sig" if encoding in (None, "utf-8") else encoding)
+    except UnicodeDecodeError:
+        if encoding is not None:
+            raise bad("file", f"text in {encoding}, as its first bytes say", f"{file.name}, which is not") from None
+        text = data.decode("cp1252", "replace")
+        notes.append("The file is not in UTF-8: its names and text are read as Windows-1252 (Latin-1).")
+    found = _CONTROL.search(text.rstrip("\x1a"))  # with which old programs end a file
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        raise bad("file", "text", f"{file.name}, which holds the byte {ord(found[0]):#04x} in line {line}")
+    text = text.rstrip("\x1a").lstrip("\ufeff")
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text), notes
+
+
+def _decompressed(file: Path, data: bytes) -> bytes:
+    """By what the file holds, not by what it is called."""
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    if data.startswith(b"BZh"):
+        return bz2.decompress(data)
+    if data.startswith(b"\xfd7zXZ"):
+        return lzma.decompress(data)
+    if data.startswith(b"\x28\xb5\x2f\xfd"):
+        raise bad("file", "text, or text in gzip, bzip2, xz or zip", f"{file.name}, compressed by zstd (decompress it)")
+    if data.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [
+                name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")
+            ]
+            if "[Content_Types].xml" in members:
+                raise bad("file", "text", f"{file.name}, which is an Excel workbook (save its sheet as CSV)")
+            if len(members) != 1:
+                raise bad("file", "an archive of one file", f"{len(members)} in {file.name}: {', '.join(members[:8])}")
+            return archive.read(members[0])
+    return data

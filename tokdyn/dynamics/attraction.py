@@ -67,9 +67,18 @@ class Attraction(Term):
 
     def assign(self, tokens: jax.Array, features: jax.Array, context: Layout) -> jax.Array:
         """The soft assignment `[N, K]`: by differences, or by products where these lose no digit that matters."""
+        return self._assigned(tokens, features, context, hard=False)
+
+    def assign_hard(self, tokens: jax.Array, features: jax.Array, context: Layout) -> jax.Array:
+        """The nearest token of each feature `[N]`, without the soft assignment."""
+        return self._assigned(tokens, features, context, hard=True)
+
+    def _assigned(self, tokens: jax.Array, features: jax.Array, context: Layout, *, hard: bool) -> jax.Array:
         frame = context.frame
         own, width = tokens * (1.0 / frame.scale), self._width() / frame.scale
-        return tiles.assigned(features, context.features, frame, own, width, context.exists, centred=self._is_centred)
+        return tiles.assigned(
+            features, context.features, frame, own, width, context.exists, centred=self._is_centred, hard=hard
+        )
 
     @property
     def _is_centred(self) -> bool:

@@ -182,16 +182,28 @@ def advance(
 
 def assignment_of(
     dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, contexts: tuple[Context, ...],
-    mask: jax.Array | None, token_mask: jax.Array | None,
+    mask: jax.Array | None, token_mask: jax.Array | None, *, hard: bool = False,
 ) -> jax.Array:  # fmt: skip
-    """The assignment `[N, K]` of the first part that defines one; without any, each feature to its nearest token."""
-    for part, context in zip(resolved(dynamics, step).parts, contexts, strict=True):
-        if hasattr(part, "assign"):
-            return part.assign(tokens, features, context)
-    from tokdyn.dynamics.attraction import attraction
+    """The assignment `[N, K]` of the first part that defines one, or labels `[N]` by it; without any, each feature to
+    its nearest token.
+    """
+    able = [
+        (part, context)
+        for part, context in zip(resolved(dynamics, step).parts, contexts, strict=True)
+        if hasattr(part, "assign")
+    ]
+    if able:
+        part, context = able[0]
+    else:
+        from tokdyn.dynamics.attraction import attraction
 
-    nearest = cast(attraction(temperature=0.0), features.dtype)
-    return nearest.assign(tokens, features, nearest.prepare(features, mask, token_mask))
+        part = cast(attraction(temperature=0.0), features.dtype)
+        context = part.prepare(features, mask, token_mask)
+    if not hard:
+        return part.assign(tokens, features, context)
+    if hasattr(part, "assign_hard"):
+        return part.assign_hard(tokens, features, context)
+    return jnp.argmax(part.assign(tokens, features, context), axis=-1).astype(jnp.int32)
 
 
 def init(

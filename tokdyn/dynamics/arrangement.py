@@ -52,9 +52,9 @@ def framed(features: jax.Array, mask: jax.Array | None) -> Frame:
     features = jax.lax.stop_gradient(features)
 
     def thoroughly() -> Frame:
-        scale = binary_scale(_largest_of_blocks(lambda rows, _: largest_finite(rows), features, mask))
+        scale = binary_scale(largest_of_blocks(lambda rows, _: largest_finite(rows), features, mask))
         centre = mean_of_rows(features, mask, scale)
-        return Frame(scale, centre, _spread(features, scale, centre, mask))
+        return Frame(scale, centre, spread_of(features, scale, centre, mask))
 
     if mask is not None or are_columns(features):
         return thoroughly()
@@ -62,9 +62,13 @@ def framed(features: jax.Array, mask: jax.Array | None) -> Frame:
     sample = some_of(features)
     scale = binary_scale(sample)
     centre = mean_of_rows(sample, None, scale)
-    spread = _spread(features, scale, centre, None)
-    in_range = (spread > 2.0**-20) & (spread < 2.0**40) & jnp.any(sample != 0)
-    return jax.lax.cond(in_range, lambda: Frame(scale, centre, spread), thoroughly)
+    rough = Frame(scale, centre, spread_of(features, scale, centre, None))
+    return jax.lax.cond(speaks_for_all(sample, rough), lambda: rough, thoroughly)
+
+
+def speaks_for_all(sample: jax.Array, frame: Frame) -> jax.Array:
+    """Whether scale and centre of a sample suit all features `[]`, given the spread of all."""
+    return (frame.spread > 2.0**-20) & (frame.spread < 2.0**40) & jnp.any(sample != 0)
 
 
 def some_of(features: jax.Array) -> jax.Array:
@@ -81,7 +85,7 @@ def mean_of_rows(rows: jax.Array, mask: jax.Array | None, scale: jax.Array) -> j
     return product(kept * (1.0 / scale), rows) / count
 
 
-def _spread(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: jax.Array | None) -> jax.Array:
+def spread_of(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: jax.Array | None) -> jax.Array:
     """The largest distance from the centre `[]`."""
 
     def largest(rows: jax.Array, kept: jax.Array | None) -> jax.Array:
@@ -89,10 +93,10 @@ def _spread(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: jax.
         squares = jnp.sum(away * away, axis=1)
         return jnp.max(squares if kept is None else jnp.where(kept, squares, 0.0))
 
-    return jnp.sqrt(_largest_of_blocks(largest, features, mask))
+    return jnp.sqrt(largest_of_blocks(largest, features, mask))
 
 
-def _largest_of_blocks(function: Callable[..., jax.Array], features: jax.Array, mask: jax.Array | None) -> jax.Array:
+def largest_of_blocks(function: Callable[..., jax.Array], features: jax.Array, mask: jax.Array | None) -> jax.Array:
     """The largest value `[]` of a function of rows and of which are kept: XLA on CPU would hold what it computes of
     all features at once.
     """
@@ -134,6 +138,18 @@ class Rows(NamedTuple):
     def tile(self) -> int | None:
         """Rows of a tile; None where they are read in one piece."""
         return cut_of(*self.values.shape).size
+
+
+class Summed(NamedTuple):
+    """In place of features: what attraction sums over them, where somebody else has read them for this step.
+
+    Attributes:
+        sums: as ``tiles.sums_by_products``, or ``sums_by_differences``, returns `[K, D]`.
+        mass: sums of the weights `[K]`.
+    """
+
+    sums: jax.Array
+    mass: jax.Array
 
 
 def are_columns(features: jax.Array) -> bool:

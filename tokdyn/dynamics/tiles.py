@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tokdyn.dynamics.arrangement import Columns, Frame, Rows, cut_of, product
+from tokdyn.dynamics.arrangement import Columns, Cut, Frame, Rows, Summed, cut_of, product
 
 # Tokens farther away than this many times the features' scale count as that far: their squares stay finite.
 FAR = 1e15
@@ -65,54 +65,108 @@ def logits_of_tokens(
 
 
 def sums_by_products(
-    features: Columns | Rows, frame: Frame, pull: jax.Array, bias: jax.Array
+    features: Columns | Rows | Summed, frame: Frame, pull: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Sums of the centred features weighted by the softmax over tokens `[K, D]`, and of the weights `[K]`."""
     if isinstance(features, Columns):
         weights = _softmax(product(jnp.concatenate([pull, bias[:, None]], axis=1), features.values), axis=0)
         sums = product(weights, features.values.T)  # the row of ones gives the mass
         return sums[:, :-1], sums[:, -1]
-
-    _, tokens_last = cut_of(*features.values.shape)
-
-    def piece(rows: jax.Array, kept: jax.Array | None, pull: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
-        if tokens_last:
-            weights = _softmax(product(rows, pull.T) + bias, axis=1)
-            weights = weights if kept is None else jnp.where(kept[:, None], weights, 0.0)
-            return product(weights.T, rows), jnp.sum(weights, axis=0)
-        weights = _softmax(_contracted(pull, rows) + bias[:, None], axis=0)
-        weights = weights if kept is None else jnp.where(kept, weights, 0.0)
-        return product(weights, rows), jnp.sum(weights, axis=1)
-
-    return _added_up(piece, features, frame, (pull, bias), centred=True)
+    return _sums_of_rows(features, frame, (pull, bias), centred=True)
 
 
 def sums_by_differences(
-    features: Columns | Rows, frame: Frame, tokens: jax.Array, width: jax.Array, exists: jax.Array | None
+    features: Columns | Rows | Summed, frame: Frame, tokens: jax.Array, width: jax.Array, exists: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
     """Sums of features minus token, weighted by the softmax over tokens `[K, D]`, and of the weights `[K]`."""
-    tokens = jnp.clip(tokens, -FAR, FAR)
     if isinstance(features, Columns):
+        tokens = jnp.clip(tokens, -FAR, FAR)
         gaps = features.values[:-1] - tokens[:, :, None]  # [K, D, N]
         weights = softmax_of_distances(jnp.sum(gaps * gaps, axis=1), width, exists, tokens.shape[1])
         weights = weights * features.values[-1]
         return jnp.sum(weights[:, None, :] * gaps, axis=2), jnp.sum(weights, axis=1)
+    return _sums_of_rows(features, frame, (tokens, width, exists), centred=False)
 
-    def piece(
-        rows: jax.Array, kept: jax.Array | None, tokens: jax.Array, width: jax.Array, exists: jax.Array | None
-    ) -> tuple[jax.Array, jax.Array]:
-        def few(rows_and_kept: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            rows, kept = rows_and_kept
-            gaps = rows[:, None, :] - tokens  # [rows, K, D]
-            weights = softmax_of_distances(jnp.sum(gaps * gaps, axis=2).T, width, exists, tokens.shape[1])
-            weights = jnp.where(kept, weights, 0.0)
-            return jnp.sum(weights.T[:, :, None] * gaps, axis=0), jnp.sum(weights, axis=1)
 
+def _sums_of_rows(
+    features: Rows | Summed, frame: Frame, operands: Any, *, centred: bool
+) -> tuple[jax.Array, jax.Array]:
+    if isinstance(features, Summed):
+        return features.sums, features.mass
+    cut = cut_of(*features.values.shape)
+    if cut.size is None:
+        return _sums_of_piece(features.values, features.kept, operands, centred=centred, tokens_last=cut.tokens_last)
+    num_tokens, dimension = operands[0].shape
+    nothing = jnp.zeros((num_tokens, dimension), frame.centre.dtype), jnp.zeros(num_tokens, frame.centre.dtype)
+    return added_up(nothing, features.values, features.kept, frame, operands, centred=centred, cut=cut)
+
+
+def added_up(
+    total: tuple[jax.Array, jax.Array],
+    rows: jax.Array,
+    kept: jax.Array | None,
+    frame: Frame,
+    operands: Any,
+    *,
+    centred: bool,
+    cut: Cut,
+) -> tuple[jax.Array, jax.Array]:
+    """Sums and masses so far, with those of more rows added, tile by tile in their order.
+
+    Args:
+        total: ``(sums [K, D], masses [K])``.
+        rows: in units of their own `[n, D]`.
+        kept: which of them are not masked `[n]`, or None for all.
+        frame: of all features.
+        operands: what comes after the frame in ``sums_by_products`` if centred, else in ``sums_by_differences``.
+        centred: which of the two (static).
+        cut: how rows are read; with a size of tiles (static).
+    """
+    assert cut.size is not None
+
+    def tile(rows_and_kept: Any, frame: Frame, operands: Any) -> tuple[jax.Array, jax.Array]:
+        rows, kept = rows_and_kept
+        rows = frame.of(rows, centred=centred)
+        rows = rows if kept is None else jnp.where(kept[:, None], rows, 0.0)
+        return _sums_of_piece(rows, kept, operands, centred=centred, tokens_last=cut.tokens_last)
+
+    def all_tiles(tiles: Tiles, total: Any, frame: Frame, operands: Any) -> tuple[jax.Array, jax.Array]:
+        def more(total: Any, number_or_tile: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, tile(tiles.read(number_or_tile), frame, operands)), None
+
+        total, _ = jax.lax.scan(more, total, tiles.each)
+        if tiles.rest[0].shape[0] == 0:
+            return total
+        return jax.tree.map(jnp.add, total, tile(tiles.rest, frame, operands))
+
+    return _in_tiles(all_tiles, cut.size)((rows, kept), total, frame, operands)
+
+
+def _sums_of_piece(
+    rows: jax.Array, kept: jax.Array | None, operands: Any, *, centred: bool, tokens_last: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Sums and masses of framed rows in one piece."""
+    if not centred:
         kept = jnp.ones(rows.shape[0], bool) if kept is None else kept
-        sums = _in_few_rows(few, (rows, kept), tokens.size)
+        sums = _in_few_rows(lambda both: _sums_of_few(*both, *operands), (rows, kept), operands[0].size)
         return jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
+    pull, bias = operands
+    if tokens_last:
+        weights = _softmax(product(rows, pull.T) + bias, axis=1)
+        weights = weights if kept is None else jnp.where(kept[:, None], weights, 0.0)
+        return product(weights.T, rows), jnp.sum(weights, axis=0)
+    weights = _softmax(_contracted(pull, rows) + bias[:, None], axis=0)
+    weights = weights if kept is None else jnp.where(kept, weights, 0.0)
+    return product(weights, rows), jnp.sum(weights, axis=1)
 
-    return _added_up(piece, features, frame, (tokens, width, exists), centred=False)
+
+def _sums_of_few(
+    rows: jax.Array, kept: jax.Array, tokens: jax.Array, width: jax.Array, exists: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    gaps = rows[:, None, :] - jnp.clip(tokens, -FAR, FAR)  # [rows, K, D]
+    weights = softmax_of_distances(jnp.sum(gaps * gaps, axis=2).T, width, exists, tokens.shape[1])
+    weights = jnp.where(kept, weights, 0.0)
+    return jnp.sum(weights.T[:, :, None] * gaps, axis=0), jnp.sum(weights, axis=1)
 
 
 def _in_few_rows(function: Callable[[Any], Any], rows: Any, numbers_each: int) -> Any:
@@ -129,33 +183,6 @@ def _in_few_rows(function: Callable[[Any], Any], rows: Any, numbers_each: int) -
         return filled.reshape(-1, size, *x.shape[1:])
 
     return jax.lax.map(function, jax.tree.map(cut, rows))
-
-
-def _added_up(
-    piece: Callable[..., tuple[jax.Array, jax.Array]], features: Rows, frame: Frame, operands: Any, *, centred: bool
-) -> tuple[jax.Array, jax.Array]:
-    """What a function of framed rows, of which of them are kept and of operands gives, added up over all tiles."""
-    size = features.tile
-    if size is None:
-        return piece(features.values, features.kept, *operands)
-
-    def tile(rows_and_kept: Any, frame: Frame, operands: Any) -> tuple[jax.Array, jax.Array]:
-        rows, kept = rows_and_kept
-        rows = frame.of(rows, centred=centred)
-        return piece(rows if kept is None else jnp.where(kept[:, None], rows, 0.0), kept, *operands)
-
-    def all_tiles(tiles: Tiles, frame: Frame, operands: Any) -> tuple[jax.Array, jax.Array]:
-        def more(total: Any, number_or_tile: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, total, tile(tiles.read(number_or_tile), frame, operands)), None
-
-        shapes = jax.eval_shape(tile, tiles.rest, frame, operands)
-        total = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)
-        total, _ = jax.lax.scan(more, total, tiles.each)
-        if tiles.rest[0].shape[0] == 0:
-            return total
-        return jax.tree.map(jnp.add, total, tile(tiles.rest, frame, operands))
-
-    return _in_tiles(all_tiles, size)((features.values, features.kept), frame, operands)
 
 
 class Tiles(NamedTuple):

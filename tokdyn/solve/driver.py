@@ -269,7 +269,7 @@ def _loop(
     def one_more(progress: Progress, inputs: tuple[Any, ...]) -> Progress:
         dynamics, key, contexts, token_mask, tol, min_steps = inputs
         state, info = stepping.advance(dynamics, key, progress.state, contexts, token_mask)
-        displacement, residual = _largest(info.displacement), _largest(info.force)
+        displacement, residual = largest_length(info.displacement), largest_length(info.force)
         after = Progress(state, displacement, residual, progress.done)
         # A NaN or infinite displacement ends the run: it can only spread.
         return after._replace(done=met(after, tol, min_steps) | ~jnp.isfinite(displacement))
@@ -320,7 +320,7 @@ def _in_one_kernel(progress: Progress, inputs: tuple[Any, ...], *, max_steps: in
     return together
 
 
-def _largest(vectors: jax.Array) -> jax.Array:
+def largest_length(vectors: jax.Array) -> jax.Array:
     """The largest Euclidean norm of the rows `[K, D]`, as a `[]`; NaN if any is."""
     return jax.lax.stop_gradient(jnp.max(safe_norm(vectors)))
 

@@ -35,15 +35,28 @@ def random_features(
     """
     if num_tokens > features.shape[0]:
         raise checks.bad("num_tokens", f"at most the number of features, {features.shape[0]}", num_tokens)
-    # The rows with the largest of independent uniform numbers; row i's number does not depend on how many rows there
-    # are, so padding and a mask change nothing.
-    chances = draws.uniform(keys.for_purpose(key, "rows"), (features.shape[0],), jnp.float32)
-    if mask is not None:
-        chances = jnp.where(mask, chances, -1.0)
-    chances, rows = jax.lax.top_k(chances, num_tokens)
+    chances, rows = _drawn_rows(key, features.shape[0], num_tokens, mask)
     drawn = jnp.where(chances[:, None] >= 0, features[rows], 0.0)
     noise = draws.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
     return drawn + jnp.asarray(jitter, drawn.dtype) * noise
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def random_rows(key: jax.Array, num_features: int, num_tokens: int) -> jax.Array:
+    """Which rows ``random_features`` draws of so many features `[K]`."""
+    return _drawn_rows(key, num_features, num_tokens, None)[1]
+
+
+def _drawn_rows(
+    key: jax.Array, num_features: int, num_tokens: int, mask: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """The rows with the largest of independent uniform numbers, and these numbers; row i's number does not depend on
+    how many rows there are, so padding and a mask change nothing.
+    """
+    chances = draws.uniform(keys.for_purpose(key, "rows"), (num_features,), jnp.float32)
+    if mask is not None:
+        chances = jnp.where(mask, chances, -1.0)
+    return jax.lax.top_k(chances, num_tokens)
 
 
 def checked(

@@ -40,12 +40,13 @@ def reference(features, tokens, temperature):
     return moved, weights(moved)
 
 
-@pytest.mark.parametrize("cores", [1, 4])
 @pytest.mark.parametrize("distances", ["product", "difference"])
-# In one piece; whole tiles; tiles and a rest (a prime); few dimensions; many.
+# In one piece, whatever cores there are; whole tiles; tiles and a rest (a prime); few dimensions; many.
 @pytest.mark.parametrize(
-    ("num_features", "dimension"), [(900, 24), (51 * 512, 24), (10_007, 24), (30_000, 3), (9_001, 260)]
-)
+    ("num_features", "dimension", "cores"),
+    [(900, 24, 1), *((*size, cores) for size in [(51 * 512, 24), (10_007, 24), (30_000, 3), (9_001, 260)]
+                     for cores in (1, 4))],
+)  # fmt: skip
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
     monkeypatch.setattr(arrangement, "_num_cores", lambda: cores)
     features, mask = scene(num_features, dimension)

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import checks, keys
@@ -53,25 +54,27 @@ def best_of(
     if checks.whole_number("seed", seed, at_least=0) >= 2**32:
         raise checks.bad("seed", "a whole number below 2^32", seed)
     checks.hyperparameter("tol", tol, at_least=0.0)
-    results, errors = _attempts(
+    result, error, best = _attempts(
         dynamics, features, np.uint32(seed), np.arange(num_starts), tol, num_tokens=num_tokens, max_steps=max_steps
     )
-    failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
-    ranked = np.where(failed, np.inf, errors)
-    best = int(ranked.argmin())
-    result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
-    return result, float(ranked[best]), keys.for_seed(jax.random.key(np.uint32(seed)), best)
+    error = float(error)
+    key = keys.for_seed(jax.random.key(np.uint32(seed)), int(best))
+    return (result if np.isfinite(error) else None), error, key
 
 
 @functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
 def _attempts(
     dynamics: Dynamics, features: jax.Array, seed: Any, starts: Any, tol: Any, *, num_tokens: int, max_steps: int
-) -> tuple[Result, jax.Array]:
-    """All starts, and the sum of squared errors of each."""
+) -> tuple[Result, jax.Array, jax.Array]:
+    """The best start: its result, its sum of squared errors (infinite where none stayed finite), and which it is."""
 
     def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
         key = keys.for_seed(jax.random.key(seed), start)
         result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol)
         return result, sum_squared_errors(features, result.tokens, result.assignment.argmax(axis=-1))
 
-    return vmap(attempt)(starts)
+    results, errors = vmap(attempt)(starts)
+    failed = (results.status == Status.NONFINITE) | jnp.isnan(errors)
+    ranked = jnp.where(failed, jnp.inf, errors)
+    best = jnp.argmin(ranked)
+    return jax.tree.map(lambda leaf: leaf[best], results), ranked[best], best

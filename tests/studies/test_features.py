@@ -103,8 +103,8 @@ class TestRunning:
 
     def test_the_drawn_path_is_the_run(self, iris, tmp_path):
         """The figure's trajectory is recomputed from the key of the best start: its end must be the tokens."""
-        from tokdyn.estimator import best_of
         from tokdyn.solve import trajectory
+        from tokdyn.solve.starts import best_of
 
         dynamics = td.catalog.soft_kmeans()
         features = IRIS.data.astype(np.float32)

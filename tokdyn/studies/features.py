@@ -17,13 +17,11 @@ import pandas as pd
 from tokdyn import environment, metrics, tree
 from tokdyn.checks import Status, bad, whole_number
 from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repulsion
-from tokdyn.estimator import best_of
 from tokdyn.solve import Result, init, trajectory
+from tokdyn.solve.starts import LARGEST, best_of
 from tokdyn.studies.output import markdown_table, write_json, written_together
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
-# Squared distances of such numbers still fit, with room for sums.
-LARGEST = {"float64": 1e150, "float32": 1e15}
 RESOLUTIONS = (0.001, 0.01, 0.1, 0.5)
 # Silhouette compares all pairs of features.
 MOST_FOR_SILHOUETTE = 20_000

@@ -297,7 +297,19 @@ def step(
     dynamics, features, _, mask, token_mask, _ = checked(
         dynamics, key, features, num_tokens=None, tokens=state.tokens, mask=mask, token_mask=token_mask
     )
-    return advance(dynamics, key, state, prepared(dynamics, features, mask, token_mask), token_mask)
+    return _stepped(dynamics, key, state, features, mask, token_mask)
+
+
+@jax.jit  # for those who loop outside jit: a step of many small programs takes many times as long
+def _stepped(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    state: State,
+    features: jax.Array,
+    mask: jax.Array | None,
+    token_mask: jax.Array | None,
+) -> tuple[State, Info]:
+    return advance(dynamics, key, state, prepare(dynamics, features, mask, token_mask), token_mask)
 
 
 def is_random(dynamics: Dynamics) -> bool:

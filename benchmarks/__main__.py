@@ -88,6 +88,9 @@ def in_own_process(name: str, *, quick: bool) -> tuple[dict[str, Any] | None, st
     """The row as JSON, or None and the last words of its process."""
     # Waiting OpenMP threads would otherwise spin, and their time count as that of the next form.
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    if ROWS[name].devices:
+        forced = f"--xla_force_host_platform_device_count={ROWS[name].devices}"
+        environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {forced}".strip()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "row.json"
         words = [sys.executable, "-m", "benchmarks", "--only", name, "--worker", str(path)]

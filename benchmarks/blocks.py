@@ -24,10 +24,9 @@ SHAPES = ((64, 4), (64, 8), (64, 16), (64, 32), (16, 16), (32, 16), (128, 16), (
 def compiled(block: int, num_lanes: int, arguments: tuple[Any, ...]) -> Any:
     """The program for that many runs in a block and lanes in a loop."""
 
-    def both(features: jax.Array, tokens: jax.Array, tol: jax.Array) -> tuple[jax.Array, jax.Array]:
-        def one(features: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
-            result = td.run(td.catalog.published(RULE), None, features, tokens=tokens, max_steps=MAX_STEPS, tol=tol)
-            return result.tokens, result.num_steps
+    def both(features: jax.Array, tokens: jax.Array, tol: jax.Array) -> td.Result:
+        def one(features: jax.Array, tokens: jax.Array) -> td.Result:
+            return td.run(td.catalog.published(RULE), None, features, tokens=tokens, max_steps=MAX_STEPS, tol=tol)
 
         return td.vmap(one, batch_size=block)(features, tokens)
 
@@ -47,7 +46,7 @@ def measure(*, repeats: int, quick: bool) -> Section:
             forms[f"tokdyn, blocks of {block}, {num_lanes} lanes, {text}"] = functools.partial(
                 program, *arrays, jnp.float32(tol)
             )
-        steps.add(float(np.mean(program(*arrays, jnp.float32(TOL))[1])))
+        steps.add(float(np.mean(program(*arrays, jnp.float32(TOL)).num_steps)))
     driver._run.clear_cache()
     assert max(steps) - min(steps) < 0.1, steps
     entries = entries_from(interleaved(forms, repeats), dict.fromkeys(forms, COUNT), {}, {})

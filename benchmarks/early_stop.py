@@ -22,12 +22,11 @@ SAVED = "time saved over steps not run"
 @functools.partial(jax.jit, static_argnames="block")
 def with_tokdyn(
     dynamics: td.Dynamics, features: jax.Array, tokens: jax.Array, tol: jax.Array, *, block: int | None = None
-) -> tuple[jax.Array, ...]:
-    """Tokens and steps; the tolerance is a traced number, so that both forms are one program."""
+) -> td.Result:
+    """All that a run gives; the tolerance is a traced number, so that both forms are one program."""
 
-    def one(features: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
-        result = td.run(dynamics, None, features, tokens=tokens, max_steps=MAX_STEPS, tol=tol)
-        return result.tokens, result.num_steps
+    def one(features: jax.Array, tokens: jax.Array) -> td.Result:
+        return td.run(dynamics, None, features, tokens=tokens, max_steps=MAX_STEPS, tol=tol)
 
     return td.vmap(one, batch_size=block)(features, tokens)
 
@@ -41,7 +40,7 @@ def measure(*, repeats: int, quick: bool) -> Section:
         dynamics = td.catalog.published(rule)
         for name, tol in ((f"tokdyn, {rule}, 30 steps", 0.0), (f"tokdyn, {rule}, tol", TOL)):
             forms[name] = functools.partial(with_tokdyn, dynamics, *on_device, np.float64(tol))
-            steps[name] = np.asarray(forms[name]()[1])
+            steps[name] = np.asarray(forms[name]().num_steps)
         assert (steps[f"tokdyn, {rule}, 30 steps"] == MAX_STEPS).all()
         # No more runs than lanes: every block goes on until its slowest run has stopped, as a vmapped loop does.
         forms[f"tokdyn, {rule}, tol, blocks that wait"] = functools.partial(
@@ -75,7 +74,9 @@ def measure(*, repeats: int, quick: bool) -> Section:
 def _stopped_where_it_should(forms: dict, rule: str, taken: np.ndarray) -> str:
     """A run that stopped before the last step must stand where its 30 steps end, to a multiple of the tolerance."""
     gaps = np.max(
-        np.abs(np.asarray(forms[f"tokdyn, {rule}, tol"]()[0]) - np.asarray(forms[f"tokdyn, {rule}, 30 steps"]()[0])),
+        np.abs(
+            np.asarray(forms[f"tokdyn, {rule}, tol"]().tokens) - np.asarray(forms[f"tokdyn, {rule}, 30 steps"]().tokens)
+        ),
         (1, 2),
     )
     far = float(np.mean(gaps[taken < MAX_STEPS] > 30 * TOL))

@@ -15,11 +15,13 @@ class Row(NamedTuple):
         home: ``module:function`` within this package; imported in the row's own process only.
         cores: 1 to keep that process on one core, 0 for all there are.
         text: what is measured.
+        devices: so many devices are made of the processor; 0 for the one that it is.
     """
 
     home: str
     cores: int
     text: str
+    devices: int = 0
 
 
 ROWS = {
@@ -35,6 +37,7 @@ ROWS = {
     "blocks": Row("blocks:measure", 1, "lanes and blocks, on one core"),
     "draws": Row("draws:measure", 1, "random numbers, on one core"),
     "sweep": Row("sweeping:measure", 0, "a sweep, its threads, and its bare function"),
+    "devices": Row("sweeping:measure_devices", 0, "a sweep on four devices made of one processor", 4),
     "ensemble": Row("ensembles:measure_small", 0, "trainings of a 51-word autoencoder over rates and seeds"),
     "ensemble-large": Row("ensembles:measure_large", 0, "the same for 192 words"),
     "arms": Row("reasoning:measure", 0, "arms of an intervention battery that share a prompt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,40 @@ def evaluate(config: dict[str, Any], key: jax.Array) -> dict[str, jax.Array]:
     return {"ari": score, "num_steps": result.num_steps}
 
 
-def measure(*, repeats: int, quick: bool) -> Section:
-    """The row ``sweep``."""
+def sweep_once(*, quick: bool, **options: Any) -> Any:
+    """The sweep that is timed, on one device unless told otherwise."""
     base = {"dynamics": td.catalog.published("inertia_repulsion"), "noise": 0.6}
     space = td.grid({"dynamics.attract.temperature": TEMPERATURES})
-    seeds = 64 if quick else SEEDS
-    key = jax.random.key(0)
-    count = len(TEMPERATURES) * seeds
+    key, seeds = jax.random.key(0), 64 if quick else SEEDS
+    return td.sweep(evaluate, base, space, seeds=seeds, key=key, unit=256, **options)
 
-    def swept(**options: Any) -> Any:
-        return td.sweep(evaluate, base, space, seeds=seeds, key=key, unit=256, **options)
+
+def measure_devices(*, repeats: int, quick: bool) -> Section:
+    """The row ``devices``: whether work that is handed to several devices gets what their cores can give."""
+    devices = jax.local_devices()
+    names = {
+        "tokdyn, sweep, one device, one thread": {"devices": devices[:1], "workers": 1},
+        "tokdyn, sweep, one device, a thread for each core": {"devices": devices[:1]},
+        f"tokdyn, sweep, {len(devices)} devices": {"devices": devices},
+    }
+    forms = {name: functools.partial(sweep_once, quick=quick, **options) for name, options in names.items()}
+    results = {name: form() for name, form in forms.items()}
+    first = next(iter(results.values()))
+    checked = {
+        name: f"{float(np.mean(np.abs(result['ari'].values - first['ari'].values) > 1e-3)):.2%} of the ARI differ from "
+        "one device's by more than 0.001"
+        for name, result in results.items()
+    }
+    entries = entries_from(interleaved(forms, repeats), dict.fromkeys(forms, first["ari"].size), checked, {})
+    facts = {"runs": first["ari"].size, "devices": len(devices)}
+    return Section(f"a sweep on {len(devices)} devices made of one processor", "runs", entries, facts=facts)
+
+
+def measure(*, repeats: int, quick: bool) -> Section:
+    """The row ``sweep``."""
+    seeds = 64 if quick else SEEDS
+    count = len(TEMPERATURES) * seeds
+    swept = functools.partial(sweep_once, quick=quick)
 
     plan = swept(dry_run=True)
     cells, numbers = (x.ravel().astype(np.uint32) for x in np.mgrid[: len(TEMPERATURES), :seeds])

@@ -1,6 +1,7 @@
 """The published rule as one would write it in JAX without tokdyn, and the least that XLA needs for its arithmetic.
 
-All forms take features `[R, N, D]` and starting tokens `[R, K, D]`, and return tokens `[R, K, D]`.
+All forms but the floor take features `[R, N, D]` and starting tokens `[R, K, D]`, and return what users want:
+tokens `[R, K, D]` and the assignment at the end `[R, N, K]`.
 """
 
 from __future__ import annotations
@@ -13,23 +14,21 @@ import jax.numpy as jnp
 
 from benchmarks.published_loop import EPS, MASS_FLOOR, RATE, TEMPERATURE
 
-Step = Callable[[jax.Array, jax.Array], jax.Array]
+Weights = Callable[[jax.Array, jax.Array], jax.Array]
 # Of blocks of 8, 16, 32 runs none was faster than 16 by more than the noise (2 MB of second-level cache).
 FLOOR_BLOCK = 16
 
 
-def means_by_differences(features: jax.Array, tokens: jax.Array) -> jax.Array:
-    """Where the features pull the tokens `[K, D]`; squared distances from broadcast differences `[N, K, D]`."""
+def by_differences(features: jax.Array, tokens: jax.Array) -> jax.Array:
+    """The assignment `[N, K]`; squared distances from broadcast differences `[N, K, D]`."""
     squared = jnp.sum((features[:, None, :] - tokens[None, :, :]) ** 2, axis=-1)
-    weights = jax.nn.softmax(-squared / TEMPERATURE, axis=-1)
-    return (weights.T @ features) / (weights.sum(axis=0)[:, None] + MASS_FLOOR)
+    return jax.nn.softmax(-squared / TEMPERATURE, axis=-1)
 
 
-def means_by_product(features: jax.Array, tokens: jax.Array) -> jax.Array:
-    """The same `[K, D]`; squared distances from one matrix product."""
+def by_product(features: jax.Array, tokens: jax.Array) -> jax.Array:
+    """The same `[N, K]`; squared distances from one matrix product."""
     squared = jnp.sum(features**2, axis=1)[:, None] - 2.0 * features @ tokens.T + jnp.sum(tokens**2, axis=1)[None, :]
-    weights = jax.nn.softmax(-squared / TEMPERATURE, axis=-1)
-    return (weights.T @ features) / (weights.sum(axis=0)[:, None] + MASS_FLOOR)
+    return jax.nn.softmax(-squared / TEMPERATURE, axis=-1)
 
 
 def push_apart(tokens: jax.Array) -> jax.Array:
@@ -41,44 +40,46 @@ def push_apart(tokens: jax.Array) -> jax.Array:
 
 
 def one_run(
-    means: Step, num_steps: int, momentum: jax.Array, strength: jax.Array, features: jax.Array, tokens: jax.Array
-) -> jax.Array:
-    """One run of a fixed number of steps, as a scan."""
+    assign: Weights, num_steps: int, momentum: jax.Array, strength: jax.Array, features: jax.Array, tokens: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """One run of a fixed number of steps, as a scan; tokens and the assignment."""
 
     def step(carried: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
         tokens, before = carried
-        displacement = RATE * (means(features, tokens) - tokens)
+        weights = assign(features, tokens)
+        means = (weights.T @ features) / (weights.sum(axis=0)[:, None] + MASS_FLOOR)
+        displacement = RATE * (means - tokens)
         displacement += strength * push_apart(tokens) + momentum * (tokens - before)
         return (tokens + displacement, tokens), None
 
     (tokens, _), _ = jax.lax.scan(step, (tokens, tokens), None, length=num_steps)
-    return tokens
+    return tokens, assign(features, tokens)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def vmap_scan_differences(
     num_steps: int, momentum: jax.Array, strength: jax.Array, features: jax.Array, tokens: jax.Array
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     """``vmap`` of a scan, broadcast differences."""
-    one = functools.partial(one_run, means_by_differences, num_steps, momentum, strength)
+    one = functools.partial(one_run, by_differences, num_steps, momentum, strength)
     return jax.vmap(one)(features, tokens)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def vmap_scan_product(
     num_steps: int, momentum: jax.Array, strength: jax.Array, features: jax.Array, tokens: jax.Array
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     """``vmap`` of a scan, matrix product."""
-    one = functools.partial(one_run, means_by_product, num_steps, momentum, strength)
+    one = functools.partial(one_run, by_product, num_steps, momentum, strength)
     return jax.vmap(one)(features, tokens)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def map_of_one_run(
     num_steps: int, momentum: jax.Array, strength: jax.Array, features: jax.Array, tokens: jax.Array
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     """``lax.map`` of one run, matrix product."""
-    one = functools.partial(one_run, means_by_product, num_steps, momentum, strength)
+    one = functools.partial(one_run, by_product, num_steps, momentum, strength)
     return jax.lax.map(lambda run: one(*run), (features, tokens))
 
 

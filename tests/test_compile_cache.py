@@ -15,18 +15,24 @@ import pytest
 
 from tokdyn import cli, compile_cache
 
+# Every line that it reads is a life of its own: with an environment, and without a compiled program in memory.
 SCRIPT = """
-import sys
+import json, os, sys
 import jax, jax.numpy as jnp
 from tokdyn import compile_cache
 hits = []
 jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.rsplit("/", 1)[-1]))
-with compile_cache.kept(lambda sentence: print("said:", sentence)):
-    for number in range(3):
-        function = jax.jit(lambda x, number=number: jnp.cumsum(x * 3.5 + number))
-        assert float(function(jnp.arange(4.0))[-1]) == 21 + 4 * number
-print("hits", hits.count("cache_hits"), "misses", hits.count("cache_misses"))
+for line in sys.stdin:
+    os.environ.update(json.loads(line))
+    jax.clear_caches()
+    hits.clear()
+    with compile_cache.kept(lambda sentence: print("said:", sentence)):
+        for number in range(3):
+            function = jax.jit(lambda x, number=number: jnp.cumsum(x * 3.5 + number))
+            assert float(function(jnp.arange(4.0))[-1]) == 21 + 4 * number
+    print("hits", hits.count("cache_hits"), "misses", hits.count("cache_misses"), flush=True)
 """
+LIFE = "{}\n"
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +49,49 @@ def place(path, monkeypatch):
     shutil.rmtree(path, ignore_errors=True)
 
 
-def started(script=SCRIPT, **changes):
+def started(script=SCRIPT, stderr=subprocess.PIPE, **changes):
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} | changes
     words = [sys.executable, "-c", script]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
+    )
 
 
 def run(script=SCRIPT, **changes):
-    """What a process that uses the cache printed, all of it."""
+    """What a process that uses the cache once printed, all of it."""
     process = started(script, **changes)
     try:
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(LIFE, timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, error
     assert error == ""
     return out.splitlines()
+
+
+@pytest.fixture(scope="module")
+def longer():
+    """A process that uses the cache whenever it is asked to: where what is kept matters, not who reads it."""
+    with started(stderr=subprocess.STDOUT) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def again(longer, place):
+    """What such a process prints while it uses the folder once more, errors among it."""
+
+    def use(**changes):
+        longer.stdin.write(json.dumps({"TOKDYN_CACHE": str(place)} | changes) + "\n")
+        longer.stdin.flush()
+        lines = []
+        for line in longer.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("hits"):
+                return lines
+        return pytest.fail("\n".join(lines))
+
+    return use
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +120,7 @@ def test_the_second_process_loads_what_the_first_compiled_and_says_nothing(place
     assert programs(place) == kept
 
 
-def test_another_processor_other_flags_and_another_release_share_nothing(place, kept, monkeypatch):
+def test_another_processor_other_flags_and_another_release_share_nothing(place, kept, again, monkeypatch):
     here = compile_cache.machine_folder()
     with monkeypatch.context() as patch:
         patch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
@@ -105,7 +138,7 @@ def test_another_processor_other_flags_and_another_release_share_nothing(place, 
     for program in kept:
         (place / other / program.name).write_bytes(b"not for this processor")
         (place / other / program.name.replace("-cache", "-atime")).write_bytes(b"\0" * 8)
-    assert "misses 0" in run()[0]
+    assert again() == [f"hits {len(kept)} misses 0"]
 
 
 def test_the_processor_is_told_by_its_features(monkeypatch, tmp_path):
@@ -125,33 +158,32 @@ def test_the_processor_is_told_by_its_features(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"truncated", None], ids=["empty", "cut off", "one bit"])
-def test_a_damaged_program_costs_a_sentence_and_is_compiled_again(place, kept, damage):
+def test_a_damaged_program_costs_a_sentence_and_is_compiled_again(place, kept, again, damage):
     for program in kept:
         content = bytearray(program.read_bytes())
         content[len(content) // 2] ^= 1
         program.write_bytes(bytes(content) if damage is None else damage)
-    lines = run()
+    lines = again()
     assert len(lines) == 2
     assert lines[0].startswith("said: a compiled program in ")
     assert "hits 0" in lines[1]
     assert programs(place) == []  # removed, so that the next process can keep its own
-    assert len(run()) == 1
-    assert "misses 0" in run()[0]
+    assert again() == [f"hits 0 misses {len(kept)}"]
+    assert again() == [f"hits {len(kept)} misses 0"]
 
 
-def test_what_a_killed_process_left_half_written_is_removed(place, kept):
+def test_what_a_killed_process_left_half_written_is_removed(place, kept, again):
     program, *_ = kept
     program.write_bytes(program.read_bytes()[:100])
     program.with_name(program.name.replace("-cache", "-atime")).unlink()
     (program.parent / "orphan-atime").write_bytes(b"\0" * 8)
-    (line,) = run()
-    assert "misses 1" in line
-    assert "misses 0" in run()[0]
+    assert again() == [f"hits {len(kept) - 1} misses 1"]
+    assert again() == [f"hits {len(kept)} misses 0"]
     assert not (program.parent / "orphan-atime").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files")
-def test_a_disk_without_room_costs_a_sentence(place):
+def test_a_disk_without_room_costs_a_sentence(place, again):
     """Files can be begun and not ended; what is computed is right, and nothing half-written stays."""
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n" + SCRIPT
     sentence, counts = run(limited)
@@ -159,8 +191,9 @@ def test_a_disk_without_room_costs_a_sentence(place):
     assert "too large" in sentence
     assert "hits 0" in counts
     assert programs(place) == []
-    assert len(run()) == 1  # room again
-    assert "misses 0" in run()[0]
+    assert len(again()) == 1  # room again
+    (line,) = again()
+    assert "misses 0" in line
 
 
 def test_warnings_of_others_are_shown(place):
@@ -168,10 +201,9 @@ def test_warnings_of_others_are_shown(place):
         warnings.warn("another matter", stacklevel=1)
 
 
-def test_a_place_that_cannot_be_used_costs_a_sentence(tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_used_costs_a_sentence(again, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TOKDYN_CACHE", str(tmp_path / "file" / "cache"))
-    (sentence, counts) = run()
+    (sentence, counts) = again(TOKDYN_CACHE=str(tmp_path / "file" / "cache"))
     assert sentence.startswith(f"said: compiled programs cannot be kept in {tmp_path / 'file' / 'cache'}")
     assert "hits 0" in counts
     said = []
@@ -182,22 +214,26 @@ def test_a_place_that_cannot_be_used_costs_a_sentence(tmp_path, monkeypatch):
     assert len(said) == 1
 
 
-def test_two_processes_at_once_share_one_folder(place):
+def test_two_processes_at_once_share_one_folder(place, again):
     together = [started() for _ in range(2)]
     try:
+        for process in together:
+            process.stdin.write(LIFE)
+            process.stdin.flush()
         results = [process.communicate(timeout=120) for process in together]
     finally:
         for process in together:
             process.kill()
     for process, (out, error) in zip(together, results, strict=True):
         assert (process.returncode, error, len(out.splitlines())) == (0, "", 1), (out, error)
-    assert "misses 0" in run()[0]
+    (line,) = again()
+    assert "misses 0" in line
 
 
-def test_it_is_off_when_asked_and_leaves_a_cache_of_the_users_own_alone(place, monkeypatch, tmp_path):
+def test_it_is_off_when_asked_and_leaves_a_cache_of_the_users_own_alone(place, again, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setenv("TOKDYN_CACHE", "off")
-        assert run() == ["hits 0 misses 0"]
+        assert again(TOKDYN_CACHE="off") == ["hits 0 misses 0"]
         with pytest.raises(ValueError, match="folder: expected .* since TOKDYN_CACHE is off, got None"):
             compile_cache.enable_compile_cache()
         assert (compile_cache.describe()["folder"], compile_cache.clear()) == (None, 0)

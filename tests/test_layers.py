@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "tokdyn"
 # A tuple is one layer, whose members do not import each other.
 LAYERS = [
     ("interrupts", "environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree"),
-    ("claims",),
+    ("claims", "conventions", "nearest"),
     ("dynamics", "metrics", "stats", "data"),
     ("solve",),
     ("theory", "train"),

@@ -74,7 +74,7 @@ def test_import_touches_no_global_state():
         "import jax, sys; before = dict(jax.config.values); import tokdyn, tokdyn.dynamics, tokdyn.solve;"
         "changed = {k for k, v in before.items() if jax.config.values[k] != v}; assert not changed, changed;"
         "from jax._src import xla_bridge; assert not xla_bridge._backends, 'a backend was started';"
-        "heavy = {'matplotlib', 'pandas', 'xarray', 'zarr', 'flax', 'tyro'} & set(sys.modules);"
+        "heavy = {'matplotlib', 'pandas', 'xarray', 'zarr', 'flax', 'tyro', 'sklearn'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -53,6 +53,7 @@ if _TYPE_CHECKING:
     from tokdyn.solve import Result as Result
     from tokdyn.solve import init as init
     from tokdyn.solve import run as run
+    from tokdyn.solve import run_streamed as run_streamed
     from tokdyn.solve import step as step
     from tokdyn.solve import trajectory as trajectory
     from tokdyn.solve import vmap as vmap
@@ -100,6 +101,7 @@ _HOME = {
     "part": "tokdyn.dynamics",
     "repulsion": "tokdyn.dynamics",
     "run": "tokdyn.solve",
+    "run_streamed": "tokdyn.solve",
     "sampled": "tokdyn.sweeps",
     "save": "tokdyn.dynamics",
     "static": "tokdyn.dynamics",

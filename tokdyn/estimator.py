@@ -2,104 +2,30 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import operator
-from collections.abc import Callable
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn import checks, keys
+from tokdyn import checks, conventions
 from tokdyn.checks import Status
 from tokdyn.dynamics import Dynamics, attraction, compose
-from tokdyn.metrics import sum_squared_errors
-from tokdyn.numerics import squared_distances
-from tokdyn.solve import Result, run, stepping, vmap
-from tokdyn.solve.lanes import LANE_BYTES
-
-# Bytes of a step's largest array from which two starts no longer share a loop (one lane).
-ALONE = LANE_BYTES // 2
+from tokdyn.nearest import nearest_tokens, squared_error
+from tokdyn.solve import stepping
+from tokdyn.solve.starts import LARGEST, best_of
 
 
-def best_of(
-    dynamics: Dynamics,
-    features: jax.Array,
-    *,
-    num_tokens: int,
-    num_starts: int,
-    max_steps: int,
-    tol: float,
-    seed: int,
-    progress: Callable[[int, int], object] | None = None,
-) -> tuple[Result | None, float, jax.Array]:
-    """Run from several random starts and keep the one with the smallest sum of squared errors.
-
-    Args:
-        dynamics: what ``td.compose`` returned.
-        features: `[N, D]`.
-        num_tokens: K.
-        num_starts: how many starts.
-        max_steps: as in ``td.run``.
-        tol: as in ``td.run``.
-        seed: of the starts.
-        progress: called with ``(done, num_starts)`` when starts are done. Large features are then run from one start
-            after another, as the loop would do anyway, in calls of their own.
-
-    Returns:
-        ``(result, sum of squared errors, the key of that start)``; None for the result where no start stayed finite.
-
-    Raises:
-        ValueError: as ``td.run``, or no start.
-    """
-    num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
-    if checks.whole_number("seed", seed, at_least=0) >= 2**32:
-        raise checks.bad("seed", "a whole number below 2^32", seed)
-    checks.hyperparameter("tol", tol, at_least=0.0)
-    at_once = num_starts
-    if progress is not None and len(features) * max(num_tokens, features.shape[1]) * features.dtype.itemsize > ALONE:
-        at_once = 1
-    kept: Result | None = None
-    least, best = np.inf, 0
-    for first in range(0, num_starts, at_once):
-        if progress is not None:
-            progress(first, num_starts)
-        starts = np.arange(first, first + at_once)
-        results, errors = _attempts(
-            dynamics, features, np.uint32(seed), starts, tol, num_tokens=num_tokens, max_steps=max_steps
-        )
-        failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
-        ranked = np.where(failed, np.inf, errors)
-        place = int(ranked.argmin())
-        if ranked[place] < least:
-            kept = jax.tree.map(operator.itemgetter(place), results)
-            least, best = float(ranked[place]), first + place
-    if progress is not None:
-        progress(num_starts, num_starts)
-    return kept, least, keys.for_seed(jax.random.key(np.uint32(seed)), best)
-
-
-@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
-def _attempts(
-    dynamics: Dynamics, features: jax.Array, seed: Any, starts: Any, tol: Any, *, num_tokens: int, max_steps: int
-) -> tuple[Result, jax.Array]:
-    """All starts, and the sum of squared errors of each."""
-
-    def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
-        key = keys.for_seed(jax.random.key(seed), start)
-        result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol)
-        return result, sum_squared_errors(features, result.tokens, result.assignment.argmax(axis=-1))
-
-    return vmap(attempt)(starts)
-
-
-class TokenClustering:
+class TokenClustering(conventions.Estimator):
     """Cluster features by letting tokens move among them.
 
-    Follows scikit-learn's conventions (constructor arguments are stored as they are, results end in an underscore,
-    ``get_params`` and ``set_params`` work, hence ``clone`` and grid searches), without importing scikit-learn.
+    A clusterer and transformer of scikit-learn (1.6 or newer) where that is installed: ``check_estimator`` passes;
+    ``clone``, ``Pipeline``, ``GridSearchCV`` and ``set_output`` work; tables are read with the names of their columns.
+    Without scikit-learn it fits, predicts and transforms all the same, and has ``get_params`` and ``set_params``.
+
+    Numbers are computed in the dtype of X, but float64 only where ``jax_enable_x64`` is on, and otherwise in float32,
+    which is then the dtype of ``tokens_`` and of what ``transform`` returns. float16 counts as float32; integers,
+    booleans and objects that are numbers count as float64. ``predict`` and ``score`` compare distances in float64.
 
     Args:
         num_tokens: how many tokens, so the largest number of clusters.
@@ -109,15 +35,19 @@ class TokenClustering:
         num_starts: independent random starts; the one with the smallest sum of squared errors is kept.
         max_steps: at most so many steps.
         tol: stop when no token moves further than this in a step.
-        random_state: seed of the starts: a number below 2^32, a NumPy generator, or None.
+        random_state: seed of the starts: a number below 2^32; a NumPy ``Generator`` or ``RandomState``, from which
+            each fit draws one; or None for another one at each fit.
 
     Attributes:
-        labels_: the token of each feature `[N]`.
-        tokens_: `[K, D]` (also as ``cluster_centers_``).
+        labels_: the token of each feature `[N]`: all numbers from 0 up to the largest occur.
+        tokens_: `[K, D]` (also as ``cluster_centers_``); those that own no feature come last.
         assignment_: soft responsibilities `[N, K]`.
         inertia_: sum of squared distances to the own token (scikit-learn's word, not a force).
         n_iter_: steps taken by the kept start.
         status_: how it ended, as a ``td.Status``.
+        n_features_in_: D.
+        feature_names_in_: the names of X's columns, where it is a table whose names are strings, and scikit-learn is
+            there.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -160,18 +90,25 @@ class TokenClustering:
             ValueError: not a finite numeric `[N, D]`, fewer features than tokens, or no start that stayed finite.
         """
         features = self._features(X)
+        num_tokens = checks.whole_number("num_tokens", self.num_tokens, at_least=1)
+        if num_tokens > len(features):
+            expected = f"at most the number of features, {len(features)}"
+            raise checks.bad("num_tokens", expected, f"{num_tokens} (n_samples={len(features)})")
         dynamics = self._dynamics()
+        self._see_names(X, reset=True)
 
         result, error, _ = best_of(
-            dynamics, features, num_tokens=self.num_tokens, num_starts=self.num_starts, max_steps=self.max_steps,
-            tol=self.tol, seed=self._seed(),
+            dynamics, jnp.asarray(features), num_tokens=num_tokens, num_starts=self.num_starts,
+            max_steps=self.max_steps, tol=self.tol, seed=self._seed(),
         )  # fmt: skip
         if result is None:
             raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
-        result = jax.tree.map(np.asarray, result)
-        self.tokens_ = self.cluster_centers_ = result.tokens
-        self.assignment_ = result.assignment
-        self.labels_ = result.assignment.argmax(axis=-1)
+        # Tokens are a set. Those that own features come first, so that labels have no gaps.
+        owns = np.bincount(np.asarray(result.assignment).argmax(axis=-1), minlength=num_tokens) > 0
+        order = np.argsort(~owns, kind="stable")
+        self.tokens_ = self.cluster_centers_ = np.asarray(result.tokens)[order]
+        self.assignment_ = np.asarray(result.assignment)[:, order]
+        self.labels_ = self.assignment_.argmax(axis=-1)
         self.inertia_ = error
         self.n_iter_ = int(result.num_steps)
         self.status_ = Status(int(result.status))
@@ -182,47 +119,32 @@ class TokenClustering:
         """Move the tokens and return each feature's token `[N]`."""
         return self.fit(X).labels_
 
+    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """Move the tokens and return the soft assignment `[N, K]`."""
+        return self.fit(X).assignment_.copy()
+
     def predict(self, X: Any) -> np.ndarray:
         """The nearest fitted token of new features `[N, D]`, as `[N]`."""
-        return np.asarray(squared_distances(self._fitted(X), jnp.asarray(self.tokens_)).argmin(axis=-1))
+        return nearest_tokens(self._fitted(X), self.tokens_)
 
     def transform(self, X: Any) -> np.ndarray:
         """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
         features = self._fitted(X)
-        dynamics = stepping.cast(self._dynamics(), features.dtype)
-        tokens = jnp.asarray(self.tokens_, features.dtype)
-        contexts = stepping.prepared(dynamics, features, None, None)
-        steps = jnp.asarray(self.n_iter_)
-        return np.asarray(stepping.assignment_of(dynamics, steps, tokens, features, contexts, None, None))
+        return np.array(_assignment(self._dynamics(), np.int32(self.n_iter_), self.tokens_, features))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the sum of squared distances of features `[N, D]` to their nearest token: more is better."""
-        return -float(squared_distances(self._fitted(X), jnp.asarray(self.tokens_)).min(axis=-1).sum())
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change constructor arguments.
-
-        Raises:
-            ValueError: a name that the constructor does not have.
-        """
-        for name, value in params.items():
-            if name not in self.get_params():
-                raise checks.bad("params", f"names among {', '.join(self.get_params())}", repr(name))
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(estimator_type="clusterer", target_tags=TargetTags(required=False), input_tags=InputTags())
+        features = self._fitted(X)
+        return -squared_error(features, self.tokens_, nearest_tokens(features, self.tokens_))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "tokens_")
+
+    @property
+    def _n_features_out(self) -> int:
+        if not hasattr(self, "tokens_"):
+            raise conventions.not_fitted(type(self).__name__)
+        return len(self.tokens_)
 
     def _dynamics(self) -> Dynamics:
         if self.dynamics is not None:
@@ -234,22 +156,35 @@ class TokenClustering:
         """scikit-learn's three ways to say it: a number, a generator, or None for another one every time."""
         if self.random_state is None:
             return int(np.random.default_rng().integers(2**32))
+        if isinstance(self.random_state, np.random.Generator):
+            return int(self.random_state.integers(2**32))
         if hasattr(self.random_state, "randint"):
             return int(self.random_state.randint(2**31))
         return self.random_state
 
-    def _features(self, X: Any) -> jax.Array:
-        array = np.asarray(X)
-        if array.ndim != 2 or array.dtype.kind not in "fiub":
-            raise checks.bad("X", "numbers [N, D]", checks.describe_array(array))
-        if not np.isfinite(array).all():
-            raise checks.bad("X", "finite numbers", "infinite or NaN entries")
-        return jnp.asarray(array if array.dtype.kind == "f" else array.astype(float))
-
-    def _fitted(self, X: Any) -> jax.Array:
-        if not hasattr(self, "tokens_"):
-            raise checks.bad("self", "a fitted TokenClustering (call fit first)", "one that is not")
-        features = self._features(X)
-        if features.shape[1] != self.n_features_in_:
-            raise checks.bad("X", f"{self.n_features_in_} columns, as in fit", features.shape[1])
+    def _features(self, X: Any) -> np.ndarray:
+        features = conventions.numbers(X)
+        precision = conventions.computed_in(features.dtype).name
+        largest = max(-features.min(), features.max())
+        if largest > LARGEST[precision]:
+            raise checks.bad("X", f"numbers up to {LARGEST[precision]:g} in size (in {precision})", f"{largest:g}")
         return features
+
+    def _fitted(self, X: Any) -> np.ndarray:
+        if not hasattr(self, "tokens_"):
+            raise conventions.not_fitted(type(self).__name__)
+        self._see_names(X, reset=False)  # first: a table of other columns says more than what is wrong inside it
+        features = self._features(X)
+        expected, got = self.n_features_in_, features.shape[1]
+        if got != expected:
+            same = f"X has {got} features, but {type(self).__name__} is expecting {expected} features as input"
+            raise checks.bad("X", f"{expected} columns, as in fit", f"{got} ({same})")
+        return features
+
+
+@jax.jit
+def _assignment(dynamics: Dynamics, steps: jax.Array, tokens: jax.Array, features: jax.Array) -> jax.Array:
+    """The assignment after so many steps `[N, K]`."""
+    dynamics, tokens = stepping.cast(dynamics, features.dtype), tokens.astype(features.dtype)
+    contexts = stepping.prepared(dynamics, features, None, None)
+    return stepping.assignment_of(dynamics, steps, tokens, features, contexts, None, None)

@@ -104,9 +104,13 @@ def binary_scale(values: jax.Array) -> jax.Array:
         >>> float(binary_scale(jnp.array([-3.0, 1.0]))), float(binary_scale(jnp.array([5e-30])) < 5e-30)
         (2.0, 1.0)
     """
-    values = jax.lax.stop_gradient(values)
+    return _power_of_two(largest_finite(jax.lax.stop_gradient(values)))
+
+
+def largest_finite(values: jax.Array) -> jax.Array:
+    """The largest magnitude `[]` of those that are neither infinite nor NaN; 0 without any."""
     sizes = jnp.abs(values)
-    return _power_of_two(jnp.max(jnp.where(sizes < jnp.inf, sizes, 0.0)))
+    return jnp.max(jnp.where(sizes < jnp.inf, sizes, 0.0), initial=0.0)
 
 
 def _power_of_two(sizes: jax.Array) -> jax.Array:

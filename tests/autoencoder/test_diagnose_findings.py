@@ -198,9 +198,9 @@ def test_diagnose_compiles_once_and_says_what_it_assumed():
     assert np.isnan(findings.measurements["moved"])
     programs = diagnose.findings._jitted(())._cache_size()
     other = SimpleNamespace(frequencies=np.array([0.0, 0.6, 0.1, 0.1, 0.1, 0.1]), validation=np.array([3, 1]))
-    start = jax.jit(model.init)(jax.random.key(1))
+    start = jax.jit(model.init)(constant_key(1))
     findings = diagnose.diagnose(
-        model, start, other, key=jax.random.key(2), loss=loss, history={"loss": [2.0, 2.0]}, initial=start, num_steps=3
+        model, start, other, key=constant_key(2), loss=loss, history={"loss": [2.0, 2.0]}, initial=start, num_steps=3
     )
     assert diagnose.findings._jitted(())._cache_size() == programs
     assert not findings.notes

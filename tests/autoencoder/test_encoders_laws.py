@@ -3,9 +3,9 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled
 from constant_keys import constant_key
 
 from tokdyn.autoencoder import encoders
@@ -14,12 +14,8 @@ from tokdyn.autoencoder.encoders.graph import mixed
 from tokdyn.autoencoder.encoders.multiscale import pooled, upsampled
 
 KEY = constant_key(0)
-init = jax.jit(lambda encoder, key: encoder.init(key))
-applied = jax.jit(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
-
-
-def apply(encoder, variables, ids):
-    return np.asarray(applied(encoder, variables, ids))
+init = compiled(lambda encoder, key: encoder.init(key))
+apply = compiled(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
 
 
 def variables_of(encoder):
@@ -27,7 +23,7 @@ def variables_of(encoder):
     generator = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: generator.normal(0.0, 0.5, leaf.shape).astype(leaf.dtype),
-        jax.eval_shape(encoder.init, jax.random.key(0)),
+        jax.eval_shape(encoder.init, KEY),
     )
 
 
@@ -44,14 +40,12 @@ def test_a_coarse_position_reaches_its_own_cells_and_as_many_on_each_side(cells,
     variables = variables_of(encoder)
     block = 2**upsamplings
     place = 1
-    bias = jnp.asarray(variables["params"]["Dense_0"]["bias"]).reshape(-1, 8)
+    bias = variables["params"]["Dense_0"]["bias"].reshape(-1, 8).copy()
     assert bias.shape[0] == -(-cells // block)
-    params = variables["params"] | {
-        "Dense_0": variables["params"]["Dense_0"] | {"bias": bias.at[place].add(5.0).reshape(-1)}
-    }
+    bias[place] += 5.0
+    params = variables["params"] | {"Dense_0": variables["params"]["Dense_0"] | {"bias": bias.reshape(-1)}}
     before, after = (
-        np.asarray(apply(encoder, {"params": used, "state": {}}, np.array([0]))[0])
-        for used in (variables["params"], params)
+        apply(encoder, {"params": used, "state": {}}, np.array([0]))[0] for used in (variables["params"], params)
     )
     touched = np.flatnonzero(np.abs(after - before).max(-1) > 0)
     reached = range(max(0, (place - 1) * block), min(cells, (place + 2) * block))
@@ -78,7 +72,7 @@ def test_strengths_scale_levels_one_by_one():
         encoder = encoders.multiscale(
             vocabulary_size=3, channels=1, levels=(2, 4), strengths=np.array(strengths), embedding=4, width=8
         )
-        return np.asarray(apply(encoder, variables_of(encoder), np.arange(3)))
+        return apply(encoder, variables_of(encoder), np.arange(3))
 
     np.testing.assert_allclose(pattern([2.0, 3.0]), 2 * pattern([1.0, 0.0]) + 3 * pattern([0.0, 1.0]), atol=1e-5)
     fine = pattern([0.0, 1.0]).reshape(3, 4, 4, 1)
@@ -87,7 +81,7 @@ def test_strengths_scale_levels_one_by_one():
 
 def test_pooling_undoes_upsampling():
     grid = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
-    np.testing.assert_allclose(pooled(upsampled(grid, 12), 3), grid, rtol=1e-6)
+    np.testing.assert_allclose(compiled(lambda grid: pooled(upsampled(grid, 12), 3))(grid), grid, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +122,9 @@ def test_without_hidden_layers_digits_add():
 
 
 def test_digits_are_those_of_python():
+    digits = compiled(digits_of, static_argnums=(1, 2))
     for number in (0, 7, 123, 999):
-        assert digits_of(jnp.array(number), 10, 3).tolist() == [int(digit) for digit in f"{number:03d}"[::-1]]
+        assert digits(number, 10, 3).tolist() == [int(digit) for digit in f"{number:03d}"[::-1]]
 
 
 def test_too_small_a_base_is_refused():
@@ -145,7 +140,8 @@ def test_one_coefficient_is_one_wave():
     expected = [(0, 0, np.cos), (0, 1, np.cos), (0, 1, np.sin), (1, -1, np.cos), (1, -1, np.sin), (1, 0, np.cos),
                 (1, 0, np.sin), (1, 1, np.cos), (1, 1, np.sin)]  # fmt: skip
     for number, (u, v, wave) in enumerate(expected):
-        amplitudes = jnp.zeros((2, 9, 2)).at[1, number, 0].set(1.0)
+        amplitudes = np.zeros((2, 9, 2), np.float32)
+        amplitudes[1, number, 0] = 1.0
         pattern = apply(encoder, {"params": {"amplitude": amplitudes}, "state": {}}, np.arange(2))
         formula = wave(2 * np.pi * (u * rows + v * columns)).reshape(-1)
         np.testing.assert_allclose(pattern[1, :, 0], formula, atol=1e-6)
@@ -168,10 +164,10 @@ def test_initial_energy_is_the_asked_one_whatever_the_decay():
             vocabulary_size=2000, height=8, width=8, channels=3, frequencies=2, amplitude_std=0.7, decay=decay
         )
         params = init(encoder, KEY)["params"]
-        energy = (np.asarray(params["amplitude"]) ** 2).mean((0, 2)) @ (encoders.waves(8, 8, 2) ** 2).mean(1)
+        energy = (params["amplitude"] ** 2).mean((0, 2)) @ (encoders.waves(8, 8, 2) ** 2).mean(1)
         # A weighted mean of squares of 6,000 normal numbers each: at most a relative error sqrt(2 / 6000) of 0.018.
         assert energy == pytest.approx(0.49, rel=4.5 * 0.0183)
-    square = (np.asarray(params["amplitude"]) ** 2).mean((0, 2))
+    square = (params["amplitude"] ** 2).mean((0, 2))
     assert square[0] > square[1] > square[-1], "a decay favours low frequencies"
 
 
@@ -188,7 +184,7 @@ def test_one_bump_is_the_formula():
         "log_radius": np.float32([[np.log(0.5)]]),
         "colour": np.float32([[[2.0, -1.0]]]),
     }
-    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, variables_of(encoder)["params"])
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, variables_of(encoder)["params"])
     pattern = apply(encoder, {"params": params, "state": {}}, np.array([0]))[0].reshape(5, 7, 2)
     for i in range(5):
         for j in range(7):
@@ -217,21 +213,19 @@ def test_a_fixed_pattern_depends_on_the_key_and_the_word_alone(kind):
     def patterns(words, strength=1.0, key=KEY, train=False):
         encoder = encoders.fixed_random(vocabulary_size=words, cells=8, channels=3, kind=kind, strength=strength)
         variables = init(encoder, key)
-        pattern, state = encoder.apply(variables, np.arange(5), train=train)
+        pattern, state = compiled(encoder.apply, static_argnames="train")(variables, np.arange(5), train=train)
         assert np.array_equal(state["patterns"], variables["state"]["patterns"])
         assert variables["params"] == {}
-        return np.asarray(pattern)
+        return pattern
 
     assert np.array_equal(patterns(5), patterns(50, train=True))
     np.testing.assert_allclose(patterns(5, strength=2.5), 2.5 * patterns(5), rtol=1e-6)
-    assert not np.array_equal(patterns(5), patterns(5, key=jax.random.key(1)))
+    assert not np.array_equal(patterns(5), patterns(5, key=constant_key(1)))
 
 
 def test_fixed_patterns_have_the_promised_distribution():
     many = functools.partial(encoders.fixed_random, vocabulary_size=2000, cells=8, channels=4)
-    gaussian, one_hot = (
-        np.asarray(init(many(kind=kind), KEY)["state"]["patterns"]) for kind in ("gaussian", "one_hot")
-    )
+    gaussian, one_hot = (init(many(kind=kind), KEY)["state"]["patterns"] for kind in ("gaussian", "one_hot"))
     number = gaussian.size
     assert abs(gaussian.mean()) < 4.5 / number**0.5
     assert gaussian.var() == pytest.approx(1.0, abs=4.5 * (2 / number) ** 0.5)
@@ -246,16 +240,17 @@ def test_the_table_is_an_embedding_and_dense_layers():
     variables = variables_of(encoder)
     params = variables["params"]
     first, last = params["Mlp_0"]["Dense_0"], params["Mlp_0"]["Dense_1"]
-    hidden = np.maximum(np.asarray(params["embedding"]) @ first["kernel"] + first["bias"], 0)
+    hidden = np.maximum(params["embedding"] @ first["kernel"] + first["bias"], 0)
     np.testing.assert_allclose(
         apply(encoder, variables, np.arange(3)).reshape(3, 8), hidden @ last["kernel"] + last["bias"], atol=1e-5
     )
 
 
 def test_mixing_with_a_dense_and_a_sparse_graph_is_the_same():
-    near = encoders.nearest_neighbours(jax.random.normal(KEY, (9, 4)), 3)
+    draw = np.random.default_rng(0)
+    near = jax.device_get(encoders.nearest_neighbours(draw.normal(size=(9, 4)).astype(np.float32), 3))
     dense = np.zeros((9, 9), np.float32)
-    np.put_along_axis(dense, np.asarray(near.ids), 1 / 3, axis=1)
-    vectors = jax.random.normal(jax.random.key(1), (9, 5))
-    np.testing.assert_allclose(mixed(near, vectors), dense @ vectors, atol=1e-6)
-    np.testing.assert_allclose(mixed(jnp.asarray(dense), vectors), dense @ vectors, atol=1e-6)
+    np.put_along_axis(dense, near.ids, 1 / 3, axis=1)
+    vectors = draw.normal(size=(9, 5)).astype(np.float32)
+    for graph in (near, dense):
+        np.testing.assert_allclose(compiled(mixed)(graph, vectors), dense @ vectors, atol=1e-6)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled
 from constant_keys import constant_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,21 +20,26 @@ KEY = constant_key(5)
 EMPTY = {"params": {}, "state": {}}
 
 
-@functools.partial(jax.jit, static_argnames="train")
+@functools.partial(compiled, static_argnames="train")
 def apply(quantizer, variables, inputs, *, key=None, train=False, mask=None):
     return quantizer.apply(variables, inputs, key=key, train=train, mask=mask)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def init(quantizer, channels):
-    return quantizer.init(KEY, channels)
+init = compiled(lambda quantizer, channels: quantizer.init(KEY, channels), static_argnums=1)
+codes_of = compiled(lambda quantizer, variables, indices: quantizer.codes_of(variables, indices))
+values_of = compiled(lambda quantizer, variables, indices: quantizer.values_of(variables, indices))
+indices_of = compiled(lambda quantizer, variables, codes: quantizer.indices_of(variables, codes))
+level_indices = compiled(lambda quantizer, indices: quantizer.level_indices(indices))
+usage = compiled(quantizers.usage, static_argnums=1, static_argnames="codebooks")
+perplexity, active_share = compiled(quantizers.perplexity), compiled(quantizers.active_share)
 
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-nearest = jax.jit(books.nearest)
+nearest = compiled(books.nearest)
+kmeans = compiled(quantizers.kmeans, static_argnames="steps")
 
 
 # Vectors
@@ -49,7 +55,7 @@ def test_nearest_is_the_brute_force_one_far_from_the_origin_too(origin):
 def test_rotation_keeps_the_angle_between_gradient_and_vector():
     inputs, codes, gradient = (normal(50, 4, seed=seed) for seed in range(3))
 
-    @jax.jit
+    @compiled
     def rotated(inputs, codes, gradient):
         values, back = jax.vjp(lambda inputs: quantizers.rotation(inputs, codes), inputs)
         return values, *back(gradient)
@@ -71,11 +77,11 @@ def test_rotation_keeps_the_angle_between_gradient_and_vector():
 
 def test_decay_zero_is_one_step_of_kmeans_and_decay_one_stands_still():
     quantizer = quantizers.vector_quantizer(num_codes=5, decay=0.0)
-    inputs = jnp.asarray(normal(1, 60, 3))
+    inputs = normal(1, 60, 3)
     variables = init(quantizer, 3)
     code, state = apply(quantizer, variables, inputs, key=KEY, train=True)
     for index in range(5):
-        owned = np.asarray(inputs[0])[np.asarray(code.indices[0]) == index]
+        owned = inputs[0][code.indices[0] == index]
         assert float(state["cluster_size"][index]) == len(owned)
         if len(owned):  # smoothing moves a mean by about 5 codes of 1e-5
             np.testing.assert_allclose(state["codebook"][index], owned.mean(0), rtol=1e-4, atol=1e-5)
@@ -90,13 +96,13 @@ def test_kmeans_lowers_the_error_to_a_fixed_point_and_finds_clusters():
     start = cells[[0, 30, 60, 90]]
     errors = []
     for steps in (1, 2, 8):
-        means, sizes = map(np.asarray, quantizers.kmeans(cells, start, steps=steps))
+        means, sizes = kmeans(cells, start, steps=steps)
         errors.append(float(np.sum((cells - means[nearest(cells, means)]) ** 2)))
     assert errors[0] >= errors[1] >= errors[2]
     np.testing.assert_allclose(means, cells.reshape(4, 25, 4).mean(1), atol=1e-5)
     np.testing.assert_array_equal(sizes, 25)
     # A mean that owns nothing stays, and what is masked counts for nothing.
-    means, sizes = quantizers.kmeans(cells, np.concatenate([start, start[:1] + 99]), steps=3, mask=np.arange(100) < 75)
+    means, sizes = kmeans(cells, np.concatenate([start, start[:1] + 99]), steps=3, mask=np.arange(100) < 75)
     np.testing.assert_array_equal(means[4], start[0] + 99)
     np.testing.assert_array_equal(sizes, [25, 25, 25, 0, 0])
 
@@ -104,19 +110,19 @@ def test_kmeans_lowers_the_error_to_a_fixed_point_and_finds_clusters():
 def test_the_first_batch_starts_the_codebook_once():
     quantizer = quantizers.vector_quantizer(num_codes=4, start="kmeans", decay=1.0)
     variables = init(quantizer, 2)
-    run = jax.jit(lambda state, inputs: apply(quantizer, {"params": {}, "state": state}, inputs, key=KEY, train=True))
-    hidden = jnp.zeros((1, 40), bool)
-    _, untouched = apply(quantizer, variables, jnp.asarray(normal(1, 40, 2)), key=KEY, train=True, mask=hidden)
+    run = lambda state, inputs: apply(quantizer, {**variables, "state": state}, inputs, key=KEY, train=True)  # noqa: E731
+    hidden = np.zeros((1, 40), bool)
+    _, untouched = apply(quantizer, variables, normal(1, 40, 2), key=KEY, train=True, mask=hidden)
     assert not bool(untouched["initialised"])
-    code, state = run(variables["state"], jnp.asarray(50.0 + normal(1, 40, 2)))
+    code, state = run(variables["state"], 50 + normal(1, 40, 2))
     assert bool(state["initialised"])
     assert float(state["codebook"].min()) > 40.0
-    assert float(jnp.abs(code.values - 50.0).max()) < 5.0
-    _, later = run(state, jnp.asarray(-50.0 + normal(1, 40, 2)))
+    assert float(np.abs(code.values - 50.0).max()) < 5.0
+    _, later = run(state, -50 + normal(1, 40, 2))
     np.testing.assert_allclose(later["codebook"], state["codebook"], rtol=1e-5)
 
 
-revival = jax.jit(books.revival)
+revival = compiled(lambda seed, *args: books.revival(jax.random.key(seed), *args))
 
 
 @given(seed=st.integers(0, 2**16), num_dead=st.integers(0, 9), num_cells=st.integers(0, 6))
@@ -126,21 +132,25 @@ def test_revival_gives_different_cells_that_exist_to_dead_codes(seed, num_dead, 
     dead = random.permutation(np.arange(9) < num_dead)
     mask = random.permutation(np.arange(6) < num_cells)
     cells = np.where(mask[:, None], np.arange(6)[:, None], np.nan).astype(np.float32)
-    places, revived = revival(jax.random.key(seed), cells, mask, dead)
-    revived = np.asarray(revived)
+    places, revived = revival(seed, cells, mask, dead)
     assert revived.sum() == min(num_dead, num_cells)
     assert not (revived & ~dead).any()
-    given_places = np.asarray(places)[revived, 0]
+    given_places = places[revived, 0]
     assert np.isfinite(given_places).all()
     assert len(set(given_places)) == revived.sum()
 
 
 def test_revival_draws_every_cell_equally_often():
-    keys = jax.random.split(KEY, 3000)
     dead, mask = np.arange(3) < 1, np.arange(6) != 2
-    cells = jnp.arange(6.0)[:, None]
-    places = jax.jit(jax.vmap(lambda key: books.revival(key, cells, mask, dead)[0][0, 0]))(keys)
-    counts = np.bincount(np.asarray(places).astype(int), minlength=6)
+    cells = np.arange(6, dtype=np.float32)[:, None]
+
+    @compiled
+    def drawn(cells, mask, dead):
+        keys = jax.random.split(KEY, 3000)
+        return jax.vmap(lambda key: books.revival(key, cells, mask, dead)[0][0, 0])(keys)
+
+    places = drawn(cells, mask, dead)
+    counts = np.bincount(places.astype(int), minlength=6)
     assert counts[2] == 0
     # Standard deviation of a count: sqrt(3000 * 0.2 * 0.8) = 22; five of them.
     assert np.abs(counts[mask] - 600).max() < 110
@@ -150,41 +160,48 @@ def test_revival_draws_every_cell_equally_often():
 def test_revival_brings_a_far_codebook_to_life(learned):
     quantizer = quantizers.vector_quantizer(num_codes=8, revive_below=0.5, decay=0.7, learned=learned)
     variables = init(quantizer, 3)
-    inputs = jnp.asarray(30.0 + normal(1, 64, 3))
-    run = jax.jit(lambda state, key: apply(quantizer, {**variables, "state": state}, inputs, key=key, train=True))
+    inputs = 30 + normal(1, 64, 3)
+
+    @compiled
+    def run(state, seed):
+        state = quantizers.reset_usage(state)
+        return apply(quantizer, {**variables, "state": state}, inputs, key=jax.random.key(seed), train=True)
+
     state = variables["state"]
     for step in range(20):  # until the one that owned all is forgotten
-        state = quantizers.reset_usage(state)
-        code, state = run(state, jax.random.key(step))
-    assert float(quantizers.active_share(state["usage"])[0]) == 1.0
-    assert float(jnp.mean((code.values - inputs) ** 2)) < 1.0
+        code, state = run(state, step)
+    assert float(active_share(state["usage"])[0]) == 1.0
+    assert float(np.mean((code.values - inputs) ** 2)) < 1.0
     idle = quantizers.vector_quantizer(num_codes=8, decay=0.7, learned=learned)
     _, state = apply(idle, variables, inputs, key=KEY, train=True)
     _, state = apply(idle, {**variables, "state": state}, inputs, key=KEY, train=True)
-    assert float(quantizers.active_share(state["usage"])[0]) < 0.5
+    assert float(active_share(state["usage"])[0]) < 0.5
 
 
 def test_a_frozen_learned_codebook_has_no_gradient():
-    inputs = jnp.asarray(normal(1, 20, 3))
+    inputs = normal(1, 20, 3)
 
-    def slope(frozen):
-        quantizer = quantizers.vector_quantizer(num_codes=5, learned=True, frozen=frozen)
-        variables = init(quantizer, 3)
+    @compiled
+    def slope(quantizer, variables):
         loss = lambda params: apply(quantizer, {**variables, "params": params}, inputs)[0].loss  # noqa: E731
-        return np.asarray(jax.jit(jax.grad(loss))(variables["params"])["codebook"])
+        return jax.grad(loss)(variables["params"])["codebook"]
 
-    assert float(np.abs(slope(0.0)).max()) > 0
-    np.testing.assert_array_equal(slope(1.0), 0.0)
+    def slope_where(frozen):
+        quantizer = quantizers.vector_quantizer(num_codes=5, learned=True, frozen=frozen)
+        return slope(quantizer, init(quantizer, 3))
+
+    assert float(np.abs(slope_where(0.0)).max()) > 0
+    np.testing.assert_array_equal(slope_where(1.0), 0.0)
 
 
 def test_no_index_is_lost_in_half_precision():
     quantizer = quantizers.vector_quantizer(num_codes=1500)
     variables = init(quantizer, 8)
-    codes = jnp.asarray(normal(1500, 8))
-    variables["state"]["codebook"] = codes.astype(jnp.bfloat16).astype(jnp.float32)
-    code, state = apply(quantizer, variables, codes[None].astype(jnp.bfloat16), key=KEY, train=True)
+    codes = normal(1500, 8).astype(jnp.bfloat16)
+    variables["state"]["codebook"] = codes.astype(np.float32)
+    code, state = apply(quantizer, variables, codes[None], key=KEY, train=True)
     np.testing.assert_array_equal(code.indices[0], np.arange(1500))
-    assert float(quantizers.perplexity(state["usage"])[0]) == pytest.approx(1500.0, rel=1e-4)
+    assert float(perplexity(state["usage"])[0]) == pytest.approx(1500.0, rel=1e-4)
 
 
 # Levels and signs
@@ -202,7 +219,7 @@ def test_levels_and_indices_are_each_others_inverse(levels, symmetric, joint, se
     drawn = np.random.default_rng(seed).integers(0, levels, (6, len(levels)))
     indices = np.sum(drawn * np.cumprod([1, *levels[:-1]]), -1) if joint else drawn
 
-    @jax.jit
+    @compiled
     def program(indices):
         codes = quantizer.codes_of(EMPTY, indices)
         again = [quantizer.indices_of(EMPTY, codes.astype(dtype)) for dtype in (codes.dtype, jnp.bfloat16)]
@@ -219,10 +236,12 @@ def test_levels_and_indices_are_each_others_inverse(levels, symmetric, joint, se
 def test_more_codes_than_memory():
     quantizer = quantizers.finite_scalar_quantizer(levels=(4,) * 16)
     variables = init(quantizer, 16)
-    code, state = apply(quantizer, variables, jnp.asarray(3 * normal(2, 50, 16)), train=True)
+    code, state = apply(quantizer, variables, 3 * normal(2, 50, 16), train=True)
     assert code.indices.shape == (2, 50, 16)
     assert set(np.unique(code.indices)) == {0, 1, 2, 3}
-    np.testing.assert_array_equal(quantizers.indices_to_values(quantizer, variables, code.indices), code.values)
+    np.testing.assert_array_equal(
+        compiled(quantizers.indices_to_values)(quantizer, variables, code.indices), code.values
+    )
     assert state["usage"].shape == (16, 4)
     np.testing.assert_array_equal(state["usage"].sum(-1), 100)
     with pytest.raises(ValueError, match=r"levels: expected a product of at most 2\^31 .*, got 4294967296 codes"):
@@ -232,32 +251,32 @@ def test_more_codes_than_memory():
 @pytest.mark.parametrize("bits", [16, 17, 31])
 def test_the_largest_joint_indices(bits):
     quantizer = quantizers.lookup_free_quantizer(bits=bits)
-    indices = jnp.array([0, 1, 2**bits - 2, 2 ** (bits - 1), 2**bits - 1])
-    codes = quantizer.codes_of(EMPTY, indices)
-    np.testing.assert_array_equal(quantizer.indices_of(EMPTY, codes), indices)
+    indices = np.array([0, 1, 2**bits - 2, 2 ** (bits - 1), 2**bits - 1])
+    codes = codes_of(quantizer, EMPTY, indices)
+    np.testing.assert_array_equal(indices_of(quantizer, EMPTY, codes), indices)
     np.testing.assert_array_equal(codes[3], [1.0] + [-1.0] * (bits - 1))
-    assert quantizer.init(KEY, bits)["state"]["usage"].shape == ((1, 2**16) if bits == 16 else (bits, 2))
+    assert init(quantizer, bits)["state"]["usage"].shape == ((1, 2**16) if bits == 16 else (bits, 2))
     assert quantizers.lookup_free_quantizer(bits=32).has_codebook_axis
 
 
 def test_an_index_too_large_has_no_code():
     quantizer = quantizers.finite_scalar_quantizer(levels=(5, 3))
-    np.testing.assert_array_equal(quantizer.codes_of(EMPTY, jnp.array([15, -1])), 0.0)
+    np.testing.assert_array_equal(codes_of(quantizer, EMPTY, np.array([15, -1])), 0.0)
     quantizer = quantizers.vector_quantizer(num_codes=5, codebook_dim=2)
-    np.testing.assert_array_equal(quantizer.values_of(quantizer.init(KEY, 4), jnp.array([5, -1])), 0.0)
+    np.testing.assert_array_equal(values_of(quantizer, init(quantizer, 4), np.array([5, -1])), 0.0)
 
 
 def test_two_symmetric_levels_are_signs():
     quantizer = quantizers.finite_scalar_quantizer(levels=(2, 2, 2), symmetric=True)
-    inputs = jnp.asarray(normal(1, 30, 3))
+    inputs = normal(1, 30, 3)
     np.testing.assert_array_equal(apply(quantizer, EMPTY, inputs)[0].values, np.sign(inputs))
 
 
 def test_more_levels_than_bf16_has_and_saturated_inputs():
     quantizer = quantizers.finite_scalar_quantizer(levels=(4001, 1000))
-    inputs = jnp.array([[[-9e9, 9e9], [9e9, -9e9], [0.0, 0.0]]])
+    inputs = np.float32([[[-9e9, 9e9], [9e9, -9e9], [0.0, 0.0]]])
     code, _ = apply(quantizer, EMPTY, inputs)
-    np.testing.assert_array_equal(quantizer.level_indices(code.indices), [[[0, 999], [4000, 0], [2000, 500]]])
+    np.testing.assert_array_equal(level_indices(quantizer, code.indices), [[[0, 999], [4000, 0], [2000, 500]]])
 
 
 def test_entropies_are_those_of_enumeration_and_groups_bound_them():
@@ -269,8 +288,8 @@ def test_entropies_are_those_of_enumeration_and_groups_bound_them():
     own = float(np.mean(-np.sum(shares * np.log(shares), -1)))
     mean = shares.mean(0)
     together = float(-np.sum(mean * np.log(mean)))
-    cell_entropy = jax.jit(lookup_free.cell_entropy)
-    codebook_entropy = jax.jit(lookup_free.codebook_entropy, static_argnames="joint_bits")
+    cell_entropy = compiled(lookup_free.cell_entropy)
+    codebook_entropy = compiled(lookup_free.codebook_entropy, static_argnames="joint_bits")
     assert float(cell_entropy(logits, mask)) == pytest.approx(own, abs=1e-5)
     found = [float(codebook_entropy(logits, mask, joint_bits=bits)) for bits in (6, 3, 2, 1)]
     assert found[0] == pytest.approx(together, abs=1e-5)
@@ -283,14 +302,16 @@ def test_entropies_are_those_of_enumeration_and_groups_bound_them():
 def test_entropies_at_the_ends():
     quantizer = quantizers.lookup_free_quantizer(bits=3, commitment=0.0, entropy_weight=1.0)
     # No cell is sure of anything: log 8 each and together. Inputs beyond exp's range: sure, and no NaN either way.
-    own, together = quantizer.entropies(jnp.zeros((5, 3)))
+    own, together = compiled(lambda quantizer, inputs: quantizer.entropies(inputs))(
+        quantizer, np.zeros((5, 3), np.float32)
+    )
     assert float(own) == pytest.approx(3 * np.log(2), abs=1e-5)
     assert float(together) == pytest.approx(3 * np.log(2), abs=1e-5)
     every = 1e17 * np.float32(list(itertools.product([-1.0, 1.0], repeat=3)))
-    loss, slope = jax.jit(jax.value_and_grad(lambda inputs: apply(quantizer, EMPTY, inputs)[0].loss))(every)
+    loss, slope = compiled(jax.value_and_grad(lambda inputs: apply(quantizer, EMPTY, inputs)[0].loss))(every)
     assert float(loss) == pytest.approx(-3 * np.log(2), abs=1e-5)
     assert np.isfinite(slope).all()
-    none = apply(quantizer, EMPTY, every, mask=jnp.zeros(8, bool))[0]
+    none = apply(quantizer, EMPTY, every, mask=np.zeros(8, bool))[0]
     assert float(none.loss) == 0.0
 
 
@@ -304,9 +325,8 @@ def test_a_residual_layer_more_is_an_error_less():
     variables = init(quantizer, 3)
     code, state = apply(quantizer, variables, inputs, key=KEY, train=True)
     variables = {**variables, "state": state}
-    indices, values_of = np.asarray(code.indices), jax.jit(quantizer.values_of)
-    kept = [np.where(np.arange(3) < depth, indices, -1) for depth in range(4)]
-    errors = [float(np.mean((values_of(variables, some) - inputs) ** 2)) for some in kept]
+    kept = [np.where(np.arange(3) < depth, code.indices, -1) for depth in range(4)]
+    errors = [float(np.mean((values_of(quantizer, variables, some) - inputs) ** 2)) for some in kept]
     assert errors[0] == pytest.approx(float(np.mean(inputs**2)), rel=1e-5)
     assert all(later < 0.6 * earlier for earlier, later in itertools.pairwise(errors))
 
@@ -336,24 +356,24 @@ def test_counts_are_those_of_numpy(seed, codebooks):
     random = np.random.default_rng(seed)
     indices = random.integers(-1, 7, (4, 9) if codebooks is None else (4, 9, codebooks))
     mask = random.random((4, 9)) < 0.7
-    counts = quantizers.usage(jnp.asarray(indices), 6, jnp.asarray(mask), codebooks=codebooks)
+    counts = usage(indices, 6, mask, codebooks=codebooks)
     columns = indices.reshape(36, -1)[mask.ravel()].T
     np.testing.assert_array_equal(counts, [[np.sum(row == code) for code in range(6)] for row in columns])
 
 
 def test_what_counts_say():
     counts = np.array([[10, 10, 0, 0], [5, 5, 5, 5], [1, 0, 0, 0], [0, 0, 0, 0]])
-    np.testing.assert_allclose(quantizers.perplexity(counts), [2.0, 4.0, 1.0, 0.0], rtol=1e-6)
-    np.testing.assert_allclose(quantizers.active_share(counts), [0.5, 1.0, 0.25, 0.0])
-    np.testing.assert_array_equal(quantizers.dead_codes(counts), np.asarray(counts) == 0)
-    np.testing.assert_array_equal(quantizers.dead_codes(counts, sizes=(2, 4, 1, 4)).sum(-1), [0, 0, 0, 4])
+    dead_codes = compiled(quantizers.dead_codes, static_argnames="sizes")
+    np.testing.assert_allclose(perplexity(counts), [2.0, 4.0, 1.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(active_share(counts), [0.5, 1.0, 0.25, 0.0])
+    np.testing.assert_array_equal(dead_codes(counts), counts == 0)
+    np.testing.assert_array_equal(dead_codes(counts, sizes=(2, 4, 1, 4)).sum(-1), [0, 0, 0, 4])
     # Over an epoch: batches of 10 cells cannot show 100 codes in use, their sum can.
     batches = np.random.default_rng(0).permutation(np.repeat(np.arange(100), 10)).reshape(100, 10)
-    usage = jax.jit(quantizers.usage, static_argnums=1)
     each = [usage(batch, 100) for batch in batches[:5]]
-    assert max(float(quantizers.perplexity(counts)[0]) for counts in each) <= 10.001
+    assert max(float(perplexity(counts)[0]) for counts in each) <= 10.001
     epoch = usage(batches, 100)
-    assert float(quantizers.perplexity(epoch)[0]) == pytest.approx(100.0, rel=1e-5)
+    assert float(perplexity(epoch)[0]) == pytest.approx(100.0, rel=1e-5)
 
 
 # Errors
@@ -389,27 +409,27 @@ def test_arguments_out_of_range():
 def test_inputs_that_do_not_fit():
     quantizer = quantizers.vector_quantizer(num_codes=6, start="kmeans")
     variables = init(quantizer, 4)
-    inputs = jnp.zeros((2, 3, 4))
-    refused(r"inputs: expected a floating-point array \[..., cells, 4\], got shape \(2, 3, 5\)", quantizer.apply,
-            variables, jnp.zeros((2, 3, 5)))  # fmt: skip
-    refused("inputs: expected", quantizer.apply, variables, jnp.zeros((2, 4), int))
-    refused("mask: expected a boolean array", quantizer.apply, variables, inputs, mask=jnp.ones((2, 4), bool))
-    refused("mask: expected a boolean array", quantizer.apply, variables, inputs, mask=jnp.ones((2, 3)))
-    refused("key: expected a JAX key", quantizer.apply, variables, inputs, train=True)
-    refused("num_codes: expected at most the 3 cells of the batch", quantizer.apply, variables, inputs[0], key=KEY,
+    inputs = np.zeros((2, 3, 4), np.float32)
+    refused(r"inputs: expected a floating-point array \[..., cells, 4\], got shape \(2, 3, 5\)", apply,
+            quantizer, variables, np.zeros((2, 3, 5), np.float32))  # fmt: skip
+    refused("inputs: expected", apply, quantizer, variables, np.zeros((2, 4), int))
+    refused("mask: expected a boolean array", apply, quantizer, variables, inputs, mask=np.ones((2, 4), bool))
+    refused("mask: expected a boolean array", apply, quantizer, variables, inputs, mask=np.ones((2, 3)))
+    refused("key: expected a JAX key", apply, quantizer, variables, inputs, train=True)
+    refused("num_codes: expected at most the 3 cells of the batch", apply, quantizer, variables, inputs[0], key=KEY,
             train=True)  # fmt: skip
-    refused("indices: expected an integer array", quantizer.codes_of, variables, jnp.zeros(3))
-    refused("codes: expected a floating-point array", quantizer.indices_of, variables, jnp.zeros((3, 5)))
-    refused("num_codes: expected", quantizers.usage, jnp.zeros(3, int), 0)
-    refused("mask: expected", quantizers.usage, jnp.zeros(3, int), 2, jnp.ones(4, bool))
+    refused("indices: expected an integer array", codes_of, quantizer, variables, np.zeros(3, np.float32))
+    refused("codes: expected a floating-point array", indices_of, quantizer, variables, np.zeros((3, 5), np.float32))
+    refused("num_codes: expected", quantizers.usage, np.zeros(3, int), 0)
+    refused("mask: expected", quantizers.usage, np.zeros(3, int), 2, np.ones(4, bool))
     refused("state: expected the state of a quantizer", quantizers.reset_usage, {})
-    refused("sizes: expected", quantizers.dead_codes, jnp.zeros((2, 3)), sizes=(3,))
+    refused("sizes: expected", quantizers.dead_codes, np.zeros((2, 3)), sizes=(3,))
     residual = quantizers.residual_quantizer(quantizers.vector_quantizer(num_codes=6), depth=2)
     variables = init(residual, 4)
     refused(
-        r"indices: expected an integer array \[..., cells, 2\]", residual.codes_of, variables, jnp.zeros((5, 3), int)
+        r"indices: expected an integer array \[..., cells, 2\]", codes_of, residual, variables, np.zeros((5, 3), int)
     )
-    refused(r"codes: expected .*cells, 2", residual.indices_of, variables, jnp.zeros((5, 3, 4)))
-    refused("inputs: expected", residual.apply, variables, jnp.zeros((5, 3)))
+    refused(r"codes: expected .*cells, 2", indices_of, residual, variables, np.zeros((5, 3, 4), np.float32))
+    refused("inputs: expected", apply, residual, variables, np.zeros((5, 3), np.float32))
     scalar = quantizers.finite_scalar_quantizer(levels=(5, 3))
-    refused(r"inputs: expected .*cells, 2\]", scalar.apply, EMPTY, inputs)
+    refused(r"inputs: expected .*cells, 2\]", apply, scalar, EMPTY, inputs)

@@ -3,13 +3,13 @@
 The tolerance is 1e-5: float32 has 6e-8, sums here have about 100 terms, and two libraries order them differently.
 """
 
-import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled
 from constant_keys import constant_key
 
 from tokdyn.autoencoder import quantizers
@@ -33,7 +33,7 @@ def golden(variant):
 
 
 def close(found, expected):
-    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def projections(arrays):
@@ -44,12 +44,10 @@ def projections(arrays):
     return found
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def init(quantizer, channels):
-    return quantizer.init(KEY, channels)
+init = compiled(lambda quantizer, channels: quantizer.init(KEY, channels), static_argnums=1)
 
 
-@jax.jit
+@compiled
 def passed(quantizer, variables, inputs, weights, mask):
     """Code, state, gradients of the weighted values by the inputs, of the loss by inputs and by params."""
 
@@ -66,10 +64,9 @@ def passed(quantizer, variables, inputs, weights, mask):
 def follow(quantizer, variables, arrays, state_of):
     """All steps of a golden training run."""
     for step in range(len(arrays["inputs"])):
-        inputs = jnp.asarray(arrays["inputs"][step])
-        mask = jnp.asarray(arrays["mask"][step]) if "mask" in arrays else None
-        code, state, gradients = passed(quantizer, variables, inputs, jnp.asarray(arrays["weights"]), mask)
-        indices = np.asarray(code.indices)
+        mask = arrays["mask"][step] if "mask" in arrays else None
+        code, state, gradients = passed(quantizer, variables, arrays["inputs"][step], arrays["weights"], mask)
+        indices = code.indices
         if arrays["indices"][step].ndim == 4:  # groups first, over there
             indices = np.moveaxis(indices.reshape(*indices.shape[:-1], 2, -1), -2, 0)
         np.testing.assert_array_equal(indices, arrays["indices"][step])
@@ -80,7 +77,7 @@ def follow(quantizer, variables, arrays, state_of):
         if "by_codebook" in arrays:
             close(gradients["params"]["codebook"], arrays["by_codebook"][step])
         for name, value in state_of(variables, state).items():
-            close(jnp.reshape(value, arrays[name][step].shape), arrays[name][step])
+            close(np.reshape(value, arrays[name][step].shape), arrays[name][step])
         variables = {**variables, "state": state}
 
 
@@ -103,7 +100,7 @@ def first_revival(key, cells, mask, dead):
 
 def vector_variables(quantizer, arrays):
     variables = init(quantizer, 4)
-    start = {name: jnp.asarray(arrays["start_" + name][0]) for name in ("codebook", "code_sum", "cluster_size")}
+    start = {name: arrays["start_" + name][0] for name in ("codebook", "code_sum", "cluster_size")}
     state = {**variables["state"], **start}
     params = projections(arrays)
     if quantizer.learned:
@@ -133,7 +130,7 @@ def test_vector_quantizer(variant, monkeypatch):
     # Where chance comes in, both libraries are given the same rule instead.
     monkeypatch.setattr(books, "random_cells", first_cells)
     monkeypatch.setattr(books, "revival", first_revival)
-    passed.clear_cache()
+    passed.program.clear_cache()
     options, arrays = VECTOR[variant], golden(variant)
     quantizer = quantizers.vector_quantizer(num_codes=CODES, decay=0.8, commitment=0.7, **options)
     variables = vector_variables(quantizer, arrays)
@@ -159,7 +156,7 @@ STACKED = {
 
 @pytest.mark.parametrize("variant", variants(STACKED))
 def test_stacked_quantizers(variant):
-    passed.clear_cache()
+    passed.program.clear_cache()
     arrays, options = golden(variant), STACKED[variant]
     inner = quantizers.vector_quantizer(
         num_codes=CODES, decay=0.8, commitment=0.7, gradient=options.get("gradient", "straight_through")
@@ -175,7 +172,7 @@ def test_stacked_quantizers(variant):
     variables = init(quantizer, 4)
     for name in ("codebook", "code_sum", "cluster_size"):
         inside = books_in(variables["state"])
-        inside[name] = jnp.asarray(arrays["start_" + name]).reshape(inside[name].shape)
+        inside[name] = arrays["start_" + name].reshape(inside[name].shape)
     follow(quantizer, variables, arrays, lambda variables, state: of_vector(variables, books_in(state)))
 
 
@@ -188,19 +185,23 @@ def test_finite_scalar_quantizer(variant):
     quantizer = quantizers.finite_scalar_quantizer(levels=levels, symmetric=variant == "scalar_symmetric")
     variables = init(quantizer, arrays["inputs"].shape[-1])
     variables["params"] = projections(arrays)
-    code, _, gradients = passed(
-        quantizer, variables, jnp.asarray(arrays["inputs"]), jnp.asarray(arrays["weights"]), None
-    )
+    code, _, gradients = passed(quantizer, variables, arrays["inputs"], arrays["weights"], None)
     close(code.values, arrays["values"])
     np.testing.assert_array_equal(code.indices, arrays["indices"])
     close(gradients["by_values"], arrays["by_values"])
-    every = jnp.arange(len(arrays["every_code"]))
-    codes = quantizers.indices_to_codes(quantizer, variables, every)
+    every = np.arange(len(arrays["every_code"]))
+    codes, back = there_and_back(quantizer, variables, every)
     close(codes, arrays["every_code"])
-    np.testing.assert_array_equal(quantizers.codes_to_indices(quantizer, variables, codes), every)
+    np.testing.assert_array_equal(back, every)
 
 
-@jax.jit
+@compiled
+def there_and_back(quantizer, variables, indices):
+    codes = quantizers.indices_to_codes(quantizer, variables, indices)
+    return codes, quantizers.codes_to_indices(quantizer, variables, codes)
+
+
+@compiled
 @jax.value_and_grad
 def enumerated(inputs, temperature, params, floor):
     """The loss of lookup-free quantisation over all codes, with logarithms cut at a floor."""
@@ -226,9 +227,9 @@ def test_lookup_free_quantizer(variant):
     )
     variables = init(quantizer, 4)
     params = variables["params"] = projections(arrays)
-    mask = jnp.asarray(arrays["mask"]) if "mask" in arrays else None
-    inputs = jnp.asarray(arrays["inputs" if mask is None else "whole_inputs"])
-    weights = jnp.asarray(arrays["weights" if mask is None else "whole_weights"])
+    mask = arrays.get("mask")
+    inputs = arrays["inputs" if mask is None else "whole_inputs"]
+    weights = arrays["weights" if mask is None else "whole_weights"]
     code, _, gradients = passed(quantizer, variables, inputs, weights, mask)
 
     def kept(array):
@@ -240,12 +241,11 @@ def test_lookup_free_quantizer(variant):
     # That library cuts logarithms at 1e-5, which moves the gradient of rare codes; here nothing is cut.
     assert float(code.loss) == pytest.approx(float(arrays["loss"]), abs=3e-5)
     for floor, expected in ((1e-5, arrays["by_loss"]), (1e-30, kept(gradients["by_loss"]))):
-        loss, by_loss = enumerated(jnp.asarray(arrays["inputs"]), temperature, params, floor)
-        close(by_loss, np.asarray(expected))
+        loss, by_loss = enumerated(arrays["inputs"], temperature, params, floor)
+        close(by_loss, expected)
         assert float(loss) == pytest.approx(float(arrays["loss"] if floor == 1e-5 else code.loss), abs=1e-5)
-    inputs = np.asarray(inputs)
     projected = inputs @ params["project_in"]["kernel"] + params["project_in"]["bias"] if params else inputs
-    own, together = jax.jit(quantizer.entropies)(projected, mask)
+    own, together = compiled(quantizer.entropies)(projected, mask)
     assert float(own) == pytest.approx(float(arrays["cell_entropy"]), abs=3e-5)
     assert float(together) == pytest.approx(float(arrays["codebook_entropy"]), abs=3e-5)
 

@@ -118,16 +118,20 @@ def test_a_unit_of_any_size_changes_no_step(scale):
 
 
 def test_softmax_at_every_temperature():
-    scores = jnp.array([[0.0, -1.0, -jnp.inf, 0.0], [3e38, -3e38, 0.0, 1.0]])
-    at = lambda temperature: np.asarray(jax.jit(tempered_softmax)(scores, temperature))  # noqa: E731
-    np.testing.assert_array_equal(at(0.0), [[0.5, 0, 0, 0.5], [1, 0, 0, 0]])
-    np.testing.assert_allclose(at(jnp.inf), [[1 / 3, 1 / 3, 0, 1 / 3], [0.25] * 4], rtol=1e-6)
-    np.testing.assert_array_equal(at(1e-38), at(0.0))
-    slope = jax.grad(lambda t: tempered_softmax(scores, t)[0, 1])(jnp.array([0.0, 1e-30, 1.0, jnp.inf])[2])
+    scores = np.array([[0.0, -1.0, -np.inf, 0.0], [3e38, -3e38, 0.0, 1.0]], np.float32)
+
+    @jax.jit
+    def all_of(scores, temperature):
+        slope = jax.grad(lambda t: tempered_softmax(scores, t)[0, 1])(temperature)
+        of_both = jax.grad(lambda s, t: jnp.sum(tempered_softmax(s, t)[0] ** 2), argnums=(0, 1))(scores, temperature)
+        return tempered_softmax(scores, temperature), slope, of_both
+
+    at = {t: jax.tree.map(np.asarray, all_of(scores, np.float32(t))) for t in (0.0, 1e-38, 1e-30, 1.0, 1e30, np.inf)}
+    np.testing.assert_array_equal(at[0.0][0], [[0.5, 0, 0, 0.5], [1, 0, 0, 0]])
+    np.testing.assert_allclose(at[np.inf][0], [[1 / 3, 1 / 3, 0, 1 / 3], [0.25] * 4], rtol=1e-6)
+    np.testing.assert_array_equal(at[1e-38][0], at[0.0][0])
     expected = np.exp(-1) / (2 + np.exp(-1)) * 2 / (2 + np.exp(-1))
-    np.testing.assert_allclose(slope, expected, rtol=1e-6)
-    for temperature in (0.0, 1e-30, 1e30, jnp.inf):
-        gradients = jax.grad(lambda s, t: jnp.sum(tempered_softmax(s, t)[0] ** 2), argnums=(0, 1))(scores, temperature)
-        assert all(bool(jnp.all(jnp.isfinite(g))) for g in gradients)
-    broken = tempered_softmax(jnp.array([jnp.nan, 0.0]), 1.0)
-    assert bool(jnp.all(jnp.isnan(broken)))
+    np.testing.assert_allclose(at[1.0][1], expected, rtol=1e-6)
+    for temperature in (0.0, 1e-30, 1e30, np.inf):
+        assert all(np.isfinite(gradient).all() for gradient in at[temperature][2])
+    assert np.isnan(tempered_softmax(np.array([np.nan, 0.0], np.float32), np.float32(1.0))).all()

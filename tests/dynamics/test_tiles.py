@@ -40,12 +40,13 @@ def reference(features, tokens, temperature):
     return moved, weights(moved)
 
 
-@pytest.mark.parametrize("cores", [1, 4])
 @pytest.mark.parametrize("distances", ["product", "difference"])
-# In one piece; a tile that divides; none (a prime); few dimensions; many.
+# In one piece, whatever cores there are; whole tiles; tiles and a rest (a prime); few dimensions; many.
 @pytest.mark.parametrize(
-    ("num_features", "dimension"), [(900, 24), (10_000, 24), (10_007, 24), (30_000, 3), (9_001, 260)]
-)
+    ("num_features", "dimension", "cores"),
+    [(900, 24, 1), *((*size, cores) for size in [(51 * 512, 24), (10_007, 24), (30_000, 3), (9_001, 260)]
+                     for cores in (1, 4))],
+)  # fmt: skip
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
     monkeypatch.setattr(arrangement, "_num_cores", lambda: cores)
     features, mask = scene(num_features, dimension)
@@ -104,13 +105,75 @@ def test_gradients_through_tiles_are_those_of_one_piece(monkeypatch):
     np.testing.assert_allclose(in_tiles, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize(("num_features", "times"), [(20_000, 2.5), (20_011, 3.1)])
-def test_memory_is_that_of_the_features(num_features, times):
-    """Arguments and results included; where no tile divides the number of features, tiles are a copy."""
+@pytest.mark.parametrize(("num_features", "assignment"), [(20_000, "soft"), (20_011, "soft"), (20_011, "hard")])
+def test_memory_is_that_of_the_features(num_features, assignment):
+    """Arguments and results included, whether or not tiles divide the number of features."""
     dynamics = td.catalog.soft_kmeans(temperature=100.0)
-    program = jax.jit(lambda x, s: td.run(dynamics, None, x, tokens=s, max_steps=30, tol=0.0))
+    program = jax.jit(lambda x, s: td.run(dynamics, None, x, tokens=s, max_steps=30, tol=0.0, assignment=assignment))
     shapes = (jax.ShapeDtypeStruct((num_features, 512), "float32"), jax.ShapeDtypeStruct((32, 512), "float32"))
     # As users have it, whatever the suite's settings: without fusions everything is held.
     memory = program.lower(*shapes).compile(fuzz.FULL).memory_analysis()
     total = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    assert total <= times * num_features * 512 * 4
+    assert total <= 1.5 * num_features * 512 * 4
+
+
+@pytest.mark.parametrize("distances", ["product", "difference"])
+# As columns; in one piece; in tiles and a rest.
+@pytest.mark.parametrize(("num_features", "dimension"), [(300, 2), (900, 24), (10_007, 24)])
+def test_labels_are_those_of_the_soft_assignment_and_nothing_else_changes(num_features, dimension, distances):
+    features, mask = scene(num_features, dimension)
+    dynamics = td.compose(attract=td.attraction(temperature=0.5 * dimension, distances=distances))
+    exists = np.array([True, True, False, True])
+
+    @jax.jit
+    def all_three(features, mask, exists):
+        run = functools.partial(td.run, dynamics, None, features, tokens=features[:4], max_steps=3, tol=0.0)
+        return [run(mask=mask, token_mask=exists, assignment=kind) for kind in ("soft", "hard", "none")]
+
+    soft, hard, none = all_three(features, mask, exists)
+    assert soft.labels is hard.assignment is none.assignment is none.labels is None
+    assert hard.labels.dtype == np.int32
+    # Where two tokens are as near as rounding can tell, either may be the nearest.
+    two = np.sort(np.asarray(soft.assignment), axis=1)[:, -2:]
+    clear = mask & (two[:, 1] - two[:, 0] > 1e-3)
+    assert clear.mean() > 0.5
+    np.testing.assert_array_equal(np.asarray(hard.labels)[clear], np.asarray(soft.assignment).argmax(axis=1)[clear])
+    assert not np.any(np.asarray(hard.labels) == 2)
+    for other in (hard, none):
+        np.testing.assert_array_equal(other.tokens, soft.tokens)
+        assert int(other.status) == int(soft.status)
+
+
+def test_an_infinite_temperature_still_has_a_nearest_token():
+    features, _ = scene(10_007, 24)
+    hot = td.catalog.soft_kmeans(temperature=np.inf)
+    tokens = features[:3]
+    labels = jax.jit(lambda x, s: hot["attract"].assign_hard(s, x, hot["attract"].prepare(x, None, None)))(
+        features, tokens
+    )
+    apart = ((features[:, None].astype(float) - tokens) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(labels, apart.argmin(axis=1))
+
+
+@td.part
+class Sorted(td.Term):
+    """Stands still; owns by the sign of the first component."""
+
+    slope: float = 1.0
+
+    def apply(self, key, step, flow, tokens, memory, context):
+        return flow, memory
+
+    def assign(self, tokens, features, context):
+        share = jax.nn.sigmoid(self.slope * features[:, 0])
+        return jnp.stack([share, 1.0 - share], axis=1)
+
+
+def test_labels_of_parts_that_know_only_a_soft_assignment_or_none():
+    features = scene(300, 2)[0]
+    run = jax.jit(lambda d: td.run(d, None, features, tokens=features[:2], max_steps=1, tol=0.0, assignment="hard"))
+    np.testing.assert_array_equal(run(td.compose(sort=Sorted())).labels, (features[:, 0] < 0).astype(int))
+    apart = np.linalg.norm(features[:, None] - features[:2], axis=2)
+    np.testing.assert_array_equal(run(td.compose(push=td.inertia(momentum=0.5))).labels, apart.argmin(axis=1))
+    with pytest.raises(ValueError, match=r"^assignment: expected one of 'soft', 'hard', 'none', got 'labels'$"):
+        td.run(td.catalog.soft_kmeans(), None, features, tokens=features[:2], max_steps=1, tol=0.0, assignment="labels")

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import sklearn.cluster
 import sklearn.metrics
+from compiled import compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokdyn import metrics
 
 NUM_PREDICTED, LENGTH, DIMENSIONS = 4, 40, 3  # more rows than one block of the distance matrix
-jitted_errors = jax.jit(metrics.sum_squared_errors)
-jitted_silhouette = jax.jit(functools.partial(metrics.silhouette, num_predicted=NUM_PREDICTED))
+jitted_errors = compiled(metrics.sum_squared_errors)
+jitted_silhouette = compiled(functools.partial(metrics.silhouette, num_predicted=NUM_PREDICTED))
 
 
 @settings(max_examples=60, deadline=None)
@@ -88,7 +89,7 @@ def test_sum_squared_errors_has_the_gradient_of_least_squares_also_with_masked_n
     features, tokens = rng.normal(size=(9, 2)).astype(np.float32), rng.normal(size=(3, 2)).astype(np.float32)
     predicted, mask = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2]), np.arange(9) < 7
     broken = np.where(mask[:, None], features, np.nan)
-    gradient = jax.grad(metrics.sum_squared_errors, argnums=1)(broken, jnp.array(tokens), predicted, mask=mask)
+    gradient = compiled(jax.grad(metrics.sum_squared_errors, argnums=1))(broken, tokens, predicted, mask=mask)
     expected = [2 * np.sum(tokens[k] - features[mask & (predicted == k)], axis=0) for k in range(3)]
     np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
@@ -112,9 +113,9 @@ def test_vmap_equals_a_loop_and_other_values_do_not_recompile():
 
 
 def test_bad_arguments_are_named():
-    features, tokens, predicted = jnp.ones((4, 2)), jnp.ones((3, 2)), jnp.zeros(4, int)
+    features, tokens, predicted = np.ones((4, 2), np.float32), np.ones((3, 2), np.float32), np.zeros(4, int)
     with pytest.raises(ValueError, match=r"tokens: expected at least one token of 2 components, got shape \(3, 5\)"):
-        metrics.sum_squared_errors(features, jnp.ones((3, 5)), predicted)
+        metrics.sum_squared_errors(features, np.ones((3, 5), np.float32), predicted)
     with pytest.raises(ValueError, match="features: expected a floating-point array"):
         metrics.sum_squared_errors(features.astype(int), tokens, predicted)
     with pytest.raises(ValueError, match=r"predicted: expected an integer array \[N\] of length 4"):

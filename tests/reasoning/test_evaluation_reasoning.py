@@ -30,7 +30,8 @@ def small():
     made, known = reasoners._run, {}
 
     def once(suite, member, repetition):
-        which = suite.sha256, member.name, repetition
+        # What a run is made of: another suite with the same has the same runs.
+        which = suite.key, suite.num_items, member.name, repetition
         if which not in known:
             known[which] = made(suite, member, repetition)
         return known[which]
@@ -52,7 +53,7 @@ def within(alarms, runs, rate):
     return stats.binomtest(int(alarms), int(runs), rate).pvalue > 1e-4
 
 
-def test_a_random_p_value_has_sensitivity_and_false_positives_of_alpha(small):
+def test_a_random_p_value_has_sensitivity_and_false_positives_of_alpha(small, only_the_donors_lift):
     drawn = np.random.default_rng(5)
     found = audit.evaluate_diagnostic(lambda run: drawn.uniform(), on=small, alpha=0.2)
     assert found.curve["runs"].tolist() == [10] * 11
@@ -60,15 +61,23 @@ def test_a_random_p_value_has_sensitivity_and_false_positives_of_alpha(small):
     assert within(found.false_positives["alarms"].iloc[-1], 10, 0.2)
     # The curve is flat: dials do not differ by more than counts do.
     assert stats.chi2_contingency([found.curve["alarms"], 10 - found.curve["alarms"]]).pvalue > 1e-4
-    ranking = found.ranking.set_index("diagnostic")
     assert abs(found.sensitivity - 0.2) < 0.16  # four standard errors of 100 runs
+    assert found.sha256 == small.sha256
+
+
+def test_a_random_p_value_ranks_below_all_that_are_causal(small):
+    """At dials of 0, 0.3 and 1: all that are built in are asked about every run."""
+    drawn = np.random.default_rng(5)
+    few = audit.suite(small.members, dials=[0.3], repetitions=10, num_items=40)
+    found = audit.evaluate_diagnostic(lambda run: drawn.uniform(), on=few, alpha=0.2)
+    ranking = found.ranking.set_index("diagnostic")
     assert ranking.loc["yours", "sensitivity"] == found.sensitivity
     causal = [name for name, one in audit.DIAGNOSTICS.items() if not one.looks]
     assert (ranking.loc[causal, "rank"] < found.rank).all()
     # On the masked reasoner latents move as well, and all runs are false alarms.
     looks = ranking.loc["latents move with the image"]
     assert (looks["sensitivity"], looks["false_positive_rate"], looks["difference"]) == (1, 1, 0)
-    assert found.sha256 == small.sha256
+    assert found.sha256 == few.sha256 != small.sha256
 
 
 def test_one_of_ours_lands_where_ours_is(small, only_the_donors_lift):

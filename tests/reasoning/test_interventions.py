@@ -272,7 +272,8 @@ def test_a_shared_prompt_gives_the_same_answers(ran, reread):
 
 
 def test_gradients_go_through_interventions(items):
-    model = reasoner(layers=1)
+    # Two slots: the second reads the first, as each reads those before it.
+    model = reasoning.reasoner(TASK, reasoning.protocol(slots=2), width=WIDTH, heads=2, layers=1, hidden=12)
     arms = {"mean": do.mean("slots", site="cache"), "zero": do.zero("slots"), "noise": do.noise("slots", spread=1.0)}
 
     def loss(variables):

@@ -1,5 +1,6 @@
 """td.vmap means what jax.vmap means."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,10 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled
+from constant_keys import constant_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tokdyn as td
+
+
+@functools.partial(compiled, static_argnums=2)
+def shifted(table, x, batch_size):
+    return td.vmap(lambda t, x: {"sum": t["a"] + x, "twice": 2 * t["b"]}, (0, None), batch_size=batch_size)(table, x)
 
 
 @settings(max_examples=25)
@@ -19,18 +27,16 @@ import tokdyn as td
 def test_any_length_and_block_give_the_same(length, batch_size):
     numbers = np.arange(length, dtype=np.float32)
     table = {"a": numbers[:, None] * np.ones(3, np.float32), "b": numbers.astype(np.int32)}
-    mapped = td.vmap(lambda t, x: {"sum": t["a"] + x, "twice": 2 * t["b"]}, (0, None), batch_size=batch_size)(
-        table, 10.0
-    )
+    mapped = shifted(table, 10.0, batch_size)
     np.testing.assert_array_equal(mapped["sum"], table["a"] + 10)
     np.testing.assert_array_equal(mapped["twice"], 2 * table["b"])
 
 
 def test_keys_prefixes_and_pytrees_can_be_mapped():
     """One entry of in_axes may stand for a whole dynamics, mapped or not."""
-    cells = jax.tree.map(lambda leaf: jnp.asarray(leaf) * jnp.array([0.5, 1.0, 2.0]), td.catalog.soft_kmeans())
-    keys = jax.random.split(jax.random.key(0), 3)
-    features = jax.random.normal(jax.random.key(1), (20, 2))
+    cells = jax.tree.map(lambda leaf: np.float32(leaf * np.array([0.5, 1.0, 2.0])), td.catalog.soft_kmeans())
+    keys = jax.random.split(constant_key(0), 3)
+    features = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
 
     def fit(dynamics, key, features):
         return td.run(dynamics, key, features, num_tokens=2, max_steps=20, tol=1e-3).tokens
@@ -45,16 +51,17 @@ def test_under_jit_grad_and_jax_vmap():
     def loss(scale, x):
         return td.vmap(lambda value: jnp.sin(scale * value), batch_size=2)(x).sum()
 
-    x = jnp.arange(5.0)
-    np.testing.assert_allclose(jax.jit(jax.grad(loss))(2.0, x), (x * jnp.cos(2 * x)).sum(), rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(loss, (0, None))(jnp.array([1.0, 2.0]), x)[1], loss(2.0, x), rtol=1e-6)
+    x = np.arange(5, dtype=np.float32)
+    np.testing.assert_allclose(compiled(jax.grad(loss))(2.0, x), (x * np.cos(2 * x)).sum(), rtol=1e-6)
+    many = compiled(jax.vmap(loss, (0, None)))(np.float32([1.0, 2.0]), x)
+    np.testing.assert_allclose(many[1], compiled(loss)(2.0, x), rtol=1e-6)
 
 
 def test_a_run_does_not_depend_on_how_many_there_are():
     """Blocks of a given size are one program, so a run's bits do not change when others are added."""
-    features = jax.random.normal(jax.random.key(0), (60, 3))
-    keys = jax.random.split(jax.random.key(1), 40)
-    fit = jax.jit(
+    features = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    keys = jax.random.split(constant_key(1), 40)
+    fit = compiled(
         td.vmap(
             lambda key: td.run(td.catalog.soft_kmeans(), key, features, num_tokens=3, max_steps=50, tol=1e-3),
             batch_size=16,
@@ -68,13 +75,13 @@ def test_a_run_does_not_depend_on_how_many_there_are():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: td.vmap(jnp.add)(jnp.ones(3), jnp.ones(4)), r"share one leading axis, got leading axes \[3, 4\]"),
+        (lambda: td.vmap(jnp.add)(np.ones(3), np.ones(4)), r"share one leading axis, got leading axes \[3, 4\]"),
         (lambda: td.vmap(jnp.add, None)(1.0, 2.0), "share one leading axis, got no mapped argument"),
-        (lambda: td.vmap(jnp.sin)(jnp.ones(0)), "at least one element along the mapped axis, got 0"),
+        (lambda: td.vmap(jnp.sin)(np.ones(0)), "at least one element along the mapped axis, got 0"),
         (lambda: td.vmap(jnp.sin)(1.0), "mapped leaves with a leading axis .* got a scalar"),
-        (lambda: td.vmap(jnp.sin, 1)(jnp.ones((2, 2))), "in_axes: expected entries 0 or None, got 1"),
+        (lambda: td.vmap(jnp.sin, 1)(np.ones((2, 2))), "in_axes: expected entries 0 or None, got 1"),
         (
-            lambda: td.vmap(jnp.add, (0,))(jnp.ones(2), jnp.ones(2)),
+            lambda: td.vmap(jnp.add, (0,))(np.ones(2), np.ones(2)),
             "in_axes: expected one entry for each of the 2 arguments",
         ),
         (lambda: td.vmap(jnp.sin, batch_size=0), "batch_size: expected a static integer of at least 1, got 0"),
@@ -86,7 +93,7 @@ def test_bad_input_gets_a_sentence(call, sentence):
 
 
 def test_none_among_the_arguments():
-    keys = jax.random.split(jax.random.key(0), 5)
+    keys = jax.random.split(constant_key(0), 5)
     draw = lambda nothing, key: jax.random.normal(key)  # noqa: E731
     np.testing.assert_array_equal(td.vmap(draw, batch_size=2)(None, keys), jax.vmap(draw)(None, keys))
     shift = lambda tree, key: tree["b"] + jax.random.normal(key)  # noqa: E731

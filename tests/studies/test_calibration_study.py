@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+import tiny
 import xarray
 from scipy import stats
 
@@ -25,15 +26,28 @@ ARMS = [name for name, one in DIAGNOSTICS.items() if not one.looks]
 
 @pytest.fixture(scope="module")
 def shallow():
-    """References cut to one layer: what masks forbid, and what is counted, does not depend on how many there are."""
+    """References cut to one layer: what masks forbid, and what is counted, does not depend on how many there are.
+
+    One of the two is trained, the other's weights are drawn: to compile a training takes longer than all else here.
+    """
     known = {
         name: dataclasses.replace(one, model=reasoning.reasoner(
             one.task, one.model.protocol, layers=1, width=8, heads=2, hidden=8
         ))
         for name, one in catalog("small").items()
     }  # fmt: skip
+    train = shipped.ensemble
+
+    def ensemble(reference, key, seeds):
+        if reference.truth["slot cache"] == "none":
+            return train(reference, key, seeds)
+        drawn = [tiny.untrained(reference.model, seed) for seed in seeds]
+        variables = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+        return {"variables": variables, "history": {"right": np.zeros((len(seeds), 20))}}
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ensembles, "catalog", lambda scale: known)
+        patch.setattr(shipped, "ensemble", ensemble)
         yield
 
 

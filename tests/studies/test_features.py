@@ -52,8 +52,8 @@ class TestRunning:
 
     def test_the_drawn_path_is_the_run(self, iris, tmp_path):
         """The figure's trajectory is recomputed from the key of the best start: its end must be the tokens."""
-        from tokdyn.estimator import best_of
         from tokdyn.solve import trajectory
+        from tokdyn.solve.starts import best_of
 
         dynamics = td.catalog.soft_kmeans()
         features = IRIS.data.astype(np.float32)
@@ -143,7 +143,7 @@ class TestRunning:
 
     def test_large_features_say_which_starts_are_done_and_give_the_same(self):
         """Once a start is a call of its own, and once all are one: the same best start, to rounding."""
-        from tokdyn.estimator import ALONE, best_of
+        from tokdyn.solve.starts import ALONE, best_of
 
         features = np.tile(IRIS.data.astype(np.float32), (40, 1))
         assert len(features) * 8 * 4 > ALONE

@@ -149,11 +149,11 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing(tmp_path):
         " unit=2, chunk=2, workers=1, store=sys.argv[1])"
     )
     with python(script, place) as process:
-        for _ in range(6000):
+        for _ in range(12_000):
             store = open_existing(place)
             if process.poll() is not None or (store is not None and (store.markers() != 0).sum() >= 3):
                 break
-            time.sleep(0.05)
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     kept = open_existing(place).markers()
     done = int((kept != 0).sum())

@@ -1,5 +1,6 @@
 """``fit`` is the plain loop: the same numbers, however it is batched, interrupted or stopped."""
 
+import functools
 from pathlib import Path
 
 import chex
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import compiled
 from constant_keys import constant_key
 
 import tokdyn as td
@@ -41,6 +43,10 @@ def error_of(model, variables, key):
     return {"error": jnp.mean((model.apply(variables, INPUTS)[0] - TARGETS) ** 2)}
 
 
+error_afterwards = compiled(lambda variables: error_of(Line(), variables, None)["error"])
+start_of = compiled(lambda: Line().init(td.keys.for_purpose(KEY, "init"))["params"])
+
+
 def train(rate=0.05, **options):
     options = {"key": KEY, "num_steps": 60, "record_every": 20, "evaluate": error_of, **options}
     return fit(Line(), squared, DATA, hyper={"learning_rate": rate}, **options)
@@ -49,11 +55,11 @@ def train(rate=0.05, **options):
 def test_it_is_adam_written_out():
     with jax.enable_x64(True):
         inputs, targets = np.asarray(INPUTS, np.float64), np.asarray(TARGETS, np.float64)
-        start = Line().init(td.keys.for_purpose(KEY, "init"))["params"]
+        start = start_of()
         weights = np.array([*start["slope"], start["offset"]])
-        data = {"x": jnp.asarray(inputs), "y": jnp.asarray(targets)}
-        result = fit(Line(), squared, data, key=KEY, num_steps=60, record_every=20, hyper={"learning_rate": 0.05})
-        result = jax.tree.map(np.asarray, result)
+        data = {"x": inputs, "y": targets}
+        options = {"key": KEY, "num_steps": 60, "record_every": 20, "hyper": {"learning_rate": 0.05}}
+        result = compiled(lambda data: fit(Line(), squared, data, **options))(data)
     inputs = np.c_[inputs, np.ones(20)]
     mean, square, losses = np.zeros(4), np.zeros(4), []
     for step in range(1, 61):
@@ -71,31 +77,30 @@ def test_it_is_adam_written_out():
 
 
 def test_a_record_is_taken_after_its_steps():
-    result = jax.jit(train)()
-    final = error_of(Line(), result.variables, None)["error"]
-    np.testing.assert_allclose(result.history["error"][-1], final, rtol=1e-6)
+    result = compiled(train)()
+    np.testing.assert_allclose(result.history["error"][-1], error_afterwards(result.variables), rtol=1e-6)
     assert td.train.record_names(result.history) == ("loss", "error", "first")
 
 
 def test_interrupted_and_continued_it_is_the_same():
-    whole = jax.jit(lambda: train(batch_size=7))()
-    part = jax.jit(lambda: train(batch_size=7, until=20))()
+    whole = compiled(lambda: train(batch_size=7))()
+    part = compiled(lambda: train(batch_size=7, until=20))()
     assert part.step == 20
     assert np.isnan(part.history["loss"]).tolist() == [False, True, True]
-    chex.assert_trees_all_equal(jax.jit(lambda start: train(batch_size=7, start=start))(part), whole)
+    chex.assert_trees_all_equal(compiled(lambda start: train(batch_size=7, start=start))(part), whole)
 
 
 def test_an_ensemble_is_its_members():
-    rates = jnp.array([0.001, 0.01, 0.1])
-    many = jax.jit(td.vmap(train))(rates)
-    one = jax.jit(train)
-    alone = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[one(rate) for rate in rates])
+    rates = np.float32([0.001, 0.01, 0.1])
+    many = compiled(td.vmap(train))(rates)
+    one = compiled(train)
+    alone = jax.tree.map(lambda *leaves: np.stack(leaves), *[one(rate) for rate in rates])
     chex.assert_trees_all_close(many, alone, rtol=1e-5, atol=1e-6)
-    chex.assert_trees_all_close(jax.jit(jax.vmap(train))(rates), alone, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(compiled(jax.vmap(train))(rates), alone, rtol=1e-5, atol=1e-6)
 
 
 def test_other_numbers_compile_nothing():
-    traced = jax.jit(chex.assert_max_traces(train, n=1))
+    traced = compiled(chex.assert_max_traces(train, n=1))
     assert traced(0.1).history["loss"][-1] != traced(0.2).history["loss"][-1]
 
 
@@ -107,7 +112,7 @@ def test_an_epoch_takes_every_item_once():
         jax.debug.callback(lambda rows: seen.append(np.asarray(rows)), batch["x"][:, 0])
         return loss, aux
 
-    fit(Line(), spy, DATA, key=KEY, num_steps=8, batch_size=5)
+    jax.jit(lambda: fit(Line(), spy, DATA, key=KEY, num_steps=8, batch_size=5))()
     jax.effects_barrier()
     first, second = np.concatenate(seen[:4]), np.concatenate(seen[4:8])
     for epoch in (first, second):
@@ -119,9 +124,10 @@ def test_each_member_stops_when_it_is_done():
     def until_small(rate):
         return train(rate, num_steps=400, stop=lambda record: record["error"] < 1e-3)
 
-    rates = jnp.array([0.3, 1e-5])
+    rates = np.float32([0.3, 1e-5])
     for mapped in (td.vmap, jax.vmap):
-        quick, slow = (jax.tree.map(lambda leaf, i=i: leaf[i], jax.jit(mapped(until_small))(rates)) for i in (0, 1))
+        both = compiled(mapped(until_small))(rates)
+        quick, slow = (jax.tree.map(lambda leaf, i=i: leaf[i], both) for i in (0, 1))
         assert quick.status == td.Status.CONVERGED
         assert slow.status == td.Status.MAX_STEPS
         assert slow.step == 400
@@ -139,15 +145,19 @@ def test_a_training_that_breaks_says_so_and_stops():
 
 
 def test_a_schedule_is_optax_s():
-    scheduled = train(td.annealing(start=0.1, end=0.001, num_steps=60))
-    rates = optax.exponential_decay(0.1, 60, 0.01)
-    params = Line().init(td.keys.for_purpose(KEY, "init"))["params"]
-    optimiser = optax.adam(rates)
-    memory = optimiser.init(params)
-    for _ in range(60):
+    scheduled = compiled(train)(td.annealing(start=0.1, end=0.001, num_steps=60))
+    optimiser = optax.adam(optax.exponential_decay(0.1, 60, 0.01))
+
+    @compiled
+    def theirs(params, memory):
         gradient = jax.grad(lambda p: jnp.mean((INPUTS @ p["slope"] + p["offset"] - TARGETS) ** 2))(params)
         updates, memory = optimiser.update(gradient, memory, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), memory
+
+    params = start_of()
+    memory = compiled(optimiser.init)(params)
+    for _ in range(60):
+        params, memory = theirs(params, memory)
     chex.assert_trees_all_close(scheduled.variables["params"], params, rtol=1e-4)
 
 
@@ -164,9 +174,8 @@ def test_a_model_may_hold_schedules():
     def temperature(model, variables, key):
         return {"temperature": model.bottleneck.temperature}
 
-    result = fit(
-        model, ae.losses.objective(), jnp.arange(4), key=KEY, num_steps=20, record_every=10, evaluate=temperature
-    )
+    options = {"key": KEY, "num_steps": 20, "record_every": 10, "evaluate": temperature}
+    result = compiled(lambda model: fit(model, ae.losses.objective(), np.arange(4), **options))(model)
     np.testing.assert_allclose(result.history["temperature"], [1.0, 0.5], rtol=1e-6)
 
 
@@ -176,7 +185,7 @@ def test_batches_may_be_made_by_a_function():
         return {"x": jnp.asarray(INPUTS)[rows], "y": jnp.asarray(TARGETS)[rows]}
 
     result = fit(Line(), squared, draw, key=KEY, num_steps=400, hyper={"learning_rate": 0.05})
-    assert error_of(Line(), result.variables, None)["error"] < 1e-3
+    assert error_afterwards(result.variables) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -211,12 +220,18 @@ def member(rate, *, start, until):
 RATES = np.array([0.01, 0.1], np.float32)
 
 
+@functools.cache
+def whole():
+    """The ensemble in one piece."""
+    return compiled(td.vmap(train))(RATES)
+
+
 def test_segments_are_the_whole(tmp_path):
     shown = []
     found = fit_in_segments(
         member, RATES, num_steps=60, segment=20, folder=tmp_path, progress=lambda *x: shown.append(x)
     )
-    chex.assert_trees_all_equal(found, jax.jit(td.vmap(train))(RATES))
+    chex.assert_trees_all_equal(found, whole())
     assert shown == [(20, 60), (40, 60), (60, 60)]
 
 
@@ -232,7 +247,7 @@ def test_an_interrupted_ensemble_goes_on_from_its_checkpoint(tmp_path):
         member, RATES, num_steps=60, segment=20, folder=tmp_path, progress=lambda *x: shown.append(x)
     )
     assert shown == [(60, 60)]
-    chex.assert_trees_all_equal(found, jax.jit(td.vmap(train))(RATES))
+    chex.assert_trees_all_equal(found, whole())
 
 
 def test_an_interrupt_while_the_record_is_written_refuses_nothing(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ that object's colour. Metal is told from rubber by its lighter tone.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -140,10 +141,18 @@ def scene(
     max_objects = checks.whole_number("max_objects", max_objects, at_least=1)
     num_candidates = checks.whole_number("num_candidates", num_candidates, at_least=1)
     count = _count(num_objects, max_objects)
-    dtype = jnp.result_type(float)
-    distance = _number("min_distance", min_distance, at_least=0.0).astype(dtype)
-    border = _number("margin", margin, at_least=0.0, below=0.5).astype(dtype)
+    distance = _number("min_distance", min_distance, at_least=0.0)
+    border = _number("margin", margin, at_least=0.0, below=0.5)
+    return _drawn(key, count, distance, border, max_objects=max_objects, num_candidates=num_candidates)
 
+
+@functools.partial(jax.jit, static_argnames=("max_objects", "num_candidates"))
+def _drawn(
+    key: jax.Array, count: jax.Array, distance: jax.Array, border: jax.Array, *, max_objects: int, num_candidates: int
+) -> Scene:
+    """``scene`` of checked numbers, as one program also where it is called outside one."""
+    dtype = jnp.result_type(float)
+    distance, border = distance.astype(dtype), border.astype(dtype)
     slots = jnp.arange(max_objects)
     present = slots < count
     streams = _streams(key, slots)
@@ -218,8 +227,15 @@ def render(scene: Scene, *, size: int, background: Any = 0.75) -> Picture:
         ((32, 32, 3), (5, 32, 32), [0, 1, 2, 3])
     """
     size = checks.whole_number("size", size, at_least=1)
-    positions = checked_positions(scene)
-    colour = _background(background).astype(positions.dtype)
+    checked_positions(scene)
+    return _painted(scene, _background(background), size=size)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _painted(scene: Scene, colour: jax.Array, *, size: int) -> Picture:
+    """``render`` of a checked scene, as one program also where it is called outside one."""
+    positions = scene.positions
+    colour = colour.astype(positions.dtype)
     centres = (jnp.arange(size, dtype=positions.dtype) + 0.5) / size
     right = centres[None, None, :] - positions[:, 0, None, None]  # [M, 1, W]
     down = centres[None, :, None] - positions[:, 1, None, None]  # [M, H, 1]
@@ -257,11 +273,17 @@ def pixel_features(image: Any, *, colour_weight: float = 3.0, position_weight: f
         [[0.25, 0.5], [0.75, 0.5]]
     """
     image = checks.floating("image", image, axes="[H, W, 3]")
-    height, width, channels = image.shape
-    if channels != 3:
+    if image.shape[-1] != 3:
         raise checks.bad("image", "a floating-point array [H, W, 3]", checks.describe_array(image))
-    colour = _number("colour_weight", colour_weight, at_least=0.0).astype(image.dtype)
-    place = _number("position_weight", position_weight, at_least=0.0).astype(image.dtype)
+    colour = _number("colour_weight", colour_weight, at_least=0.0)
+    return _weighted(image, colour, _number("position_weight", position_weight, at_least=0.0))
+
+
+@jax.jit
+def _weighted(image: jax.Array, colour: jax.Array, place: jax.Array) -> jax.Array:
+    """``pixel_features`` of a checked image, as one program also where it is called outside one."""
+    height, width, _ = image.shape
+    colour, place = colour.astype(image.dtype), place.astype(image.dtype)
     down, right = jnp.meshgrid(
         (jnp.arange(height, dtype=image.dtype) + 0.5) / height,
         (jnp.arange(width, dtype=image.dtype) + 0.5) / width,

@@ -8,12 +8,13 @@ ones lie as they come, a feature a row, and are read in tiles.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from tokdyn.numerics import binary_scale
+from tokdyn.numerics import binary_scale, largest_finite
 
 # Up to these sizes features are arranged as columns.
 MOST_DIMENSIONS = 16
@@ -51,9 +52,9 @@ def framed(features: jax.Array, mask: jax.Array | None) -> Frame:
     features = jax.lax.stop_gradient(features)
 
     def thoroughly() -> Frame:
-        scale = binary_scale(features)
+        scale = binary_scale(largest_of_blocks(lambda rows, _: largest_finite(rows), features, mask))
         centre = mean_of_rows(features, mask, scale)
-        return Frame(scale, centre, _spread(features, scale, centre, mask))
+        return Frame(scale, centre, spread_of(features, scale, centre, mask))
 
     if mask is not None or are_columns(features):
         return thoroughly()
@@ -61,9 +62,13 @@ def framed(features: jax.Array, mask: jax.Array | None) -> Frame:
     sample = some_of(features)
     scale = binary_scale(sample)
     centre = mean_of_rows(sample, None, scale)
-    spread = _spread(features, scale, centre, None)
-    in_range = (spread > 2.0**-20) & (spread < 2.0**40) & jnp.any(sample != 0)
-    return jax.lax.cond(in_range, lambda: Frame(scale, centre, spread), thoroughly)
+    rough = Frame(scale, centre, spread_of(features, scale, centre, None))
+    return jax.lax.cond(speaks_for_all(sample, rough), lambda: rough, thoroughly)
+
+
+def speaks_for_all(sample: jax.Array, frame: Frame) -> jax.Array:
+    """Whether scale and centre of a sample suit all features `[]`, given the spread of all."""
+    return (frame.spread > 2.0**-20) & (frame.spread < 2.0**40) & jnp.any(sample != 0)
 
 
 def some_of(features: jax.Array) -> jax.Array:
@@ -72,34 +77,38 @@ def some_of(features: jax.Array) -> jax.Array:
 
 
 def mean_of_rows(rows: jax.Array, mask: jax.Array | None, scale: jax.Array) -> jax.Array:
-    """Mean of the rows that the mask keeps, divided by the scale `[D]`; as a product, sums over the first axis being
-    slow on CPU.
+    """Mean of the rows that the mask keeps, divided by the scale `[D]`; as a product, which needs no copy, sums over
+    the first axis being slow on CPU.
     """
-    inverse = 1.0 / scale
-    if mask is None:
-        weights = jnp.full(rows.shape[:1], 1.0 / rows.shape[0], rows.dtype)
-    else:
-        weights = mask.astype(rows.dtype) / jnp.maximum(jnp.sum(mask), 1).astype(rows.dtype)
-    return product(weights, rows * inverse)
+    kept = jnp.ones(rows.shape[:1], rows.dtype) if mask is None else mask.astype(rows.dtype)
+    count = rows.shape[0] if mask is None else jnp.maximum(jnp.sum(mask), 1).astype(rows.dtype)
+    return product(kept * (1.0 / scale), rows) / count
 
 
-def _spread(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """The largest distance from the centre, block by block: XLA would hold the squares of all features at once."""
+def spread_of(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The largest distance from the centre `[]`."""
 
     def largest(rows: jax.Array, kept: jax.Array | None) -> jax.Array:
         away = rows * (1.0 / scale) - centre
         squares = jnp.sum(away * away, axis=1)
         return jnp.max(squares if kept is None else jnp.where(kept, squares, 0.0))
 
+    return jnp.sqrt(largest_of_blocks(largest, features, mask))
+
+
+def largest_of_blocks(function: Callable[..., jax.Array], features: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The largest value `[]` of a function of rows and of which are kept: XLA on CPU would hold what it computes of
+    all features at once.
+    """
     num_rows = features.shape[0]
     if num_rows <= max(MOST_ROWS, TILE) or jax.default_backend() != "cpu":
-        return jnp.sqrt(largest(features, mask))
+        return function(features, mask)
 
     def block(number: jax.Array) -> jax.Array:
         cut = lambda x: jax.lax.dynamic_slice_in_dim(x, number * TILE, TILE)  # noqa: E731  # the last one overlaps
-        return largest(cut(features), None if mask is None else cut(mask))
+        return function(cut(features), None if mask is None else cut(mask))
 
-    return jnp.sqrt(jnp.max(jax.lax.map(block, jnp.arange(-(-num_rows // TILE)))))
+    return jnp.max(jax.lax.map(block, jnp.arange(-(-num_rows // TILE))))
 
 
 class Columns(NamedTuple):
@@ -114,25 +123,33 @@ class Columns(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Features as rows: in one piece, or in tiles that are framed as they are read.
+    """Features as rows: few of them framed, many as they came, and framed tile by tile as they are read.
 
     Attributes:
-        tiled: `[n, t, D]`, in units of their own, not copied where a suitable t divides N; None where they are few.
-        kept: which of these are not masked `[n, t]`, or None.
-        rest: all the others `[r, D]`, divided by the scale and, for products, relative to the centre; None if none.
-        rest_kept: which of these are not masked `[r]`, or None.
+        values: divided by the scale and, for products, relative to the centre; or, in tiles, in units of their own,
+            so that nothing is copied `[N, D]`.
+        kept: which of these are not masked `[N]`, or None for all.
     """
 
-    tiled: jax.Array | None
+    values: jax.Array
     kept: jax.Array | None
-    rest: jax.Array | None
-    rest_kept: jax.Array | None
 
     @property
-    def num_rows(self) -> int:
-        """N."""
-        inside = 0 if self.tiled is None else self.tiled.shape[0] * self.tiled.shape[1]
-        return inside + (0 if self.rest is None else self.rest.shape[0])
+    def tile(self) -> int | None:
+        """Rows of a tile; None where they are read in one piece."""
+        return cut_of(*self.values.shape).size
+
+
+class Summed(NamedTuple):
+    """In place of features: what attraction sums over them, where somebody else has read them for this step.
+
+    Attributes:
+        sums: as ``tiles.sums_by_products``, or ``sums_by_differences``, returns `[K, D]`.
+        mass: sums of the weights `[K]`.
+    """
+
+    sums: jax.Array
+    mass: jax.Array
 
 
 def are_columns(features: jax.Array) -> bool:
@@ -149,15 +166,8 @@ def arranged(features: jax.Array, frame: Frame, mask: jax.Array | None, *, centr
         values = values - frame.centre[:, None] if centred else values
         values = jnp.concatenate([values, jnp.ones((1, num_features), features.dtype)])
         return Columns(values if mask is None else jnp.where(mask, values, 0.0))
-    size, _ = cut_of(*features.shape)
-    if size is None:
-        return Rows(None, None, frame.of(features, centred=centred), mask)
-    inside = num_features // size * size
-    cut = lambda x: x[:inside].reshape(-1, size, *x.shape[1:])  # noqa: E731
-    kept, rest_kept = (None, None) if mask is None else (cut(mask), mask[inside:])
-    if inside == num_features:
-        return Rows(cut(features), kept, None, None)
-    return Rows(cut(features), kept, frame.of(features[inside:], centred=centred), rest_kept)
+    is_whole = cut_of(num_features, features.shape[1]).size is None
+    return Rows(frame.of(features, centred=centred) if is_whole else features, mask)
 
 
 class Cut(NamedTuple):
@@ -176,7 +186,7 @@ def cut_of(num_rows: int, dimension: int) -> Cut:
     """The fastest of what was measured (benchmarks/README.md, "Large features").
 
     One core: small tiles, which stay in its own cache. More: tiles that are worth a product by all cores, since XLA
-    gives no two tiles to two cores. The size divides the number of rows where it can, since a rest means a copy.
+    gives no two tiles to two cores.
     """
     many_dimensions = dimension >= MANY_DIMENSIONS
     if jax.default_backend() != "cpu" or num_rows <= max(MOST_ROWS, TILE):
@@ -185,10 +195,7 @@ def cut_of(num_rows: int, dimension: int) -> Cut:
     if _num_cores() > 1:
         tokens_last = MOST_DIMENSIONS < dimension < MANY_DIMENSIONS
         best = TILE * (1280 // dimension if tokens_last else 4)
-    if num_rows <= best:
-        return Cut(None, tokens_last)
-    sizes = [size for size in range(best * 5 // 4, best // 2, -1) if num_rows % size == 0]
-    return Cut(min(sizes, key=lambda size: abs(size - best), default=best), tokens_last)
+    return Cut(best if num_rows > best else None, tokens_last)
 
 
 def _num_cores() -> int:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from tokdyn import checks
 from tokdyn.dynamics import arrangement, tiles
-from tokdyn.dynamics.arrangement import Columns, Frame, Rows
+from tokdyn.dynamics.arrangement import Columns, Frame, Rows, Summed
 from tokdyn.dynamics.base import Flow, Memory, Term, part, static
 
 
@@ -25,7 +25,7 @@ class Layout(NamedTuple):
     """
 
     frame: Frame
-    features: Columns | Rows
+    features: Columns | Rows | Summed
     exists: jax.Array | None
 
 
@@ -41,38 +41,56 @@ class Attraction(Term):
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
         frame = arrangement.framed(features, mask)
-        return Layout(frame, arrangement.arranged(features, frame, mask, centred=self._is_centred), token_mask)
+        return Layout(frame, arrangement.arranged(features, frame, mask, centred=self.is_centred), token_mask)
 
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Layout
     ) -> tuple[Flow, Memory]:
         checks.scalar_fields(self)
-        frame, exists = context.frame, context.exists
-        scale, own, width = frame.scale, tokens * (1.0 / frame.scale), self._width() / frame.scale
-        if self._is_centred:
+        frame = context.frame
+        operands = self.operands(tokens, context)
+        if self.is_centred:
             # Both the sums and the token are relative to the centre.
-            to_centre, moved = frame.centre, tokens - frame.centre * scale
-            logits = tiles.logits_of_tokens(own - frame.centre, frame.spread, width, exists)
-            sums, mass = tiles.sums_by_products(context.features, frame, *logits)
+            to_centre, moved = frame.centre, tokens - frame.centre * frame.scale
+            sums, mass = tiles.sums_by_products(context.features, frame, *operands)
         else:
             # From the token, not from the mean: a cluster far from the mean keeps the digits that it has.
-            to_centre, moved = own, jnp.zeros_like(tokens)
-            sums, mass = tiles.sums_by_differences(context.features, frame, own, width, exists)
+            to_centre, moved = operands[0], jnp.zeros_like(tokens)
+            sums, mass = tiles.sums_by_differences(context.features, frame, *operands)
         # The published floor pulls toward the origin of the data, which is at minus where the sums are counted from.
         sums, mass = sums - self.mass_floor * to_centre, mass[:, None] + self.mass_floor
         massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
-        target = sums / jnp.where(massless, 1.0, mass) * scale
+        target = sums / jnp.where(massless, 1.0, mass) * frame.scale
         # A token whose mass has underflowed to nothing stays where it is.
         return flow.push(jnp.where(massless, 0.0, self.rate * (target - moved))), memory
 
+    def operands(self, tokens: jax.Array, context: Layout) -> tuple[jax.Array, ...]:
+        """What the sums over features need of tokens `[K, D]`: see ``tiles.added_up``."""
+        frame, exists = context.frame, context.exists
+        own, width = tokens * (1.0 / frame.scale), self._width() / frame.scale
+        if self.is_centred:
+            return tiles.logits_of_tokens(own - frame.centre, frame.spread, width, exists)
+        return own, width, exists  # type: ignore[return-value]
+
     def assign(self, tokens: jax.Array, features: jax.Array, context: Layout) -> jax.Array:
         """The soft assignment `[N, K]`: by differences, or by products where these lose no digit that matters."""
+        return self._assigned(tokens, features, context, hard=False)
+
+    def assign_hard(self, tokens: jax.Array, features: jax.Array, context: Layout) -> jax.Array:
+        """The nearest token of each feature `[N]`, without the soft assignment."""
+        return self._assigned(tokens, features, context, hard=True)
+
+    def _assigned(self, tokens: jax.Array, features: jax.Array, context: Layout, *, hard: bool) -> jax.Array:
         frame = context.frame
         own, width = tokens * (1.0 / frame.scale), self._width() / frame.scale
-        return tiles.assigned(features, context.features, frame, own, width, context.exists, centred=self._is_centred)
+        assert not isinstance(context.features, Summed)  # whoever sums elsewhere assigns elsewhere
+        return tiles.assigned(
+            features, context.features, frame, own, width, context.exists, centred=self.is_centred, hard=hard
+        )
 
     @property
-    def _is_centred(self) -> bool:
+    def is_centred(self) -> bool:
+        """Whether distances come from products, which are taken relative to the features' centre."""
         return self.distances == "product"
 
     def _width(self) -> jax.Array:

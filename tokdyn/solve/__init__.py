@@ -3,5 +3,6 @@
 from tokdyn.solve.batching import vmap
 from tokdyn.solve.driver import Result, run, trajectory
 from tokdyn.solve.stepping import init, random_features, step
+from tokdyn.solve.streaming import run_streamed
 
-__all__ = ["Result", "init", "random_features", "run", "step", "trajectory", "vmap"]
+__all__ = ["Result", "init", "random_features", "run", "run_streamed", "step", "trajectory", "vmap"]

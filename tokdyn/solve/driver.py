@@ -14,19 +14,16 @@ import jax.numpy as jnp
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics import arrangement
 from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
-from tokdyn.numerics import binary_scale, masked_mean, safe_norm
+from tokdyn.numerics import safe_norm
 from tokdyn.solve import fused, stepping
 from tokdyn.solve.adjoint import forward_only, implicit_gradient
 from tokdyn.solve.lanes import Together, as_varying, while_each
+from tokdyn.solve.merging import num_distinct
 
 STOPS = ("displacement", "residual")
 ADJOINTS = ("none", "unroll", "checkpoint", "implicit")
-
-# Tokens nearer to each other than this share of the features' spread count as one. Tokens that are merging are about
-# the tolerance apart when a run stops, far below; distinct clusters of any use are farther apart.
-RESOLUTION = 0.01
+ASSIGNMENTS = ("soft", "hard", "none")
 
 
 class Result(NamedTuple):
@@ -35,23 +32,27 @@ class Result(NamedTuple):
     Attributes:
         tokens: where they ended `[K, D]`.
         assignment: soft responsibilities, computed once at the end `[N, K]`; rows of masked features mean nothing.
+            None unless ``assignment="soft"`` was asked for.
         num_steps: steps taken `[]`, counting the one that met the tolerance.
         status: a ``Status`` code `[]`. CONVERGED says that all of the above and below is finite, not that it is
             useful: see ``num_distinct``.
         displacement: the largest displacement of a token in the last step `[]`.
         residual: the largest force on a token in the last step, memory and noise left out `[]`.
-        num_distinct: how many tokens remain `[]` when each that is nearer to an earlier one than ``RESOLUTION`` (1 %)
+        num_distinct: how many tokens remain `[]` when each that is nearer to an earlier one than 1 %
             of the features' root mean square distance from their mean is left out. Where it is below K, tokens have
             merged; ``td.metrics.distinct_tokens`` counts at any resolution.
+        labels: the token that each feature belongs to `[N]`; those of masked features mean nothing. None unless
+            ``assignment="hard"`` was asked for.
     """
 
     tokens: jax.Array
-    assignment: jax.Array
+    assignment: jax.Array  # not "or None": it is one unless the caller asked for something else
     num_steps: jax.Array
     status: jax.Array
     displacement: jax.Array
     residual: jax.Array
     num_distinct: jax.Array
+    labels: jax.Array = None  # type: ignore[assignment]
 
 
 class Progress(NamedTuple):
@@ -77,11 +78,13 @@ def run(
     mask: Any = None,
     token_mask: Any = None,
     adjoint: str = "none",
+    assignment: str = "soft",
 ) -> Result:
     """Run a dynamics until its tokens rest, or the steps are up.
 
     Numbers inside ``dynamics`` (and ``tol``, ``min_steps``) are traced: changing one compiles nothing, and ``vmap``,
-    ``grad`` and ``jit`` over them work. Shapes, ``max_steps``, ``stop`` and ``adjoint`` choose the program.
+    ``grad`` and ``jit`` over them work. Shapes, ``max_steps``, ``stop``, ``adjoint`` and ``assignment`` choose the
+    program.
 
     Args:
         dynamics: what ``td.compose`` returned.
@@ -103,6 +106,8 @@ def run(
             ``"implicit"``: the fixed point is differentiated, not the road to it: solves ``(I - J^T) v = g`` by GMRES
             with every memory at rest; exact where the run has converged tightly, NaN unless CONVERGED, zero for the
             starting tokens.
+        assignment: ``"soft"`` for `[N, K]`; ``"hard"`` for labels alone, the nearest token of each feature, which for
+            large N and K take far less memory; ``"none"`` for neither.
 
     Returns:
         A ``Result``. Failures that only the numbers decide are in its ``status``, never an exception.
@@ -120,6 +125,7 @@ def run(
     """
     checks.choice("stop", stop, STOPS)
     checks.choice("adjoint", adjoint, ADJOINTS)
+    checks.choice("assignment", assignment, ASSIGNMENTS)
     max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
     dynamics, features, tokens, mask, token_mask, num_tokens = stepping.checked(
         dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
@@ -142,10 +148,11 @@ def run(
         max_steps=max_steps,
         stop=stop,
         adjoint=adjoint,
+        assignment=assignment,
     )
 
 
-@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "adjoint"))
+@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "adjoint", "assignment"))
 def _run(
     dynamics: Dynamics,
     key: jax.Array | None,
@@ -160,6 +167,7 @@ def _run(
     max_steps: int,
     stop: str,
     adjoint: str,
+    assignment: str,
 ) -> Result:
     """``run`` after its checks. Jitted here so that a plain call compiles once; inside another jit it is inlined."""
     invalid = jnp.zeros((), bool) if token_mask is None else ~jnp.any(token_mask)
@@ -218,33 +226,19 @@ def _run(
     tokens, num_steps, status, displacement, residual = solver(dynamics, features, tokens, rest)
     if adjoint == "none":
         tokens = forward_only(tokens)
-    assignment = stepping.assignment_of(dynamics, num_steps, tokens, features, contexts, mask, token_mask)
-    rows = assignment if mask is None else jnp.where(mask[:, None], assignment, 0.0)
-    broken = ~jnp.all(jnp.isfinite(rows)) & (status <= Status.MAX_STEPS)
-    status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
-    num_distinct = _num_distinct(tokens, RESOLUTION * _spread(features, mask), token_mask)
-    return Result(tokens, assignment, num_steps, status, displacement, residual, num_distinct)
-
-
-def _spread(features: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Root mean square distance of features from their mean `[]`, at every scale: of some, evenly spaced, of many."""
-    features = features if mask is not None else arrangement.some_of(features)
-    scale = binary_scale(features)
-    away = features * (1.0 / scale) - arrangement.mean_of_rows(features, mask, scale)
-    return scale * jnp.sqrt(masked_mean(jnp.sum(away * away, axis=1), mask))
-
-
-def _num_distinct(tokens: jax.Array, resolution: jax.Array, token_mask: jax.Array | None) -> jax.Array:
-    """Tokens that no earlier one is nearer to than the resolution `[]`; no array is larger than the tokens."""
-    order = jnp.arange(tokens.shape[0])
-    exists = jnp.ones(tokens.shape[0], bool) if token_mask is None else token_mask
-
-    def is_distinct(number: jax.Array) -> jax.Array:
-        near = safe_norm(tokens - tokens[number]) <= resolution
-        return exists[number] & ~jnp.any(near & exists & (order < number))
-
-    tokens, resolution = jax.lax.stop_gradient((tokens, resolution))
-    return jnp.sum(jax.lax.map(is_distinct, order), dtype=jnp.int32)
+    soft: Any = None
+    hard: Any = None
+    if assignment != "none":
+        found = stepping.assignment_of(
+            dynamics, num_steps, tokens, features, contexts, mask, token_mask, hard=assignment == "hard"
+        )
+        soft, hard = (found, None) if assignment == "soft" else (None, found)
+    if soft is not None:
+        rows = soft if mask is None else jnp.where(mask[:, None], soft, 0.0)
+        broken = ~jnp.all(jnp.isfinite(rows)) & (status <= Status.MAX_STEPS)
+        status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
+    distinct = num_distinct(tokens, features, mask, token_mask)
+    return Result(tokens, soft, num_steps, status, displacement, residual, distinct, hard)
 
 
 def _loop(
@@ -275,7 +269,7 @@ def _loop(
     def one_more(progress: Progress, inputs: tuple[Any, ...]) -> Progress:
         dynamics, key, contexts, token_mask, tol, min_steps = inputs
         state, info = stepping.advance(dynamics, key, progress.state, contexts, token_mask)
-        displacement, residual = _largest(info.displacement), _largest(info.force)
+        displacement, residual = largest_length(info.displacement), largest_length(info.force)
         after = Progress(state, displacement, residual, progress.done)
         # A NaN or infinite displacement ends the run: it can only spread.
         return after._replace(done=met(after, tol, min_steps) | ~jnp.isfinite(displacement))
@@ -326,7 +320,7 @@ def _in_one_kernel(progress: Progress, inputs: tuple[Any, ...], *, max_steps: in
     return together
 
 
-def _largest(vectors: jax.Array) -> jax.Array:
+def largest_length(vectors: jax.Array) -> jax.Array:
     """The largest Euclidean norm of the rows `[K, D]`, as a `[]`; NaN if any is."""
     return jax.lax.stop_gradient(jnp.max(safe_norm(vectors)))
 

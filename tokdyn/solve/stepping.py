@@ -35,15 +35,28 @@ def random_features(
     """
     if num_tokens > features.shape[0]:
         raise checks.bad("num_tokens", f"at most the number of features, {features.shape[0]}", num_tokens)
-    # The rows with the largest of independent uniform numbers; row i's number does not depend on how many rows there
-    # are, so padding and a mask change nothing.
-    chances = draws.uniform(keys.for_purpose(key, "rows"), (features.shape[0],), jnp.float32)
-    if mask is not None:
-        chances = jnp.where(mask, chances, -1.0)
-    chances, rows = jax.lax.top_k(chances, num_tokens)
+    chances, rows = _drawn_rows(key, features.shape[0], num_tokens, mask)
     drawn = jnp.where(chances[:, None] >= 0, features[rows], 0.0)
     noise = draws.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
     return drawn + jnp.asarray(jitter, drawn.dtype) * noise
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def random_rows(key: jax.Array, num_features: int, num_tokens: int) -> jax.Array:
+    """Which rows ``random_features`` draws of so many features `[K]`."""
+    return _drawn_rows(key, num_features, num_tokens, None)[1]
+
+
+def _drawn_rows(
+    key: jax.Array, num_features: int, num_tokens: int, mask: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """The rows with the largest of independent uniform numbers, and these numbers; row i's number does not depend on
+    how many rows there are, so padding and a mask change nothing.
+    """
+    chances = draws.uniform(keys.for_purpose(key, "rows"), (num_features,), jnp.float32)
+    if mask is not None:
+        chances = jnp.where(mask, chances, -1.0)
+    return jax.lax.top_k(chances, num_tokens)
 
 
 def checked(
@@ -182,16 +195,28 @@ def advance(
 
 def assignment_of(
     dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, contexts: tuple[Context, ...],
-    mask: jax.Array | None, token_mask: jax.Array | None,
+    mask: jax.Array | None, token_mask: jax.Array | None, *, hard: bool = False,
 ) -> jax.Array:  # fmt: skip
-    """The assignment `[N, K]` of the first part that defines one; without any, each feature to its nearest token."""
-    for part, context in zip(resolved(dynamics, step).parts, contexts, strict=True):
-        if hasattr(part, "assign"):
-            return part.assign(tokens, features, context)
-    from tokdyn.dynamics.attraction import attraction
+    """The assignment `[N, K]` of the first part that defines one, or labels `[N]` by it; without any, each feature to
+    its nearest token.
+    """
+    able = [
+        (part, context)
+        for part, context in zip(resolved(dynamics, step).parts, contexts, strict=True)
+        if hasattr(part, "assign")
+    ]
+    if able:
+        part, context = able[0]
+    else:
+        from tokdyn.dynamics.attraction import attraction
 
-    nearest = cast(attraction(temperature=0.0), features.dtype)
-    return nearest.assign(tokens, features, nearest.prepare(features, mask, token_mask))
+        part = cast(attraction(temperature=0.0), features.dtype)
+        context = part.prepare(features, mask, token_mask)
+    if not hard:
+        return part.assign(tokens, features, context)
+    if hasattr(part, "assign_hard"):
+        return part.assign_hard(tokens, features, context)
+    return jnp.argmax(part.assign(tokens, features, context), axis=-1).astype(jnp.int32)
 
 
 def init(
@@ -272,7 +297,19 @@ def step(
     dynamics, features, _, mask, token_mask, _ = checked(
         dynamics, key, features, num_tokens=None, tokens=state.tokens, mask=mask, token_mask=token_mask
     )
-    return advance(dynamics, key, state, prepared(dynamics, features, mask, token_mask), token_mask)
+    return _stepped(dynamics, key, state, features, mask, token_mask)
+
+
+@jax.jit  # for those who loop outside jit: a step of many small programs takes many times as long
+def _stepped(
+    dynamics: Dynamics,
+    key: jax.Array | None,
+    state: State,
+    features: jax.Array,
+    mask: jax.Array | None,
+    token_mask: jax.Array | None,
+) -> tuple[State, Info]:
+    return advance(dynamics, key, state, prepare(dynamics, features, mask, token_mask), token_mask)
 
 
 def is_random(dynamics: Dynamics) -> bool:

@@ -339,11 +339,13 @@ def _score(wins: np.ndarray, losses: np.ndarray, n: int, difference: np.ndarray)
 
 
 def _score_interval(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> np.ndarray:
-    """The differences with T = z and with T = -z, by bisection `[2, ...]`."""
+    """The differences with T = z and with T = -z, by cutting `[-1, 1]` into ever smaller parts `[2, ...]`."""
     ends = np.reshape([z, -z], (2, *[1] * np.ndim(wins)))
-    low, high = np.full((2, *np.shape(wins)), -1.0), np.full((2, *np.shape(wins)), 1.0)
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = _score(wins, losses, n, middle) > ends
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return (low + high) / 2
+    low, width = np.full((2, *np.shape(wins)), -1.0), 2.0
+    # Few intervals take as long as the calls of NumPy do: then four rounds of bisection in one.
+    parts, rounds = (16, 15) if np.size(wins) <= 64 else (2, 60)
+    cuts = np.arange(1, parts).reshape(-1, *[1] * low.ndim)
+    for _ in range(rounds):
+        width /= parts
+        low = low + width * (_score(wins, losses, n, low + width * cuts) > ends).sum(axis=0)
+    return low + width / 2

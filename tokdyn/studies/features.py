@@ -17,14 +17,12 @@ from tokdyn import environment, metrics, tree
 from tokdyn.checks import Status, bad, whole_number
 from tokdyn.data import Standardised, Table, read_table, standardised
 from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repulsion
-from tokdyn.estimator import best_of
 from tokdyn.solve import Result, init, trajectory
+from tokdyn.solve.starts import LARGEST, best_of
 from tokdyn.studies.output import demand_writable, markdown_table, write_json, written_together
 
 FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md")
 FIGURES = ("plots/tokens.png", "plots/convergence.png")
-# Squared distances of such numbers still fit, with room for sums.
-LARGEST = {"float64": 1e150, "float32": 1e15}
 RESOLUTIONS = (0.001, 0.01, 0.1, 0.5)
 # Silhouette compares all pairs of features: of more numbers, or features, than these a sample stands for them.
 MOST_DIFFERENCES, MOST_FOR_SILHOUETTE = 1e9, 20_000

@@ -157,7 +157,7 @@ def diagnose(
     notes = []
     start = initial
     if start is None:
-        start = model.init(keys.for_purpose(key, "init"))
+        start = _initial(jax.tree_util.all_leaves([model]))(model, keys.for_purpose(key, "init"))
         notes.append("no initial weights were given: the start is a new draw of the same law")
     if loss is None:
         notes.append("no loss was given: a double softmax can only be told from the history")
@@ -176,6 +176,12 @@ def diagnose(
 @functools.cache
 def _jitted(static: tuple[str, ...]) -> Callable[..., dict[str, jax.Array]]:
     return jax.jit(measure, static_argnames=(*static, "samples"))
+
+
+@functools.cache
+def _initial(is_static: bool) -> Callable[..., Any]:
+    """``model.init(key)`` as one program; outside one every layer's weights are several."""
+    return jax.jit(lambda model, key: model.init(key), static_argnums=0 if is_static else ())
 
 
 def _plain(value: Any) -> Any:

@@ -49,7 +49,12 @@ def word_frequencies(name: str, value: Any) -> jax.Array:
         known = np.asarray(array)
         if not np.isfinite(known).all() or (known < 0).any() or not known.any():
             raise bad(name, expected, "none above 0" if not known.any() else known[~(known >= 0)][0])
-    numbers = array.astype(jnp.promote_types(array.dtype, jnp.result_type(float)))
+    return _shares(array)
+
+
+@jax.jit
+def _shares(counts: jax.Array) -> jax.Array:
+    numbers = counts.astype(jnp.promote_types(counts.dtype, jnp.result_type(float)))
     return numbers / jnp.sum(numbers)
 
 

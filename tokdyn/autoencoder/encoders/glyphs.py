@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn import checks
 from tokdyn.autoencoder.base import Variables
@@ -92,8 +93,10 @@ def glyphs(*, images: Any, pool: int = 1, channels: int = 1, threshold: Any = No
         (1, 128, 1)
     """
     images = common.check_data("images", images, axes="[V, H, W]")
-    if checks.is_concrete(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
-        raise checks.bad("images", "numbers from 0 to 1", f"{float(images.min()):g} to {float(images.max()):g}")
+    if checks.is_concrete(images):
+        least, most = np.min(known := np.asarray(images)), np.max(known)
+        if not (least >= 0 and most <= 1):
+            raise checks.bad("images", "numbers from 0 to 1", f"{least:g} to {most:g}")
     pool = checks.whole_number("pool", pool, at_least=1)
     height, width = images.shape[1:]
     if height % pool or width % pool:

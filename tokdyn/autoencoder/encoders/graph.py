@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -165,6 +166,12 @@ def nearest_neighbours(vectors: Any, num_neighbours: int) -> Neighbours:
     number = checks.whole_number("num_neighbours", num_neighbours, at_least=1)
     if number >= len(vectors):
         raise checks.bad("num_neighbours", f"fewer than the {len(vectors)} words", number)
+    return _nearest(vectors, number)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _nearest(vectors: jax.Array, number: int) -> Neighbours:
+    """``nearest_neighbours`` of checked vectors, as one program also where it is called outside one."""
     tiny = jnp.finfo(vectors.dtype).tiny
     units = vectors / jnp.sqrt(jnp.maximum((vectors**2).sum(-1, keepdims=True), tiny))
 

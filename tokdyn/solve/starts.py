@@ -1,0 +1,98 @@
+"""Several random starts of one dynamics on the user's own features, of which the best is kept."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import checks, keys
+from tokdyn.checks import Status
+from tokdyn.dynamics import Dynamics
+from tokdyn.metrics import sum_squared_errors
+from tokdyn.solve.batching import vmap
+from tokdyn.solve.driver import Result, run
+from tokdyn.solve.lanes import LANE_BYTES
+
+# Squared distances of such numbers still fit, with room for sums.
+LARGEST = {"float64": 1e150, "float32": 1e15}
+# Bytes of a step's largest array from which two starts no longer share a loop (one lane).
+ALONE = LANE_BYTES // 2
+
+
+def best_of(
+    dynamics: Dynamics,
+    features: jax.Array,
+    *,
+    num_tokens: int,
+    num_starts: int,
+    max_steps: int,
+    tol: float,
+    seed: int,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[Result | None, float, jax.Array]:
+    """Run from several random starts and keep the one with the smallest sum of squared errors.
+
+    Args:
+        dynamics: what ``td.compose`` returned.
+        features: `[N, D]`.
+        num_tokens: K.
+        num_starts: how many starts.
+        max_steps: as in ``td.run``.
+        tol: as in ``td.run``.
+        seed: of the starts.
+        progress: called with ``(done, num_starts)`` when starts are done. Large features are then run from one start
+            after another, as the loop would do anyway, in calls of their own.
+
+    Returns:
+        ``(result, sum of squared errors, the key of that start)``; None for the result where no start stayed finite.
+
+    Raises:
+        ValueError: as ``td.run``, or no start.
+    """
+    # Here, not while tracing: 3.0 would find the program that 3 has compiled, and a list cannot be looked up at all.
+    num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
+    max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
+    num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
+    if checks.whole_number("seed", seed, at_least=0) >= 2**32:
+        raise checks.bad("seed", "a whole number below 2^32", seed)
+    checks.hyperparameter("tol", tol, at_least=0.0)
+    at_once = num_starts
+    if progress is not None and len(features) * max(num_tokens, features.shape[1]) * features.dtype.itemsize > ALONE:
+        at_once = 1
+    kept: Result | None = None
+    least, best = float("inf"), 0
+    for first in range(0, num_starts, at_once):
+        if progress is not None:
+            progress(first, num_starts)
+        starts = np.arange(first, first + at_once)
+        result, error, start = _attempts(
+            dynamics, features, np.uint32(seed), starts, tol, num_tokens=num_tokens, max_steps=max_steps
+        )
+        if error < least:
+            kept, least, best = result, float(error), first + int(start)
+    if progress is not None:
+        progress(num_starts, num_starts)
+    return kept, least, keys.for_seed(jax.random.key(np.uint32(seed)), best)
+
+
+@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
+def _attempts(
+    dynamics: Dynamics, features: jax.Array, seed: Any, starts: Any, tol: Any, *, num_tokens: int, max_steps: int
+) -> tuple[Result, jax.Array, jax.Array]:
+    """The best start: its result, its sum of squared errors (infinite where none stayed finite), and which it is."""
+
+    def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
+        key = keys.for_seed(jax.random.key(seed), start)
+        result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol)
+        return result, sum_squared_errors(features, result.tokens, result.assignment.argmax(axis=-1))
+
+    results, errors = vmap(attempt)(starts)
+    failed = (results.status == Status.NONFINITE) | jnp.isnan(errors)
+    ranked = jnp.where(failed, jnp.inf, errors)
+    best = jnp.argmin(ranked)
+    return jax.tree.map(lambda leaf: leaf[best], results), ranked[best], best

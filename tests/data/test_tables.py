@@ -187,7 +187,10 @@ BAD = {
     "a long first row": (
         "a.csv", "1,2,3\n4,5\n6,7\n", {}, "expected 2 fields in every row, as most have, got 3 in line 1",
     ),
-    "a quote that stays open": ("a.csv", 'a,b\n1,"2\n3,4\n5,6\n', {}, "a.csv"),
+    "a quote that stays open": ("a.csv", 'a,b\n1,2\n3,4\n5,"6\n', {}, "(a quotation mark in it is never closed)"),
+    "comments only": ("a.csv", "# a\n# b\n", {"header": True}, "a.csv"),
+    "a quotation mark only": ("a.csv", '\n"', {}, "a.csv (a quotation mark in it is never closed)"),
+    "truths and nothing": ("a.csv", "a,b\n,1\nyes,2\n", {}, "got no value in line 2, column 'a'"),
     "binary": ("a.csv", bytes(range(256)) * 20, {}, "file: expected text, got a.csv, which holds the byte"),
     "zero bytes": ("a.csv", b"a,b\n1,2\n3,\x00\n", {}, "which holds the byte 0x00 in line 3"),
     "half a utf-16": ("a.csv", b"\xff\xfe\x00", {}, "file: expected text in utf-16, as its first bytes say"),
@@ -500,7 +503,7 @@ class TestFiles:
         np.testing.assert_array_equal(read_table(tmp_path / "latest").features, X)
 
     def test_lines_longer_than_what_is_looked_at(self, tmp_path):
-        names, values = [f"gene{n}" for n in range(60_000)], np.arange(180_000).reshape(3, -1) / 8
+        names, values = [f"gene{n}" for n in range(30_000)], np.arange(90_000).reshape(3, -1) / 8
         rows = [",".join(map(str, row)) for row in values.tolist()]
         lines = ["tissue," + ",".join(names), *(f"t{n},{row}" for n, row in enumerate(rows))]
         table = read_table(written(tmp_path, "a.csv", "\n".join(lines)))
@@ -525,6 +528,45 @@ class TestFiles:
         table = read_table(tmp_path / "a.csv", columns=None if has_names or not has_index else "2:")
         np.testing.assert_array_equal(table.features, values)
         assert table.columns == tuple(frame) or not has_names
+
+    def test_any_text_is_a_table_or_one_sentence(self, tmp_path):
+        """Random cells between random delimiters, with slips in every tenth row."""
+        generator = np.random.default_rng(0)
+        atoms = [
+            "1",
+            "2.5",
+            "1,5",
+            "1.234",
+            "a",
+            "id",
+            "",
+            "NA",
+            "inf",
+            "yes",
+            "#",
+            '"',
+            '"x,y"',
+            "12%",
+            "\u00a0",
+            "=1",
+            "1:2",
+        ]
+        sentences, num_read = [], 0
+        for _ in range(150):
+            delimiter, width = generator.choice([",", ";", "\t", " ", "|"]), generator.integers(1, 5)
+            kinds = [*generator.choice(atoms, 3), *map(str, generator.normal(size=20))]
+            widths = np.where(generator.random(8) < 0.9, width, generator.integers(0, 6, 8))
+            lines = [delimiter.join(generator.choice(kinds, size)) for size in widths]
+            try:
+                table = read_table(written(tmp_path, "a.csv", "\n".join(lines)))
+            except ValueError as error:
+                sentences.append(str(error))
+            else:
+                assert np.isfinite(table.features).all()
+                assert len(table.columns) == table.features.shape[1]
+                num_read += 1
+        assert num_read > 3
+        assert all(": expected " in sentence and "\n" not in sentence for sentence in sentences)
 
 
 class TestStandardised:

@@ -181,7 +181,11 @@ def read_parquet(file: Path) -> Raw:
         raise bad("file", "at least one row and one column of numbers [N, D]", f"shape {table.shape} in {file.name}")
     names: list[str | None] = [str(name) or None for name in table.columns]
     columns = [_column(table.iloc[:, place]) for place in range(table.shape[1])]
-    texts = lambda column: np.array(["" if x is None or x != x else str(x) for x in columns[column]], dtype=object)  # noqa: E731
+
+    def texts(column: int) -> np.ndarray:
+        empty = [x is None or (isinstance(x, (float, np.floating)) and x != x) for x in columns[column]]
+        return np.array(["" if none else str(x) for x, none in zip(columns[column], empty, strict=True)], dtype=object)
+
     return Raw(
         columns, names, texts, lambda row, column: f"row {row + 1}, column {names[column] or column + 1!r}",
         lambda row, column: texts(column)[row],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -160,7 +160,7 @@ def numbers(texts: np.ndarray, decimal: str) -> Numbers:
             values = np.array(
                 [np.nan if e else float(t.strip().lower() == yes) for t, e in zip(kinds, missing, strict=True)]
             )
-            return Numbers(values[codes], np.zeros(len(texts), bool), (truth(next(iter(kinds))),))
+            return Numbers(values[codes], np.zeros(len(texts), bool), (truth(min(words)),))
     is_text = np.array([cell is None for cell in read]) & ~missing
     percents = [text for text, cell in zip(kinds, read, strict=True) if cell and cell.is_percent]
     if percents and len(percents) < sum(cell is not None for cell in read):
@@ -178,8 +178,7 @@ def numbers(texts: np.ndarray, decimal: str) -> Numbers:
     return Numbers(values[codes], is_text[codes], tuple(says))
 
 
-def truth(word: Any) -> str:
-    """What the note says of truths."""
-    lowered = str(word).strip().lower()
-    no, yes = next(pair for pair in PAIRS if lowered in pair)
+def truth(word: str) -> str:
+    """What the note says of a column that holds this word for yes or no."""
+    no, yes = next(pair for pair in PAIRS if word in pair)
     return f"{yes} is read as 1, {no} as 0"

@@ -178,7 +178,8 @@ class _Choice:
         if asked is not None:
             features = asked
         else:
-            features = [place for place in rest if place not in left_out]
+            dropped = {*left_out}
+            features = [place for place in rest if place not in dropped]
             self._doubts(features)
         if not features:
             expected = "at least one column of numbers, besides those that name rows"
@@ -246,6 +247,8 @@ class _Choice:
                 left_out.append(place)
                 name = f"Column {raw.names[place]!r}" if raw.names[place] else f"Column {place + 1}"
                 self._notes.append(f"{name} {why}: it names rows and is no feature.")
+                if asked is not None:  # who says which columns are features need not hear of the others
+                    break
         return (left_out[0] if left_out else None), left_out
 
     def _doubts(self, features: list[int]) -> None:

@@ -61,7 +61,8 @@ def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header:
 
     def where(row: int, column: int) -> str:
         called = f"column {names[column]!r}" if names[column] else f"column {column + 1}"
-        return f"line {reader.at(row)[0]}, {called}"
+        line = reader.at(row)[0]
+        return f"line {line}, {called}" if line else f"row {row + 1}, {called}"
 
     def cell(row: int, column: int) -> str | None:
         fields = reader.at(row)[1]
@@ -107,11 +108,13 @@ def _sniffed(text: str, delimiter: str | None, header: bool | None, file: str) -
     plain = "\n".join(line for line in lines if not line.startswith("#"))
     delimiter = delimiter or _delimiter(plain if plain.strip() else sample)
     rows = [fields for _, fields in itertools.islice(_records(plain if plain.strip() else sample, delimiter), _ROWS)]
-    width = Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
     names: list[str | None] | None = None
     notes: list[str] = []
-    if commented:
+    width = Counter(map(len, rows[1:] or rows)).most_common(1)[0][0] if rows else 0
+    if commented and rows:
         text, names = _without_comments(text, delimiter, width)
+    if not rows or next(_records(text, delimiter), None) is None:
+        raise bad("file", "rows of numbers", f"none in {file}")
     end, first = 0, rows[0]
     if header is None:
         named, note = _is_header(first, rows[1:], width)
@@ -121,7 +124,7 @@ def _sniffed(text: str, delimiter: str | None, header: bool | None, file: str) -
     if named:
         names = _names(first, rows[1:], width)
         if len(names) != width:
-            shown = f"{len(names)} in the first line of {file}: {', '.join(first[:8])}"
+            shown = f"{len(names)} in the first line of {file}: {' '.join(', '.join(first[:8]).split())[:80]}"
             raise bad("file", f"a name for each of {width} columns", shown)
         # The header may go over several lines, within quotation marks.
         end = next(_records(text, delimiter))[0][1]
@@ -155,6 +158,8 @@ def _delimiter(sample: str) -> str:
             rows = [fields for _, fields in itertools.islice(_records(sample, delimiter), _ROWS)]
         except csv.Error:  # a long line, of one field between these
             continue
+        if not rows:
+            continue
         first, rows = rows[0], rows[1:] or rows
         width, count = Counter(map(len, rows)).most_common(1)[0]
         if width == 1 and delimiter != "\n":
@@ -178,7 +183,7 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[tuple[int, int], list[
     reader = csv.reader(lines, delimiter="\x1f" if delimiter == "\n" else delimiter, skipinitialspace=True)
     before = 0
     for fields in reader:
-        if fields and not (len(fields) == 1 and not fields[0].strip() and reader.line_num - before == 1):
+        if fields and not (len(fields) == 1 and not fields[0].strip(" \t") and reader.line_num - before == 1):
             yield (before + 1, reader.line_num), fields
         before = reader.line_num
 
@@ -295,6 +300,8 @@ class _Rows:
         except pd.errors.ParserError as error:
             self.demand_width(width)
             reason = str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: ")
+            if "EOF inside string" in reason:
+                reason = "a quotation mark in it is never closed"
             raise bad("file", "a table", f"{self._name} ({reason})") from None
 
     def frame(self, width: int, decimal: str) -> list[np.ndarray]:
@@ -325,8 +332,8 @@ class _Rows:
                 raise bad("file", f"{width} field{'s' * (width > 1)} in every row, as most have", found)
 
     def at(self, row: int) -> tuple[int, list[str]]:
-        """The line of a row, as people count, and its fields."""
-        (line, _), fields = next(itertools.islice(_records(self._body, self._delimiter), row, None))
+        """The line of a row, as people count, and its fields; line 0 where pandas counts rows in another way."""
+        (line, _), fields = next(itertools.islice(_records(self._body, self._delimiter), row, None), ((0, 0), []))
         return line, fields
 
 

@@ -163,7 +163,7 @@ class Draws:
 
 def compiled(program: Program):
     """``(leaves, tol, min_steps) -> Result`` of all runs."""
-    sizes = {"MOST_NUMBERS": 0, "MOST_ROWS": 0, "MOST_DIMENSIONS": 1, "TILE": 24}
+    sizes = {"MOST_NUMBERS": 0, "MOST_OF_FEW": 0, "MOST_ROWS": 0, "MOST_IN_CACHE": 0, "MOST_DIMENSIONS": 1, "TILE": 24}
     usual = {name: getattr(arrangement, name) for name in sizes}
 
     def dynamics_of(one):

@@ -41,11 +41,12 @@ def reference(features, tokens, temperature):
 
 
 @pytest.mark.parametrize("distances", ["product", "difference"])
-# In one piece, whatever cores there are; whole tiles; tiles and a rest (a prime); few dimensions; many.
+# In one piece, whatever cores there are; as columns, though many; whole tiles; tiles and a rest, of some dimensions, of
+# few and of many.
 @pytest.mark.parametrize(
     ("num_features", "dimension", "cores"),
-    [(900, 24, 1), *((*size, cores) for size in [(51 * 512, 24), (10_007, 24), (30_000, 3), (9_001, 260)]
-                     for cores in (1, 4))],
+    [(900, 24, 1), (30_000, 3, 1),
+     *((*size, cores) for size in [(24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)] for cores in (1, 4))],
 )  # fmt: skip
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
     monkeypatch.setattr(arrangement, "_num_cores", lambda: cores)
@@ -101,6 +102,7 @@ def test_gradients_through_tiles_are_those_of_one_piece(monkeypatch):
     whole = jax.jit(jax.grad(loss))(features)
     monkeypatch.setattr(arrangement, "MOST_ROWS", 0)
     monkeypatch.setattr(arrangement, "TILE", 64)
+    monkeypatch.setattr(arrangement, "_num_cores", lambda: 1)
     in_tiles = jax.jit(jax.grad(lambda x: loss(x)))(features)
     np.testing.assert_allclose(in_tiles, whole, atol=1e-5)
 

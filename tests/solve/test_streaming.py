@@ -12,7 +12,7 @@ from constant_keys import constant_key
 import tokdyn as td
 
 KEY = constant_key(0)
-NUM_FEATURES, DIMENSION, NUM_TOKENS = 20_011, 5, 4
+NUM_FEATURES, DIMENSION, NUM_TOKENS = 20_011, 100, 4
 
 
 @functools.cache
@@ -52,14 +52,14 @@ class Tether(td.Term):
 
 DYNAMICS = {
     "all parts": lambda: td.compose(
-        attract=td.attraction(temperature=td.annealing(start=8.0, end=2.0, num_steps=4)),
+        attract=td.attraction(temperature=td.annealing(start=400.0, end=100.0, num_steps=4)),
         repel=td.repulsion(strength=0.05),
         noise=td.noise(scale=0.01),
         inertia=td.inertia(momentum=0.3),
     ),
     "differences and a second attraction": lambda: td.compose(
-        near=td.attraction(temperature=1.0, distances="difference", rate=0.5),
-        far=td.attraction(temperature=9.0, rate=0.3),
+        near=td.attraction(temperature=50.0, distances="difference", rate=0.5),
+        far=td.attraction(temperature=300.0, rate=0.3),
     ),
 }
 
@@ -110,7 +110,7 @@ def test_a_step_reads_every_feature_once_and_holds_a_chunk():
 
 
 def test_features_that_a_sample_misses():
-    rows = np.zeros((NUM_FEATURES, 2), np.float32)
+    rows = np.zeros((NUM_FEATURES, DIMENSION), np.float32)
     rows[17] = 1e25
     tokens = np.stack([rows[17], rows[3]]) * np.float32(0.75)
     dynamics = td.catalog.soft_kmeans(temperature=0.0)

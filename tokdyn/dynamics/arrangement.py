@@ -16,16 +16,19 @@ import jax.numpy as jnp
 
 from tokdyn.numerics import binary_scale, largest_finite
 
-# Up to these sizes features are arranged as columns.
+# Up to these sizes features are arranged as columns; those of few dimensions up to larger ones.
 MOST_DIMENSIONS = 16
 MOST_NUMBERS = 1 << 16
-# More rows than this are read in tiles of about this many.
+FEW_DIMENSIONS = 4
+MOST_OF_FEW = 1 << 20
+# More rows than this are read in tiles of about this many; but not those of few dimensions that a cache holds.
 MOST_ROWS = 8192
 TILE = 512
+MOST_IN_CACHE = 1 << 20
 # From here on a product over tokens as the last axis is faster, where rows are not in tiles.
 MANY_DIMENSIONS = 256
 # So many features say where the others lie, roughly.
-SAMPLE = 512
+SAMPLE = 128
 
 
 class Frame(NamedTuple):
@@ -152,21 +155,22 @@ class Summed(NamedTuple):
     mass: jax.Array
 
 
-def are_columns(features: jax.Array) -> bool:
-    """Whether features of this size are arranged as columns."""
+def are_columns(features: jax.Array, most: int | None = None) -> bool:
+    """Whether features are few enough to be arranged as columns, of at most so many numbers."""
     num_features, dimension = features.shape
-    return dimension <= MOST_DIMENSIONS and num_features * (dimension + 1) <= MOST_NUMBERS
+    return dimension <= MOST_DIMENSIONS and num_features * (dimension + 1) <= (MOST_NUMBERS if most is None else most)
 
 
 def arranged(features: jax.Array, frame: Frame, mask: jax.Array | None, *, centred: bool) -> Columns | Rows:
     """Features `[N, D]` as the sums read them; where a mask leaves some out, these are 0."""
-    num_features = features.shape[0]
-    if are_columns(features):
+    num_features, dimension = features.shape
+    # Differences [K, D, N] of columns are held as a whole, hence only few; and of few dimensions only by products many.
+    if are_columns(features) or (centred and dimension <= FEW_DIMENSIONS and are_columns(features, MOST_OF_FEW)):
         values = features.T * (1.0 / frame.scale)
         values = values - frame.centre[:, None] if centred else values
         values = jnp.concatenate([values, jnp.ones((1, num_features), features.dtype)])
         return Columns(values if mask is None else jnp.where(mask, values, 0.0))
-    is_whole = cut_of(num_features, features.shape[1]).size is None
+    is_whole = cut_of(num_features, dimension).size is None
     return Rows(frame.of(features, centred=centred) if is_whole else features, mask)
 
 
@@ -189,9 +193,11 @@ def cut_of(num_rows: int, dimension: int) -> Cut:
     gives no two tiles to two cores.
     """
     many_dimensions = dimension >= MANY_DIMENSIONS
-    if jax.default_backend() != "cpu" or num_rows <= max(MOST_ROWS, TILE):
+    few_dimensions = dimension <= MOST_DIMENSIONS
+    fit = num_rows <= max(MOST_ROWS, TILE) or (few_dimensions and num_rows * dimension <= MOST_IN_CACHE)
+    if jax.default_backend() != "cpu" or fit:
         return Cut(None, many_dimensions)
-    best, tokens_last = TILE, False
+    best, tokens_last = TILE * (4 if few_dimensions else 1), False
     if _num_cores() > 1:
         tokens_last = MOST_DIMENSIONS < dimension < MANY_DIMENSIONS
         best = TILE * (1280 // dimension if tokens_last else 4)

@@ -208,6 +208,8 @@ def _in_tiles(function: Callable[..., Any], size: int) -> Callable[..., Any]:
 
     def sliced(arrays: Any, *others: Any) -> Any:
         count = jax.tree.leaves(arrays)[0].shape[0] // size
+        if count == 0:
+            return stacked(arrays, *others)
         cut = lambda start: jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), arrays)  # noqa: E731
         rest = jax.tree.map(lambda x: x[count * size :], arrays)
         return function(Tiles(jnp.arange(count) * size, cut, rest), *others)

@@ -59,7 +59,7 @@ def run_streamed(
         dynamics: what ``td.compose`` returned.
         key: as in ``td.run``.
         source: the features `[N, D]`: anything with ``shape``, a floating-point ``dtype`` and slices of rows. Sets
-            that ``run`` would not read in tiles (up to about 8,000) are read at once.
+            that ``run`` would not read in tiles (a few megabytes) are read at once.
         num_tokens: K; may be left out where ``tokens`` are given.
         max_steps: at most so many steps.
         tol: as in ``td.run`` `[]`.

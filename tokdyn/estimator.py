@@ -55,8 +55,26 @@ def best_of(
     failed = (np.asarray(results.status) == Status.NONFINITE) | np.isnan(errors)
     ranked = np.where(failed, np.inf, errors)
     best = int(ranked.argmin())
-    result = jax.tree.map(lambda leaf: leaf[best], results) if np.isfinite(ranked[best]) else None
+    result = _picked(results, best) if np.isfinite(ranked[best]) else None
     return result, float(ranked[best]), keys.for_seed(jax.random.key(np.uint32(seed)), best)
+
+
+@jax.jit
+def _picked(results: Result, best: int) -> Result:
+    return jax.tree.map(lambda leaf: leaf[best], results)
+
+
+@jax.jit
+def _nearest(features: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The nearest token of each feature `[N]`, and the sum of their squared distances `[]`."""
+    squares = squared_distances(features, tokens)
+    return squares.argmin(axis=-1), squares.min(axis=-1).sum()
+
+
+@jax.jit
+def _assignment(dynamics: Dynamics, step: int, tokens: jax.Array, features: jax.Array) -> jax.Array:
+    contexts = stepping.prepare(dynamics, features, None, None)
+    return stepping.assignment_of(dynamics, step, tokens, features, contexts, None, None)
 
 
 @functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
@@ -162,20 +180,17 @@ class TokenClustering:
 
     def predict(self, X: Any) -> np.ndarray:
         """The nearest fitted token of new features `[N, D]`, as `[N]`."""
-        return np.asarray(squared_distances(self._fitted(X), jnp.asarray(self.tokens_)).argmin(axis=-1))
+        return np.asarray(_nearest(self._fitted(X), self.tokens_)[0])
 
     def transform(self, X: Any) -> np.ndarray:
         """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
         features = self._fitted(X)
         dynamics = stepping.cast(self._dynamics(), features.dtype)
-        tokens = jnp.asarray(self.tokens_, features.dtype)
-        contexts = stepping.prepared(dynamics, features, None, None)
-        steps = jnp.asarray(self.n_iter_)
-        return np.asarray(stepping.assignment_of(dynamics, steps, tokens, features, contexts, None, None))
+        return np.asarray(_assignment(dynamics, self.n_iter_, self.tokens_.astype(features.dtype), features))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the sum of squared distances of features `[N, D]` to their nearest token: more is better."""
-        return -float(squared_distances(self._fitted(X), jnp.asarray(self.tokens_)).min(axis=-1).sum())
+        return -float(_nearest(self._fitted(X), self.tokens_)[1])
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments."""

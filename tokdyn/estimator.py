@@ -72,7 +72,7 @@ def _nearest(features: jax.Array, tokens: jax.Array) -> tuple[jax.Array, jax.Arr
 
 
 @jax.jit
-def _assignment(dynamics: Dynamics, step: int, tokens: jax.Array, features: jax.Array) -> jax.Array:
+def _assignment(dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array) -> jax.Array:
     contexts = stepping.prepare(dynamics, features, None, None)
     return stepping.assignment_of(dynamics, step, tokens, features, contexts, None, None)
 

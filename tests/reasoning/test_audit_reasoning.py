@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import tiny
 
 from tokdyn import reasoning
@@ -53,7 +54,7 @@ def told(tmp_path_factory, key):
     path = audit.save(tmp_path_factory.mktemp("run") / "run", run)
     found = audit.audit(audit.load(path), key=key, num_resamples=100)
     alone = jax.jit(lambda items: reasoning.run_arms(model, one.variables, items, ARMS, key=key))
-    clean, results = alone(items)
+    clean, results = jax.device_get(alone(items))
     return one, items, clean, results, more, run, found
 
 
@@ -62,7 +63,7 @@ def other(told):
     """Each item with the next one's picture."""
     one, items, *_ = told
     given = items._replace(image=np.roll(items.image, -1, axis=0))
-    return jax.jit(one.reference.model.apply)(one.variables, given)[0]
+    return jax.device_get(jax.jit(one.reference.model.apply)(one.variables, given)[0])
 
 
 def close(left, right):
@@ -157,7 +158,7 @@ def test_latents_are_those_of_the_model(told, other):
     close(rows.loc[[1, 2], "effective_rank"], worn.rank_by_index)
     close(rows.loc[[1, 2], "norm / words"], worn.norm_ratio)
     close(rows.loc[0, "effective_rank"], worn.rank_within)
-    moved = compiled(diagnose.movement)(jnp.swapaxes(latents, 0, 1))
+    moved = compiled(diagnose.movement)(np.swapaxes(latents, 0, 1))
     close(found.tables["movement"]["relative"], moved.relative)
     change = compiled(diagnose.latent_change)(latents, other.latents)
     close(found.tables["latent_changes"]["relative_distance"], change.relative_distance.mean(axis=0))
@@ -176,7 +177,7 @@ def test_probes_attention_and_dependence_are_those_in_process(told, key, other):
     colours = np.asarray(items.attributes[:, 0])
     _, types = np.unique(np.asarray(items.question), axis=0, return_inverse=True)
     probed = diagnose.probe_selectivity(
-        key, jnp.swapaxes(clean.latents, 0, 1), colours, types.reshape(-1), num_labels=4, **OPTIONS
+        key, np.swapaxes(clean.latents, 0, 1), colours, types.reshape(-1), num_labels=4, **OPTIONS
     )
     table = found.tables["probes"].set_index("label").loc["attribute 1"]
     for column in ("accuracy", "low", "control_accuracy", "selectivity", "selectivity_high"):
@@ -211,14 +212,14 @@ def test_probes_attention_and_dependence_are_those_in_process(told, key, other):
     choices = np.asarray(task.choices)
     given = clean.answer - choices[0]
     logs = [
-        jnp.take_along_axis(jax.nn.log_softmax(each.logits[:, 0, choices]), given, axis=1) for each in (clean, other)
+        np.take_along_axis(scipy.special.log_softmax(each.logits[:, 0, choices], axis=1), given, axis=1)
+        for each in (clean, other)
     ]
-    score = diagnose.visual_dependence(*logs)
+    dependence = compiled(diagnose.visual_dependence)
+    score = dependence(*logs)
     rows = found.tables["dependence"].set_index("words")
     close(rows.loc["answer", ["mean", "share"]], [score.mean.mean(), score.total_share])
-    text = diagnose.visual_dependence(
-        more["word_log_probability"], more["input/blank/word_log_probability"], mask=more["word_mask"]
-    )
+    text = dependence(more["word_log_probability"], more["input/blank/word_log_probability"], mask=more["word_mask"])
     close(rows.loc["text", ["mean", "share", "count"]],
           [text.score.sum() / text.num_words.sum(), text.total_share, text.num_words.sum()])  # fmt: skip
 

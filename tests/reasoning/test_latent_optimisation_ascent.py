@@ -1,5 +1,6 @@
 """The ascent: rates that are known, controls that cost the same, and what it says when something breaks."""
 
+import functools
 import itertools
 
 import jax
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import compiled
+from constant_keys import constant_key
 
 import tokdyn as td
 from tokdyn.checks import Status
@@ -25,12 +28,21 @@ def wavy(z):
 
 
 def climbed(reward=quadratic, start=START, seed=0, **options):
-    return optimise(reward, jnp.asarray(start), key=jax.random.key(seed), **{"num_steps": 10, **options})
+    """Outside jit, where what breaks is an error."""
+    return optimise(reward, np.float32(start), key=constant_key(seed), **{"num_steps": 10, **options})
+
+
+def ascended(*args, **options):
+    """The same as one program."""
+    return compiled(lambda: climbed(*args, **options))()
+
+
+wave = compiled(wavy)
 
 
 def test_gradient_ascent_on_a_quadratic_has_its_known_rate():
     # z <- z - rate * a * z
-    found = climbed(num_steps=60, estimator="gradient", hyper={"learning_rate": 0.9})
+    found = ascended(num_steps=60, estimator="gradient", hyper={"learning_rate": 0.9})
     np.testing.assert_allclose(found.latent, START * (1 - 0.9 * CURVES) ** 60, rtol=1e-4, atol=1e-7)
     assert 1 - float(found.best_reward[-1]) < 1e-4
     assert int(found.num_evaluations) == 1 + 2 * 60
@@ -40,10 +52,10 @@ def test_gradient_ascent_on_a_quadratic_has_its_known_rate():
 def test_estimated_gradients_have_the_same_rate_on_average(options):
     # The estimate is unbiased on a quadratic, and the recursion linear in it: means obey it exactly.
     one = lambda seed: optimise(  # noqa: E731
-        quadratic, jnp.asarray(START), key=jax.random.key(seed), num_steps=10, sigma=0.3, num_samples=8,
+        quadratic, np.float32(START), key=jax.random.key(seed), num_steps=10, sigma=0.3, num_samples=8,
         hyper={"learning_rate": 0.2}, **options,
     ).latent  # fmt: skip
-    ends = np.asarray(jax.jit(jax.vmap(one))(jnp.arange(4000)))
+    ends = compiled(jax.vmap(one))(np.arange(4000))
     error = ends.std(axis=0) / np.sqrt(4000)
     assert (error < 0.02).all()
     assert (np.abs(ends.mean(axis=0) - START * (1 - 0.2 * CURVES) ** 10) < 5 * error).all()
@@ -51,28 +63,33 @@ def test_estimated_gradients_have_the_same_rate_on_average(options):
 
 def test_any_optimiser_climbs():
     # As by hand: optax descends, the gradient is handed over with the other sign.
-    found = climbed(estimator="gradient", optimiser=optax.adam, hyper={"learning_rate": 0.1, "b1": 0.8}, num_steps=3)
-    chain, z = optax.adam(0.1, b1=0.8), jnp.asarray(START)
-    memory = chain.init(z)
-    for _ in range(3):
-        step, memory = chain.update(jax.tree.map(jnp.negative, jax.grad(quadratic)(z)), memory)
-        z = z + step
-    np.testing.assert_allclose(found.latent, z, rtol=1e-5)
+    found = ascended(estimator="gradient", optimiser=optax.adam, hyper={"learning_rate": 0.1, "b1": 0.8}, num_steps=3)
+    chain = optax.adam(0.1, b1=0.8)
+
+    @compiled
+    def by_hand(z):
+        memory = chain.init(z)
+        for _ in range(3):
+            step, memory = chain.update(-jax.grad(quadratic)(z), memory)
+            z = z + step
+        return z
+
+    np.testing.assert_allclose(found.latent, by_hand(np.float32(START)), rtol=1e-5)
 
 
 def test_schedules():
     rates = td.annealing(start=0.5, end=0.125, num_steps=2)
-    found = climbed(estimator="gradient", hyper={"learning_rate": rates}, num_steps=3)
+    found = ascended(estimator="gradient", hyper={"learning_rate": rates}, num_steps=3)
     expected = START * (1 - 0.5 * CURVES) * (1 - 0.25 * CURVES) * (1 - 0.125 * CURVES)
     np.testing.assert_allclose(found.latent, expected, rtol=1e-5)
 
 
 def test_a_policy_gradient_by_hand():
     log_policy = lambda z: -0.5 * jnp.sum((z - 1.0) ** 2)  # noqa: E731
-    found = climbed(estimator="policy", log_policy=log_policy, hyper={"learning_rate": 0.1}, num_steps=2)
+    found = ascended(estimator="policy", log_policy=log_policy, hyper={"learning_rate": 0.1}, num_steps=2)
     z = START
     for _ in range(2):
-        z = z + 0.1 * float(quadratic(jnp.asarray(z))) * (1.0 - z)
+        z = z + 0.1 * (1.0 - 0.5 * np.sum(CURVES * z**2)) * (1.0 - z)
     np.testing.assert_allclose(found.latent, z, rtol=1e-5)
     assert int(found.num_evaluations) == 3
 
@@ -83,21 +100,21 @@ def test_one_program_for_questions_seeds_sigmas_and_rates():
     def one(target, seed, sigma, rate):
         traced.append(1)
         return optimise(
-            lambda z: -jnp.sum((z - target) ** 2), jnp.zeros(2), key=jax.random.fold_in(jax.random.key(0), seed),
+            lambda z: -jnp.sum((z - target) ** 2), jnp.zeros(2), key=jax.random.fold_in(constant_key(0), seed),
             num_steps=5, sigma=sigma, num_samples=4, hyper={"learning_rate": rate}, optimiser=optax.adam,
         )  # fmt: skip
 
     many = one
     for axis in range(4):
         many = jax.vmap(many, in_axes=tuple(0 if place == axis else None for place in range(4)))
-    program = jax.jit(many)
+    program = compiled(many)
     for shift in (0.0, 1.0):
-        targets = jnp.array([[1.0, 2.0], [3.0, -1.0], [0.0, 0.5]]) + shift
-        found = program(targets, jnp.arange(2), jnp.array([0.1, 1.0]), jnp.array([0.01, 0.1]) + shift)
+        targets = np.float32([[1.0, 2.0], [3.0, -1.0], [0.0, 0.5]]) + np.float32(shift)
+        found = program(targets, np.arange(2), np.float32([0.1, 1.0]), np.float32([0.01, 0.1]) + np.float32(shift))
     assert len(traced) == 1
     # Axes come out in reverse order of the maps.
     assert found.reward.shape == (2, 2, 2, 3, 6)
-    alone = one(targets[1], 1, 0.1, 1.1)
+    alone = compiled(one)(targets[1], 1, 0.1, 1.1)
     np.testing.assert_allclose(found.reward[1, 0, 1, 1], alone.reward, rtol=1e-4)
 
 
@@ -111,7 +128,7 @@ def test_all_controls_evaluate_the_reward_equally_often():
             return wavy(z)
 
         options = {"direction": direction, "accept": accept, "scored": scored}
-        found = jax.jit(lambda: climbed(counted, num_steps=6, num_samples=4, **options))()  # noqa: B023
+        found = ascended(counted, num_steps=6, num_samples=4, **options)
         jax.effects_barrier()
         assert len(calls) == int(found.num_evaluations) == (1 + 6 * 5 if scored == "step" else 1 + 6 * 4)
 
@@ -119,13 +136,14 @@ def test_all_controls_evaluate_the_reward_equally_often():
 @pytest.mark.parametrize("optimiser", [optax.sgd, optax.adam])
 def test_a_random_direction_keeps_the_length(optimiser):
     options = {"optimiser": optimiser, "hyper": {"learning_rate": 0.1}, "num_steps": 1}
-    both = {
-        direction: jax.jit(jax.vmap(lambda seed: climbed(seed=seed, direction=direction, **options)))(  # noqa: B023
-            jnp.arange(3000)
-        )
-        for direction in ("reinforce", "random")
-    }
-    steps = {direction: np.asarray(found.latent) - START for direction, found in both.items()}
+
+    @functools.partial(compiled, static_argnums=0)
+    def climbs(direction):
+        one = lambda key: optimise(quadratic, np.float32(START), key=key, direction=direction, **options)  # noqa: E731
+        return jax.vmap(one)(jax.vmap(jax.random.key)(jnp.arange(3000)))
+
+    both = {direction: climbs(direction) for direction in ("reinforce", "random")}
+    steps = {direction: found.latent - START for direction, found in both.items()}
     lengths = {direction: np.linalg.norm(step, axis=-1) for direction, step in steps.items()}
     np.testing.assert_allclose(lengths["reinforce"], lengths["random"], rtol=1e-3)
     np.testing.assert_allclose(both["random"].step_length[:, 0], lengths["random"], rtol=1e-3)
@@ -141,42 +159,42 @@ def test_a_random_direction_keeps_the_length(optimiser):
 @pytest.mark.parametrize("direction", ["reinforce", "random"])
 def test_what_is_accepted_only_rises(direction):
     options = {"sigma": 0.5, "num_samples": 4, "hyper": {"learning_rate": 0.3}, "num_steps": 40}
-    found = climbed(wavy, direction=direction, accept="improvements", **options)
-    accepted = np.asarray(found.accepted)
+    found = ascended(wavy, direction=direction, accept="improvements", **options)
+    accepted = found.accepted
     assert 0 < accepted.sum() < 40
-    kept = np.asarray(found.reward)[np.concatenate([[True], accepted])]
+    kept = found.reward[np.concatenate([[True], accepted])]
     assert (np.diff(kept) > 0).all()
-    np.testing.assert_allclose(wavy(found.latent), kept[-1], rtol=1e-5)
+    np.testing.assert_allclose(wave(found.latent), kept[-1], rtol=1e-5)
     assert float(found.best_reward[-1]) == kept[-1]
-    np.testing.assert_array_equal(np.maximum.accumulate(np.asarray(found.reward)), found.best_reward)
+    np.testing.assert_array_equal(np.maximum.accumulate(found.reward), found.best_reward)
     # All steps: the same law goes down too.
-    everything = climbed(wavy, direction=direction, **options)
-    assert np.asarray(everything.accepted).all()
-    assert (np.diff(np.asarray(everything.reward)) < 0).any()
-    np.testing.assert_allclose(wavy(everything.latent), everything.reward[-1], rtol=1e-4)
+    everything = ascended(wavy, direction=direction, **options)
+    assert everything.accepted.all()
+    assert (np.diff(everything.reward) < 0).any()
+    np.testing.assert_allclose(wave(everything.latent), everything.reward[-1], rtol=1e-4)
 
 
 def test_what_is_remembered():
     still = {"hyper": {"learning_rate": 0.0}, "sigma": 0.5, "num_samples": 8}
-    sample = climbed(wavy, scored="sample", **still)
+    sample = ascended(wavy, scored="sample", **still)
     assert float(sample.best_reward[-1]) > float(sample.reward[0])
-    np.testing.assert_allclose(wavy(sample.best_latent), sample.best_reward[-1], rtol=1e-5)
-    np.testing.assert_array_equal(sample.latent, jnp.asarray(START))
+    np.testing.assert_allclose(wave(sample.best_latent), sample.best_reward[-1], rtol=1e-5)
+    np.testing.assert_array_equal(sample.latent, START)
     # The released rule has the same reward for a latent that it is not the reward of, and never the start's.
-    released = climbed(wavy, scored="sample_as_step", **still)
+    released = ascended(wavy, scored="sample_as_step", **still)
     np.testing.assert_array_equal(released.reward, sample.reward)
-    np.testing.assert_array_equal(released.best_latent, jnp.asarray(START))
+    np.testing.assert_array_equal(released.best_latent, START)
     assert np.isneginf(released.best_reward[0])
-    step = climbed(wavy, scored="step", **still)
+    step = ascended(wavy, scored="step", **still)
     np.testing.assert_allclose(step.reward, step.reward[0], rtol=1e-6)
-    assert not np.asarray(step.best_reward > step.reward[0]).any()
+    assert not (step.best_reward > step.reward[0]).any()
 
 
 def test_enough_is_enough():
     options = {"estimator": "gradient", "hyper": {"learning_rate": 0.9}, "num_steps": 60}
-    whole = climbed(**options)
-    first = int(np.argmax(np.asarray(whole.reward) > 0.9))
-    found = climbed(enough=0.9, **options)
+    whole = ascended(**options)
+    first = int(np.argmax(whole.reward > 0.9))
+    found = ascended(enough=0.9, **options)
     assert int(found.status) == Status.CONVERGED
     assert int(whole.status) == Status.MAX_STEPS
     np.testing.assert_allclose(found.latent, START * (1 - 0.9 * CURVES) ** first, rtol=1e-4, atol=1e-7)
@@ -190,7 +208,7 @@ def test_what_breaks_says_so():
     options = {"estimator": "gradient", "hyper": {"learning_rate": 0.4}}
     with pytest.raises(ValueError, match="reward: expected finite numbers, got NaN or infinite at step 2 of 10"):
         climbed(broken, **options)
-    found = jax.jit(lambda: climbed(broken, **options))()
+    found = ascended(broken, **options)
     assert int(found.status) == Status.NONFINITE
     np.testing.assert_allclose(found.latent, START * (1 - 0.4 * CURVES), rtol=1e-5)
     assert np.isfinite(found.best_latent).all()

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled
+from constant_keys import constant_key
 
 from tokdyn.reasoning.latent_optimisation import estimate_gradient
 
@@ -38,10 +40,14 @@ def raised(z):
 @functools.cache
 def repeated(reward, place, way, num_samples=4):
     """Estimates from many keys."""
-    one = lambda key: estimate_gradient(  # noqa: E731
-        reward, jnp.asarray(place), key=key, sigma=SIGMA, num_samples=num_samples, **WAYS[way]
-    )
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(5), REPEATS)))
+
+    @compiled
+    def program(place):
+        options = {"sigma": SIGMA, "num_samples": num_samples, **WAYS[way]}
+        one = lambda key: estimate_gradient(reward, place, key=key, **options)  # noqa: E731
+        return jax.vmap(one)(jax.random.split(jax.random.key(5), REPEATS))
+
+    return program(np.float32(place))
 
 
 def assert_mean(values, expected):
@@ -109,36 +115,37 @@ def test_its_error_is_unbiased(way):
 
 def test_one_draw_knows_no_error():
     for options in ({"num_samples": 1}, {"num_samples": 2, "antithetic": True}):
-        found = estimate_gradient(quadratic, jnp.asarray(PLACE), key=jax.random.key(0), sigma=SIGMA, **options)
+        estimate = functools.partial(estimate_gradient, quadratic, sigma=SIGMA, **options)
+        found = compiled(lambda place, estimate=estimate: estimate(place, key=constant_key(0)))(np.float32(PLACE))
         assert np.isinf(found.standard_error).all()
 
 
 def test_it_is_the_gradient_of_the_smoothed_reward():
-    weights = jnp.array([[2.0, 0.0], [0.0, 2.0], [-1.5, 1.0]])
+    weights = np.float32([[2.0, 0.0], [0.0, 2.0], [-1.5, 1.0]])
     reward = lambda z: jax.nn.softmax(weights @ z)[0]  # noqa: E731
-    place, sigma = jnp.array([1.0, -0.5]), 1.0
+    place, sigma = np.float32([1.0, -0.5]), 1.0
     # The mean of the gradient under the same Gaussian, by Gauss-Hermite quadrature.
     nodes, masses = np.polynomial.hermite_e.hermegauss(40)
     masses = masses / masses.sum()
     grid = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 2)
-    slopes = jax.jit(jax.vmap(jax.grad(reward)))(place + sigma * grid)
-    expected = np.outer(masses, masses).ravel() @ np.asarray(slopes)
-    found = jax.jit(
-        lambda key: estimate_gradient(
-            reward, place, key=key, sigma=sigma, num_samples=100_000, baseline="leave_one_out"
+    slopes = compiled(jax.vmap(jax.grad(reward)))
+    expected = np.outer(masses, masses).ravel() @ slopes(place + sigma * grid)
+    found = compiled(
+        lambda place: estimate_gradient(
+            reward, place, key=constant_key(1), sigma=sigma, num_samples=100_000, baseline="leave_one_out"
         )
-    )(jax.random.key(1))
+    )(place)
     assert (np.abs(found.gradient - expected) < 5 * found.standard_error).all()
-    assert (np.abs(jax.grad(reward)(place) - expected) > 20 * found.standard_error).any()
+    assert (np.abs(slopes(place[None])[0] - expected) > 20 * found.standard_error).any()
 
 
 def test_sigma_has_a_unit():
-    latent = 5.0 * jax.random.normal(jax.random.key(2), (20, 30))
-    size = float(jnp.sqrt((latent**2).mean()))
+    latent = 5.0 * np.random.default_rng(2).normal(size=(20, 30)).astype(np.float32)
+    size = float(np.sqrt((latent**2).mean()))
+    options = {"sigma": 0.1, "num_samples": 20, "baseline": "leave_one_out"}
     for unit, expected in {"absolute": 0.1, "relative": 0.1 * size}.items():
-        found = estimate_gradient(
-            jnp.sum, latent, key=jax.random.key(3), sigma=0.1, num_samples=20, unit=unit, baseline="leave_one_out"
-        )
+        estimate = functools.partial(estimate_gradient, jnp.sum, key=constant_key(3), unit=unit, **options)
+        found = compiled(estimate)(latent)
         count = found.perturbations.size
         # A standard deviation of n normal numbers is known to 1 / sqrt(2 n).
         assert abs(float(found.perturbations.std()) / expected - 1) < 5 / np.sqrt(2 * count)
@@ -147,7 +154,8 @@ def test_sigma_has_a_unit():
 
 def test_a_reward_with_noise_gets_a_key_for_each_evaluation():
     noisy = lambda z, key: z.sum() + jax.random.normal(key)  # noqa: E731
-    found = estimate_gradient(noisy, jnp.zeros(2), key=jax.random.key(0), sigma=1e-6, num_samples=500, stochastic=True)
+    options = {"key": constant_key(0), "sigma": 1e-6, "num_samples": 500, "stochastic": True}
+    found = compiled(lambda latent: estimate_gradient(noisy, latent, **options))(np.zeros(2, np.float32))
     assert abs(float(found.rewards.std()) - 1) < 5 / np.sqrt(2 * 500)
 
 
@@ -171,7 +179,13 @@ def test_a_reward_with_noise_gets_a_key_for_each_evaluation():
     ],
 )  # fmt: skip
 def test_bad_input(options, message):
-    given = {"reward": jnp.sum, "latent": jnp.ones(3), "key": jax.random.key(0), "sigma": 0.1, "num_samples": 4}
+    given = {
+        "reward": jnp.sum,
+        "latent": np.ones(3, np.float32),
+        "key": constant_key(0),
+        "sigma": 0.1,
+        "num_samples": 4,
+    }
     given |= options
     with pytest.raises(ValueError, match=message):
         estimate_gradient(given.pop("reward"), given.pop("latent"), **given)

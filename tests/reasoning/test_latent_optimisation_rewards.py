@@ -1,14 +1,17 @@
 """Rewards on logits against NumPy transcriptions, and at their extremes."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import compiled
 
 from tokdyn.reasoning import latent_optimisation as lo
 
 QWEN_WORDS = 152_064
 LOGITS = 3 * np.random.default_rng(0).normal(size=(5, 20))
+SINGLE = LOGITS.astype(np.float32)
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True)
 TOP = np.sort(PROBABILITIES, axis=-1)[:, ::-1]
 
@@ -29,38 +32,45 @@ TRANSCRIBED = {
 }
 
 
+@functools.partial(compiled, static_argnames="k")
+def rewards(logits, mask=None, *, k):
+    """All of them, by their names: one program for their tests."""
+    return {name: getattr(lo, name)(logits, k=k, mask=mask) for name in TRANSCRIBED}
+
+
 @pytest.mark.parametrize("name", TRANSCRIBED)
 @pytest.mark.parametrize("k", [2, 3, 10, 20])
 def test_against_numpy(name, k):
-    found = getattr(lo, name)(jnp.asarray(LOGITS), k=k)
+    found = rewards(SINGLE, k=k)[name]
     np.testing.assert_allclose(found, TRANSCRIBED[name](TOP[:, :k], k), rtol=1e-4, atol=1e-6)
     some = np.array([True, False, True, True, False])
-    masked = getattr(lo, name)(jnp.asarray(LOGITS), k=k, mask=jnp.asarray(some))
+    masked = rewards(SINGLE, some, k=k)[name]
     np.testing.assert_allclose(masked, TRANSCRIBED[name](TOP[some, :k], k), rtol=1e-4, atol=1e-6)
 
 
 def test_the_truncated_form_takes_no_knowledge_for_certainty():
-    uniform = jnp.zeros((1, QWEN_WORDS))
-    certain = jnp.full((1, QWEN_WORDS), -100.0).at[0, 3].set(100.0)
-    ten = jnp.full((1, QWEN_WORDS), -100.0).at[0, :10].set(0.0)
+    words = np.arange(QWEN_WORDS)[None]
+    uniform = rewards(np.zeros((1, QWEN_WORDS), np.float32), k=10)
+    certain = rewards(np.where(words == 3, np.float32(100), np.float32(-100)), k=10)
+    ten = rewards(np.where(words < 10, np.float32(0), np.float32(-100)), k=10)
     # 1 - 10 log(V) / V
     expected = 1 - 10 * np.log(QWEN_WORDS) / QWEN_WORDS
     assert round(expected, 3) == 0.999
-    np.testing.assert_allclose(lo.truncated_confidence(uniform, k=10), expected, atol=1e-6)
-    np.testing.assert_allclose(lo.truncated_confidence(certain, k=10), 1.0, atol=1e-6)
-    np.testing.assert_allclose(lo.truncated_confidence(ten, k=10), 1 - np.log(10), rtol=1e-5)
-    np.testing.assert_allclose(lo.renormalised_confidence(uniform, k=10), 0.0, atol=1e-5)
-    np.testing.assert_allclose(lo.renormalised_confidence(certain, k=10), 1.0, atol=1e-6)
-    np.testing.assert_allclose(lo.tail_mass(uniform, k=10), 1 - 10 / QWEN_WORDS, atol=1e-6)
-    np.testing.assert_allclose(lo.topk_log_probability(uniform, k=10), np.log(QWEN_WORDS), rtol=1e-4)
-    np.testing.assert_allclose(lo.topk_log_probability(ten, k=10), np.log(10), rtol=1e-5)
-    np.testing.assert_allclose(lo.topk_log_probability(certain, k=10), 0.9 * np.log(1e10), rtol=1e-5)
+    np.testing.assert_allclose(uniform["truncated_confidence"], expected, atol=1e-6)
+    np.testing.assert_allclose(certain["truncated_confidence"], 1.0, atol=1e-6)
+    np.testing.assert_allclose(ten["truncated_confidence"], 1 - np.log(10), rtol=1e-5)
+    np.testing.assert_allclose(uniform["renormalised_confidence"], 0.0, atol=1e-5)
+    np.testing.assert_allclose(certain["renormalised_confidence"], 1.0, atol=1e-6)
+    np.testing.assert_allclose(uniform["tail_mass"], 1 - 10 / QWEN_WORDS, atol=1e-6)
+    np.testing.assert_allclose(uniform["topk_log_probability"], np.log(QWEN_WORDS), rtol=1e-4)
+    np.testing.assert_allclose(ten["topk_log_probability"], np.log(10), rtol=1e-5)
+    np.testing.assert_allclose(certain["topk_log_probability"], 0.9 * np.log(1e10), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", TRANSCRIBED)
 def test_words_that_cannot_be(name):
-    logits = jnp.asarray(LOGITS).at[:, 5:].set(-jnp.inf)
-    value, gradient = jax.value_and_grad(lambda logits: getattr(lo, name)(logits, k=8))(logits)
+    logits = np.where(np.arange(20) < 5, SINGLE, np.float32(-np.inf))
+    value, gradient = compiled(jax.value_and_grad(lambda logits: getattr(lo, name)(logits, k=8)))(logits)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     kept = np.exp(LOGITS[:, :5])
@@ -70,23 +80,32 @@ def test_words_that_cannot_be(name):
 
 
 def test_oracles():
-    answer = jnp.asarray(LOGITS.argmax(axis=-1))
+    answer = LOGITS.argmax(axis=-1)
     expected = np.log(PROBABILITIES.max(axis=-1)).sum()
-    np.testing.assert_allclose(lo.answer_log_probability(jnp.asarray(LOGITS), answer), expected, rtol=1e-5)
-    wrong = answer.at[2].set((answer[2] + 1) % 20)
-    outcomes = [lo.right_answer, lo.sparse_reward]
-    assert [float(each(jnp.asarray(LOGITS), answer)) for each in outcomes] == [1.0, 0.0]
-    assert [float(each(jnp.asarray(LOGITS), wrong)) for each in outcomes] == [0.0, -1.0]
+
+    @compiled
+    def oracles(logits, answer):
+        return [oracle(logits, answer) for oracle in (lo.answer_log_probability, lo.right_answer, lo.sparse_reward)]
+
+    found, *outcomes = oracles(SINGLE, answer)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert [float(outcome) for outcome in outcomes] == [1.0, 0.0]
+    wrong = np.where(np.arange(5) == 2, (answer + 1) % 20, answer)
+    _, *outcomes = oracles(SINGLE, wrong)
+    assert [float(outcome) for outcome in outcomes] == [0.0, -1.0]
+
+
+FLAT = np.zeros((2, 5), np.float32)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lo.truncated_confidence(jnp.zeros((2, 5)), k=6), "k: expected at most the 5 words of the vocabulary"),
-        (lambda: lo.tail_mass(jnp.zeros((2, 5)), k=0), "k: expected a static integer of at least 1"),
-        (lambda: lo.renormalised_confidence(jnp.zeros((2, 5)), k=1), "k: expected a static integer of at least 2"),
-        (lambda: lo.topk_log_probability(jnp.zeros(5), k=2), r"logits: expected a floating-point array \[positions"),
-        (lambda: lo.right_answer(jnp.zeros((2, 5)), jnp.zeros(3, int)), "answer: expected one word for each"),
+        (lambda: lo.truncated_confidence(FLAT, k=6), "k: expected at most the 5 words of the vocabulary"),
+        (lambda: lo.tail_mass(FLAT, k=0), "k: expected a static integer of at least 1"),
+        (lambda: lo.renormalised_confidence(FLAT, k=1), "k: expected a static integer of at least 2"),
+        (lambda: lo.topk_log_probability(FLAT[0], k=2), r"logits: expected a floating-point array \[positions"),
+        (lambda: lo.right_answer(FLAT, np.zeros(3, int)), "answer: expected one word for each"),
     ],
 )  # fmt: skip
 def test_bad_input(call, message):

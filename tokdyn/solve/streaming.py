@@ -70,7 +70,8 @@ def run_streamed(
         assignment: ``"none"``, ``"hard"`` for labels, ``"soft"`` for `[N, K]`. One pass more.
         out: where to write it, `[N]` or `[N, K]`: anything with slices of rows that can be assigned, a memory map or a
             Zarr array; by default a new NumPy array.
-        rows_at_once: about so many rows a chunk; by default about 4 million numbers.
+        rows_at_once: at most so many rows a chunk, but a tile at least (512 to some thousands); by default about
+            4 million numbers.
         progress: called with steps done and ``max_steps``, after each step.
 
     Returns:

@@ -63,7 +63,7 @@ def judged(
         for stage in STAGES:
             rows[-1].append([])
             for seed in range(config.seeds):
-                variables = jax.tree.map(lambda leaf, i=number, j=seed: jnp.asarray(leaf[i, j]), weights[stage])
+                variables = jax.tree.map(lambda leaf, i=number, j=seed: leaf[i, j], weights[stage])
                 found = program(variables, items, noise)
                 first = with_example and method == config.methods[0] and stage == STAGES[0] and seed == 0
                 rows[-1][-1].append(_diagnosed(key, task, models["latent"], items, found, len(arms), maps=first))
@@ -232,6 +232,18 @@ def _answers(model: Reasoner) -> Any:
     return jax.jit(run)
 
 
+@functools.cache
+def _initial(model: Reasoner) -> Any:
+    """The weights that a training of that key begins with, as one program."""
+    return jax.jit(lambda key: model.init(keys.for_purpose(key, "init")))
+
+
+@jax.jit
+def _log_probability(logits: jax.Array, truth: jax.Array) -> jax.Array:
+    """Of the true words `[items, 1]`."""
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), truth[:, None], axis=-1)
+
+
 def _bases(
     config: Config, models: dict[str, Reasoner], trained: dict[str, Any], items: Item, key: jax.Array
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -242,12 +254,10 @@ def _bases(
     for _, kind, program, number in base_places():
         for seed in range(config.seeds):
             if number < 0:  # the weights that training began with
-                variables = models[kind].init(keys.for_purpose(keys.for_seed(key, seed), "init"))
+                variables = _initial(models[kind])(keys.for_seed(key, seed))
                 curves.append(np.full(design.NUM_RECORDS, np.nan))
             else:
-                variables = jax.tree.map(
-                    lambda leaf, i=number, j=seed: jnp.asarray(leaf[i, j]), trained[program]["variables"]
-                )
+                variables = jax.tree.map(lambda leaf, i=number, j=seed: leaf[i, j], trained[program]["variables"])
                 curves.append(trained[program]["curve"][number, seed])
             right.append(np.asarray(_answers(models[kind])(variables, items)))
     shape = (len(BASES), config.seeds, -1)
@@ -326,14 +336,13 @@ def _attributes(key: jax.Array, task: Task, model: Reasoner, items: Item, latent
 
 def _dependence(found: dict[str, Any], truth: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     """How much the right answer's probability owes to the image, and whether right answers owe it more."""
-    rows = np.arange(len(truth))
-    clean = jax.nn.log_softmax(found["logits"])[rows, truth][:, None]
+    clean = _log_probability(found["logits"], truth)
     scores, areas, still = [], [], []
-    for noised in found["noised"]:
-        seen = visual_dependence(clean, jax.nn.log_softmax(noised)[rows, truth][:, None])
+    for noised in np.asarray(found["noised"]):
+        seen = visual_dependence(clean, _log_probability(noised, truth))
         scores.append(float(seen.mean.mean()))
         areas.append(_area(np.asarray(seen.mean, float), right))
-        still.append(np.mean(np.asarray(noised).argmax(axis=-1) == truth))
+        still.append(np.mean(noised.argmax(axis=-1) == truth))
     return {"dependence": np.array(scores), "dependence_area": np.array(areas), "noised_right": np.array(still)}
 
 

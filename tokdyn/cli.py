@@ -177,6 +177,8 @@ def _run(words: list[str]) -> None:
     options = tyro.cli(RunOptions, prog="tokdyn run", args=words)
     with _programs_kept(options.cache), _progress("run"):
         path = features.cluster_file(options.file, options.how, options.out, plots=options.plots)
+    for sentence in json.loads((path.parent / "diagnostics.json").read_text(encoding="utf-8"))["warnings"]:
+        print(f"tokdyn: warning: {sentence}", file=sys.stderr)
     print(path.read_text(encoding="utf-8").split("\n\n")[1])
     print(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from typing import Any, Self
 
 import jax
@@ -16,6 +17,7 @@ from tokdyn.dynamics import Dynamics, attraction, compose
 from tokdyn.metrics import sum_squared_errors
 from tokdyn.numerics import squared_distances
 from tokdyn.solve import Result, run, stepping, vmap
+from tokdyn.theory import CollapseWarning, Guide
 
 
 def best_of(
@@ -81,9 +83,10 @@ class TokenClustering:
 
     Args:
         num_tokens: how many tokens, so the largest number of clusters.
-        temperature: of the softmax, in squared units of the features. A softmax at a temperature above twice the
+        temperature: of the softmax, in squared units of the features, or ``"auto"`` for what
+            ``td.theory.automatic_temperature`` says of the features. A softmax at a temperature above twice the
             largest eigenvalue of a cluster's covariance merges the tokens inside it.
-        dynamics: what ``td.compose`` returned; by default soft k-means at that temperature, which is then ignored.
+        dynamics: what ``td.compose`` returned; by default soft k-means at that temperature, which is otherwise ignored.
         num_starts: independent random starts; the one with the smallest sum of squared errors is kept.
         max_steps: at most so many steps.
         tol: stop when no token moves further than this in a step.
@@ -96,6 +99,10 @@ class TokenClustering:
         inertia_: sum of squared distances to the own token (scikit-learn's word, not a force).
         n_iter_: steps taken by the kept start.
         status_: how it ended, as a ``td.Status``.
+        temperature_: the number that was used; None where a dynamics was given.
+
+    Warns:
+        CollapseWarning: the answer says less than it seems to, and which number to use instead.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -109,7 +116,7 @@ class TokenClustering:
         self,
         num_tokens: int = 8,
         *,
-        temperature: float = 1.0,
+        temperature: float | str = "auto",
         dynamics: Dynamics | None = None,
         num_starts: int = 10,
         max_steps: int = 300,
@@ -138,7 +145,9 @@ class TokenClustering:
             ValueError: not a finite numeric `[N, D]`, fewer features than tokens, or no start that stayed finite.
         """
         features = self._features(X)
-        dynamics = self._dynamics()
+        guide = Guide(features, self.num_tokens)
+        temperature = None if self.dynamics is not None else guide.temperature(self.temperature)
+        dynamics = self._dynamics(temperature)
 
         result, error, _ = best_of(
             dynamics, features, num_tokens=self.num_tokens, num_starts=self.num_starts, max_steps=self.max_steps,
@@ -153,7 +162,10 @@ class TokenClustering:
         self.inertia_ = error
         self.n_iter_ = int(result.num_steps)
         self.status_ = Status(int(result.status))
+        self.temperature_ = None if temperature is None else float(temperature)
         self.n_features_in_ = features.shape[1]
+        for sentence in guide.warnings(dynamics, result.tokens, num_distinct=result.num_distinct, tol=self.tol):
+            warnings.warn(sentence, CollapseWarning, stacklevel=2)
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
@@ -167,7 +179,7 @@ class TokenClustering:
     def transform(self, X: Any) -> np.ndarray:
         """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
         features = self._fitted(X)
-        dynamics = stepping.cast(self._dynamics(), features.dtype)
+        dynamics = stepping.cast(self._dynamics(self.temperature_), features.dtype)
         tokens = jnp.asarray(self.tokens_, features.dtype)
         contexts = stepping.prepared(dynamics, features, None, None)
         steps = jnp.asarray(self.n_iter_)
@@ -202,11 +214,11 @@ class TokenClustering:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "tokens_")
 
-    def _dynamics(self) -> Dynamics:
+    def _dynamics(self, temperature: Any) -> Dynamics:
         if self.dynamics is not None:
             return self.dynamics
         # By differences: the user's features may be of any spread, and may come in float32.
-        return compose(attract=attraction(temperature=self.temperature, distances="difference"))
+        return compose(attract=attraction(temperature=temperature, distances="difference"))
 
     def _seed(self) -> int:
         """scikit-learn's three ways to say it: a number, a generator, or None for another one every time."""

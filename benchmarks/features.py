@@ -1,7 +1,7 @@
 """Data sets to set and to judge rules on: two halves that share no family parameter, one of them never looked at.
 
-``DEVELOPED`` is what a rule may be chosen on. ``UNSEEN`` is for judging it: other families, other sizes, other
-measurements. Everything is drawn from fixed seeds; the measured sets come with scikit-learn.
+``developed`` is what a rule may be chosen on. ``unseen`` and ``large`` are for judging it: other families, other sizes,
+other measurements. Everything is drawn from fixed seeds; the measured sets come with scikit-learn.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class Case:
 def blobs(
     rng: np.random.Generator, num_clusters: int, num_dimensions: int, *, spread: float, noise: float = 1.0,
     shares: np.ndarray | None = None, tails: float | None = None, stretch: float = 1.0, unit: bool = False,
+    count: int = NUM_FEATURES,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Clusters about normal centres: of these shares, with Student's tails, stretched along an axis, of unit norm."""
-    labels = rng.choice(num_clusters, NUM_FEATURES, p=shares)
+    labels = rng.choice(num_clusters, count, p=shares)
     centres = rng.normal(0.0, spread, (num_clusters, num_dimensions))
     if tails is None:
-        around = rng.normal(0.0, noise, (NUM_FEATURES, num_dimensions))
+        around = rng.normal(0.0, noise, (count, num_dimensions))
     else:
-        around = noise * rng.standard_t(tails, (NUM_FEATURES, num_dimensions))
+        around = noise * rng.standard_t(tails, (count, num_dimensions))
     around[:, 0] *= stretch
     features = centres[labels] + around
     return (features / np.linalg.norm(features, axis=1, keepdims=True) if unit else features), labels
@@ -127,6 +128,24 @@ def unseen() -> list[Case]:
             "breast cancer, standardised": (2, lambda r: measured("breast_cancer", standardised=True)),
         },
         200,
+    )  # fmt: skip
+
+
+def large() -> list[Case]:
+    """Also unseen, of 12,000 features each: many times what a forecast reads."""
+    count = 12_000
+    return _made(
+        {
+            "7 blobs, D=4": (7, lambda r: blobs(r, 7, 4, spread=3, count=count)),
+            "imbalanced 70/20/9/1, D=16": (
+                4, lambda r: blobs(r, 4, 16, spread=2, shares=np.array([70, 20, 9, 1]) / 100, count=count),
+            ),
+            "Student's t (2.5), 5 blobs, D=3": (5, lambda r: blobs(r, 5, 3, spread=6, tails=2.5, count=count)),
+            "gamma (0.5), D=2": (6, lambda r: r.gamma(0.5, size=(count, 2))),
+            "one Gaussian, stretched by 3, D=16": (8, lambda r: blobs(r, 1, 16, spread=0, stretch=3, count=count)[0]),
+            "uniform, D=1": (3, lambda r: r.uniform(size=(count, 1))),
+        },
+        300,
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def simulate(
     unit = spread_of(features)
     known = np.zeros(len(features), int) if labels is None else labels
     found = _runs(
-        (values / unit).astype(np.float32), exists, np.pad(known, (0, NUM_FEATURES - len(features))),
+        (values / unit).astype(np.float32), exists, np.pad(known, (0, len(exists) - len(features))),
         np.arange(_at_least(num_tokens, TOKENS)) < num_tokens, (np.asarray(temperatures) / unit**2).astype(np.float32),
         np.float32(-1.0 if cold is None else cold / unit**2), np.uint32(seed), num_starts=num_starts,
     )  # fmt: skip
@@ -62,9 +62,10 @@ def _at_least(number: int, sizes: tuple[int, ...]) -> int:
 def _padded(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = features.shape
     width = _at_least(columns, DIMENSIONS)
-    values = np.zeros((NUM_FEATURES, width))
+    height = max(rows, NUM_FEATURES)
+    values = np.zeros((height, width))
     values[:rows, :columns] = features
-    return values, np.arange(NUM_FEATURES) < rows
+    return values, np.arange(height) < rows
 
 
 @functools.partial(jax.jit, static_argnames=("num_starts",))

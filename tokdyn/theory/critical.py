@@ -28,8 +28,8 @@ from tokdyn.numerics import binary_scale, masked_mean, namespace, singular_value
 
 # Up to so many rows or columns the whole covariance is made and taken apart; beyond, only products with it.
 MOST_EXACT = 1024
-# What ``read_variances`` reads: a tenth of a second's work on two cores.
-FEWEST_ROWS, MOST_PRODUCTS = 2048, 1 << 31
+# What ``read_variances`` reads: a fraction of a second's work, and at most 128 MB at once.
+FEWEST_ROWS, MOST_PRODUCTS, MOST_NUMBERS = 2048, 1 << 31, 1 << 24
 # Share of the distortion at which K tokens have told all they can; benchmarks/forecast.py measures what it costs.
 SHARE_OF_DISTORTION = 0.5
 
@@ -220,10 +220,10 @@ def automatic_temperature(features: Any, *, num_tokens: int) -> float:
 def read_variances(features: Any) -> np.ndarray:
     """``principal_variances`` by NumPy in float64: of all features where that is quick, else of some drawn at random.
 
-    Read are as many as make two thousand million products, at least 2,048: all up to 20 million in 10 dimensions, 8,192
-    in 512; beyond 1,024 dimensions 1,024, whose inner products are made. What is left out only widens the spectrum of
-    what is noise: of n features in D dimensions the largest variance of white noise comes out as `(1 + sqrt(D/n))^2`
-    times the true one.
+    Read are as many as make two thousand million products or sixteen million numbers, at least 2,048: up to a million
+    in 16 dimensions, 8,192 in 512; beyond 1,024 dimensions 1,024, whose inner products are made. What is left out only
+    widens the spectrum of what is noise: of n features in D dimensions the largest variance of white noise comes out as
+    `(1 + sqrt(D/n))^2` times the true one.
 
     Args:
         features: `[N, D]`, finite numbers of NumPy or of jax, not traced.
@@ -240,7 +240,8 @@ def read_variances(features: Any) -> np.ndarray:
 def rows_read(features: Any) -> int:
     """How many features ``read_variances`` reads."""
     rows, columns = _shape(features)
-    return min(rows, MOST_EXACT if columns > MOST_EXACT else max(FEWEST_ROWS, MOST_PRODUCTS // columns**2))
+    most = max(FEWEST_ROWS, min(MOST_PRODUCTS // columns**2, MOST_NUMBERS // columns))
+    return min(rows, MOST_EXACT if columns > MOST_EXACT else most)
 
 
 def some_rows(features: Any, count: int) -> np.ndarray:

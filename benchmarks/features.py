@@ -143,6 +143,8 @@ def large() -> list[Case]:
             "Student's t (2.5), 5 blobs, D=3": (5, lambda r: blobs(r, 5, 3, spread=6, tails=2.5, count=count)),
             "gamma (0.5), D=2": (6, lambda r: r.gamma(0.5, size=(count, 2))),
             "one Gaussian, stretched by 3, D=16": (8, lambda r: blobs(r, 1, 16, spread=0, stretch=3, count=count)[0]),
+            "unit norm, 8 blobs, D=128": (8, lambda r: blobs(r, 8, 128, spread=0.8, unit=True, count=count)),
+            "unit norm, noise, D=64": (5, lambda r: blobs(r, 1, 64, spread=0, unit=True, count=count)[0]),
             "uniform, D=1": (3, lambda r: r.uniform(size=(count, 1))),
         },
         300,

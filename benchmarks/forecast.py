@@ -2,8 +2,8 @@
 
 Both were made on one half of the data sets of ``benchmarks/features.py`` and are judged here on the other half, by
 simulation: at every temperature runs from 10 random starts, above the critical one also from where 10 runs in the cold
-ended. ``--half large`` judges on sets of 12,000 features, of which a forecast reads 2,048; ``--half developed`` shows the
-half they were made on; ``--cost`` what they cost beside a run on [50000, 512].
+ended. ``--half large`` judges on sets of 12,000 features, of which a forecast reads 2,048; ``--half developed`` shows
+the half they were made on; ``--cost`` what they cost beside a run on [50000, 512].
 """
 
 from __future__ import annotations

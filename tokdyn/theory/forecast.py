@@ -16,6 +16,9 @@ REGIMES = ("none", "partial", "start-dependent", "full", "unknown")
 STARTS, FEW_STARTS, COLD, DEAR, MAX_STEPS = 16, 8, 4, 4096, 300
 # It reads so many features, by their work in a step (starts x tokens x dimensions); heating reads so many.
 FEWEST, MOST, MOST_WORK, HEATED = 512, 2048, 1 << 25, 1024
+# Heating sees directions with more than this share of the largest variance, at most so many; a preview on some of the
+# features those with more variance than this share of the temperature: with half of it a direction parts tokens.
+LEADING, MOST_LEADING, SLAVED = 0.1, 64, 0.25
 # Of the preview's starts, up to this share may lose a token in "none", and keep all in "partial".
 FEW = 0.125
 # Nearer than this to where a regime ends, a run would take longer than it is given to show on which side it is.
@@ -105,7 +108,7 @@ def collapse_forecast(features: Any, *, num_tokens: int, temperature: float) -> 
         raise checks.bad("num_tokens", f"at most the number of features, {len(values)}", num_tokens)
     temperature = float(checks.one_number("temperature", temperature, at_least=0.0))
 
-    variances = critical.read_variances(values)
+    variances, directions = preview.principal(values)
     threshold = 2 * float(variances[0])
     suggested = critical.SHARE_OF_DISTORTION * critical.distortion(variances, num_tokens)
     sample = preview.sample_of(values, _num_read(num_tokens, values.shape[1]))
@@ -115,12 +118,19 @@ def collapse_forecast(features: Any, *, num_tokens: int, temperature: float) -> 
         ratio, most = temperature / threshold, min(len(sample.points), num_tokens)
         num_starts = STARTS if num_tokens * values.shape[1] <= DEAR else FEW_STARTS
         starts = preview.random_starts(sample, most, num_starts)
+        if len(sample.points) < len(values):
+            # Features that are few for their dimensions keep tokens apart by their noise alone. What varies too little
+            # to part tokens at this temperature is left out, once tokens are means and have lost the noise of a start.
+            starts, _ = preview.settled(sample, starts, ratio * preview.critical_of(sample), 2)
+            kept = directions[:, : max(1, int((variances > SLAVED * temperature).sum()))]
+            sample, starts = preview.projected(sample, kept), starts @ kept.astype(np.float32)
         # At the same share of the critical temperature: noise widens the spectrum of a sample.
         critical_here = preview.critical_of(sample)
         ended, _ = preview.settled(sample, starts, ratio * critical_here, MAX_STEPS)
         distinct = preview.num_distinct(ended)
         share = float((distinct < most).mean())
-        spinodal = threshold * (preview.heated(values, most, HEATED) if num_tokens > 1 else 1.0)
+        leading = directions[:, : min(int((variances > LEADING * variances[0]).sum()), MOST_LEADING)]
+        spinodal = threshold * (preview.heated(values, most, HEATED, leading) if num_tokens > 1 else 1.0)
         if num_tokens == 1:
             regime = "none"
         elif temperature > threshold * (1 + MARGIN):
@@ -144,7 +154,8 @@ def _above(heat: float, all_at_one: bool, is_fine: bool) -> str:
     """Above the critical temperature, at so many times the spinodal; whether all of the preview met in time."""
     step = preview.FINE if is_fine else preview.COARSE
     if all_at_one:
-        return "full" if heat > 1 / step else "unknown"
+        # Steps of 3 % are shorter than what the slowest of runs near critical blurs; those of 10 % are not.
+        return "full" if heat > (1 / step if is_fine else 1.0) else "unknown"
     return "start-dependent" if heat < 1 / step else "unknown"
 
 

@@ -20,8 +20,6 @@ MOST_LOOKED_AT = 16384
 # Multiplications in a product that OpenBLAS leaves to one thread.
 MOST_ALONE = 1 << 18
 FINE, COARSE, HOTTEST = 1.03, 1.1, 6.0
-# Directions that heating keeps: with more than this share of the largest variance, at most so many.
-LEAST_VARIANCE, MOST_DIRECTIONS = 0.1, 64
 
 
 class Sample(NamedTuple):
@@ -65,9 +63,6 @@ def sample_of(features: np.ndarray, count: int, directions: np.ndarray | None = 
     if spread <= 1e-12:
         return Sample(np.zeros((len(points), 1), np.float32), weights, 0.0)
     points = points / spread
-    if points.shape[1] > len(points):  # a rotation into the span of the points changes no distance
-        left, values, _ = np.linalg.svd(points, full_matrices=False)
-        points = left * values
     return Sample(points.astype(np.float32), weights, spread * largest)
 
 
@@ -126,31 +121,37 @@ def num_distinct(tokens: np.ndarray) -> np.ndarray:
     return (~((gaps <= RESOLUTION) & earlier).any(axis=2)).sum(axis=1)
 
 
-def leading_directions(features: np.ndarray) -> np.ndarray:
-    """Directions with more than a tenth of the largest variance `[D, A]`: those that others follow near `T_c`."""
+def principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``td.theory.read_variances``, the largest first `[A]`, and their directions `[D, A]`."""
     rows = some_rows(features, rows_read(features))
-    rows = rows / (float(np.abs(rows).max()) or 1.0)
+    largest = float(np.abs(rows).max()) or 1.0
+    rows = rows / largest
     rows = rows - rows.mean(axis=0)
     if rows.shape[1] > rows.shape[0]:
         _, values, directions = np.linalg.svd(rows, full_matrices=False)
-        kept, directions = values**2 > LEAST_VARIANCE * values[0] ** 2, directions.T
+        variances, directions = values**2, directions.T
     else:
-        values, directions = np.linalg.eigh(rows.T @ rows)
-        values, directions = values[::-1], directions[:, ::-1]
-        kept = values > LEAST_VARIANCE * values[0]
-    return directions[:, : max(1, min(int(kept.sum()), MOST_DIRECTIONS))]
+        variances, directions = np.linalg.eigh(rows.T @ rows)
+        variances, directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
+    return variances / len(rows) * largest * largest, directions
 
 
-def heated(features: np.ndarray, num_tokens: int, count: int) -> float:
+def projected(sample: Sample, directions: np.ndarray) -> Sample:
+    """The sample in these directions `[D, A]` only, in the units that it has."""
+    return sample._replace(points=sample.points @ directions.astype(np.float32))
+
+
+def heated(features: np.ndarray, num_tokens: int, count: int, directions: np.ndarray) -> float:
     """The spinodal over the critical temperature: where tokens that are apart have all come together.
 
+    Seen in these directions `[D, A]`: near `T_c` those with little variance follow the others.
     Tokens that are settled at a tenth of the critical temperature are warmed, each time from where they were. Noise
     widens the spectrum of a sample, so both temperatures are the sample's.
 
     Returns:
         At least 1, in steps of 3 % up to 1.3 and of 10 % beyond; infinity where some are still apart at 6.
     """
-    sample = sample_of(features, count, leading_directions(features))
+    sample = sample_of(features, count, directions)
     critical = critical_of(sample)
     tokens = random_starts(sample, num_tokens, 2)
     tokens, _ = settled(sample, tokens, 0.1 * critical, 50)

@@ -58,6 +58,15 @@ def test_run_and_info_and_check_data(tmp_path, capsys):
     assert "40 features of 2 dimensions" in printed.out
     assert "Against the 2 true clusters: adjusted Rand index" in printed.out
     assert printed.err.startswith("tokdyn: Column 'id' is called an id")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    out = tmp_path / "out"
+    hot = ["run", str(tmp_path / "x.npy"), "--num-tokens", "2", "--temperature", "50", "--out", str(out), "--no-plots"]
+    assert cli.main(hot) == 0
+    told = capsys.readouterr()
+    assert "not to be relied on" in told.out
+    assert "tokdyn: warning: Temperature 50 is" in told.err
+    assert cli.main([*hot[:5], "auto", *hot[6:]]) == 0
+    assert capsys.readouterr().err == ""
     sample = [{"question": "How many?", "image": "a.png", "program": ["scene", "count"], "answer": 3}] * 10
     (tmp_path / "samples.json").write_text(json.dumps(sample))
     assert cli.main(["check-data", str(tmp_path / "samples.json")]) == 0

@@ -1,5 +1,7 @@
 """The scikit-learn style clusterer."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -27,6 +29,53 @@ def test_is_the_same_for_one_seed_and_better_with_more_starts():
     few = [td.TokenClustering(num_tokens=3, num_starts=1, random_state=seed).fit(X).inertia_ for seed in range(6)]
     many = [td.TokenClustering(num_tokens=3, num_starts=20, random_state=seed).fit(X).inertia_ for seed in range(6)]
     assert max(many) < max(few)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_the_default_temperature_follows_the_features(scale):
+    """Temperature 1 is a thousand million million times too hot for the first of these, and ice for the last."""
+    model = td.TokenClustering(num_tokens=3, tol=1e-4 * scale).fit(X * scale)
+    assert adjusted_rand_score(LABELS, model.labels_) == 1.0
+    expected = td.theory.automatic_temperature((X * scale).astype(np.float32), num_tokens=3)
+    assert model.temperature_ == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(model.transform(X * scale), model.assignment_, atol=1e-5)
+    assert td.TokenClustering(num_tokens=3, temperature=0.3).fit(X).temperature_ == 0.3
+
+
+def test_the_automatic_temperature_of_degenerate_features():
+    with pytest.warns(td.CollapseWarning, match="only 1 different point for 3 tokens"):
+        constant = td.TokenClustering(num_tokens=3).fit(np.full((20, 2), 7.0))
+    assert constant.temperature_ == 0.0
+    assert constant.labels_.max() == 0
+    column = td.TokenClustering(num_tokens=2).fit(X[:80, :1])
+    assert adjusted_rand_score(LABELS[:80], column.labels_) == 1.0
+    with pytest.raises(ValueError, match="temperature: expected a number of at least 0, or 'auto', got 'warm'"):
+        td.TokenClustering(num_tokens=3, temperature="warm").fit(X)
+
+
+def test_a_worthless_answer_is_said_to_be_one():
+    """Features of unit norm at temperature 1: labels of 8 tokens at one point, CONVERGED."""
+    rows = np.random.default_rng(0).normal(size=(120, 40))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    with pytest.warns(td.CollapseWarning, match=r"1 of 8 tokens is distinct\): use about 0.0") as caught:
+        model = td.TokenClustering(temperature=1.0, num_starts=2).fit(rows)
+    assert len(caught) == 1
+    assert model.status_ is td.Status.CONVERGED
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        automatic = td.TokenClustering(num_starts=2).fit(rows)
+    assert f"{automatic.temperature_:.3g}" in str(caught[0].message)
+    assert len(np.unique(automatic.tokens_.round(3), axis=0)) == 8
+
+
+def test_warnings_of_merged_tokens_and_of_a_dynamics_of_ones_own():
+    with pytest.warns(td.CollapseWarning, match="Only 3 of 6 tokens are distinct: .* or num_tokens=3"):
+        td.TokenClustering(num_tokens=6, temperature=3.0).fit(X)
+    with pytest.warns(td.CollapseWarning, match="times the critical temperature"):
+        model = td.TokenClustering(num_tokens=3, dynamics=td.catalog.soft_kmeans(temperature=100.0)).fit(X)
+    assert model.temperature_ is None
+    with pytest.warns(td.CollapseWarning, match="Tolerance 0.0001 is above a hundredth of the features' spread"):
+        td.TokenClustering(num_tokens=3).fit(X * 1e-9)
 
 
 def test_sklearn_can_clone_it():

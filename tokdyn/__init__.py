@@ -28,6 +28,7 @@ if _TYPE_CHECKING:
     from tokdyn import stats as stats
     from tokdyn import studies as studies
     from tokdyn import testing as testing
+    from tokdyn import theory as theory
     from tokdyn import train as train
     from tokdyn import tree as tree
     from tokdyn.checks import Status as Status
@@ -69,13 +70,18 @@ if _TYPE_CHECKING:
     from tokdyn.sweeps import uniform as uniform
     from tokdyn.sweeps import variants as variants
     from tokdyn.sweeps import zipped as zipped
+    from tokdyn.theory import CollapseWarning as CollapseWarning
+    from tokdyn.theory import Forecast as Forecast
+    from tokdyn.theory import collapse_forecast as collapse_forecast
     from tokdyn.tree import values as values
     from tokdyn.tree import with_values as with_values
 
 # Public name -> the module that holds it; a module's own name stands for the module.
 _HOME = {
+    "CollapseWarning": "tokdyn.theory",
     "Dynamics": "tokdyn.dynamics",
     "Flow": "tokdyn.dynamics",
+    "Forecast": "tokdyn.theory",
     "Info": "tokdyn.dynamics",
     "Plan": "tokdyn.sweeps",
     "Result": "tokdyn.solve",
@@ -89,6 +95,7 @@ _HOME = {
     "annealing": "tokdyn.dynamics",
     "attraction": "tokdyn.dynamics",
     "choice": "tokdyn.sweeps",
+    "collapse_forecast": "tokdyn.theory",
     "compose": "tokdyn.dynamics",
     "enable_compile_cache": "tokdyn.compile_cache",
     "grid": "tokdyn.sweeps",
@@ -130,6 +137,7 @@ _MODULES = {
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
     "testing": "tokdyn.testing",
+    "theory": "tokdyn.theory",
     "train": "tokdyn.train",
     "tree": "tokdyn.tree",
 }

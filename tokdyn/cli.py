@@ -183,6 +183,8 @@ def _run(words: list[str]) -> None:
             options.file, options.how, options.out, plots=options.plots, progress=progress,
             say=lambda note: print(f"tokdyn: {note}", file=sys.stderr),
         )  # fmt: skip
+    for sentence in json.loads((path.parent / "diagnostics.json").read_text(encoding="utf-8"))["warnings"]:
+        print(f"tokdyn: warning: {sentence}", file=sys.stderr)
     blocks = path.read_text(encoding="utf-8").split("\n\n")
     print("\n".join([blocks[1], *(block for block in blocks if block.startswith("Against the "))]))
     print(path)

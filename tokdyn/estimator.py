@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import jax
@@ -14,6 +15,7 @@ from tokdyn.dynamics import Dynamics, attraction, compose
 from tokdyn.nearest import nearest_tokens, squared_error
 from tokdyn.solve import stepping
 from tokdyn.solve.starts import LARGEST, best_of
+from tokdyn.theory import CollapseWarning, Guide
 
 
 class TokenClustering(conventions.Estimator):
@@ -29,9 +31,10 @@ class TokenClustering(conventions.Estimator):
 
     Args:
         num_tokens: how many tokens, so the largest number of clusters.
-        temperature: of the softmax, in squared units of the features. A softmax at a temperature above twice the
+        temperature: of the softmax, in squared units of the features, or ``"auto"`` for what
+            ``td.theory.automatic_temperature`` says of the features. A softmax at a temperature above twice the
             largest eigenvalue of a cluster's covariance merges the tokens inside it.
-        dynamics: what ``td.compose`` returned; by default soft k-means at that temperature, which is then ignored.
+        dynamics: what ``td.compose`` returned; by default soft k-means at that temperature, which is otherwise ignored.
         num_starts: independent random starts; the one with the smallest sum of squared errors is kept.
         max_steps: at most so many steps.
         tol: stop when no token moves further than this in a step.
@@ -48,6 +51,10 @@ class TokenClustering(conventions.Estimator):
         n_features_in_: D.
         feature_names_in_: the names of X's columns, where it is a table whose names are strings, and scikit-learn is
             there.
+        temperature_: the number that was used; None where a dynamics was given.
+
+    Warns:
+        CollapseWarning: the answer says less than it seems to, and which number to use instead.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -61,7 +68,7 @@ class TokenClustering(conventions.Estimator):
         self,
         num_tokens: int = 8,
         *,
-        temperature: float = 1.0,
+        temperature: float | str = "auto",
         dynamics: Dynamics | None = None,
         num_starts: int = 10,
         max_steps: int = 300,
@@ -94,7 +101,9 @@ class TokenClustering(conventions.Estimator):
         if num_tokens > len(features):
             expected = f"at most the number of features, {len(features)}"
             raise checks.bad("num_tokens", expected, f"{num_tokens} (n_samples={len(features)})")
-        dynamics = self._dynamics()
+        guide = Guide(features, num_tokens)
+        temperature = None if self.dynamics is not None else guide.temperature(self.temperature)
+        dynamics = self._dynamics(temperature)
         self._see_names(X, reset=True)
 
         result, error, _ = best_of(
@@ -112,7 +121,10 @@ class TokenClustering(conventions.Estimator):
         self.inertia_ = error
         self.n_iter_ = int(result.num_steps)
         self.status_ = Status(int(result.status))
+        self.temperature_ = None if temperature is None else float(temperature)
         self.n_features_in_ = features.shape[1]
+        for sentence in guide.warnings(dynamics, result.tokens, num_distinct=result.num_distinct, tol=self.tol):
+            warnings.warn(sentence, CollapseWarning, stacklevel=2)
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
@@ -130,7 +142,7 @@ class TokenClustering(conventions.Estimator):
     def transform(self, X: Any) -> np.ndarray:
         """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
         features = self._fitted(X)
-        return np.array(_assignment(self._dynamics(), np.int32(self.n_iter_), self.tokens_, features))
+        return np.array(_assignment(self._dynamics(self.temperature_), np.int32(self.n_iter_), self.tokens_, features))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the sum of squared distances of features `[N, D]` to their nearest token: more is better."""
@@ -146,11 +158,11 @@ class TokenClustering(conventions.Estimator):
             raise conventions.not_fitted(type(self).__name__)
         return len(self.tokens_)
 
-    def _dynamics(self) -> Dynamics:
+    def _dynamics(self, temperature: Any) -> Dynamics:
         if self.dynamics is not None:
             return self.dynamics
         # By differences: the user's features may be of any spread, and may come in float32.
-        return compose(attract=attraction(temperature=self.temperature, distances="difference"))
+        return compose(attract=attraction(temperature=temperature, distances="difference"))
 
     def _seed(self) -> int:
         """scikit-learn's three ways to say it: a number, a generator, or None for another one every time."""

@@ -65,6 +65,28 @@ class TestRunning:
         text = cluster_file(iris, Options(num_tokens=4, temperature=100.0), tmp_path / "out", plots=False).read_text()
         assert "Only 1 tokens are distinct at resolution 0.1" in text
 
+    def test_the_temperature_is_automatic_and_said(self, iris, tmp_path):
+        text = cluster_file(iris, Options(num_tokens=3), tmp_path / "out", plots=False).read_text()
+        expected = td.theory.automatic_temperature(IRIS.data, num_tokens=3)
+        assert f"| attract.temperature | {expected:g} |" in text
+        assert "not to be relied on" not in text
+        told = json.loads((tmp_path / "out" / "diagnostics.json").read_text())
+        assert told["dynamics"]["attract.temperature"] == pytest.approx(expected)
+        assert (told["options"]["temperature"], told["warnings"]) == ("auto", [])
+        assert told["distinct_tokens"]["0.1"] == 3
+
+    def test_a_worthless_answer_is_said_at_the_head(self, iris, tmp_path):
+        options = Options(num_tokens=4, temperature=100.0)
+        text = cluster_file(iris, options, tmp_path / "out", plots=False).read_text()
+        title, summary, warning, *_ = text.split("\n\n")
+        assert title == "# Token dynamics on iris.npy"
+        assert summary.endswith("steps, not to be relied on (see the warning).")
+        automatic = td.theory.automatic_temperature(IRIS.data, num_tokens=4)
+        assert warning.startswith("**Warning.** Temperature 100 is")
+        assert warning.endswith(f"use about {automatic:.3g}, the automatic temperature.")
+        told = json.loads((tmp_path / "out" / "diagnostics.json").read_text())
+        assert told["warnings"] == [warning.removeprefix("**Warning.** ")]
+
     def test_a_saved_dynamics_is_used(self, iris, tmp_path):
         path = td.save(td.catalog.soft_kmeans(temperature=0.123), tmp_path / "mine")
         text = cluster_file(iris, Options(num_tokens=2, dynamics=path), tmp_path / "out", plots=False).read_text()

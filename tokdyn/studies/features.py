@@ -20,6 +20,7 @@ from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repuls
 from tokdyn.solve import Result, init, trajectory
 from tokdyn.solve.starts import LARGEST, best_of
 from tokdyn.studies.output import demand_writable, markdown_table, write_json, written_together
+from tokdyn.theory import Guide
 
 FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md")
 FIGURES = ("plots/tokens.png", "plots/convergence.png")
@@ -34,8 +35,8 @@ class Options:
 
     num_tokens: int
     """How many tokens."""
-    temperature: float = 1.0
-    """Of the softmax, in squared units of the features."""
+    temperature: float | Literal["auto"] = "auto"
+    """Of the softmax, in squared units of the features; auto chooses by their spectrum and the number of tokens."""
     rate: float = 1.0
     """Of the attraction."""
     repulsion: float = 0.0
@@ -105,7 +106,8 @@ def cluster_file(
     num_tokens = whole_number("num_tokens", options.num_tokens, at_least=1)
     if num_tokens > len(features):
         raise bad("num_tokens", f"at most the number of features, {len(features)}", num_tokens)
-    dynamics = _dynamics(options)
+    guide = Guide(features, num_tokens)
+    dynamics = _dynamics(options, guide.temperature(options.temperature))
     with jax.enable_x64(options.x64):
         values = jax.numpy.asarray(features.astype(precision))
         result, error, key = best_of(
@@ -117,6 +119,7 @@ def cluster_file(
             raise bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")
         diagnostics = _diagnostics(values, result, error, num_tokens)
         diagnostics |= _agreement(table, result, num_tokens)
+        warnings = guide.warnings(dynamics, result.tokens, num_distinct=result.num_distinct, tol=options.tol)
         steps = max(int(result.num_steps), 1)
         path_of_tokens = _path(dynamics, key, values, num_tokens, steps) if plots else None
     tokens, assignment = np.asarray(result.tokens), np.asarray(result.assignment)
@@ -128,6 +131,7 @@ def cluster_file(
         described = {name: float(np.asarray(x)) for name, x in tree.values(dynamics).items() if np.ndim(x) == 0}
         record = {
             **diagnostics,
+            "warnings": warnings,
             "dynamics": described,
             "options": {
                 name: _printable(str(x)) if isinstance(x, Path) else x
@@ -140,7 +144,9 @@ def cluster_file(
         figures = _draw(features, owner, *path_of_tokens, options.tol, place / "plots") if path_of_tokens else []
         sizes = np.bincount(owner, minlength=num_tokens)
         name = _printable(Path(path).name)
-        text = _text(name, features.shape, diagnostics, described, sizes, figures, _what_was_read(table, scaled))
+        text = _text(
+            name, features.shape, diagnostics, described, sizes, figures, _what_was_read(table, scaled), warnings
+        )
         (place / "report.md").write_text(text, encoding="utf-8")
     return Path(folder) / "report.md"
 
@@ -220,12 +226,10 @@ def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:
     return state.tokens, jax.numpy.sqrt((info.displacement**2).sum(axis=-1)).max()
 
 
-def _dynamics(options: Options) -> Dynamics:
+def _dynamics(options: Options, temperature: float) -> Dynamics:
     if options.dynamics is not None:
         return load(options.dynamics)
-    parts: dict[str, Any] = {
-        "attract": attraction(temperature=options.temperature, rate=options.rate, distances="difference")
-    }
+    parts: dict[str, Any] = {"attract": attraction(temperature=temperature, rate=options.rate, distances="difference")}
     if options.repulsion:
         parts["repel"] = repulsion(strength=options.repulsion)
     if options.momentum:
@@ -307,12 +311,15 @@ def _draw(
 
 def _text(
     name: str, shape: tuple[int, ...], diagnostics: dict[str, Any], dynamics: dict[str, float], sizes: np.ndarray,
-    figures: list[tuple[str, str]], what_was_read: list[str],
+    figures: list[tuple[str, str]], what_was_read: list[str], warnings: list[str],
 ) -> str:  # fmt: skip
+    # Whoever reads only "CONVERGED" must not miss that the answer may be worthless all the same.
+    doubt = ", not to be relied on (see the warning)." if warnings else "."
     blocks = [
         f"# Token dynamics on {name}",
         f"{shape[0]:,} features of {shape[1]} dimensions, {len(sizes)} tokens; {diagnostics['status']} after "
-        f"{diagnostics['num_steps']} steps.",
+        f"{diagnostics['num_steps']} steps{doubt}",
+        *(f"**Warning.** {sentence}" for sentence in warnings),
         *what_was_read,
         "Features by token: " + ", ".join(f"{k}: {count:,}" for k, count in enumerate(sizes)) + ".",
     ]

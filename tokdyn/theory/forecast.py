@@ -1,0 +1,207 @@
+"""What will become of tokens at a temperature, before any long run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from tokdyn import checks
+from tokdyn.theory import critical, preview
+
+REGIMES = ("none", "partial", "start-dependent", "full", "unknown")
+# The preview's starts, how many where a step is dear (tokens x dimensions), and how many also from the cold.
+STARTS, FEW_STARTS, COLD, DEAR, MAX_STEPS = 16, 8, 4, 4096, 300
+# It reads so many features, by their work in a step (starts x tokens x dimensions); heating reads so many.
+FEWEST, MOST, MOST_WORK, HEATED = 512, 2048, 1 << 25, 1024
+# Heating sees directions with more than this share of the largest variance, at most so many; a preview on some of the
+# features those with more variance than this share of the temperature: with half of it a direction parts tokens.
+LEADING, MOST_LEADING, SLAVED = 0.1, 64, 0.25
+# Of the preview's starts, up to this share may lose a token in "none", and keep all in "partial".
+FEW = 0.125
+# Nearer than this to where a regime ends, a run would take longer than it is given to show on which side it is.
+MARGIN = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What ``collapse_forecast`` says; printed, it is its sentence.
+
+    Attributes:
+        regime: ``"none"``: nearly every run keeps all tokens apart. ``"partial"``: nearly every run ends with fewer
+            distinct tokens than it was given, but more than one. ``"start-dependent"``: all tokens at one point and
+            tokens apart are both stable, and the start decides. ``"full"``: every run that starts at random features
+            ends with all tokens at one point. ``"unknown"``: below the critical temperature, some runs would lose a
+            token and some not; or the temperature is too near to where a regime ends.
+        ratio: the temperature over the critical one; infinite for constant features.
+        critical_temperature: ``td.theory.critical_temperature`` of the features.
+        spinodal: about the temperature up to which tokens that started at random features, in the cold, can stay
+            apart: in steps of 3 % up to 1.3 times the critical one, of 10 % beyond, infinite from 6 times on.
+        share_merging: share of the preview's starts that lost a token (those that have not come to rest included).
+        suggested_temperature: what ``temperature="auto"`` would use.
+        sentence: for people: what will happen, and what to change to which number.
+    """
+
+    regime: str
+    ratio: float
+    critical_temperature: float
+    spinodal: float
+    share_merging: float
+    suggested_temperature: float
+    sentence: str
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+
+def collapse_forecast(features: Any, *, num_tokens: int, temperature: float) -> Forecast:
+    """Say whether tokens will stay apart, before the run: all, some, none, or as the start decides.
+
+    Above `T_c = 2 lambda_max(C)` the state with all tokens at one point is stable (``td.theory.critical_temperature``),
+    and the only question is whether another one is too. Tokens on a sample are settled in the cold and warmed step by
+    step until they meet; that temperature is the spinodal. It lies at `T_c` for features that are symmetric about their
+    mean, up to a quarter above it for skewed ones, anywhere above it for outliers. Below `T_c` tokens may still merge
+    in groups, each at the critical temperature of what it shares. No rule on the spectrum told when (in measurements
+    half of the runs have lost a token from 0.01 of `T_c` on, or at no temperature, by the features), so 16 runs of
+    the plain rule from random features decide (8 where tokens times dimensions are above 4,096).
+
+    Both read 512 to 2,048 features (the 64 outermost, and others at random that count for more) by NumPy, and compile
+    nothing; the cost is that of as many runs on so few features. The spectrum reads what ``td.theory.read_variances``
+    says. How often the forecast is right on data it was not made from: ``python -m benchmarks.forecast``, with its
+    table in ``benchmarks/README.md``.
+
+    Repulsion keeps tokens apart at every temperature, and annealing changes it: this is about the attraction alone.
+
+    Args:
+        features: `[N, D]`, finite numbers of NumPy or of jax, not traced.
+        num_tokens: K, at most N.
+        temperature: of the attraction.
+
+    Returns:
+        A ``Forecast``.
+
+    Raises:
+        ValueError: not finite floating-point `[N, D]`, more tokens than features, a temperature that is not a number
+            of at least 0.
+
+    References:
+        Rose: Deterministic annealing for clustering, 1998.
+
+    Example:
+        >>> import numpy as np, tokdyn as td
+        >>> features = np.random.default_rng(0).normal(size=(500, 64))
+        >>> features /= np.linalg.norm(features, axis=1, keepdims=True)
+        >>> td.collapse_forecast(features, num_tokens=8, temperature=1.0).regime
+        'full'
+        >>> td.collapse_forecast(features, num_tokens=8, temperature=0.01).regime
+        'none'
+    """
+    values = np.asarray(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np))
+    critical.rows_read(values)
+    if not np.isfinite(values).all():
+        raise checks.bad("features", "finite numbers", "infinite or NaN entries")
+    num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
+    if num_tokens > len(values):
+        raise checks.bad("num_tokens", f"at most the number of features, {len(values)}", num_tokens)
+    temperature = float(checks.one_number("temperature", temperature, at_least=0.0))
+
+    variances, directions = preview.principal(values)
+    threshold = 2 * float(variances[0])
+    suggested = critical.SHARE_OF_DISTORTION * critical.distortion(variances, num_tokens)
+    sample = preview.sample_of(values, _num_read(num_tokens, values.shape[1]))
+    if sample.spread == 0 or threshold == 0:
+        regime, share, spinodal, ratio = ("full" if num_tokens > 1 else "none"), 1.0, 0.0, math.inf
+    else:
+        ratio, most = temperature / threshold, min(len(sample.points), num_tokens)
+        num_starts = STARTS if num_tokens * values.shape[1] <= DEAR else FEW_STARTS
+        starts = preview.random_starts(sample, most, num_starts)
+        if len(sample.points) < len(values):
+            # Features that are few for their dimensions keep tokens apart by their noise alone. What varies too little
+            # to part tokens at this temperature is left out, once tokens are means and have lost the noise of a start.
+            starts, _ = preview.settled(sample, starts, ratio * preview.critical_of(sample), 2)
+            kept = directions[:, : max(1, int((variances > SLAVED * temperature).sum()))]
+            sample, starts = preview.projected(sample, kept), starts @ kept.astype(np.float32)
+        # At the same share of the critical temperature: noise widens the spectrum of a sample.
+        critical_here = preview.critical_of(sample)
+        ended, _ = preview.settled(sample, starts, ratio * critical_here, MAX_STEPS)
+        distinct = preview.num_distinct(ended)
+        share = float((distinct < most).mean())
+        leading = directions[:, : min(int((variances > LEADING * variances[0]).sum()), MOST_LEADING)]
+        spinodal = threshold * (preview.heated(values, most, HEATED, leading) if num_tokens > 1 else 1.0)
+        if num_tokens == 1:
+            regime = "none"
+        elif temperature > threshold * (1 + MARGIN):
+            cold, _ = preview.settled(sample, starts[:COLD], 0.1 * critical_here, MAX_STEPS)
+            warmed, _ = preview.settled(sample, cold, ratio * critical_here, MAX_STEPS)
+            most_distinct = max(distinct.max(), preview.num_distinct(warmed).max())
+            regime = _above(temperature / spinodal, bool(most_distinct == 1), spinodal < 1.3 * threshold)
+        else:
+            lowest = min(threshold, 2 * _held_out(values))
+            regime = "unknown" if temperature > lowest * (1 - MARGIN) else _below(share)
+    sentence = _sentence(regime, num_tokens, temperature, threshold, ratio, spinodal, suggested)
+    return Forecast(regime, ratio, threshold, spinodal, share, suggested, sentence)
+
+
+def _num_read(num_tokens: int, num_dimensions: int) -> int:
+    """How many features the preview reads: as many as fit a second or so."""
+    return int(np.clip(MOST_WORK // (STARTS * num_tokens * num_dimensions), FEWEST, MOST))
+
+
+def _above(heat: float, all_at_one: bool, is_fine: bool) -> str:
+    """Above the critical temperature, at so many times the spinodal; whether all of the preview met in time."""
+    step = preview.FINE if is_fine else preview.COARSE
+    if all_at_one:
+        # Steps of 3 % are shorter than what the slowest of runs near critical blurs; those of 10 % are not.
+        return "full" if heat > (1 / step if is_fine else 1.0) else "unknown"
+    return "start-dependent" if heat < 1 / step else "unknown"
+
+
+def _below(share: float) -> str:
+    """Below the critical temperature, by the share of the preview's starts that lost a token."""
+    if share <= FEW:
+        return "none"
+    return "partial" if share >= 1 - FEW else "unknown"
+
+
+def _held_out(values: np.ndarray) -> float:
+    """A variance that the largest is not below: that of features not read, along the first direction of those read."""
+    count = critical.rows_read(values)
+    if len(values) < 2 * count:
+        return math.inf
+    order = np.random.default_rng(3).permutation(len(values))
+    rows = [values[np.sort(part)].astype(np.float64) for part in (order[:count], order[count : 2 * count])]
+    scale = float(np.abs(rows[0]).max()) or 1.0
+    seen, other = ((part - part.mean(axis=0)) / scale for part in rows)
+    if seen.shape[1] > seen.shape[0]:
+        direction = np.linalg.svd(seen, full_matrices=False)[2][0]
+    else:
+        direction = np.linalg.eigh(seen.T @ seen)[1][:, -1]
+    return float((other @ direction).var()) * scale**2
+
+
+def _sentence(
+    regime: str, num_tokens: int, temperature: float, threshold: float, ratio: float, spinodal: float, suggested: float
+) -> str:
+    where = f"{temperature:.3g} is {ratio:.3g} times the critical temperature {threshold:.3g} of these features"
+    lower = f"use a temperature of about {suggested:.3g}"
+    if threshold == 0:
+        return "All features are equal, so all tokens will be too: no temperature changes that, use num_tokens=1."
+    if regime == "full":
+        return f"All {num_tokens} tokens will end at one point: {where}; {lower}."
+    if regime == "start-dependent":
+        return (
+            f"Whether the {num_tokens} tokens end at one point depends on the start: {where}, and tokens that are "
+            f"apart can stay so up to about {spinodal:.3g}; {lower}."
+        )
+    if regime == "none":
+        return f"All {num_tokens} tokens should stay apart: {where}."
+    if regime == "unknown":
+        what = f"Whether all {num_tokens} tokens stay apart cannot be told: {where}"
+    else:
+        what = f"Some of the {num_tokens} tokens will merge: {where}, and above that of the cluster they share"
+    if temperature <= suggested:
+        return f"{what}; to keep more apart use about {temperature / 4:.3g}, or fewer tokens."
+    return f"{what}; {lower}, or fewer tokens."

@@ -27,6 +27,7 @@ TILE = 512
 MOST_IN_CACHE = 1 << 20
 # From here on a product over tokens as the last axis is faster, where rows are not in tiles.
 MANY_DIMENSIONS = 256
+SOME_DIMENSIONS = 64  # by several cores
 # So many features say where the others lie, roughly.
 SAMPLE = 128
 
@@ -192,16 +193,17 @@ def cut_of(num_rows: int, dimension: int) -> Cut:
     One core: small tiles, which stay in its own cache. More: tiles that are worth a product by all cores, since XLA
     gives no two tiles to two cores.
     """
-    many_dimensions = dimension >= MANY_DIMENSIONS
-    few_dimensions = dimension <= MOST_DIMENSIONS
+    few_dimensions, many_dimensions = dimension <= MOST_DIMENSIONS, dimension >= MANY_DIMENSIONS
     fit = num_rows <= max(MOST_ROWS, TILE) or (few_dimensions and num_rows * dimension <= MOST_IN_CACHE)
-    if jax.default_backend() != "cpu" or fit:
+    if jax.default_backend() != "cpu":
         return Cut(None, many_dimensions)
-    best, tokens_last = TILE * (4 if few_dimensions else 1), False
-    if _num_cores() > 1:
-        tokens_last = MOST_DIMENSIONS < dimension < MANY_DIMENSIONS
-        best = TILE * (1280 // dimension if tokens_last else 4)
-    return Cut(best if num_rows > best else None, tokens_last)
+    if _num_cores() == 1:
+        return Cut(None, many_dimensions) if fit else Cut(TILE * (4 if few_dimensions else 1), False)
+    if fit:
+        return Cut(None, dimension >= SOME_DIMENSIONS)
+    tokens_last = not few_dimensions and not many_dimensions
+    size = TILE * (1280 // dimension if tokens_last else 4)
+    return Cut(size if num_rows > size else None, tokens_last)
 
 
 def _num_cores() -> int:

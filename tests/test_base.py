@@ -92,6 +92,27 @@ def test_safe_norm_and_its_gradient():
     np.testing.assert_allclose(gradient, [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (7, 100), (2000, 5)])
+@pytest.mark.parametrize("scale", [1.0, 2.0**-100, 2.0**110, 0.0])
+def test_largest_length_at_every_scale(shape, scale):
+    vectors = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    expected = np.linalg.norm(vectors.astype(np.float64), axis=1).max()
+    largest = jax.jit(numerics.largest_length)
+    np.testing.assert_allclose(float(largest(vectors * np.float32(scale))), expected * scale, rtol=1e-6)
+    if scale:  # a power of two changes no digit, whichever way was taken
+        assert float(largest(vectors * np.float32(scale))) == float(largest(vectors)) * scale
+    assert np.isnan(largest(jnp.asarray(vectors).at[1, 1].set(jnp.nan)))
+    assert float(largest(jnp.asarray(vectors).at[1, 1].set(-jnp.inf))) == np.inf
+    assert not jax.grad(numerics.largest_length)(jnp.asarray(vectors)).any()
+
+
+def test_sums_of_long_rows():
+    values = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
+    expected = values.sum(axis=1, dtype=np.float64)
+    assert np.abs(np.asarray(numerics.row_sums(values)) - expected).max() < 3e-5
+    assert np.isnan(numerics.row_sums(jnp.asarray(values).at[3, 5].set(jnp.nan)))[3]
+
+
 def test_squared_distances_far_from_the_origin():
     left = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     right = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)

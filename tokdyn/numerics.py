@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Reductions are slow on CPU from so many numbers in a row on, or in all.
+LONG_ROW, MANY_NUMBERS = 64, 4096
+
 
 def namespace(*values: Any) -> Any:
     """``numpy`` for arrays of NumPy and plain numbers; ``jax.numpy`` where any value is an array of jax.
@@ -167,6 +170,36 @@ def safe_norm(vectors: jax.Array, *, axis: int = -1) -> jax.Array:
     squared = jnp.sum(scaled * scaled, axis=axis)
     is_zero = squared == 0
     return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, squared)) * jnp.squeeze(scale, axis))
+
+
+def row_sums(values: jax.Array) -> jax.Array:
+    """Sums over the last axis of a matrix `[A, B]`, as `[A]`; of long rows on CPU as a product with ones.
+
+    XLA's reductions there add the numbers of a row one after another, at a third of a product's speed (jax 0.10.1).
+    """
+    is_plain = values.shape[1] < LONG_ROW or values.dtype not in (jnp.float32, jnp.float64)
+    if is_plain or jax.default_backend() != "cpu":
+        return jnp.sum(values, axis=1)
+    return jnp.matmul(values, jnp.ones(values.shape[1], values.dtype), precision=jax.lax.Precision.HIGHEST)
+
+
+def largest_length(vectors: jax.Array) -> jax.Array:
+    """The largest Euclidean norm of the rows `[K, D]`, as a `[]`, without a gradient; NaN if any is."""
+    vectors = jax.lax.stop_gradient(vectors)
+    is_small = vectors.shape[1] < LONG_ROW and vectors.size < MANY_NUMBERS
+    if is_small or jax.default_backend() != "cpu":
+        return jnp.max(safe_norm(vectors))
+    # To look for the largest component first takes as long as the rest, and only extremes need it.
+    limits = jnp.finfo(vectors.dtype)
+    squared = jnp.max(row_sums(vectors * vectors))
+    in_range = (squared > float(limits.tiny) / float(limits.eps) ** 2) & (squared < jnp.inf)
+
+    def carefully(vectors: jax.Array) -> jax.Array:
+        scale = binary_scale(vectors)
+        scaled = vectors * (1.0 / scale)
+        return jnp.sqrt(jnp.max(row_sums(scaled * scaled))) * scale
+
+    return jax.lax.cond(in_range, lambda _: jnp.sqrt(squared), carefully, vectors)
 
 
 def squared_distances(left: jax.Array, right: jax.Array) -> jax.Array:

@@ -10,6 +10,7 @@ import pytest
 
 import tokdyn as td
 from tokdyn.numerics import tempered_softmax
+from tokdyn.solve import merging
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import fuzz
@@ -135,3 +136,30 @@ def test_softmax_at_every_temperature():
     for temperature in (0.0, 1e-30, 1e30, np.inf):
         assert all(np.isfinite(gradient).all() for gradient in at[temperature][2])
     assert np.isnan(tempered_softmax(np.array([np.nan, 0.0], np.float32), np.float32(1.0))).all()
+
+
+@pytest.mark.parametrize("case", ["near", "offset", "far out", "equal features", "masked"])
+def test_num_distinct_of_many_tokens_is_that_of_a_loop(case):
+    """Products where these decide, differences where they do not: both count what a loop over pairs counts."""
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(400, 70))
+    # Groups of tokens that are far inside, or far outside, a hundredth of the spread.
+    tokens = features[:60][generator.integers(0, 60, 90)] + 1e-4 * generator.normal(size=(90, 70))
+    if case == "offset":
+        features, tokens = features + 30.0, tokens + 30.0
+    if case == "far out":
+        tokens[80:85] += 1e6
+        tokens[85:] *= 1e25
+    if case == "equal features":
+        features[:], tokens[:40] = features[0], features[0]
+    mask = generator.random(90) < 0.7 if case == "masked" else None
+    features, tokens = features.astype(np.float32), tokens.astype(np.float32)
+    spread = np.sqrt(((features - features.mean(axis=0, dtype=np.float64)) ** 2).sum(axis=1).mean())
+    kept = np.arange(90) if mask is None else np.flatnonzero(mask)
+    expected = sum(
+        all(np.linalg.norm(tokens[k].astype(float) - tokens[j]) > 0.01 * spread for j in kept[kept < k]) for k in kept
+    )
+    assert len(kept) - expected > 10  # some have merged
+    count = jax.jit(merging.num_distinct)
+    assert int(count(tokens, features, None, mask)) == expected
+    assert int(jax.vmap(count, in_axes=(0, None, None, None))(tokens[None], features, None, mask)[0]) == expected

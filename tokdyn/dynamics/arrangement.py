@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tokdyn.numerics import binary_scale, largest_finite
+from tokdyn.numerics import binary_scale, largest_finite, row_sums
 
 # Up to these sizes features are arranged as columns; those of few dimensions up to larger ones.
 MOST_DIMENSIONS = 16
@@ -94,7 +94,7 @@ def spread_of(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: ja
 
     def largest(rows: jax.Array, kept: jax.Array | None) -> jax.Array:
         away = rows * (1.0 / scale) - centre
-        squares = jnp.sum(away * away, axis=1)
+        squares = row_sums(away * away)
         return jnp.max(squares if kept is None else jnp.where(kept, squares, 0.0))
 
     return jnp.sqrt(largest_of_blocks(largest, features, mask))
@@ -201,8 +201,8 @@ def cut_of(num_rows: int, dimension: int) -> Cut:
         return Cut(None, many_dimensions) if fit else Cut(TILE * (4 if few_dimensions else 1), False)
     if fit:
         return Cut(None, dimension >= SOME_DIMENSIONS)
-    tokens_last = not few_dimensions and not many_dimensions
-    size = TILE * (1280 // dimension if tokens_last else 4)
+    tokens_last = not few_dimensions
+    size = TILE * (4 if many_dimensions else 64 if few_dimensions else 1280 // dimension)
     return Cut(size if num_rows > size else None, tokens_last)
 
 

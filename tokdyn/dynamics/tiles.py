@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn.dynamics.arrangement import Columns, Cut, Frame, Rows, Summed, cut_of, product
+from tokdyn.numerics import row_sums
 
 # Tokens farther away than this many times the features' scale count as that far: their squares stay finite.
 FAR = 1e15
@@ -57,7 +58,7 @@ def logits_of_tokens(
     resolved = (dimension * float(jnp.finfo(moved.dtype).eps) / ROUNDING) ** 0.5 * (3.0 * spread + nearest)
     width = jnp.maximum(jnp.maximum(width, resolved), 1.0 / FAR)
     relative = jnp.clip(moved / width, -FAR, FAR)
-    squared = jnp.sum(relative * relative, axis=1)
+    squared = row_sums(relative * relative)
     bias = jax.lax.stop_gradient(jnp.min(squared, initial=jnp.inf, where=exists)) - squared
     if exists is not None:
         bias = jnp.where(exists, bias, -(FAR**2))  # finite, so that no 0 * inf can arise, in values or in gradients

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from tokdyn import checks, keys
 from tokdyn.checks import Status
 from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
-from tokdyn.numerics import safe_norm
+from tokdyn.numerics import largest_length
 from tokdyn.solve import fused, stepping
 from tokdyn.solve.adjoint import forward_only, implicit_gradient
 from tokdyn.solve.lanes import Together, as_varying, while_each
@@ -235,7 +235,8 @@ def _run(
         soft, hard = (found, None) if assignment == "soft" else (None, found)
     if soft is not None:
         rows = soft if mask is None else jnp.where(mask[:, None], soft, 0.0)
-        broken = ~jnp.all(jnp.isfinite(rows)) & (status <= Status.MAX_STEPS)
+        # One sum, at most N, tells of any number that is not finite.
+        broken = ~jnp.isfinite(jnp.sum(rows)) & (status <= Status.MAX_STEPS)
         status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
     distinct = num_distinct(tokens, features, mask, token_mask)
     return Result(tokens, soft, num_steps, status, displacement, residual, distinct, hard)
@@ -318,11 +319,6 @@ def _in_one_kernel(progress: Progress, inputs: tuple[Any, ...], *, max_steps: in
         )
 
     return together
-
-
-def largest_length(vectors: jax.Array) -> jax.Array:
-    """The largest Euclidean norm of the rows `[K, D]`, as a `[]`; NaN if any is."""
-    return jax.lax.stop_gradient(jnp.max(safe_norm(vectors)))
 
 
 def trajectory(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from tokdyn.dynamics import arrangement
-from tokdyn.numerics import binary_scale, masked_mean, safe_norm
+from tokdyn.dynamics.arrangement import product
+from tokdyn.numerics import binary_scale, masked_mean, row_sums
 
 # Tokens nearer to each other than this share of the features' spread count as one. Tokens that are merging are about
 # the tolerance apart when a run stops, far below; distinct clusters of any use are farther apart.
 RESOLUTION = 0.01
+# Numbers that are held at a time, differences `[tokens, K, D]` or products `[tokens, K]`.
+MOST_NUMBERS = 1 << 16
 
 
 def num_distinct(
     tokens: jax.Array, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None
 ) -> jax.Array:
-    """Tokens that no earlier one is nearer to than ``RESOLUTION`` `[]`; no array is larger than the tokens.
+    """Tokens that no earlier one is nearer to than ``RESOLUTION`` `[]`; no array is much larger than the tokens.
 
     Args:
         tokens: `[K, D]`.
@@ -28,20 +33,43 @@ def num_distinct(
         `[]`, without a gradient.
     """
     tokens, features = jax.lax.stop_gradient((tokens, features))
-    resolution = RESOLUTION * _spread(features, mask)
-    order = jnp.arange(tokens.shape[0])
-    exists = jnp.ones(tokens.shape[0], bool) if token_mask is None else token_mask
+    centre, spread = _centre_and_spread(features, mask)
+    num_tokens, dimension = tokens.shape
+    exists = jnp.ones(num_tokens, bool) if token_mask is None else token_mask
 
-    def is_distinct(number: jax.Array) -> jax.Array:
-        near = safe_norm(tokens - tokens[number]) <= resolution
-        return exists[number] & ~jnp.any(near & exists & (order < number))
+    def count(near_to: Callable[[jax.Array], jax.Array], numbers_each: int) -> jax.Array:
+        order = jnp.arange(num_tokens)
+        is_new = lambda number: exists[number] & ~jnp.any(near_to(number) & exists & (order < number))  # noqa: E731
+        at_once = max(1, MOST_NUMBERS // numbers_each)
+        every = jax.vmap(is_new) if at_once >= num_tokens else lambda x: jax.lax.map(is_new, x, batch_size=at_once)
+        return jnp.sum(every(order), dtype=jnp.int32)
 
-    return jnp.sum(jax.lax.map(is_distinct, order), dtype=jnp.int32)
+    def by_differences() -> jax.Array:
+        def near_to(number: jax.Array) -> jax.Array:
+            gaps = tokens - tokens[number]
+            gaps = jnp.where(gaps == 0, 0.0, gaps / (RESOLUTION * spread))  # the spread may be 0
+            return row_sums(gaps * gaps) <= 1.0
+
+        return count(near_to, tokens.size)
+
+    if num_tokens * tokens.size <= MOST_NUMBERS:
+        return by_differences()
+    own = (tokens - centre) / jnp.where(spread > 0, spread, 1.0)
+    squares = row_sums(own * own)
+
+    def by_products() -> jax.Array:
+        return count(lambda n: squares[n] + squares - 2.0 * product(own, own[n]) <= RESOLUTION**2, num_tokens)
+
+    # Right to a twentieth of the resolution; of tokens far outside, infinite or NaN, differences are taken.
+    furthest = jnp.max(squares, initial=0.0, where=exists)
+    rounding = dimension**0.5 * float(jnp.finfo(tokens.dtype).eps) * furthest
+    return jax.lax.cond((rounding < 0.1 * RESOLUTION**2) & (spread > 0), by_products, by_differences)
 
 
-def _spread(features: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Root mean square distance of features from their mean `[]`, at every scale."""
+def _centre_and_spread(features: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Mean of the features `[D]`, and their root mean square distance from it `[]`, at every scale."""
     features = features if mask is not None else arrangement.some_of(features)
     scale = binary_scale(features)
-    away = features * (1.0 / scale) - arrangement.mean_of_rows(features, mask, scale)
-    return scale * jnp.sqrt(masked_mean(jnp.sum(away * away, axis=1), mask))
+    mean = arrangement.mean_of_rows(features, mask, scale)
+    away = features * (1.0 / scale) - mean
+    return scale * mean, scale * jnp.sqrt(masked_mean(row_sums(away * away), mask))

@@ -18,9 +18,9 @@ from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.arrangement import Cut, Frame, Summed
 from tokdyn.dynamics.attraction import Attraction, Layout
 from tokdyn.dynamics.base import Context, Dynamics, State, resolved, schedules
-from tokdyn.numerics import binary_scale, largest_finite
+from tokdyn.numerics import binary_scale, largest_finite, largest_length
 from tokdyn.solve import stepping
-from tokdyn.solve.driver import ASSIGNMENTS, STOPS, Result, largest_length, run
+from tokdyn.solve.driver import ASSIGNMENTS, STOPS, Result, run
 from tokdyn.solve.merging import num_distinct
 
 # Numbers of a chunk: large enough that reading and calling cost little, small enough for any machine.

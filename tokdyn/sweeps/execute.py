@@ -4,67 +4,101 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import json
 import os
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from tokdyn.sweeps.labelled import Layout
-from tokdyn.sweeps.program import Program, Spec
+from tokdyn.sweeps.layout import Layout, Whole
+from tokdyn.sweeps.program import Program, Runs, Spec
+from tokdyn.sweeps.space import Axis, Space
 
-Task = tuple[int, dict[str, np.ndarray]]
+class Task(NamedTuple):
+    """A task of one part of a sweep.
+
+    Attributes:
+        part: the part's number.
+        number: of the task in its part.
+    """
+
+    part: int
+    number: int
 
 
 def task_results(
     spec: Spec,
-    programs: Callable[[int], Program],
-    tasks: Sequence[int],
-    layout: Layout,
+    programs: Callable[[str], Program],
+    tasks: Sequence[Task],
+    layouts: Sequence[Layout],
     *,
     workers: int,
-) -> Generator[Task, None, None]:
+) -> Generator[tuple[Task, dict[str, np.ndarray]], None, None]:
     """Compute tasks one after another, each on all threads; at most two are in memory.
 
     Args:
         spec: the sweep's.
-        programs: the program of a variant, by its number.
+        programs: the program of a variant, by its labels (``labels_of``).
         tasks: which tasks.
-        layout: of the whole sweep; outputs smaller than it says are padded.
+        layouts: of the parts; outputs smaller than they say are padded.
         workers: threads. A compiled program leaves Python alone, so they fill the cores.
 
     Yields:
-        ``(task, {name: [chunk, ...]})`` with ``cell`` and ``seed``; runs past the end hold what padding holds.
+        ``(task, {name: [chunk, ...]})``; runs past the end hold what padding holds.
     """
     pool = concurrent.futures.ThreadPoolExecutor(workers)
-    waiting: collections.deque[tuple[int, list[concurrent.futures.Future[Any]]]] = collections.deque()
+    waiting: collections.deque[tuple[Task, list[concurrent.futures.Future[Any]]]] = collections.deque()
+    runs = {number: runs_of(spec, layouts[number]) for number in {task.part for task in tasks}}
 
-    def submitted(task: int) -> tuple[int, list[concurrent.futures.Future[Any]]]:
-        program = programs(layout.variant_of(task))
-        runs = layout.runs_of(task)
-        return task, [pool.submit(program, first) for first in runs[:: program.size]]
+    def submitted(task: Task) -> tuple[Task, list[concurrent.futures.Future[Any]]]:
+        layout = layouts[task.part]
+        program = programs(labels_of(layout.whole, layout.variant_of(task.number)))
+        starts = layout.runs_of(task.number)[:: program.size]
+        return task, [pool.submit(_called, program, runs[task.part], start) for start in starts]
 
     remaining = iter(tasks)
     try:
         for task in remaining:
             waiting.append(submitted(task))
             if len(waiting) == 2:
-                yield _finished(spec, layout, *waiting.popleft())
+                yield _finished(layouts, *waiting.popleft())
         while waiting:
-            yield _finished(spec, layout, *waiting.popleft())
+            yield _finished(layouts, *waiting.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _finished(spec: Spec, layout: Layout, task: int, futures: list[concurrent.futures.Future[Any]]) -> Task:
+def labels_of(whole: Whole, variant: int) -> str:
+    """What names a variant in every part: its labels."""
+    places = np.unravel_index(variant, whole.variant_shape) if whole.variants else ()
+    return json.dumps([labels[place] for labels, place in zip(whole.variants.values(), places, strict=True)])
+
+
+def runs_of(spec: Spec, layout: Layout) -> Runs:
+    """The runs of a part."""
+    axes = [
+        Axis(axis["name"], {path: np.asarray(column) for path, column in axis["columns"].items()})
+        for axis in layout.whole.axes
+    ]
+    return Runs(spec, Space(tuple(axes)), layout.cells, layout.seeds)
+
+
+def _called(program: Program, runs: Runs, start: int) -> dict[str, np.ndarray]:
+    return program(runs.at(start, start + program.size))
+
+
+def _finished(
+    layouts: Sequence[Layout], task: Task, futures: list[concurrent.futures.Future[Any]]
+) -> tuple[Task, dict[str, np.ndarray]]:
     parts = [future.result() for future in futures]
-    runs, chunk = layout.runs_of(task), layout.chunk
-    cell, seed = spec.runs(runs.start, runs.stop)
-    arrays = {name: np.concatenate([part[name] for part in parts])[: len(runs)] for name in parts[0]}
-    result = {name: _padded(values, (chunk, *layout.shape_of(name))) for name, values in arrays.items()}
-    result["cell"], result["seed"] = (_padded(x.astype(np.uint32), (chunk,)) for x in (cell, seed))
-    return task, result
+    layout = layouts[task.part]
+    count, chunk = len(layout.runs_of(task.number)), layout.chunk
+    return task, {
+        name: _padded(np.concatenate([part[name] for part in parts])[:count], (chunk, *layout.shape_of(name)))
+        for name in layout.record["outputs"]
+    }
 
 
 def _padded(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

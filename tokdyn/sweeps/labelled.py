@@ -1,9 +1,9 @@
-"""From the flat order of execution to labelled dimensions, in memory or lazily from a store."""
+"""A sweep's parts as one labelled Dataset, in memory or read lazily, and verified, from a store."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,126 +11,83 @@ import xarray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from tokdyn.sweeps.layout import Layout, Whole
 
-class Layout:
-    """Where a labelled run lies in the flat order.
+# Values of a task, `[chunk, ...]`; None where it has not finished.
+ReadTask = Callable[[int], "np.ndarray | None"]
+
+
+class Source:
+    """Where one output of one part comes from.
 
     Args:
-        record: as in ``store.Store``: variants, axes, seeds, cell_order, chunk.
-
-    Attributes:
-        dims: variants, axes, seed.
-        shape: their lengths.
-        chunk: runs of a task.
-        section: runs between the beginnings of two variants.
+        layout: of the part.
+        whole: of the Dataset.
+        read: the values of a task.
+        is_finished: of every task `[num_tasks]`.
     """
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
-        self.record = record
-        self.variants: dict[str, list[Any]] = record["variants"]
-        self.axes: list[dict[str, Any]] = record["axes"]
-        self.seeds = np.asarray(record["seeds"], np.int64)
-        lead = [len(labels) for labels in self.variants.values()]
-        cells = [len(next(iter(axis["columns"].values()))) for axis in self.axes]
-        self.dims = (*self.variants, *(axis["name"] for axis in self.axes), "seed")
-        self.shape = (*lead, *cells, len(self.seeds))
-        self.num_variants, self.num_cells = math.prod(lead), math.prod(cells)
-        self.chunk: int = record["chunk"]
-        self.num_runs = self.num_cells * len(self.seeds)  # of one variant
-        self.tasks_per_variant = -(-self.num_runs // self.chunk)
-        self.section = self.tasks_per_variant * self.chunk
-        order = np.asarray(record["cell_order"], np.int64) if record["cell_order"] else np.arange(self.num_cells)
-        self._place = np.empty(self.num_cells, np.int64)
-        self._place[order] = np.arange(self.num_cells)
-
-    @property
-    def num_tasks(self) -> int:
-        """Tasks of all variants."""
-        return self.num_variants * self.tasks_per_variant
-
-    def variant_of(self, task: int) -> int:
-        """The number of the variant that a task belongs to."""
-        return task // self.tasks_per_variant
-
-    def runs_of(self, task: int) -> range:
-        """The runs of a task, by their numbers within its variant, in order of execution; the last task has fewer."""
-        start = task % self.tasks_per_variant * self.chunk
-        return range(start, min(start + self.chunk, self.num_runs))
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        """The shape of one run's output."""
-        return tuple(self.record["outputs"][name]["shape"])
-
-    def flat(self, chosen: Sequence[np.ndarray]) -> np.ndarray:
-        """Positions in the flat order of an outer product of indices, one array for each dimension.
-
-        Args:
-            chosen: whole numbers, `[n_d]` for every dimension d of ``dims``.
-
-        Returns:
-            `[n_1, n_2, ...]`.
-        """
-        lead = len(self.variants)
-        grid = np.ix_(*chosen)
-        variant = np.ravel_multi_index(grid[:lead], self.shape[:lead]) if lead else np.zeros((), np.int64)
-        inner = self.shape[lead:-1]
-        cell = np.ravel_multi_index(grid[lead:-1], inner) if inner else np.zeros((), np.int64)
-        place = self._place[cell] * len(self.seeds) + grid[-1]
-        return variant * self.section + place
-
-    def coordinates(self) -> dict[str, Any]:
-        """Coordinates of every dimension; those of zipped and sampled axes stand along it."""
-        found: dict[str, Any] = {name: _labels(labels) for name, labels in self.variants.items()}
-        for axis in self.axes:
-            for path, column in axis["columns"].items():
-                found[path] = (axis["name"], np.asarray(column))
-            if axis["name"] not in axis["columns"]:
-                found[axis["name"]] = np.arange(len(next(iter(axis["columns"].values()))))
-        return {**found, "seed": self.seeds}
+    def __init__(self, layout: Layout, whole: Whole, read: ReadTask, is_finished: np.ndarray) -> None:
+        self.layout, self.places = layout, layout.places(whole)
+        # One task is asked for by several selections in a row.
+        self.read = functools.lru_cache(maxsize=4)(read)
+        self.is_finished = is_finished
 
 
-def dataset(layout: Layout, arrays: Mapping[str, Any], markers: np.ndarray | None, *, lazy: bool) -> xarray.Dataset:
+def dataset(
+    whole: Whole, outputs: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Sequence[Source]], *, lazy: bool,
+    counts: Mapping[str, Sequence[int]],
+) -> xarray.Dataset:  # fmt: skip
     """The labelled Dataset of a sweep.
 
     Args:
-        layout: of its runs.
-        arrays: `{name: [run, ...]}`, NumPy or Zarr.
-        markers: of every task, None where all have finished.
-        lazy: read from the arrays when asked for, not now.
+        whole: its dimensions.
+        outputs: `{name: {"shape", "dtype", "dims"}}` of one run.
+        sources: the parts of every output.
+        lazy: read when asked for, not now.
+        counts: true lengths of padded dimensions in each variant.
 
     Returns:
-        Every output over ``layout.dims`` and its own dimensions; ``finished`` where some runs are missing.
+        Every output over ``whole.dims`` and its own dimensions; ``finished`` where some runs are missing.
     """
-    record = layout.record
     variables = {}
-    for name, output in record["outputs"].items():
-        shape = (*layout.shape, *layout.shape_of(name))
-        view = Labelled(layout, arrays[name], shape)
-        data = indexing.LazilyIndexedArray(view) if lazy else view[(slice(None),) * len(shape)]
-        variables[name] = xarray.Variable((*layout.dims, *output["dims"]), data)
-    if markers is not None and (markers == 0).any():
-        everything = [np.arange(n) for n in layout.shape]
-        finished = (markers != 0)[layout.flat(everything) // layout.chunk]
-        variables["finished"] = xarray.Variable(layout.dims, finished)
-    for dim, counts in record.get("counts", {}).items():
-        lead = tuple(layout.variants)
-        shape = tuple(len(labels) for labels in layout.variants.values())
-        variables[f"{dim}_count"] = xarray.Variable(lead, np.reshape(counts, shape))
-    return xarray.Dataset(variables, layout.coordinates())
+    for name, output in outputs.items():
+        view = Labelled(whole, output, sources[name])
+        data = indexing.LazilyIndexedArray(view) if lazy else view[(slice(None),) * len(view.shape)]
+        variables[name] = xarray.Variable((*whole.dims, *output["dims"]), data)
+    finished = functools.reduce(np.logical_and, [_finished(whole, sources[name]) for name in outputs])
+    if not finished.all():
+        variables["finished"] = xarray.Variable(whole.dims, finished)
+    for dim, lengths in counts.items():
+        variables[f"{dim}_count"] = xarray.Variable(tuple(whole.variants), np.reshape(lengths, whole.variant_shape))
+    return xarray.Dataset(variables, whole.coordinates())
+
+
+def _finished(whole: Whole, sources: Sequence[Source]) -> np.ndarray:
+    """Which runs have finished, over the whole's dimensions."""
+    found = np.zeros(whole.shape, bool)
+    for source in sources:
+        flat = source.places.flat([np.arange(n) for n in whole.shape])
+        if source.is_finished.size:
+            found |= (flat >= 0) & source.is_finished[np.maximum(flat, 0) // source.layout.chunk]
+    return found
 
 
 class Labelled(BackendArray):
-    """A flat array seen through the labelled dimensions.
+    """An output of all parts seen through the labelled dimensions.
+
+    Runs that have not finished are NaN, 0 or False, and so is what a variant's output is padded with.
 
     Args:
-        layout: of the runs.
-        array: `[run, ...]`.
-        shape: of the labelled array.
+        whole: the dimensions.
+        output: shape and dtype of one run.
+        sources: the parts.
     """
 
-    def __init__(self, layout: Layout, array: Any, shape: tuple[int, ...]) -> None:
-        self.layout, self.array = layout, array
-        self.shape, self.dtype = shape, np.dtype(array.dtype)
+    def __init__(self, whole: Whole, output: Mapping[str, Any], sources: Sequence[Source]) -> None:
+        self.whole, self.sources = whole, sources
+        self.own_shape = tuple(output["shape"])
+        self.shape, self.dtype = (*whole.shape, *self.own_shape), np.dtype(output["dtype"])
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, tuple):
@@ -138,19 +95,22 @@ class Labelled(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._outer)
 
     def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
-        lead = len(self.layout.dims)
+        lead = len(self.whole.dims)
         chosen = [np.atleast_1d(np.arange(n)[k]) for n, k in zip(self.shape, key, strict=True)]
-        rows = self.layout.flat(chosen[:lead])
-        if isinstance(self.array, np.ndarray):
-            values = self.array[rows]
-        else:  # Zarr reads each chunk once, and only those that are needed
-            needed, back = np.unique(rows, return_inverse=True)
-            values = np.asarray(self.array.get_orthogonal_selection((needed,)))[back.reshape(rows.shape)]
+        fill = np.nan if self.dtype.kind in "fc" else 0
+        rows = tuple(len(places) for places in chosen[:lead])
+        values = np.full((*rows, *self.own_shape), fill, self.dtype)
+        of_runs = values.reshape(-1, *self.own_shape)
+        for source in self.sources:
+            flat = source.places.flat(chosen[:lead]).ravel()
+            held = np.flatnonzero(flat >= 0)
+            order = held[np.argsort(flat[held], kind="stable")]
+            tasks, starts = np.unique(flat[order] // source.layout.chunk, return_index=True)
+            for task, runs in zip(tasks.tolist(), np.split(order, starts[1:]), strict=True):
+                found = source.read(task) if source.is_finished[task] else None
+                if found is not None:  # each task once, and only those that are needed
+                    inside = tuple(slice(n) for n in found.shape[1:])
+                    of_runs[(runs, *inside)] = found[flat[runs] - task * source.layout.chunk]
         if chosen[lead:]:
             values = values[(slice(None),) * lead + np.ix_(*chosen[lead:])]
         return values[tuple(0 if isinstance(k, (int, np.integer)) else slice(None) for k in key)]
-
-
-def _labels(labels: Sequence[Any]) -> np.ndarray:
-    """Text as objects: Zarr 3 has no stable fixed-length text."""
-    return np.array(labels, object) if any(isinstance(label, str) for label in labels) else np.asarray(labels)

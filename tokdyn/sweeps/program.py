@@ -13,6 +13,7 @@ import inspect
 import itertools
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,6 +34,15 @@ CPU_UNIT = 256
 GPU_UNIT = 16_384
 # Compiled programs by their text, so that the same sweep again, or with other numbers, compiles nothing.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
+# Names of outputs become names of folders, on every system and in every object store.
+_NAME = re.compile(r"[\w .,;+()@=%#~&-]{1,100}")
+_DTYPES = [
+    np.dtype(name)
+    for name in (
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "float16", "float32", "float64", "complex64", "complex128",
+    )
+]  # fmt: skip
 _MOST_COMPILED = 32
 
 
@@ -74,12 +84,6 @@ class Spec:
         """Every combination of static settings, as `{keyword: label}`; one empty dict without any."""
         names = list(self.space.variants)
         return [dict(zip(names, labels, strict=True)) for labels in itertools.product(*self.space.variants.values())]
-
-    def runs(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cell and seed of runs in order of execution; past the end the last run is repeated."""
-        run = np.minimum(np.arange(start, stop), self.num_runs - 1)
-        cell, seed = np.divmod(run, len(self.seeds))
-        return self.cell_order[cell], self.seeds[seed]
 
 
 def checked_spec(
@@ -159,7 +163,7 @@ class Program:
         outputs: name to shape and dtype of one run's output.
         size: runs of one call: the unit times the number of devices.
         text: one run's program before compilation, the same on any number of devices.
-        function: the bare jitted function `(base, columns, key, cells [size], seeds [size]) -> {name: [size, ...]}`.
+        function: the bare jitted function `(base, key, columns, cells, seeds) -> {name: [size, ...]}` of ``Runs``.
         compile_seconds: what compiling took.
     """
 
@@ -172,18 +176,17 @@ class Program:
             self.arguments = _arguments(spec)
             start = time.perf_counter()
             one_run, self.function = _functions(spec.evaluate, keywords, spec.paired, devices)
-            one = one_run.lower(*self.arguments, *(np.uint32(0),) * 2)
+            runs = Runs(spec, spec.space, spec.cell_order[:1], spec.seeds[:1])
+            one = one_run.lower(*self.arguments, *jax.tree.map(lambda x: x[0], runs.at(0, 1)))
             self.outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
             self.text = one.as_text()
-            numbers = np.zeros(self.size, np.uint32)
-            self._compiled = _compiled(self.function.lower(*self.arguments, numbers, numbers), devices)
+            self._compiled = _compiled(self.function.lower(*self.arguments, *runs.at(0, self.size)), devices)
             self.compile_seconds = time.perf_counter() - start
 
-    def __call__(self, start: int) -> dict[str, np.ndarray]:
-        """The outputs `[size, ...]` of runs ``start`` to ``start + size``; past the end the last run is repeated."""
-        cell, seed = self.spec.runs(start, start + self.size)
+    def __call__(self, runs: tuple[Any, ...]) -> dict[str, np.ndarray]:
+        """The outputs `[size, ...]` of so many runs, from ``Runs.at``."""
         with jax.enable_x64(self.spec.x64):  # this setting is a thread's own
-            outputs = self._compiled(*self.arguments, cell.astype(np.uint32), seed)
+            outputs = self._compiled(*self.arguments, *runs)
             return {name: np.asarray(values) for name, values in outputs.items()}
 
     def bytes_per_run(self) -> int:
@@ -194,6 +197,45 @@ class Program:
         """What a call needs beside arguments and outputs; None where the backend does not say."""
         analysis = self._compiled.memory_analysis()
         return None if analysis is None else int(analysis.temp_size_in_bytes)
+
+
+class Runs:
+    """What distinguishes runs: the values of their cells, and their seeds.
+
+    Args:
+        spec: the sweep's.
+        space: the one that cells are numbered in.
+        cells: cells in order of execution.
+        seeds: of every cell.
+    """
+
+    def __init__(self, spec: Spec, space: Space, cells: np.ndarray, seeds: np.ndarray) -> None:
+        leaves = values(spec.base)
+        self._columns = {path: _as_leaf(column, leaves[path]) for path, column in space.columns().items()}
+        self._identities = None if spec.paired else space.columns()
+        self._cells, self._seeds = cells, seeds
+
+    def at(self, start: int, stop: int) -> tuple[dict[str, np.ndarray], np.ndarray | None, np.ndarray]:
+        """Columns `{path: [n]}`, names of cells `[n, 2]` (None where seeds are paired) and seeds `[n]` of the runs
+        from start to stop; past the end the last run is repeated.
+        """
+        run = np.minimum(np.arange(start, stop), len(self._cells) * len(self._seeds) - 1)
+        place, seed = np.divmod(run, len(self._seeds))
+        cell = self._cells[place]
+        columns = {path: column[cell] for path, column in self._columns.items()}
+        if self._identities is None:
+            return columns, None, self._seeds[seed].astype(np.uint32)
+        first = np.concatenate([[True], cell[1:] != cell[:-1]])
+        names = np.array([self._name_of(number) for number in cell[first]], np.uint32)
+        return columns, names[np.cumsum(first) - 1], self._seeds[seed].astype(np.uint32)
+
+    def _name_of(self, cell: int) -> np.ndarray:
+        """Two numbers that follow from the cell's values: more values on an axis leave those of old cells alone."""
+        assert self._identities is not None
+        digest = hashlib.blake2b(digest_size=8)
+        for path in sorted(self._identities):
+            digest.update(path.encode() + b"\0" + np.float64(self._identities[path][cell]).tobytes())
+        return np.frombuffer(digest.digest(), "<u4")
 
 
 def _compiled(lowered: Any, devices: Sequence[Any]) -> Any:
@@ -226,44 +268,67 @@ def _known_functions(
 
 
 def _one_run(evaluate: Evaluate, keywords: dict[str, Any], paired: bool) -> Callable[..., dict[str, jax.Array]]:
-    """`(base, columns, key, cell, seed) -> outputs` of a single run."""
+    """`(base, key, columns, cell, seed) -> outputs` of a single run."""
 
-    def one(base: Any, columns: Any, key: jax.Array, cell: jax.Array, seed: jax.Array) -> dict[str, jax.Array]:
-        config = with_values(base, {path: column[cell] for path, column in columns.items()})
-        run_key = keys.for_seed(key, seed, None if paired else cell)
-        outputs = evaluate(config, run_key, **keywords)
-        if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
-            got = "an empty dict" if isinstance(outputs, Mapping) else f"a {type(outputs).__name__}"
-            raise checks.bad("evaluate", "to return a dict of named arrays", got)
-        return {name: jnp.asarray(x) for name, x in outputs.items()}
+    def one(base: Any, key: jax.Array, columns: Any, cell: jax.Array | None, seed: jax.Array) -> dict[str, jax.Array]:
+        config = with_values(base, columns)
+        outputs = evaluate(config, keys.for_seed(key, seed, cell), **keywords)
+        return checked_outputs(outputs)
 
     return one
 
 
+def checked_outputs(outputs: Any) -> dict[str, jax.Array]:
+    """What an evaluator returned, as arrays.
+
+    Raises:
+        ValueError: no dict, none or no usable names, or something that is no array of numbers, naming the output.
+    """
+    if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
+        got = "an empty dict" if isinstance(outputs, Mapping) and not outputs else f"a {type(outputs).__name__}"
+        if isinstance(outputs, Mapping) and outputs:
+            got = f"the name {next(name for name in outputs if not isinstance(name, str))!r}"
+        raise checks.bad("evaluate", "to return a dict of named arrays", got)
+    found = {}
+    for name, value in outputs.items():
+        if not _NAME.fullmatch(name) or name.startswith("."):
+            expected = "names of outputs without slashes, of 1 to 100 letters, digits and signs, no dot first"
+            raise checks.bad("evaluate", expected, repr(name[:120]))
+        try:
+            array = jnp.asarray(value)
+        except (TypeError, ValueError):
+            raise checks.bad("evaluate", f"an array of numbers for {name!r}", f"a {type(value).__name__}") from None
+        if array.dtype not in _DTYPES:
+            hint = " (.astype(jnp.float32))" if jnp.issubdtype(array.dtype, jnp.floating) else ""
+            hint = " (jax.random.key_data)" if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else hint
+            expected = f"numbers that NumPy and Zarr store for {name!r}{hint}"
+            raise checks.bad("evaluate", expected, f"dtype {array.dtype}")
+        found[name] = array
+    return found
+
+
 def _arguments(spec: Spec) -> tuple[Any, ...]:
-    """The base, the columns of the space, and the key."""
-    leaves = values(spec.base)
-    columns = {path: _as_leaf(column, leaves[path]) for path, column in spec.space.columns().items()}
+    """The base and the key."""
     key = (
         jax.random.wrap_key_data(jnp.asarray(spec.key_data), impl=spec.key_kind)
         if spec.key_kind
         else jnp.asarray(spec.key_data)
     )
-    return spec.base, columns, key
+    return spec.base, key
 
 
 def _unit_function(one: Callable[..., dict[str, jax.Array]], devices: Sequence[Any]) -> Any:
     """The jitted function of a unit of runs on each of the devices."""
 
-    def unit(base: Any, columns: Any, key: jax.Array, cells: jax.Array, seeds: jax.Array) -> dict[str, jax.Array]:
-        return vmap(lambda cell, seed: one(base, columns, key, cell, seed))(cells, seeds)
+    def unit(base: Any, key: jax.Array, columns: Any, cells: Any, seeds: jax.Array) -> dict[str, jax.Array]:
+        return vmap(lambda *run: one(base, key, *run))(columns, cells, seeds)
 
     if len(devices) == 1:
         return jax.jit(unit)
     # Every device has its own loop and stops by itself: automatic sharding would make all wait for the slowest run.
     mesh = jax.sharding.Mesh(np.array(devices), ("run",))
     run, all_of_it = jax.sharding.PartitionSpec("run"), jax.sharding.PartitionSpec()
-    specs = (all_of_it, all_of_it, all_of_it, run, run)
+    specs = (all_of_it, all_of_it, run, run, run)
     return jax.jit(jax.shard_map(unit, mesh=mesh, in_specs=specs, out_specs=run))
 
 
@@ -273,19 +338,25 @@ def _as_leaf(column: np.ndarray, leaf: Any) -> np.ndarray:
     return column.astype(dtype if dtype.kind in "iub" else np.float64)
 
 
-def fingerprint(spec: Spec, programs: Sequence[Program]) -> str:
-    """A hash of everything that decides the numbers: the programs themselves, their arguments, versions and device."""
-    digest = hashlib.sha256()
-    for program in programs:
-        digest.update(program.text.encode())
-    for array in (*jax.tree.leaves(spec.base), *spec.space.columns().values(), spec.seeds, spec.key_data):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(spec.cell_order.tobytes())
+def fingerprint(spec: Spec, programs: Sequence[Program]) -> dict[str, Any]:
+    """Hashes of everything but cells and seeds that decides the numbers.
+
+    Returns:
+        ``programs``: of what each variant computes, by its labels; ``rest``: of the base, the key, versions and the
+        kind of device.
+    """
+    texts = {
+        json.dumps(list(variant.values())): hashlib.sha256(program.text.encode()).hexdigest()
+        for variant, program in zip(spec.variants, programs, strict=True)
+    }
+    rest = hashlib.sha256()
+    for array in (*jax.tree.leaves(spec.base), spec.key_data):
+        rest.update(np.ascontiguousarray(array).tobytes())
     versions = environment.describe()["versions"]
     device = jax.devices()[0]
-    record = [spec.space.shape, spec.variants, spec.unit, spec.paired, device.platform, device.device_kind]
-    digest.update(json.dumps([str(record), versions["jax"], versions["tokdyn"]]).encode())
-    return digest.hexdigest()
+    record = [spec.unit, spec.paired, spec.key_kind, device.platform, device.device_kind]
+    rest.update(json.dumps([str(record), versions["jax"], versions["tokdyn"]]).encode())
+    return {"programs": texts, "rest": rest.hexdigest()}
 
 
 def name_of(evaluate: Evaluate) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tokdyn import checks, environment
+from tokdyn.sweeps import machines
 from tokdyn.sweeps.program import Program, Spec, fingerprint, name_of
 
 # Bytes of outputs that a task may hold, and runs: a lost task should cost seconds.
@@ -98,7 +99,9 @@ def record_of(
         "seeds": spec.seeds.tolist(),
         "key": spec.key_data.tolist(),
         "paired": spec.paired,
-        "cell_order": [] if natural else spec.cell_order.tolist(),
+        "own_variants": [],
+        "own_cells": [] if natural else spec.cell_order.tolist(),
+        "own_seeds": [],
         "outputs": outputs,
         "counts": counts,
         "unit": spec.unit,
@@ -106,6 +109,7 @@ def record_of(
         "x64": spec.x64,
         "fingerprint": fingerprint(spec, programs),
         "environment": environment.describe(),
+        "machine": machines.machine(),
     }
 
 

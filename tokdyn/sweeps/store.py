@@ -1,151 +1,379 @@
-"""A sweep on disk: one Zarr group that can be killed at any moment, continued, and read while it grows.
+"""A sweep on disk: one folder that can be killed at any moment, continued, extended, and read while it grows.
 
-All outputs lie along one flat ``run`` dimension in order of execution. A task writes one Zarr chunk of every array, and
-only then its marker, a checksum of what it wrote: a chunk without a marker was never finished, and one whose checksum
-differs is damaged; both are computed again. Everything goes through Zarr's own store, so any place that fsspec reaches
-will do.
+.. code-block:: text
+
+    zarr.json                           a Zarr group, so that Zarr's tools see the arrays
+    part-0000/part.json                 what this part of the sweep is, with a checksum
+    part-0000/outputs/NAME/zarr.json    an array [run, ...] for every output, in order of execution
+    part-0000/outputs/NAME/c/TASK/0     one chunk for each task
+    part-0000/tasks/TASK.json           its marker: checksums of its chunks, and the kind of machine that computed it
+    machines/NAME.json                  kinds of machines, described
+
+Every file is written whole and is on the disk before the next step: first a task's chunks, then its marker. Without
+a marker that is intact, names this very part and fits the chunks, a task counts as unfinished. ``part.json`` alone
+says what the sweep is; of several processes that start at once one makes it, and the others take it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import zarr
 
 from tokdyn import checks, interrupts
+from tokdyn.sweeps import machines
+from tokdyn.sweeps.layout import Layout
+from tokdyn.sweeps.places import Place, place_of
 
-SCHEMA_VERSION = 1
-# Above any 32-bit checksum, so that no marker is 0, Zarr's value for a chunk that does not exist.
-_WRITTEN = 1 << 32
-_ATTRIBUTE = "tokdyn_sweep"
+SCHEMA_VERSION = 2
+_MANIFEST = "part.json"
 
 
-class Store:
-    """The folder of one sweep.
+class DamagedStore(ValueError):
+    """What lies in a store is not what was written there; the message says what, where, and what to do."""
 
-    Args:
-        group: the open Zarr group, complete with its record.
+
+class Marker(NamedTuple):
+    """What a finished task leaves.
 
     Attributes:
-        record: what the sweep is: outputs, axes, chunk, fingerprint, versions.
+        checksums: of the chunk of every output, as it lies on disk.
+        machine: the kind of machine that computed it, by its name in ``machines``.
     """
 
-    def __init__(self, group: zarr.Group) -> None:
-        self.record: dict[str, Any] = dict(group.attrs[_ATTRIBUTE])  # type: ignore[arg-type]
-        self._arrays: dict[str, Any] = {name: group[name] for name in (*self.record["outputs"], "cell", "seed")}
-        self._markers: Any = group["written"]
+    checksums: dict[str, int]
+    machine: str
+
+
+class Part:
+    """One part of a sweep in its folder.
+
+    Args:
+        place: of the store.
+        number: of the part.
+        record: what it is: see ``record.record_of``.
+
+    Attributes:
+        layout: where its runs lie.
+        digest: a hash of the record, which markers carry: those of another sweep do not count.
+    """
+
+    def __init__(self, place: Place, number: int, record: dict[str, Any]) -> None:
+        self.place, self.number, self.record = place, number, record
+        self.layout = Layout(record)
+        self.folder = _folder_of(number)
+        self.digest = _digest(record)
+        self._codecs: dict[str, _Codec] = {}
 
     @property
-    def chunk(self) -> int:
-        """Runs of a task."""
-        return int(self.record["chunk"])
+    def outputs(self) -> list[str]:
+        """Names of the outputs it holds."""
+        return list(self.record["outputs"])
 
-    def array(self, name: str) -> Any:
-        """The Zarr array of an output `[run, ...]`."""
-        return self._arrays[name]
-
-    def markers(self) -> np.ndarray:
-        """One number for every task `[num_tasks]`; 0 where it has not finished."""
-        return np.asarray(self._markers[:])
-
-    def write(self, task: int, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(self, task: int, arrays: Mapping[str, np.ndarray], machine: str) -> None:
         """One task's results, then its marker.
 
         Args:
             task: its number.
-            arrays: `{name: [chunk, ...]}`, the outputs and ``cell`` and ``seed``.
+            arrays: `{name: [chunk, ...]}`, the outputs; others are left out.
+            machine: the name of the kind of machine that computed it.
         """
-        with interrupts.uninterrupted():  # Zarr would leave a file that it has begun
-            for name, values in arrays.items():
-                self._arrays[name][self._rows(task)] = values
-            self._markers[task] = _WRITTEN | _checksum(arrays)
+        chunks = {name: self._codec(name).encoded(arrays[name]) for name in self.outputs}
+        files = {self._chunk_path(name, task): content for name, content in chunks.items()}
+        marker = {
+            "part": self.digest,
+            "task": task,
+            "machine": machine,
+            "checksums": {name: zlib.crc32(content) for name, content in chunks.items()},
+        }
+        with interrupts.uninterrupted():
+            self.place.write(files)
+            self.place.write({self._marker_path(task): _sealed(marker)})
+
+    def markers(self) -> dict[int, Marker]:
+        """Those of finished tasks; damaged ones, and those of another sweep, count as none."""
+        found = {}
+        for name, content in self.place.read_all(f"{self.folder}/tasks").items():
+            marker = _opened(content)
+            task = name.removesuffix(".json")
+            if marker is None or marker.get("part") != self.digest or str(marker.get("task")) != task:
+                continue
+            found[int(task)] = Marker(marker["checksums"], marker["machine"])
+        return found
+
+    def read(self, task: int, name: str, marker: Marker) -> np.ndarray:
+        """One output of a finished task `[chunk, ...]`, verified.
+
+        Raises:
+            DamagedStore: its chunk is missing, or not what was written.
+        """
+        path = self._chunk_path(name, task)
+        content = self.place.read(path)
+        if content is None:
+            raise _damaged(self.place, path, "is missing")
+        if zlib.crc32(content) != marker.checksums.get(name):
+            raise _damaged(self.place, path, "is not what was written (checksum)")
+        return self._codec(name).decoded(content)
+
+    def damaged(self, tasks: Iterable[int], markers: Mapping[int, Marker]) -> dict[int, str]:
+        """Tasks whose marker says finished although a chunk is missing or changed, with a sentence for each."""
+        found = {}
+        for task in tasks:
+            for name in self.outputs if task in markers else ():
+                content = self.place.read(self._chunk_path(name, task))
+                if content is None or zlib.crc32(content) != markers[task].checksums.get(name):
+                    what = "is missing" if content is None else "is not what was written"
+                    found[task] = f"{self._chunk_path(name, task)} {what}"
+                    break
+        return found
 
     def unfinished(self, tasks: Iterable[int]) -> list[int]:
-        """Those of the tasks that must be computed: never written, or not what their marker says."""
-        markers = self.markers()
-        return [task for task in tasks if markers[task] == 0 or not self._is_intact(task, markers[task])]
+        """Those of the tasks that must be computed: never written, or not as their markers say."""
+        tasks, markers = list(tasks), self.markers()
+        damaged = self.damaged(tasks, markers)
+        return [task for task in tasks if task not in markers or task in damaged]
 
-    def _is_intact(self, task: int, marker: int) -> bool:
-        try:
-            arrays = {name: np.asarray(array[self._rows(task)]) for name, array in self._arrays.items()}
-        except Exception:  # a truncated chunk fails in its codec, and each codec fails in its own way
-            return False
-        return int(marker) == _WRITTEN | _checksum(arrays)
+    def is_finished(self, task: int) -> bool:
+        """Whether one task is there and intact, whoever wrote it."""
+        return not self.unfinished([task])
 
-    def _rows(self, task: int) -> slice:
-        return slice(task * self.chunk, (task + 1) * self.chunk)
+    def forget(self, task: int) -> None:
+        """Remove a task's marker, so that it counts as unfinished."""
+        self.place.remove(self._marker_path(task))
+
+    def metadata(self) -> dict[str, bytes]:
+        """Zarr's files, which follow from the record, `{path: content}`."""
+        files = {f"{self.folder}/zarr.json": _group(), f"{self.folder}/outputs/zarr.json": _group()}
+        for name in self.outputs:
+            files[f"{self.folder}/outputs/{name}/zarr.json"] = self._codec(name).metadata
+        return files
+
+    def _codec(self, name: str) -> _Codec:
+        if name not in self._codecs:
+            output = self.record["outputs"][name]
+            total = self.layout.num_tasks * self.layout.chunk
+            self._codecs[name] = _Codec(total, self.layout.chunk, output)
+        return self._codecs[name]
+
+    def _chunk_path(self, name: str, task: int) -> str:
+        zeros = "/0" * len(self.record["outputs"][name]["shape"])
+        return f"{self.folder}/outputs/{name}/c/{task}{zeros}"
+
+    def _marker_path(self, task: int) -> str:
+        return f"{self.folder}/tasks/{task}.json"
 
 
-def create(path: Any, record: dict[str, Any], num_tasks: int) -> Store:
-    """A new, empty store.
+class Store:
+    """All parts of a sweep at one place.
 
     Args:
-        path: a folder, or a URL that fsspec understands.
-        record: see ``Store``; ``outputs`` is `{name: {"shape": [...], "dtype": "...", "dims": [...]}}`.
-        num_tasks: tasks of the whole sweep.
+        place: of the store.
+        parts: in the order in which they were made, at least one.
+    """
 
-    Returns:
-        The ``Store``.
+    def __init__(self, place: Place, parts: Sequence[Part]) -> None:
+        self.place, self.parts = place, list(parts)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """That of the last part, which knows the whole."""
+        return self.parts[-1].record
+
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """All outputs: shape (the largest of any part), dtype and dimensions."""
+        found: dict[str, dict[str, Any]] = {}
+        for part in self.parts:
+            for name, output in part.record["outputs"].items():
+                known = found.get(name, output)
+                shape = [max(pair) for pair in zip(known["shape"], output["shape"], strict=True)]
+                found[name] = {**output, "shape": shape}
+        return found
+
+    def note_machine(self, machine: Mapping[str, Any]) -> str:
+        """Describe a kind of machine in the store; its name."""
+        name = machines.name_of(dict(machine))
+        path = f"machines/{name}.json"
+        if self.place.read(path) is None:
+            self.place.create(path, _sealed(dict(machine)))
+        return name
+
+    def machines(self) -> dict[str, dict[str, Any]]:
+        """Kinds of machines that computed finished tasks, by name; an empty description where its file is damaged."""
+        used = {marker.machine for part in self.parts for marker in part.markers().values()}
+        known = {name.removesuffix(".json"): _opened(content) for name, content in self._machine_files().items()}
+        return {name: known.get(name) or {} for name in sorted(used)}
+
+    def _machine_files(self) -> dict[str, bytes]:
+        return self.place.read_all("machines")
+
+    def write_metadata(self) -> list[str]:
+        """Write Zarr's files where they are missing or changed; their paths. They hold nothing of their own."""
+        files = {"zarr.json": _group({"tokdyn_sweep": SCHEMA_VERSION})}
+        for part in self.parts:
+            files |= part.metadata()
+        wrong = {path: content for path, content in files.items() if self.place.read(path) != content}
+        if wrong:
+            self.place.write(wrong)
+        return sorted(wrong)
+
+
+def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
+    """A new part; or, where another process has just made one of that number, that one.
 
     Raises:
         ValueError: the place cannot be written, or holds something else.
     """
     try:
-        group = zarr.open_group(path, mode="a", zarr_format=3)
-        if list(group.keys()) and not group.attrs.get("tokdyn_begun"):
-            raise checks.bad("store", "an empty place, or a sweep's store", f"{path}, which holds something else")
-        group.attrs["tokdyn_begun"] = True  # killed before the record is written: begin anew
-        chunk, total = record["chunk"], num_tasks * record["chunk"]
-        for name, output in record["outputs"].items():
-            shape, dtype = tuple(output["shape"]), np.dtype(output["dtype"])
-            fill = np.nan if dtype.kind == "f" else np.zeros((), dtype).item()
-            _array(group, name, (total, *shape), (chunk, *shape), dtype, fill, ("run", *output["dims"]))
-        for name in ("cell", "seed"):
-            _array(group, name, (total,), (chunk,), np.dtype("uint32"), 0, ("run",))
-        _array(group, "written", (num_tasks,), (1,), np.dtype("uint64"), 0, ("task",))
-        group.attrs[_ATTRIBUTE] = {"schema_version": SCHEMA_VERSION, **record}
-    except (OSError, zarr.errors.ContainsArrayError) as error:
-        raise checks.bad("store", "a place that can be written", f"{path} ({error})") from None
-    return Store(group)
+        if number == 0:
+            strange = [name for name in place.names("") if name not in ("zarr.json", "machines", _folder_of(0))]
+            if strange and place.read(f"{_folder_of(0)}/{_MANIFEST}") is None:
+                got = f"{place}, which holds something else ({strange[0]})"
+                raise checks.bad("store", "an empty place, or a sweep's store", got)
+        place.create(f"{_folder_of(number)}/{_MANIFEST}", _sealed({"schema_version": SCHEMA_VERSION, "record": record}))
+    except OSError as error:
+        raise checks.bad("store", "a place that can be written", f"{place} ({_reason(error)})") from None
+    part = _read_part(place, number)
+    assert part is not None  # it was made a moment ago
+    return part
 
 
-def _array(group: Any, name: str, shape: Any, chunks: Any, dtype: np.dtype, fill: Any, dims: Any) -> None:
-    group.create_array(
-        name, shape=shape, chunks=tuple(max(1, n) for n in chunks), dtype=dtype, fill_value=fill,
-        dimension_names=dims, overwrite=True,
-    )  # fmt: skip
-
-
-def open_existing(path: Any, *, mode: str = "r") -> Store | None:
-    """The store at that place; None if there is none yet.
+def open_store(path: Any) -> Store | None:
+    """The store at a place; None if there is none.
 
     Args:
         path: a folder, or a URL that fsspec understands.
-        mode: ``"r"`` or ``"r+"``.
-
-    Returns:
-        The ``Store``, or None.
 
     Raises:
-        ValueError: written by a later version.
+        DamagedStore: the description of a part is damaged.
+        ValueError: no place, a file, or a store of a later version.
     """
+    place = place_of(path)
+    parts = []
     try:
-        group = zarr.open_group(path, mode=mode, zarr_format=3)  # type: ignore[arg-type]
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError):
-        return None
-    if _ATTRIBUTE not in group.attrs:
-        return None
-    store = Store(group)
-    if store.record["schema_version"] > SCHEMA_VERSION:
-        raise checks.bad("store", f"schema_version {SCHEMA_VERSION} or lower", store.record["schema_version"])
-    return store
+        while (part := _read_part(place, len(parts))) is not None:
+            parts.append(part)
+        if not parts:
+            return None
+        later = [name for name in place.names("") if name.startswith("part-") and name > parts[-1].folder]
+        if later and place.read(f"{later[-1]}/{_MANIFEST}") is not None:
+            raise _damaged(place, f"{_folder_of(len(parts))}/{_MANIFEST}", "is missing")
+    except OSError as error:
+        raise checks.bad("store", "a folder that can be read", f"{place} ({_reason(error)})") from None
+    return Store(place, parts)
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> int:
-    total = 0
-    for name in sorted(arrays):
-        total = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), zlib.crc32(name.encode(), total))
-    return total
+def _read_part(place: Place, number: int) -> Part | None:
+    path = f"{_folder_of(number)}/{_MANIFEST}"
+    content = place.read(path)
+    if content is None:
+        return None
+    manifest = _opened(content)
+    if manifest is None:
+        how = "remove it and call the same sweep again, which makes it anew and keeps what is finished"
+        raise DamagedStore(f"store: {path} in {place} is damaged, or was edited (checksum); {how}")
+    if manifest["schema_version"] > SCHEMA_VERSION:
+        raise checks.bad("store", f"schema_version {SCHEMA_VERSION} or lower", manifest["schema_version"])
+    return Part(place, number, manifest["record"])
+
+
+def _damaged(place: Place, path: str, what: str) -> DamagedStore:
+    how = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
+    return DamagedStore(f"store: {path} in {place} {what}; {how}")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _folder_of(number: int) -> str:
+    return f"part-{number:04d}"
+
+
+def _plain(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_plain(record).encode()).hexdigest()
+
+
+def _sealed(content: Mapping[str, Any]) -> bytes:
+    """As JSON, with a checksum."""
+    return json.dumps({**content, "checksum": _digest(content)}, sort_keys=True, indent=1).encode()
+
+
+def _opened(content: bytes) -> dict[str, Any] | None:
+    """What was sealed; None where it is damaged."""
+    try:
+        found = json.loads(content)
+        checksum = found.pop("checksum")
+        return found if checksum == _digest(found) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _group(attributes: Mapping[str, Any] | None = None) -> bytes:
+    """Zarr's description of a group."""
+    return json.dumps({"attributes": dict(attributes or {}), "zarr_format": 3, "node_type": "group"}, indent=2).encode()
+
+
+class _Codec:
+    """Chunks of one array as Zarr's bytes, through an array of a single chunk in memory.
+
+    Args:
+        total: rows of the array on disk.
+        chunk: rows of a chunk.
+        output: `{"shape": [...], "dtype": "...", "dims": [...]}` of one run.
+
+    Attributes:
+        metadata: Zarr's description of the array on disk.
+    """
+
+    def __init__(self, total: int, chunk: int, output: Mapping[str, Any]) -> None:
+        self._shape = (chunk, *output["shape"])
+        self._output = output
+        self._lock = threading.Lock()  # a lazy Dataset may be read by several threads
+        self._files, self._array = self._described(chunk, chunk)
+        files, _ = self._described(total, chunk)
+        self.metadata = files["zarr.json"].to_bytes()
+
+    def _described(self, rows: int, chunk: int) -> tuple[dict[str, Any], Any]:
+        import zarr
+
+        dtype = np.dtype(self._output["dtype"])
+        fill = np.nan if dtype.kind == "f" else np.zeros((), dtype).item()
+        files: dict[str, Any] = {}
+        array = zarr.create_array(
+            zarr.storage.MemoryStore(files), shape=(rows, *self._shape[1:]), dtype=dtype, fill_value=fill,
+            chunks=tuple(max(1, n) for n in (chunk, *self._shape[1:])), zarr_format=3,
+            dimension_names=("run", *self._output["dims"]), config={"write_empty_chunks": True},
+        )  # fmt: skip
+        return files, array
+
+    def encoded(self, values: np.ndarray) -> bytes:
+        """`[chunk, ...]` as the bytes of a chunk; none for an output of no size."""
+        with self._lock:
+            self._forget()
+            self._array[...] = values
+            chunks = [content for name, content in self._files.items() if name != "zarr.json"]
+            return chunks[0].to_bytes() if chunks else b""
+
+    def decoded(self, content: bytes) -> np.ndarray:
+        """The values of a chunk `[chunk, ...]`."""
+        from zarr.core.buffer import default_buffer_prototype
+
+        with self._lock:
+            self._forget()
+            if content:
+                zeros = "/0" * len(self._shape[1:])
+                self._files[f"c/0{zeros}"] = default_buffer_prototype().buffer.from_bytes(content)
+            return np.asarray(self._array[...])
+
+    def _forget(self) -> None:
+        for name in [name for name in self._files if name != "zarr.json"]:
+            del self._files[name]

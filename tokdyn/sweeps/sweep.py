@@ -149,40 +149,42 @@ def sweep(
         raise checks.bad("worker", f"a number below of = {of}", worker)
     if store is None and (of > 1 or cluster is not None):
         raise checks.bad("store", "a place that all workers reach", None)
-    existing = None if store is None else open_existing(store, mode="r" if dry_run else "r+")
-    if worker > 0 and existing is None and not dry_run:
-        existing = _awaited(store)
+    existing = None if store is None else _opened(store)
     if existing is not None and unit is None:
         spec = dataclasses.replace(spec, unit=int(existing.record["unit"]))
     used = list(devices or jax.local_devices())
-    programs = [Program(spec, variant, used) for variant in spec.variants]
-    outputs, counts = outputs_of(programs, spec, dims or {}, tuple(pad))
-    record = record_of(spec, outputs, counts, programs, chunk)
-    layout = Layout(record)
+    programs = {labels: Program(spec, variant, used) for labels, variant in spec.labelled_variants.items()}
+    outputs, counts = outputs_of(list(programs.values()), spec, dims or {}, tuple(pad))
+    record = record_of(spec, outputs, counts, list(programs.values()), chunk)
     threads = default_workers(used) if workers is None else checks.whole_number("workers", workers, at_least=1)
-    if existing is not None:
-        if existing.record["fingerprint"] != record["fingerprint"]:
-            expected = "an empty place, or the store of this very sweep"
-            raise checks.bad("store", expected, difference(existing.record, record, store))
-        layout, record = Layout(existing.record), existing.record
-    mine = range(worker, layout.num_tasks, of)
-    todo = list(mine) if existing is None else existing.unfinished(mine)
+    place = None
+    if store is not None:
+        place = existing if dry_run else _begun(store, existing, record, extend=extend, mixed=mixed)
+        if place is not None:
+            more = _missing(place, record, extend=extend)
+            if more and not dry_run:
+                place = _extended(place, more, spec, programs, threads)
+                more = []
+            layouts = [*(part.layout for part in place.parts), *map(Layout, more)]
+    if place is None:
+        layouts = [Layout(record)]
+    every = [Task(part, number) for part, layout in enumerate(layouts) for number in range(layout.num_tasks)]
+    mine = every[worker::of]
+    todo = mine if place is None else _unfinished(place, mine)
     if dry_run:
-        return _plan(spec, layout, programs, todo, threads, len(used))
+        return _plan(spec, layouts, programs, todo, threads, len(used))
 
     def kept() -> str:
         finished, own = len(mine) - unfinished, " of this worker" if of > 1 else ""
         how = "the same call continues there (on the command line with --resume)"
         return f"{finished} of {len(mine)} tasks{own} are finished in {store}; {how}"
 
-    unfinished, place = len(todo), existing
-    if store is not None:
-        with interrupts.uninterrupted():
-            place = existing or create(store, record, layout.num_tasks)
-            interrupts.keeps(kept())
-    with _reporter(progress, layout, todo) as show:
+    unfinished = len(todo)
+    if place is not None:
+        interrupts.keeps(kept())
+    with _reporter(progress, layouts, todo) as show:
 
-        def advance(task: int) -> None:
+        def advance(task: Task) -> None:
             nonlocal unfinished
             unfinished -= 1
             if store is not None:
@@ -193,10 +195,10 @@ def sweep(
             if cluster is not None:
                 assert place is not None  # checked above
                 assert store is not None
-                clusters.run_tasks(cluster, spec, store, todo, record["fingerprint"], advance)
+                clusters.run_tasks(cluster, spec, store, todo, place, advance, mixed=mixed)
                 arrays: dict[str, Any] = {}
             else:
-                arrays = _compute(spec, programs, todo, layout, threads, place, advance)
+                arrays = _compute(spec, programs, todo, layouts, threads, place, advance)
         except KeyboardInterrupt:
             if place is None:
                 raise
@@ -207,64 +209,152 @@ def sweep(
 
             multihost_utils.sync_global_devices("tokdyn sweep")
         assert store is not None
-        return open_sweep(store)
-    return _with_attributes(dataset(layout, arrays, None, lazy=False), record)
+        # What this call has written or looked at is intact.
+        return open_sweep(store, verify=False)
+    (layout,) = layouts
+    everything = np.ones(layout.num_tasks, bool)
+
+    def read(name: str) -> Any:
+        return lambda task: arrays[name][task * layout.chunk : (task + 1) * layout.chunk]
+
+    sources = {name: [Source(layout, layout.whole, read(name), everything)] for name in outputs}
+    return _with_attributes(dataset(layout.whole, outputs, sources, lazy=False, counts=counts), record, [])
 
 
-def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset:
+def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> xarray.Dataset:
     """A sweep's store, finished or still growing, as a lazy labelled Dataset.
+
+    Every chunk is compared with its checksum when it is read. ``verify`` compares all of them now.
 
     Args:
         path: a folder, or a URL that fsspec understands.
+        verify: whether to look at all chunks before returning; by default where they are less than 64 MiB in all.
 
     Returns:
-        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there. Others are NaN, 0 or
-        False, but for those of a task that is being written, or was when its process was killed.
+        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there, and others are NaN, 0 or
+        False. Its attribute ``machines`` is JSON of the kinds of machines that computed it, ``mixed`` is 1 where these
+        are several.
 
     Raises:
         ValueError: no sweep there.
+        DamagedStore: what lies there is not what was written, at once or when a damaged chunk is read; a ValueError
+            too.
     """
-    place = open_existing(path)
+    place = _opened(path)
     if place is None:
+        old = legacy.open_sweep(path)
+        if old is not None:
+            return old
         raise checks.bad("path", "the store of a sweep", path)
-    arrays = {name: place.array(name) for name in place.record["outputs"]}
-    return _with_attributes(dataset(Layout(place.record), arrays, place.markers(), lazy=True), place.record)
+    outputs, whole = place.outputs(), Whole(place.record)
+    found: dict[str, list[Source]] = {name: [] for name in outputs}
+    for part in place.parts:
+        markers = part.markers()
+        size = sum(part.bytes_of(name) for name in part.outputs) * len(markers)
+        if verify or (verify is None and size < VERIFIED_BYTES):
+            for damage in part.damaged(markers, markers).values():
+                raise DamagedStore(f"store: {damage} in {place.place}; {REPAIR}")
+        is_finished = np.zeros(part.layout.num_tasks, bool)
+        is_finished[[task for task in markers if task < len(is_finished)]] = True
+        for name in part.outputs:
+            read = functools.partial(_read, part, name, markers)
+            found[name].append(Source(part.layout, whole, read, is_finished))
+    data = dataset(whole, outputs, found, lazy=True, counts=place.record["counts"])
+    return _with_attributes(data, place.record, list(place.machines().values()))
 
 
-def _awaited(store: Any, seconds: float = 600.0) -> Store:
-    """The store that worker 0 is about to make."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = open_existing(store, mode="r+")
-        if found is not None:
-            return found
-        time.sleep(0.5)
-    raise checks.bad("store", f"worker 0 to have made it within {seconds:.0f} s", store)
+def _read(part: Part, name: str, markers: Mapping[int, Marker], task: int) -> np.ndarray:
+    return part.read(task, name, markers[task])
+
+
+def _opened(store: Any) -> Store | None:
+    """The store there; a sentence for one of an earlier version."""
+    return open_store(store)
+
+
+def _begun(store: Any, existing: Store | None, record: dict[str, Any], *, extend: bool, mixed: bool) -> Store:
+    """The store of this sweep, made if there is none, once it is known to be this sweep's and this machine's."""
+    with interrupts.uninterrupted():
+        if existing is None:
+            legacy.refuse(store)
+            found = create_part(place_of(store), 0, record)
+            existing = Store(found.place, [found])
+        told = difference(existing, record)
+        if told is not None:
+            expected = "an empty place, or the store of this very sweep"
+            raise checks.bad("store", expected, f"{existing.place}, {told}")
+        machines.check_same(existing.parts[0].record["machine"], machines.machine(), str(existing.place), mixed=mixed)
+        existing.write_metadata()
+    return existing
+
+
+def _missing(place: Store, record: dict[str, Any], *, extend: bool) -> list[dict[str, Any]]:
+    more = missing(place, record)
+    if more and not extend:
+        runs = sum(Layout(part).num_runs for part in more)
+        expected = "an empty place, or the store of this very sweep"
+        got = f"{place.place}, which holds a part of it (extend=True, or --extend, computes the other {runs:,} runs there)"
+        raise checks.bad("store", expected, got)
+    return more
+
+
+def _extended(
+    place: Store, more: list[dict[str, Any]], spec: Spec, programs: dict[str, Program], threads: int
+) -> Store:
+    """The store with further parts."""
+    known = place.record["fingerprint"]["programs"]
+    if any(known.get(labels) not in (None, program.digest) for labels, program in programs.items()):
+
+        def again(part: int, task: int) -> dict[str, np.ndarray]:
+            layouts = [one.layout for one in place.parts]
+            ((_, values),) = task_results(spec, programs.__getitem__, [Task(part, task)], layouts, workers=threads)
+            return values
+
+        check_same_numbers(place, again, machines.name_of(machines.machine()))
+    for record in more:
+        number = len(place.parts)
+        made = create_part(place.place, number, record)
+        if made.record != json.loads(json.dumps(record)):
+            raise checks.bad("store", "nobody else to extend it at the same time", place.place)
+        place.parts.append(made)
+    place.write_metadata()
+    return place
+
+
+def _unfinished(place: Store, tasks: list[Task]) -> list[Task]:
+    found = []
+    for part in place.parts:
+        found += [Task(part.number, n) for n in part.unfinished(t.number for t in tasks if t.part == part.number)]
+    return found
 
 
 def _compute(
     spec: Spec,
-    programs: list[Program],
-    todo: list[int],
-    layout: Layout,
+    programs: dict[str, Program],
+    todo: list[Task],
+    layouts: list[Layout],
     threads: int,
     place: Store | None,
-    advance: Callable[[int], None],
+    advance: Callable[[Task], None],
 ) -> dict[str, np.ndarray]:
     """All tasks on this machine: into the store, or into arrays `[run, ...]`."""
-    chunk = layout.chunk
     arrays: dict[str, np.ndarray] = {}
+    machine = ""
     if place is None:
-        outputs, total = layout.record["outputs"], layout.num_tasks * chunk
+        layout = layouts[0]
+        outputs, total = layout.record["outputs"], layout.num_tasks * layout.chunk
         arrays = {name: np.empty((total, *layout.shape_of(name)), outputs[name]["dtype"]) for name in outputs}
-    results = task_results(spec, programs.__getitem__, todo, layout, workers=threads)
+    elif todo:
+        machine = place.note_machine(machines.machine())
+    results = task_results(spec, programs.__getitem__, todo, layouts, workers=threads)
     with contextlib.closing(results):
         for task, values in results:
             if place is not None:
-                place.write(task, values)
+                place.parts[task.part].write(task.number, values, machine)
             else:
                 for name, array in arrays.items():
-                    array[task * chunk : (task + 1) * chunk] = values[name]
+                    start = task.number * layouts[0].chunk
+                    array[start : start + layouts[0].chunk] = values[name]
             advance(task)
     return arrays
 

@@ -1,0 +1,142 @@
+"""Whether a store holds this sweep, or a smaller one; and which parts make the smaller one into this one.
+
+New cells are computed for all seeds, old cells for new seeds, new variants for all of both, and further outputs for all
+old runs: each is a part of its own, so that nothing which lies there is computed or written again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tokdyn import checks
+from tokdyn.sweeps.layout import Whole
+from tokdyn.sweeps.store import Store
+
+# What must be the same in a sweep that goes on, and in one that is extended.
+_FIXED = ("evaluate", "key", "paired", "unit", "x64")
+
+
+def difference(store: Store, record: Mapping[str, Any]) -> str | None:
+    """What distinguishes the sweep in a store from a call's; None where that is no more than cells, seeds, variants
+    and outputs, of which the call may ask for more.
+
+    Args:
+        store: the sweep on disk.
+        record: of the call, from ``record.record_of``.
+    """
+    existing = store.record
+    for name in _FIXED:
+        if existing[name] != _plain(record[name]):
+            return f"made with another value of {name}"
+    for name in ("variants", "axes"):
+        if _names(existing[name]) != _names(_plain(record[name])):
+            return f"made with another value of {name}"
+    for name, version in record["environment"]["versions"].items():
+        if existing["environment"]["versions"].get(name) != version and name in ("jax", "tokdyn"):
+            return f"made with another {name} ({existing['environment']['versions'].get(name)})"
+    if existing["fingerprint"]["rest"] != record["fingerprint"]["rest"]:
+        return "made with another base, or on another kind of device"
+    outputs = store.outputs()
+    for name, output in outputs.items():
+        asked = record["outputs"].get(name)
+        if asked is None or asked["dtype"] != output["dtype"] or list(asked["dims"]) != list(output["dims"]):
+            return f"made with another value of outputs ({name})"
+    same_outputs = set(outputs) == set(record["outputs"])
+    known = existing["fingerprint"]["programs"]
+    for labels, program in record["fingerprint"]["programs"].items():
+        if same_outputs and known.get(labels, program) != program:
+            return f"made with another program of {record['evaluate']}"
+    return None
+
+
+def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Records of the parts that a store lacks for a call's sweep; none where it is the very one.
+
+    Args:
+        store: the sweep on disk, which does not differ (``difference``).
+        record: of the call.
+
+    Raises:
+        ValueError: the store holds cells, seeds or variants that the call does not ask for.
+    """
+    old, new = Whole(store.record), Whole(record)
+    variants, cells, seeds = (new.places_of_variants(old), new.places_of_cells(old), new.places_of_seeds(old))
+    for name, places in (("variants", variants), ("axes", cells), ("seeds", seeds)):
+        if (places < 0).any():
+            expected = "an empty place, or the store of this very sweep, or of a part of it"
+            raise checks.bad("store", expected, f"{store.place}, made with another value of {name}")
+    order = np.asarray(record["own_cells"] or np.arange(new.num_cells), np.int64)
+    is_old = np.zeros(new.num_cells, bool)
+    is_old[cells] = True
+    old_cells, new_cells = order[is_old[order]].tolist(), order[~is_old[order]].tolist()
+    old_variants = variants.tolist()
+    new_variants = sorted({*range(new.num_variants)} - {*old_variants})
+    old_seeds = old.seeds.tolist()
+    new_seeds = [seed for seed in new.seeds.tolist() if seed not in {*old_seeds}]
+    known, outputs = store.outputs(), record["outputs"]
+    further = {name: output for name, output in outputs.items() if name not in known}
+    every = (old_variants, old_cells, old_seeds)
+    wanted: list[tuple[Sequence[int], Sequence[int], Sequence[int], Mapping[str, Any]]] = [
+        (*every, further),
+        (old_variants, old_cells, new_seeds, outputs),
+        (old_variants, new_cells, new.seeds.tolist(), outputs),
+        (new_variants, order.tolist(), new.seeds.tolist(), outputs),
+    ]
+    found = []
+    for own_variants, own_cells, own_seeds, own_outputs in wanted:
+        if own_variants and own_cells and own_seeds and own_outputs:
+            found.append(
+                {
+                    **record,
+                    "own_variants": list(own_variants),
+                    "own_cells": list(own_cells),
+                    "own_seeds": list(own_seeds),
+                    "outputs": dict(own_outputs),
+                    "chunk": store.record["chunk"],
+                }
+            )
+    return found
+
+
+def check_same_numbers(
+    store: Store, compute: Callable[[int, int], dict[str, np.ndarray]], machine: str
+) -> None:
+    """Compute a finished task again before further outputs are added by another program.
+
+    Args:
+        store: the sweep on disk.
+        compute: ``(part, task) -> {name: [chunk, ...]}``.
+        machine: the kind of machine that this is.
+
+    Raises:
+        ValueError: the evaluator that returns more also returns other numbers for what is there.
+    """
+    for part in store.parts:
+        markers = part.markers()
+        for task, marker in itertools.islice(sorted(markers.items()), 1):
+            again = compute(part.number, task)
+            for name in part.outputs:
+                stored, values = part.read(task, name, marker), again[name]
+                if marker.machine == machine:
+                    same = np.array_equal(stored, values, equal_nan=stored.dtype.kind in "fc")
+                else:
+                    same = np.allclose(stored, values, rtol=1e-3, atol=1e-6, equal_nan=True)
+                if not same:
+                    expected = f"an evaluator that returns the stored numbers, and others beside them, for {store.place}"
+                    raise checks.bad("evaluate", expected, f"other numbers for {name!r}")
+
+
+def _names(described: Any) -> Any:
+    """Keywords of variants, or names and paths of axes, without their values."""
+    if isinstance(described, Mapping):
+        return list(described)
+    return [(axis["name"], list(axis["columns"])) for axis in described]
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,73 @@
+"""What decides the last digits: the kind of machine that computes, which is recorded with every task.
+
+XLA compiles for the processor it finds. With other instructions, another release or other flags the same program rounds
+differently, and near a bifurcation a last digit becomes another end state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+# Of the processor's features those that change what is computed, not those that guard against attacks or save power.
+_INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|bmi|abm|popcnt|amx|xop|asimd|sve|fp$|fphp|bf16|i8mm|neon|vfp)")
+# These flags write files, or make several devices of one processor.
+_HARMLESS = re.compile(r"--?xla_(dump\w*|force_host_platform_device_count)(=|$)")
+_SETTINGS = ("jax_default_matmul_precision", "jax_disable_most_optimizations", "jax_enable_x64")
+
+
+def machine() -> dict[str, Any]:
+    """This process' kind of machine: what two must share for equal numbers to the last bit.
+
+    Returns:
+        ``jax``, ``jaxlib``, ``device``, ``processor``, ``instructions`` (a hash of the list), ``flags``, ``settings``.
+    """
+    import jax
+
+    device = jax.devices()[0]
+    flags = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if not _HARMLESS.match(flag)]
+    processor, instructions = _processor()
+    return {
+        "jax": jax.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
+        "device": f"{device.platform}: {device.device_kind}",
+        "processor": processor,
+        "instructions": hashlib.sha256(" ".join(instructions).encode()).hexdigest()[:12],
+        "flags": " ".join(sorted(flags)),
+        # Widths of numbers are the sweep's own, and part of its fingerprint.
+        "settings": {name: str(jax.config.read(name)) for name in _SETTINGS if name != "jax_enable_x64"},
+    }
+
+
+def name_of(machine: dict[str, Any]) -> str:
+    """A short name of a kind of machine, the same for the same kind."""
+    return hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """What distinguishes another kind of machine, in words."""
+    told = [
+        f"{name} {other.get(name) or 'none'!s} instead of {one.get(name) or 'none'!s}"
+        for name in one
+        if one.get(name) != other.get(name)
+    ]
+    return ", ".join(told)
+
+
+def _processor() -> tuple[str, list[str]]:
+    """Family and model of the processor, and its instructions."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}".strip(), []
+    fields = dict(re.findall(r"^([^\t:]+?)\s*:\s*(.*)$", text, re.MULTILINE))
+    features = (fields.get("flags") or fields.get("Features") or "").split()
+    names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
+    model = " ".join(fields[name] for name in names if name in fields)
+    return f"{platform.machine()} {model}".strip(), sorted(f for f in features if _INSTRUCTIONS.match(f))

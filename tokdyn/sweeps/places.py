@@ -1,0 +1,259 @@
+"""Where a store lies: a folder, or a URL that fsspec reaches. Files are written whole, so that nobody reads half of one.
+
+What is written is on the disk before the call returns: after a power cut a file is there as it was written, or not at
+all. ``create`` is for what several processes may want to make at once: one of them does, and the others hear of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from tokdyn import checks
+
+# Of a place without conditional writes: after this many seconds all see who wrote last.
+SETTLED = 2.0
+
+
+class Place(Protocol):
+    """The files of one store. Paths are relative, with forward slashes."""
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file; None if there is none."""
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Make or replace files, each all at once, in no order."""
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Make a file, all of it at once, unless there is one; whether this call made it."""
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        """The files of a folder by name; of what is being written, and of folders in it, nothing."""
+
+    def names(self, folder: str) -> list[str]:
+        """Files and folders in a folder, in order of the alphabet; none where there is no such folder."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if there is one."""
+
+
+def place_of(path: Any) -> Place:
+    """The place that a path or URL names.
+
+    Raises:
+        ValueError: neither text nor a path, or a URL that fsspec cannot reach.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise checks.bad("store", "a folder or a URL", repr(path))
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        raise checks.bad("store", "a folder or a URL as text", repr(text))
+    if "\0" in text:
+        raise checks.bad("store", "a folder or a URL", repr(text))
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    return Remote(text) if "://" in text or "::" in text else Folder(Path(text))
+
+
+class Folder:
+    """A folder of this machine, or of a disk that several machines share.
+
+    Args:
+        root: the folder; it need not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def read(self, path: str) -> bytes | None:
+        """See ``Place``."""
+        try:
+            return (self.root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """See ``Place``."""
+        targets = [self.root / path for path in files]
+        with contextlib.ExitStack() as stack:
+            # All on the disk, then all names: a disk that is asked once for several files needs little longer.
+            beside = [stack.enter_context(_written_beside(t, c)) for t, c in zip(targets, files.values(), strict=True)]
+            for written, target in zip(beside, targets, strict=True):
+                _sync(written)
+                os.replace(written, target)
+        for folder in {target.parent for target in targets}:
+            _sync_folder(folder)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See ``Place``."""
+        target = self.root / path
+        with _written_beside(target, content) as written:
+            _sync(written)
+            try:
+                os.link(written, target)  # unlike a rename, it fails where there is one
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                    raise
+                return self._create_under_lock(written, target)
+        _sync_folder(target.parent)
+        return True
+
+    @staticmethod
+    def _create_under_lock(written: Path, target: Path) -> bool:
+        """On disks without hard links."""
+        from filelock import FileLock
+
+        lock = target.with_name(f".{target.name}.lock")
+        with FileLock(lock):
+            if target.exists():
+                return False
+            os.replace(written, target)
+        _sync_folder(target.parent)
+        return True
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        """See ``Place``."""
+        found = {}
+        for name in self.names(folder):
+            with contextlib.suppress(IsADirectoryError, FileNotFoundError, PermissionError):
+                found[name] = (self.root / folder / name).read_bytes()
+        return found
+
+    def names(self, folder: str) -> list[str]:
+        """See ``Place``."""
+        try:
+            return sorted(name for name in os.listdir(self.root / folder) if not name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def remove(self, path: str) -> None:
+        """See ``Place``."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(self.root / path)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+
+@contextlib.contextmanager
+def _written_beside(target: Path, content: bytes) -> Iterator[Path]:
+    """The content in a file of another name in the same folder, which is gone afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Not the target's name with something added: that may be as long as names can be.
+    beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with open(beside, "xb") as file:
+            file.write(content)
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is on the disk when its folder is; some systems and shared disks cannot be asked for that."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+class Remote:
+    """A place that fsspec reaches. One file is written at once by every object store.
+
+    Args:
+        url: as fsspec reads it.
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self.url = url.rstrip("/")
+        try:
+            self.files, self.root = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError, OSError) as error:
+            raise checks.bad("store", "a folder, or a URL that fsspec reaches", f"{url} ({error})") from None
+
+    def read(self, path: str) -> bytes | None:
+        """See ``Place``."""
+        self.files.invalidate_cache(self._parent(path))
+        try:
+            return bytes(self.files.cat_file(self._at(path)))
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """See ``Place``."""
+        for path, content in files.items():
+            self._put(path, content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See ``Place``. S3, Google's and Azure's stores, and memory, refuse the second writer themselves.
+
+        Elsewhere the rule is: write, wait until all see it, and look whose it is. So its content must differ from what
+        others may write.
+        """
+        if self.read(path) is not None:
+            return False
+        try:
+            self._put(path, content, mode="create")
+        except FileExistsError:
+            return False
+        except (NotImplementedError, TypeError, ValueError):
+            self._put(path, content)
+            time.sleep(SETTLED)
+        return self.read(path) == content
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        """See ``Place``."""
+        paths = [self._at(f"{folder}/{name}") for name in self.names(folder)]
+        found = self.files.cat(paths, on_error="omit") if paths else {}
+        if isinstance(found, bytes):  # of a single path
+            found = {paths[0]: found}
+        return {path.rsplit("/", 1)[-1]: bytes(content) for path, content in found.items()}
+
+    def names(self, folder: str) -> list[str]:
+        """See ``Place``."""
+        self.files.invalidate_cache(self._at(folder))
+        try:
+            found = self.files.ls(self._at(folder), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        own = self._at(folder).strip("/")
+        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found if path.strip("/") != own)
+        return sorted(name for name in names if not name.startswith("."))
+
+    def remove(self, path: str) -> None:
+        """See ``Place``."""
+        with contextlib.suppress(FileNotFoundError):
+            self.files.rm_file(self._at(path))
+
+    def _at(self, path: str) -> str:
+        return f"{self.root.rstrip('/')}/{path}" if path else self.root
+
+    def _parent(self, path: str) -> str:
+        return self._at(path).rsplit("/", 1)[0]
+
+    def _put(self, path: str, content: bytes, **options: Any) -> None:
+        try:
+            self.files.pipe_file(self._at(path), content, **options)
+        except FileNotFoundError:  # object stores have no folders; other systems want one
+            self.files.makedirs(self._parent(path), exist_ok=True)
+            self.files.pipe_file(self._at(path), content, **options)
+
+    def __str__(self) -> str:
+        return self.url

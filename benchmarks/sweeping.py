@@ -68,12 +68,12 @@ def measure(*, repeats: int, quick: bool) -> Section:
     swept = functools.partial(sweep_once, quick=quick)
 
     plan = swept(dry_run=True)
-    cells, numbers = (x.ravel().astype(np.uint32) for x in np.mgrid[: len(TEMPERATURES), :seeds])
-    expected = np.asarray(plan.functions[0](*plan.arguments, cells, numbers)["ari"])
+    runs = plan.runs(0, count)
+    expected = np.asarray(plan.functions[0](*plan.arguments, *runs)["ari"])
     with tempfile.TemporaryDirectory() as folder:
         stores = iter(range(1000))
         forms = {
-            BARE: lambda: plan.functions[0](*plan.arguments, cells, numbers),
+            BARE: lambda: plan.functions[0](*plan.arguments, *runs),
             ONE: lambda: swept(workers=1),
             ALL: swept,
             STORED: lambda: swept(store=Path(folder) / str(next(stores))),

@@ -290,20 +290,20 @@ assert bits(shared) == bits(dataset)
 # %% [markdown]
 # ## Leave the framework
 #
-# The dry run handed back the bare jitted function, `(base, columns, key, cells, seeds) -> outputs`, and its first three
-# arguments. It knows nothing of stores, tasks or labels, and is an ordinary function of arrays: other values in its
-# columns are other cells.
+# The dry run handed back the bare jitted function, `(base, key, columns, cells, seeds) -> outputs`, its first two
+# arguments, and a function that gives the others for any range of runs. It knows nothing of stores, tasks or labels, and
+# is an ordinary function of arrays: other values in its columns are other cells.
 
 # %%
-function, (numbers, columns, sweep_key) = plan.functions[0], plan.arguments
-runs = np.arange(plan.unit * plan.devices, dtype=np.uint32)
-cells, seeds = np.divmod(runs, np.uint32(num_seeds))
-outputs = function(numbers, columns, sweep_key, cells, seeds)
+function, count = plan.functions[0], plan.unit * plan.devices
+columns, cells, seeds = plan.runs(0, count)
+outputs = function(*plan.arguments, columns, cells, seeds)
 for name, values in outputs.items():
-    assert np.asarray(values).tobytes() == dataset[name].values.ravel()[: len(runs)].tobytes()
-hot = {**columns, RATIO: np.full(space.num_cells, 10.0), REPULSION: np.zeros(space.num_cells)}
-print("distinct tokens at ten times T_c:", np.unique(function(numbers, hot, sweep_key, cells, seeds)["distinct"]))
-assert (function(numbers, hot, sweep_key, cells, seeds)["distinct"] == 1).all()
+    assert np.asarray(values).tobytes() == dataset[name].values.ravel()[:count].tobytes()
+hot = {**columns, RATIO: np.full(count, 10.0), REPULSION: np.zeros(count)}
+distinct = function(*plan.arguments, hot, cells, seeds)["distinct"]
+print("distinct tokens at ten times T_c:", np.unique(distinct))
+assert (distinct == 1).all()
 
 # %% [markdown]
 # ## Variants and samples

@@ -64,6 +64,7 @@ if _TYPE_CHECKING:
     from tokdyn.sweeps import choice as choice
     from tokdyn.sweeps import grid as grid
     from tokdyn.sweeps import log_uniform as log_uniform
+    from tokdyn.sweeps import DamagedStore as DamagedStore
     from tokdyn.sweeps import open_sweep as open_sweep
     from tokdyn.sweeps import sampled as sampled
     from tokdyn.sweeps import sweep as sweep
@@ -79,6 +80,7 @@ if _TYPE_CHECKING:
 # Public name -> the module that holds it; a module's own name stands for the module.
 _HOME = {
     "CollapseWarning": "tokdyn.theory",
+    "DamagedStore": "tokdyn.sweeps",
     "Dynamics": "tokdyn.dynamics",
     "Flow": "tokdyn.dynamics",
     "Forecast": "tokdyn.theory",

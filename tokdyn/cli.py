@@ -27,7 +27,7 @@ COMMANDS = {
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
     "claims": "every published claim, and what came of it",
     "list": "the studies and systems there are",
-    "info": "versions, devices, kept programs (--clear-cache), or what a file holds: tokdyn info [PATH]",
+    "info": "versions, devices, kept programs (--clear-cache), or what PATH holds (a store: --verify, --repair)",
 }
 STARTED = time.perf_counter()
 
@@ -207,6 +207,10 @@ def _sweep(words: list[str]) -> None:
         """Number of this process, from 0, where several share the store (a SLURM array, say)."""
         of: int = 1
         """How many processes share the store; then each goes on with what is there."""
+        extend: bool = False
+        """Where the store holds fewer seeds, values, variants or outputs, compute the rest there."""
+        mixed: bool = False
+        """Go on although the store was begun on another kind of machine: equal to rounding only."""
         dry_run: bool = False
         """Compile, time one call, and say what the sweep would take."""
         cache: bool = True
@@ -217,16 +221,19 @@ def _sweep(words: list[str]) -> None:
 
     from tokdyn import sweeps
     from tokdyn.studies.dynamics.evaluator import BASE, evaluate_native
-    from tokdyn.sweeps import spec, store
+    from tokdyn.sweeps import spec
+    from tokdyn.sweeps.store import open_store
 
     asked = spec.read(options.spec, {"dynamics": (evaluate_native, BASE)})
-    if not (options.resume or options.dry_run or options.of > 1) and store.open_existing(options.store) is not None:
+    goes_on = options.resume or options.extend or options.dry_run or options.of > 1
+    if not goes_on and open_store(options.store) is not None:
         raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
     with _programs_kept(options.cache), jax.enable_x64(asked.x64):
         found = sweeps.sweep(
             asked.evaluate, asked.base, asked.space, seeds=asked.seeds, key=jax.random.key(asked.key),
             paired=asked.paired, dims=asked.dims, pad=asked.pad, store=options.store, worker=options.worker,
-            of=options.of, progress=sys.stderr.isatty(), dry_run=options.dry_run,
+            of=options.of, extend=options.extend, mixed=options.mixed, progress=sys.stderr.isatty(),
+            dry_run=options.dry_run,
         )  # fmt: skip
     print(found if options.dry_run else options.store)
 

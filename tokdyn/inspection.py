@@ -29,10 +29,17 @@ def show_info(words: list[str]) -> None:
     if words == ["--clear-cache"]:
         print(f"{compile_cache.clear()} compiled programs removed")
         return
+    options = {word for word in words if word in ("--verify", "--repair")}
+    words = [word for word in words if word not in options]
+    if options and not words:
+        raise ValueError(f"info: expected the path of a sweep's store with {sorted(options)[0]}, got none")
     if len(words) > 1:
         raise ValueError(f"info: expected at most one path, got {len(words)}")
     if not words:
         print(json.dumps({**environment.describe(), "compiled_programs": compile_cache.describe()}, indent=2))
+        return
+    if options or _is_sweep(words[0]):
+        _print_sweep(words[0], options)
         return
     path = Path(words[0])
     if path.suffix == ".npz":
@@ -60,15 +67,39 @@ def _print_file(path: Path) -> None:
         print(f"{run.corpus.vocabulary_size} words; tokdyn diagnose {path} says what is wrong with it")
 
 
+def _is_sweep(path: str) -> bool:
+    from tokdyn.sweeps import legacy
+    from tokdyn.sweeps.store import open_store
+
+    if Path(path).is_file():
+        return False
+    return open_store(path) is not None or legacy.is_old(path)
+
+
+def _print_sweep(path: str, options: set[str]) -> None:
+    """A sweep's store: what it holds, how far it is, and whether all is as it was written."""
+    from tokdyn import checks
+    from tokdyn.sweeps import legacy, open_sweep
+    from tokdyn.sweeps.repair import inspect, repair
+    from tokdyn.sweeps.store import open_store
+
+    store = open_store(path)
+    if store is None:
+        if legacy.is_old(path) and "--repair" not in options:
+            print(open_sweep(path, verify="--verify" in options))
+            return
+        raise checks.bad("path", "the store of a sweep", path)
+    if "--repair" in options:
+        for sentence in repair(store):
+            print(sentence)
+    found = inspect(store, thoroughly="--verify" in options)
+    print(open_sweep(path, verify=False))
+    print(found)
+    if found.damage:
+        raise ValueError(f"store: expected what was written, got {len(found.damage)} damaged files in {path}")
+
+
 def _print_store(path: Path) -> None:
-    from tokdyn.sweeps import open_sweep, store
+    import xarray
 
-    place = store.open_existing(path)
-    if place is None:
-        import xarray
-
-        print(xarray.open_zarr(path, consolidated=False))
-        return
-    markers = place.markers()
-    print(open_sweep(path))
-    print(f"{(markers != 0).sum():,} of {len(markers):,} tasks of {place.chunk:,} runs are finished")
+    print(xarray.open_zarr(path, consolidated=False))

@@ -114,8 +114,8 @@ def test_a_dry_run_measures_and_hands_back_the_function(dataset):
     assert plan.seconds > 0
     assert plan.task_bytes == plan.chunk * (4 + 4 + 1 + 24)
     assert "240 runs" in str(plan)
-    outputs = plan.functions[0](*plan.arguments, np.array([0, 5], np.uint32), np.array([1, 2], np.uint32))
-    assert int(outputs["num_steps"][1]) == int(dataset.num_steps[2, 1, 2])
+    outputs = plan.functions[0](*plan.arguments, *plan.runs(202, 204))
+    assert int(outputs["num_steps"][0]) == int(dataset.num_steps[2, 1, 2])  # cell 5 of six, seed 2 of forty
 
 
 def test_the_same_sweep_again_compiles_nothing(dataset):

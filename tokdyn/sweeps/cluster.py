@@ -6,36 +6,43 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from tokdyn import checks
-from tokdyn.sweeps.execute import default_workers, task_results
-from tokdyn.sweeps.labelled import Layout
+from tokdyn.sweeps import machines
+from tokdyn.sweeps.execute import Task, default_workers, task_results
 from tokdyn.sweeps.program import Program, Spec
-from tokdyn.sweeps.store import open_existing
+from tokdyn.sweeps.store import Store, open_store
 
 
 def run_tasks(
     client: Any,
     spec: Spec,
     store: str | os.PathLike[str],
-    tasks: Sequence[int],
-    fingerprint: str,
-    advance: Callable[[int], None],
+    tasks: Sequence[Task],
+    place: Store,
+    advance: Callable[[Task], None],
     *,
+    mixed: bool = False,
     retries: int = 3,
 ) -> None:
     """Compute the tasks on the cluster's workers. A task whose worker dies goes to another one.
+
+    All workers that there are say what kind of machine they are before the first task. One that joins later is taken as
+    it is: the store says what it computed, and no sweep stops midway.
 
     Args:
         client: a ``dask.distributed.Client``.
         spec: the sweep's.
         store: a place that every worker reaches.
-        tasks: numbers of tasks.
-        fingerprint: of the sweep; its tasks are called by it.
-        advance: called with the number of every finished task.
+        tasks: which.
+        place: the store as this process sees it.
+        advance: called with every finished task.
+        mixed: whether workers may be of another kind of machine than the store was begun on.
         retries: how often a task that raises is tried again.
 
     Raises:
-        ValueError: no Dask client.
+        ValueError: no Dask client, or workers of another kind.
     """
     try:
         from distributed import Client, as_completed
@@ -43,29 +50,41 @@ def run_tasks(
         raise checks.bad("cluster", "a Dask client (pip install 'tokdyn[distributed]')", "no dask here") from None
     if not isinstance(client, Client):
         raise checks.bad("cluster", "a dask.distributed.Client", f"a {type(client).__name__}")
+    begun_on = place.parts[0].record["machine"]
+    for worker, machine in client.run(machines.machine).items():
+        machines.check_same(begun_on, machine, f"{place.place}, beside worker {worker},", mixed=mixed)
     shared = client.scatter(spec, broadcast=True)
-    place = os.fspath(store) if isinstance(store, os.PathLike) else store
-    prefix = f"tokdyn-{fingerprint[:12]}"
+    where = os.fspath(store) if isinstance(store, os.PathLike) else store
+    prefix = f"tokdyn-{place.parts[-1].digest[:12]}"
     options = {"retries": retries, "pure": False}
-    futures = [client.submit(_run_task, shared, place, task, key=f"{prefix}-{task}", **options) for task in tasks]
+    futures = [
+        client.submit(_run_task, shared, where, *task, key=f"{prefix}-{task.part}-{task.number}", **options)
+        for task in tasks
+    ]
     try:
         for future in as_completed(futures):
-            advance(future.result())
+            advance(Task(*future.result()))
     except BaseException:
         client.cancel(futures)
         raise
 
 
-def _run_task(spec: Spec, store: str, task: int) -> int:
+def _run_task(spec: Spec, store: str, part: int, number: int) -> tuple[int, int]:
     """On a worker: one task, into the store. The worker compiles for its first task only."""
-    import jax
-
-    place = open_existing(store, mode="r+")
-    assert place is not None, f"the worker does not see {store}"
-    workers = default_workers(jax.local_devices()[:1])
+    place = open_store(store)
+    if place is None:
+        raise checks.bad("store", "a place that every worker reaches", store)
+    if place.parts[part].is_finished(number):
+        return part, number  # another worker wrote it, and died before it could say so
+    variants = spec.labelled_variants
     results = task_results(
-        spec, lambda variant: Program(spec, spec.variants[variant]), [task], Layout(place.record), workers=workers
+        spec,
+        lambda labels: Program(spec, variants[labels]),
+        [Task(part, number)],
+        [one.layout for one in place.parts],
+        workers=default_workers(jax.local_devices()[:1]),
     )
-    for number, arrays in results:
-        place.write(number, arrays)
-    return task
+    machine = place.note_machine(machines.machine())
+    for _, arrays in results:
+        place.parts[part].write(number, arrays, machine)
+    return part, number

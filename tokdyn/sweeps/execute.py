@@ -16,6 +16,7 @@ from tokdyn.sweeps.layout import Layout, Whole
 from tokdyn.sweeps.program import Program, Runs, Spec
 from tokdyn.sweeps.space import Axis, Space
 
+
 class Task(NamedTuple):
     """A task of one part of a sweep.
 

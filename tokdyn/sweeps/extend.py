@@ -103,9 +103,7 @@ def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def check_same_numbers(
-    store: Store, compute: Callable[[int, int], dict[str, np.ndarray]], machine: str
-) -> None:
+def check_same_numbers(store: Store, compute: Callable[[int, int], dict[str, np.ndarray]], machine: str) -> None:
     """Compute a finished task again before further outputs are added by another program.
 
     Args:
@@ -127,7 +125,9 @@ def check_same_numbers(
                 else:
                     same = np.allclose(stored, values, rtol=1e-3, atol=1e-6, equal_nan=True)
                 if not same:
-                    expected = f"an evaluator that returns the stored numbers, and others beside them, for {store.place}"
+                    expected = (
+                        f"an evaluator that returns the stored numbers, and others beside them, for {store.place}"
+                    )
                     raise checks.bad("evaluate", expected, f"other numbers for {name!r}")
 
 

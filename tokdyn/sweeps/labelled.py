@@ -109,7 +109,7 @@ class Labelled(BackendArray):
             for task, runs in zip(tasks.tolist(), np.split(order, starts[1:]), strict=True):
                 found = source.read(task) if source.is_finished[task] else None
                 if found is not None:  # each task once, and only those that are needed
-                    inside = tuple(slice(n) for n in found.shape[1:])
+                    inside: Any = tuple(slice(n) for n in found.shape[1:])
                     of_runs[(runs, *inside)] = found[flat[runs] - task * source.layout.chunk]
         if chosen[lead:]:
             values = values[(slice(None),) * lead + np.ix_(*chosen[lead:])]

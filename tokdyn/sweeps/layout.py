@@ -49,7 +49,9 @@ class Whole:
 
     def places_of_variants(self, other: Whole) -> np.ndarray:
         """Which variant of this whole each variant of another one is `[num_variants of other]`; -1 for none."""
-        steps = [_places(known, asked) for known, asked in zip(self.variants.values(), other.variants.values(), strict=True)]
+        steps = [
+            _places(known, asked) for known, asked in zip(self.variants.values(), other.variants.values(), strict=True)
+        ]
         return _crossed(steps, self.variant_shape)
 
     def places_of_cells(self, other: Whole) -> np.ndarray:

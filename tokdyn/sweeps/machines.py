@@ -15,6 +15,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tokdyn import checks
+
 # Of the processor's features those that change what is computed, not those that guard against attacks or save power.
 _INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|bmi|abm|popcnt|amx|xop|asimd|sve|fp$|fphp|bf16|i8mm|neon|vfp)")
 # These flags write files, or make several devices of one processor.
@@ -58,6 +60,17 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
         if one.get(name) != other.get(name)
     ]
     return ", ".join(told)
+
+
+def check_same(begun_on: dict[str, Any], here: dict[str, Any], store: str, *, mixed: bool) -> None:
+    """Refuse to go on with a store on another kind of machine, unless that is asked for.
+
+    Raises:
+        ValueError: saying what differs.
+    """
+    if not mixed and name_of(begun_on) != name_of(here):
+        expected = f"the kind of machine that {store} was begun on (mixed=True, or --mixed, goes on, equal to rounding)"
+        raise checks.bad("store", expected, difference(begun_on, here))
 
 
 def _processor() -> tuple[str, list[str]]:

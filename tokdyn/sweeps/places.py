@@ -1,4 +1,4 @@
-"""Where a store lies: a folder, or a URL that fsspec reaches. Files are written whole, so that nobody reads half of one.
+"""Where a store lies: a folder, or a URL that fsspec reaches. Files are written whole: nobody reads half of one.
 
 What is written is on the disk before the call returns: after a power cut a file is there as it was written, or not at
 all. ``create`` is for what several processes may want to make at once: one of them does, and the others hear of it.
@@ -180,10 +180,10 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec
-
         self.url = url.rstrip("/")
         try:
+            import fsspec  # type: ignore[import-untyped]
+
             self.files, self.root = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError, OSError) as error:
             raise checks.bad("store", "a folder, or a URL that fsspec reaches", f"{url} ({error})") from None

@@ -85,6 +85,11 @@ class Spec:
         names = list(self.space.variants)
         return [dict(zip(names, labels, strict=True)) for labels in itertools.product(*self.space.variants.values())]
 
+    @property
+    def labelled_variants(self) -> dict[str, dict[str, Any]]:
+        """The same by their labels as text, which name them in records."""
+        return {json.dumps(list(variant.values())): variant for variant in self.variants}
+
 
 def checked_spec(
     evaluate: Evaluate,
@@ -115,8 +120,13 @@ def checked_spec(
         if len(np.unique(numbers)) != len(numbers) or numbers.min() < 0 or numbers.max() >= 2**32:
             raise checks.bad("seeds", "different whole numbers from 0 to 2^32 - 1", repr(seeds))
     checks.random_key("key", key)
+    _check_keywords(evaluate, list(space.variants))
     columns = space.columns()
     leaves = values(base)
+    for path, leaf in leaves.items():
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        if getattr(dtype, "kind", "O") not in "fiubcV":  # V: bfloat16 and its like
+            raise checks.bad(f"base, at {path}" if path else "base", "numbers and arrays", repr(leaf))
     with_values(base, dict.fromkeys(columns, 0.0))  # every path is known
     for path in columns:
         if path in leaves and np.ndim(leaves[path]) != 0:
@@ -151,6 +161,22 @@ def checked_spec(
     )
 
 
+def _check_keywords(evaluate: Evaluate, keywords: list[str]) -> None:
+    """Refuse variants that the evaluator has no argument for, or another use."""
+    try:
+        parameters = inspect.signature(evaluate).parameters
+    except (TypeError, ValueError):  # of some builtins nothing is known
+        return
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    free = [name for name, one in list(parameters.items())[2:] if one.kind is not inspect.Parameter.POSITIONAL_ONLY]
+    for keyword in keywords:
+        if keyword in list(parameters)[:2]:
+            raise checks.bad("variants", f"another name than {keyword!r}, which evaluate gets already", repr(keyword))
+        if keyword not in free and not takes_all:
+            known = ", ".join(free) or "none"
+            raise checks.bad("variants", f"keyword arguments of evaluate ({known})", repr(keyword))
+
+
 class Program:
     """One variant's compiled program.
 
@@ -163,6 +189,7 @@ class Program:
         outputs: name to shape and dtype of one run's output.
         size: runs of one call: the unit times the number of devices.
         text: one run's program before compilation, the same on any number of devices.
+        digest: a hash of it.
         function: the bare jitted function `(base, key, columns, cells, seeds) -> {name: [size, ...]}` of ``Runs``.
         compile_seconds: what compiling took.
     """
@@ -180,6 +207,7 @@ class Program:
             one = one_run.lower(*self.arguments, *jax.tree.map(lambda x: x[0], runs.at(0, 1)))
             self.outputs = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in one.out_info.items()}
             self.text = one.as_text()
+            self.digest = hashlib.sha256(self.text.encode()).hexdigest()
             self._compiled = _compiled(self.function.lower(*self.arguments, *runs.at(0, self.size)), devices)
             self.compile_seconds = time.perf_counter() - start
 
@@ -346,7 +374,7 @@ def fingerprint(spec: Spec, programs: Sequence[Program]) -> dict[str, Any]:
         kind of device.
     """
     texts = {
-        json.dumps(list(variant.values())): hashlib.sha256(program.text.encode()).hexdigest()
+        json.dumps(list(variant.values())): program.digest
         for variant, program in zip(spec.variants, programs, strict=True)
     }
     rest = hashlib.sha256()

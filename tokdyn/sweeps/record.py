@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -113,12 +114,8 @@ def record_of(
     }
 
 
-def difference(existing: Mapping[str, Any], record: dict[str, Any], store: Any) -> str:
-    """What distinguishes two sweeps, as far as their records say."""
-    for name in ("evaluate", "variants", "axes", "seeds", "key", "paired", "cell_order", "outputs", "unit", "x64"):
-        if existing[name] != json.loads(json.dumps(record[name])):
-            return f"{store}, made with another value of {name}"
-    for name, version in record["environment"]["versions"].items():
-        if existing["environment"]["versions"].get(name) != version and name in ("jax", "jaxlib", "tokdyn"):
-            return f"{store}, made with another {name} ({existing['environment']['versions'].get(name)})"
-    return f"{store}, made with another base or another program of {record['evaluate']}"
+def fingerprint_of(record: Mapping[str, Any]) -> str:
+    """One hash of everything that decides the numbers of the whole sweep."""
+    names = ("variants", "axes", "seeds", "fingerprint")
+    plain = json.dumps([record[name] for name in names], sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()

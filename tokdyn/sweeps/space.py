@@ -93,8 +93,7 @@ def grid(values: Mapping[str, Any]) -> Space:
         >>> td.grid({"attract.temperature": [0.5, 1.0, 2.0], "repel.strength": [0.0, 0.1]}).num_cells
         6
     """
-    if not values:
-        raise checks.bad("values", "at least one path with its values", "none")
+    _check_paths("values", values)
     return Space(tuple(Axis(path, {path: _column(path, column)}) for path, column in values.items()))
 
 
@@ -116,8 +115,9 @@ def zipped(name: str, values: Mapping[str, Any]) -> Space:
         >>> td.zipped("regime", {"repel.strength": [0.0, 0.1], "repel.eps": [1e-3, 0.1]}).shape
         (2,)
     """
-    if not values:
-        raise checks.bad("values", "at least one path with its values", "none")
+    _check_paths("values", values)
+    if not isinstance(name, str) or not name:
+        raise checks.bad("name", "text", repr(name))
     columns = {path: _column(path, column) for path, column in values.items()}
     first, length = next((path, len(column)) for path, column in columns.items())
     for path, column in columns.items():
@@ -234,8 +234,7 @@ def sampled(
     """
     num_samples = checks.whole_number("num_samples", num_samples, at_least=1)
     checks.choice("method", method, ("sobol", "random"))
-    if not distributions:
-        raise checks.bad("distributions", "at least one path with its distribution", "none")
+    _check_paths("distributions", distributions)
     for path, distribution in distributions.items():
         if not isinstance(distribution, Distribution):
             expected = "a distribution, such as td.uniform(0.0, 1.0)"
@@ -271,17 +270,36 @@ def variants(**options: Mapping[Any, Any] | Sequence[Any]) -> Space:
     """
     named = {}
     for keyword, values in options.items():
-        labelled = dict(values) if isinstance(values, Mapping) else {value: value for value in values}
-        if not labelled:
+        if isinstance(values, str) or not isinstance(values, (Mapping, Sequence, np.ndarray)):
+            raise checks.bad(keyword, "a sequence of values, or {label: value}", repr(values))
+        pairs = list(values.items() if isinstance(values, Mapping) else zip(values, values, strict=True))
+        if not pairs:
             raise checks.bad(keyword, "at least one value", "none")
-        for label in labelled:
-            if not isinstance(label, (str, int, float)):
+        labelled: dict[Any, Any] = {}
+        for label, value in pairs:
+            if not isinstance(label, (str, int, float)) or label != label:
                 expected = "labels that are numbers or text: {label: value}"
                 raise checks.bad(keyword, expected, f"a {type(label).__name__}")
+            if label in labelled:  # 1, 1.0 and True are one label
+                raise checks.bad(
+                    keyword, "different labels", f"{next(k for k in labelled if k == label)!r} and {label!r}"
+                )
+            labelled[label] = value
         named[keyword] = labelled
     if not named:
         raise checks.bad("options", "at least one keyword with its values", "none")
     return Space((), named)
+
+
+def _check_paths(argument: str, given: Any) -> None:
+    """Refuse what does not map paths to something."""
+    if not isinstance(given, Mapping):
+        raise checks.bad(argument, "a mapping {path: ...}", f"a {type(given).__name__}")
+    if not given:
+        raise checks.bad(argument, "at least one path", "none")
+    for path in given:
+        if not isinstance(path, str):
+            raise checks.bad(argument, "paths as text", repr(path))
 
 
 def _column(path: str, values: Any) -> np.ndarray:

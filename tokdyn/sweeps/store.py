@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ from tokdyn.sweeps.places import Place, place_of
 
 SCHEMA_VERSION = 2
 _MANIFEST = "part.json"
+REPAIR = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
 
 
 class DamagedStore(ValueError):
@@ -75,6 +77,11 @@ class Part:
         """Names of the outputs it holds."""
         return list(self.record["outputs"])
 
+    def bytes_of(self, name: str) -> int:
+        """Size of a chunk of an output, before compression."""
+        output = self.record["outputs"][name]
+        return self.layout.chunk * math.prod(output["shape"]) * np.dtype(output["dtype"]).itemsize
+
     def write(self, task: int, arrays: Mapping[str, np.ndarray], machine: str) -> None:
         """One task's results, then its marker.
 
@@ -103,8 +110,14 @@ class Part:
             task = name.removesuffix(".json")
             if marker is None or marker.get("part") != self.digest or str(marker.get("task")) != task:
                 continue
-            found[int(task)] = Marker(marker["checksums"], marker["machine"])
+            if 0 <= int(task) < self.layout.num_tasks:
+                found[int(task)] = Marker(marker["checksums"], marker["machine"])
         return found
+
+    def strange_markers(self) -> list[str]:
+        """Files among the markers that are none of this part's, or damaged."""
+        known = {f"{task}.json" for task in self.markers()}
+        return [f"{self.folder}/tasks/{name}" for name in self.place.names(f"{self.folder}/tasks") if name not in known]
 
     def read(self, task: int, name: str, marker: Marker) -> np.ndarray:
         """One output of a finished task `[chunk, ...]`, verified.
@@ -211,12 +224,16 @@ class Store:
     def _machine_files(self) -> dict[str, bytes]:
         return self.place.read_all("machines")
 
-    def write_metadata(self) -> list[str]:
-        """Write Zarr's files where they are missing or changed; their paths. They hold nothing of their own."""
+    def wrong_metadata(self) -> dict[str, bytes]:
+        """Zarr's files that are missing or changed, as they should be. They hold nothing of their own."""
         files = {"zarr.json": _group({"tokdyn_sweep": SCHEMA_VERSION})}
         for part in self.parts:
             files |= part.metadata()
-        wrong = {path: content for path, content in files.items() if self.place.read(path) != content}
+        return {path: content for path, content in files.items() if self.place.read(path) != content}
+
+    def write_metadata(self) -> list[str]:
+        """Write Zarr's files where they are missing or changed; their paths."""
+        wrong = self.wrong_metadata()
         if wrong:
             self.place.write(wrong)
         return sorted(wrong)
@@ -236,7 +253,7 @@ def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
                 raise checks.bad("store", "an empty place, or a sweep's store", got)
         place.create(f"{_folder_of(number)}/{_MANIFEST}", _sealed({"schema_version": SCHEMA_VERSION, "record": record}))
     except OSError as error:
-        raise checks.bad("store", "a place that can be written", f"{place} ({_reason(error)})") from None
+        raise checks.bad("store", "a place that can be written", f"{place} ({reason(error)})") from None
     part = _read_part(place, number)
     assert part is not None  # it was made a moment ago
     return part
@@ -253,7 +270,7 @@ def open_store(path: Any) -> Store | None:
         ValueError: no place, a file, or a store of a later version.
     """
     place = place_of(path)
-    parts = []
+    parts: list[Part] = []
     try:
         while (part := _read_part(place, len(parts))) is not None:
             parts.append(part)
@@ -263,7 +280,7 @@ def open_store(path: Any) -> Store | None:
         if later and place.read(f"{later[-1]}/{_MANIFEST}") is not None:
             raise _damaged(place, f"{_folder_of(len(parts))}/{_MANIFEST}", "is missing")
     except OSError as error:
-        raise checks.bad("store", "a folder that can be read", f"{place} ({_reason(error)})") from None
+        raise checks.bad("store", "a folder that can be read", f"{place} ({reason(error)})") from None
     return Store(place, parts)
 
 
@@ -282,11 +299,11 @@ def _read_part(place: Place, number: int) -> Part | None:
 
 
 def _damaged(place: Place, path: str, what: str) -> DamagedStore:
-    how = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
-    return DamagedStore(f"store: {path} in {place} {what}; {how}")
+    return DamagedStore(f"store: {path} in {place} {what}; {REPAIR}")
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """What the system said."""
     return error.strerror or str(error)
 
 

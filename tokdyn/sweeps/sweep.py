@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -16,13 +17,20 @@ import xarray
 
 from tokdyn import checks, interrupts
 from tokdyn.sweeps import cluster as clusters
-from tokdyn.sweeps.execute import default_workers, task_results
-from tokdyn.sweeps.labelled import Layout, dataset
+from tokdyn.sweeps import legacy, machines
+from tokdyn.sweeps.execute import Task, default_workers, labels_of, runs_of, task_results
+from tokdyn.sweeps.extend import check_same_numbers, difference, missing
+from tokdyn.sweeps.labelled import Source, dataset
+from tokdyn.sweeps.layout import Layout, Whole
+from tokdyn.sweeps.places import place_of
 from tokdyn.sweeps.program import Evaluate, Program, Spec, checked_spec
 from tokdyn.sweeps.progress import progress_bar
-from tokdyn.sweeps.record import difference, outputs_of, record_of
+from tokdyn.sweeps.record import fingerprint_of, outputs_of, record_of
 from tokdyn.sweeps.space import Space
-from tokdyn.sweeps.store import Store, create, open_existing
+from tokdyn.sweeps.store import REPAIR, SCHEMA_VERSION, DamagedStore, Marker, Part, Store, create_part, open_store
+
+# Stores of fewer bytes of results than this are verified as a whole when they are opened.
+VERIFIED_BYTES = 64 * 2**20
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -44,8 +52,9 @@ class Plan:
         seconds: expected, for the tasks still to be computed, once the programs are compiled.
         task_bytes: outputs of a task.
         temporary_bytes: what the compiled calls need beside that; None where the backend does not say.
-        functions: the bare jitted function of every variant, `(base, columns, key, cells, seeds) -> outputs`.
-        arguments: its first three arguments.
+        functions: the bare jitted function of every variant, `(base, key, columns, cells, seeds) -> outputs`.
+        arguments: its first two arguments.
+        runs: `(start, stop)` to the last three, of the runs from start to stop.
     """
 
     num_runs: int
@@ -60,6 +69,7 @@ class Plan:
     temporary_bytes: int | None
     functions: list[Any]
     arguments: tuple[Any, ...]
+    runs: Callable[[int, int], tuple[Any, ...]]
 
     def __str__(self) -> str:
         memory = self.task_bytes * 2 + (self.temporary_bytes or 0) * self.workers
@@ -89,13 +99,16 @@ def sweep(
     workers: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     cluster: Any = None,
+    extend: bool = False,
+    mixed: bool = False,
     progress: bool | Callable[[int, int], None] = False,
     dry_run: bool = False,
 ) -> Any:
     """Evaluate every cell of a space for every seed.
 
-    Numbers do not depend on chunk, workers, store or cluster, to the last bit: all of them call one compiled program
-    of a fixed number of runs. On several devices they agree as far as XLA compiles one body for all.
+    Numbers do not depend on chunk, workers, store or cluster, to the last bit, on machines of one kind (processor,
+    jaxlib, XLA flags): all of them call one compiled program of a fixed number of runs. On several devices they agree
+    as far as XLA compiles one body for all; on another kind of machine, to rounding.
 
     Args:
         evaluate: `(config, key, **variant) -> {name: array}`, pure and traceable; ``config`` is the base with the
@@ -104,7 +117,7 @@ def sweep(
         space: from ``grid``, ``zipped``, ``sampled``, ``variants`` and their products. Paths start at the base's root.
         seeds: how many repetitions (numbered from 0), or their numbers.
         key: the sweep's key. Seed s has ``fold_in(key, s)``.
-        paired: the same key, hence the same draws, in every cell; False folds in the cell too.
+        paired: the same key, hence the same draws, in every cell; False folds in the cell's values too.
         dims: names of the dimensions of outputs that are no scalars, `{name: (dimension, ...)}`.
         pad: dimensions whose length may differ between variants: shorter ones are filled with NaN (0 for whole
             numbers), and `<dimension>_count` holds their lengths.
@@ -115,12 +128,16 @@ def sweep(
         chunk: runs of a task, rounded up to whole calls; by default as many as fit 32 MiB of outputs.
         store: a folder or URL; results go there, task by task, and an interrupted sweep is continued. Without it
             they are kept in memory.
-        worker: this process computes the unfinished among tasks worker, worker + of, ... (needs a store). Worker 0
-            makes the store; the others wait for it. By default the process's number under ``jax.distributed``.
+        worker: this process computes the unfinished among tasks worker, worker + of, ... (needs a store). By default
+            the process's number under ``jax.distributed``.
         of: how many processes share the store; by default all that ``jax.distributed`` knows.
         workers: threads; by default one for each core of one CPU device.
         devices: by default all local ones; each has its own loop and stops by itself.
         cluster: a Dask ``Client`` (extra ``distributed``): tasks are computed there. Needs a store all can reach.
+        extend: where the store holds a part of this sweep, fewer seeds, values, variants or outputs, compute the rest
+            there; the result is that of the whole sweep begun anew.
+        mixed: compute on another kind of machine than the store was begun on. Numbers then agree to rounding only,
+            near a bifurcation not even so; the store says which tasks were computed where.
         progress: True for a bar on standard error, or ``(finished, all)`` called after each task, in runs.
         dry_run: compile, time one call, and return a ``Plan``; nothing is written.
 
@@ -128,7 +145,9 @@ def sweep(
         An ``xarray.Dataset`` over variants, axes and ``seed``; lazy with a store. A ``Plan`` for ``dry_run``.
 
     Raises:
-        ValueError: bad input, naming the argument or path; a store that holds another sweep.
+        ValueError: bad input, naming the argument or path; a store that holds another sweep, or is of another kind of
+            machine.
+        DamagedStore: the store's description is damaged; a ValueError too.
         SweepInterrupted: Ctrl-C, with a store.
 
     Example:
@@ -149,7 +168,7 @@ def sweep(
         raise checks.bad("worker", f"a number below of = {of}", worker)
     if store is None and (of > 1 or cluster is not None):
         raise checks.bad("store", "a place that all workers reach", None)
-    existing = None if store is None else _opened(store)
+    existing = None if store is None else open_store(store)
     if existing is not None and unit is None:
         spec = dataclasses.replace(spec, unit=int(existing.record["unit"]))
     used = list(devices or jax.local_devices())
@@ -159,7 +178,7 @@ def sweep(
     threads = default_workers(used) if workers is None else checks.whole_number("workers", workers, at_least=1)
     place = None
     if store is not None:
-        place = existing if dry_run else _begun(store, existing, record, extend=extend, mixed=mixed)
+        place = existing if dry_run else _begun(store, existing, record, mixed=mixed)
         if place is not None:
             more = _missing(place, record, extend=extend)
             if more and not dry_run:
@@ -240,7 +259,7 @@ def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> x
         DamagedStore: what lies there is not what was written, at once or when a damaged chunk is read; a ValueError
             too.
     """
-    place = _opened(path)
+    place = open_store(path)
     if place is None:
         old = legacy.open_sweep(path)
         if old is not None:
@@ -267,12 +286,7 @@ def _read(part: Part, name: str, markers: Mapping[int, Marker], task: int) -> np
     return part.read(task, name, markers[task])
 
 
-def _opened(store: Any) -> Store | None:
-    """The store there; a sentence for one of an earlier version."""
-    return open_store(store)
-
-
-def _begun(store: Any, existing: Store | None, record: dict[str, Any], *, extend: bool, mixed: bool) -> Store:
+def _begun(store: Any, existing: Store | None, record: dict[str, Any], *, mixed: bool) -> Store:
     """The store of this sweep, made if there is none, once it is known to be this sweep's and this machine's."""
     with interrupts.uninterrupted():
         if existing is None:
@@ -293,7 +307,8 @@ def _missing(place: Store, record: dict[str, Any], *, extend: bool) -> list[dict
     if more and not extend:
         runs = sum(Layout(part).num_runs for part in more)
         expected = "an empty place, or the store of this very sweep"
-        got = f"{place.place}, which holds a part of it (extend=True, or --extend, computes the other {runs:,} runs there)"
+        how = f"extend=True, or --extend, computes the other {runs:,} runs there"
+        got = f"{place.place}, which holds a part of it ({how})"
         raise checks.bad("store", expected, got)
     return more
 
@@ -359,44 +374,52 @@ def _compute(
     return arrays
 
 
-def _plan(spec: Spec, layout: Layout, programs: list[Program], todo: list[int], threads: int, num_devices: int) -> Plan:
+def _plan(
+    spec: Spec, layouts: list[Layout], programs: dict[str, Program], todo: list[Task], threads: int, num_devices: int
+) -> Plan:
+    calls: dict[str, int] = dict.fromkeys(programs, 0)
+    for task in todo:
+        layout = layouts[task.part]
+        labels = labels_of(layout.whole, layout.variant_of(task.number))
+        calls[labels] += -(-len(layout.runs_of(task.number)) // programs[labels].size)
     seconds = 0.0
-    for number, program in enumerate(programs):
-        tasks = [task for task in todo if layout.variant_of(task) == number]
-        calls = sum(-(-len(layout.runs_of(task)) // program.size) for task in tasks)
-        if calls == 0:
-            continue
-        program(0)
-        start = time.perf_counter()
-        program(spec.num_runs // 2)
-        seconds += (time.perf_counter() - start) * calls / min(threads, calls)
-    temporary = [program.temporary_bytes() for program in programs]
+    for labels, program in programs.items():
+        if calls[labels]:
+            runs = runs_of(spec, layouts[todo[0].part]).at(0, program.size)
+            program(runs)
+            start = time.perf_counter()
+            program(runs)
+            seconds += (time.perf_counter() - start) * calls[labels] / min(threads, calls[labels])
+    temporary = [program.temporary_bytes() for program in programs.values()]
+    chunk = layouts[0].chunk
     return Plan(
         num_runs=spec.num_runs * len(programs),
         num_tasks=len(todo),
-        chunk=layout.chunk,
+        chunk=chunk,
         unit=spec.unit,
         workers=threads,
         devices=num_devices,
-        compile_seconds=sum(program.compile_seconds for program in programs),
+        compile_seconds=sum(program.compile_seconds for program in programs.values()),
         seconds=seconds,
-        task_bytes=layout.chunk * max(program.bytes_per_run() for program in programs),
+        task_bytes=chunk * max(program.bytes_per_run() for program in programs.values()),
         temporary_bytes=None if None in temporary else max(t for t in temporary if t is not None),
-        functions=[program.function for program in programs],
-        arguments=programs[0].arguments,
+        functions=[program.function for program in programs.values()],
+        arguments=next(iter(programs.values())).arguments,
+        runs=runs_of(spec, layouts[0]).at,
     )
 
 
 @contextlib.contextmanager
-def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo: list[int]) -> Any:
+def _reporter(progress: bool | Callable[[int, int], None], layouts: list[Layout], todo: list[Task]) -> Any:
     """A function that is told of every finished task, and passes on runs."""
-    total = layout.num_runs * layout.num_variants
-    done = total - sum(len(layout.runs_of(task)) for task in todo)
+    total = sum(layout.num_runs for layout in layouts)
+    runs = {task: len(layouts[task.part].runs_of(task.number)) for task in todo}
+    done = total - sum(runs.values())
 
-    def advance_with(show: Callable[[int, int], None]) -> Callable[[int], None]:
-        def advance(task: int) -> None:
+    def advance_with(show: Callable[[int, int], None]) -> Callable[[Task], None]:
+        def advance(task: Task) -> None:
             nonlocal done
-            done += len(layout.runs_of(task))
+            done += runs[task]
             show(done, total)
 
         return advance
@@ -408,9 +431,13 @@ def _reporter(progress: bool | Callable[[int, int], None], layout: Layout, todo:
         yield advance_with(progress if callable(progress) else lambda done, total: None)
 
 
-def _with_attributes(data: xarray.Dataset, record: Mapping[str, Any]) -> xarray.Dataset:
-    kept = ("evaluate", "key", "paired", "unit", "chunk", "x64", "fingerprint")
-    data.attrs = {name: record[name] for name in kept}
-    data.attrs |= {"schema_version": 1, "environment": json.dumps(record["environment"])}
-    data.attrs["paired"], data.attrs["x64"] = int(record["paired"]), int(record["x64"])
+def _with_attributes(
+    data: xarray.Dataset, record: Mapping[str, Any], computed_by: list[dict[str, Any]]
+) -> xarray.Dataset:
+    data.attrs = {name: record[name] for name in ("evaluate", "key", "unit", "chunk")}
+    data.attrs |= {"paired": int(record["paired"]), "x64": int(record["x64"])}
+    data.attrs |= {"schema_version": SCHEMA_VERSION, "environment": json.dumps(record["environment"])}
+    data.attrs["fingerprint"] = fingerprint_of(record)
+    data.attrs["machines"] = json.dumps(computed_by or [record["machine"]])
+    data.attrs["mixed"] = int(len(computed_by) > 1)
     return data

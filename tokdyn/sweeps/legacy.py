@@ -1,0 +1,114 @@
+"""Stores of version 1: they are read, and verified, and no longer continued.
+
+One Zarr group: an array `[run, ...]` for each output, ``cell`` and ``seed``; ``written`` holds for each task a checksum
+of what it wrote in all arrays, 0 where it has not finished; the attribute ``tokdyn_sweep`` is the record.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import xarray
+
+from tokdyn import checks
+from tokdyn.sweeps.labelled import Source, dataset
+from tokdyn.sweeps.layout import Layout
+from tokdyn.sweeps.places import place_of
+from tokdyn.sweeps.store import DamagedStore, reason
+
+_ATTRIBUTE = "tokdyn_sweep"
+_WRITTEN = 1 << 32
+
+
+def is_old(path: Any) -> bool:
+    """Whether there is a store of version 1."""
+    return _record(path) is not None
+
+
+def refuse(path: Any) -> None:
+    """Say that a store of version 1 is not continued.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if is_old(path):
+        got = f"{path}, which an earlier tokdyn wrote (version 1): td.open_sweep reads it, nothing continues it"
+        raise checks.bad("store", "an empty place, or the store of this very sweep", got)
+
+
+def open_sweep(path: Any) -> xarray.Dataset | None:
+    """The Dataset of a store of version 1, verified task by task as it is read; None if there is no such store.
+
+    Raises:
+        DamagedStore: what lies there is not what was written.
+    """
+    record = _record(path)
+    if record is None:
+        return None
+    try:
+        store = _Store(path, record)
+    except DamagedStore:
+        raise
+    except OSError as error:
+        raise checks.bad("path", "a store that can be read", f"{path} ({reason(error)})") from None
+    except Exception as error:  # Zarr fails in many ways on damaged files
+        raise DamagedStore(f"path: {path} is a damaged store of version 1 ({error or type(error).__name__})") from None
+    warnings.warn(
+        f"{path} was written by an earlier tokdyn (version 1): it is read and verified, and can no longer be continued",
+        stacklevel=3,
+    )
+    layout = Layout({**record, "own_variants": [], "own_cells": record["cell_order"], "own_seeds": []})
+    is_finished = store.markers != 0
+    sources = {
+        name: [Source(layout, layout.whole, functools.partial(store.read, name), is_finished)]
+        for name in record["outputs"]
+    }
+    data = dataset(layout.whole, record["outputs"], sources, lazy=True, counts=record.get("counts", {}))
+    data.attrs = {name: record[name] for name in ("evaluate", "key", "unit", "chunk", "fingerprint")}
+    data.attrs |= {"paired": int(record["paired"]), "x64": int(record["x64"]), "schema_version": 1}
+    data.attrs["environment"] = json.dumps(record["environment"])
+    return data
+
+
+def _record(path: Any) -> dict[str, Any] | None:
+    content = place_of(path).read("zarr.json")
+    if content is None:
+        return None
+    try:
+        record = json.loads(content)["attributes"][_ATTRIBUTE]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return record if isinstance(record, dict) and record.get("schema_version") == 1 else None
+
+
+class _Store:
+    def __init__(self, path: Any, record: dict[str, Any]) -> None:
+        import zarr
+
+        group: Any = zarr.open_group(path, mode="r", zarr_format=3)
+        self.path, self.chunk = path, int(record["chunk"])
+        self.arrays = {name: group[name] for name in (*record["outputs"], "cell", "seed")}
+        self.markers = np.asarray(group["written"][:])
+        self._task = functools.lru_cache(maxsize=4)(self._read_task)
+
+    def read(self, name: str, task: int) -> np.ndarray:
+        """One output of a finished task `[chunk, ...]`."""
+        return self._task(task)[name]
+
+    def _read_task(self, task: int) -> dict[str, np.ndarray]:
+        rows = slice(task * self.chunk, (task + 1) * self.chunk)
+        try:
+            arrays = {name: np.asarray(array[rows]) for name, array in self.arrays.items()}
+        except Exception:  # a truncated chunk fails in its codec, and each codec fails in its own way
+            raise DamagedStore(f"path: task {task} of {self.path} cannot be read, a file of it is damaged") from None
+        total = 0
+        for name in sorted(arrays):
+            total = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), zlib.crc32(name.encode(), total))
+        if int(self.markers[task]) != _WRITTEN | total:
+            raise DamagedStore(f"path: task {task} of {self.path} is not what was written (checksum)")
+        return arrays

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from tokdyn import environment
 from tokdyn.numerics import binary_scale, largest_finite, row_sums
 
 # Up to these sizes features are arranged as columns; those of few dimensions up to larger ones.
@@ -29,6 +30,7 @@ MOST_IN_CACHE = 1 << 20
 MANY_DIMENSIONS = 256
 SOME_DIMENSIONS = 64  # by several cores
 VERY_MANY_DIMENSIONS = 768  # by several cores, in tiles
+MANY_TOKENS = 32  # by several cores, with jaxlib from 0.11 on
 # So many features say where the others lie, roughly.
 SAMPLE = 128
 
@@ -197,7 +199,7 @@ def cut_of(num_rows: int, dimension: int, num_tokens: int = 1) -> Cut:
     Args:
         num_rows: N.
         dimension: D.
-        num_tokens: K; it decides sizes of tiles, not whether there are any.
+        num_tokens: K; it decides sizes and order, not whether there are tiles.
     """
     few_dimensions, many_dimensions = dimension <= MOST_DIMENSIONS, dimension >= MANY_DIMENSIONS
     fit = num_rows <= max(MOST_ROWS, TILE) or (few_dimensions and num_rows * dimension <= MOST_IN_CACHE)
@@ -205,9 +207,13 @@ def cut_of(num_rows: int, dimension: int, num_tokens: int = 1) -> Cut:
         return Cut(None, many_dimensions)
     if _num_cores() == 1:
         return Cut(None, many_dimensions) if fit else Cut(TILE * (4 if few_dimensions else 1), False)
+    # Newer code generators reduce over the last axis as fast as over the first.
+    is_newer = environment.jaxlib_release() >= (0, 11) and num_tokens >= MANY_TOKENS
     if fit:
-        return Cut(None, dimension >= SOME_DIMENSIONS)
-    if few_dimensions:
+        return Cut(None, dimension >= SOME_DIMENSIONS or (is_newer and dimension >= MOST_DIMENSIONS))
+    if few_dimensions and is_newer:
+        size, tokens_last = 32 * TILE, True
+    elif few_dimensions:
         # Weights of a tile fill no more than a cache.
         size, tokens_last = min(64 * TILE, max(4 * TILE, 2048 * TILE // num_tokens)), False
     elif many_dimensions:

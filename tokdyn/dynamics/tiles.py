@@ -76,6 +76,9 @@ def sums_by_products(
         columns = features.values
         if _divides_features(pull.shape[0], columns.shape[1], pull.shape[1]):
             weights, totals = _unnormalised(product(pull, columns[:-1]) + bias[:, None], axis=0)
+            if pull.shape[1] % 8 == 0:  # one column more would cost as much as eight
+                shares = columns[-1] / totals[0]
+                return product(weights, (columns[:-1] * shares).T), product(weights, shares)
             sums = product(weights, (columns * (1.0 / totals)).T)
         else:
             weights = _softmax(product(jnp.concatenate([pull, bias[:, None]], axis=1), columns), axis=0)

@@ -163,8 +163,13 @@ class Draws:
 
 def compiled(program: Program):
     """``(leaves, tol, min_steps) -> Result`` of all runs."""
-    sizes = {"MOST_NUMBERS": 0, "MOST_OF_FEW": 0, "MOST_ROWS": 0, "MOST_IN_CACHE": 0, "MOST_DIMENSIONS": 1, "TILE": 24}
-    usual = {name: getattr(arrangement, name) for name in sizes}
+    # Rows from two dimensions on, and tiles as on one core or on several, whatever machine this is.
+    tokens_last = program.num_dimensions % 2 == 1
+    small = {
+        "MOST_NUMBERS": 0, "MOST_OF_FEW": 0, "MOST_DIMENSIONS": 1,
+        "cut_of": lambda rows, *_: arrangement.Cut(24 if rows > 24 else None, tokens_last),
+    }  # fmt: skip
+    usual = {name: getattr(arrangement, name) for name in small}
 
     def dynamics_of(one):
         parts = {
@@ -195,7 +200,7 @@ def compiled(program: Program):
 
     def all_runs(leaves, tol, min_steps):
         try:
-            for name, value in (sizes if program.small_tiles else usual).items():
+            for name, value in (small if program.small_tiles else usual).items():
                 setattr(arrangement, name, value)
             return in_form(leaves, tol, min_steps)
         finally:

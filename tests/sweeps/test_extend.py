@@ -1,4 +1,4 @@
-"""More seeds, values, variants and outputs in a store that is there: as if the whole had been one sweep from the start."""
+"""More seeds, values, variants and outputs in a store that is there: as if the whole had been one sweep."""
 
 import itertools
 from pathlib import Path

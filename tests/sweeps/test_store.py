@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import sweep_evaluators
 import xarray
-import zarr
 from constant_keys import constant_key
 from sweep_evaluators import BASE, DIMS, SPACE, fit, slow
 
@@ -119,7 +118,10 @@ def test_reading_is_lazy_and_any_selection_is_right(stored, in_memory, monkeypat
     [
         ({"base": td.with_values(BASE, {"dynamics.repel.eps": 0.01})}, "made with another base"),
         ({"space": SPACE * td.grid({"dynamics.repel.eps": [1e-3]})}, "made with another value of axes"),
-        ({"space": td.grid({"dynamics.attract.temperature": [0.5, 1.0], "noise": [0.3, 0.6]})}, "another value of axes"),
+        (
+            {"space": td.grid({"dynamics.attract.temperature": [0.5, 1.0], "noise": [0.3, 0.6]})},
+            "another value of axes",
+        ),
         ({"seeds": 41}, r"holds a part of it \(extend=True, or --extend, computes the other 6 runs there\)"),
         ({"seeds": 39}, "made with another value of seeds"),
         ({"key": constant_key(8)}, "made with another value of key"),

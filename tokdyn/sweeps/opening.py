@@ -54,7 +54,7 @@ def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> x
         size = sum(part.bytes_of(name) for name in part.outputs) * len(markers)
         if verify or (verify is None and size < VERIFIED_BYTES):
             for damage in part.damaged(markers, markers).values():
-                raise DamagedStore(f"store: {damage} in {place.place}; {REPAIR}")
+                raise DamagedStore(f"store: {damage} (in {place.place}); {REPAIR}")
         is_finished = np.zeros(part.layout.num_tasks, bool)
         is_finished[[task for task in markers if task < len(is_finished)]] = True
         for name in part.outputs:

@@ -130,7 +130,7 @@ class Part:
         if content is None:
             raise _damaged(self.place, path, "is missing")
         if zlib.crc32(content) != marker.checksums.get(name):
-            raise _damaged(self.place, path, "is not what was written (checksum)")
+            raise _damaged(self.place, path, "is not what was written")
         return self._codec(name).decoded(content)
 
     def damaged(self, tasks: Iterable[int], markers: Mapping[int, Marker]) -> dict[int, str]:
@@ -299,7 +299,7 @@ def _read_part(place: Place, number: int) -> Part | None:
 
 
 def _damaged(place: Place, path: str, what: str) -> DamagedStore:
-    return DamagedStore(f"store: {path} in {place} {what}; {REPAIR}")
+    return DamagedStore(f"store: {path} {what} (in {place}); {REPAIR}")
 
 
 def reason(error: OSError) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -302,6 +303,11 @@ def test_reading_verifies(stored, in_memory):
     np.testing.assert_array_equal(lazy.tokens, in_memory.tokens)  # what is intact can be read
     with pytest.raises(td.DamagedStore, match=sentence):
         lazy.residual.load()
+
+
+def test_a_lazy_dataset_travels(stored, in_memory):
+    lazy = pickle.loads(pickle.dumps(td.open_sweep(stored)))
+    np.testing.assert_array_equal(lazy.tokens.isel(seed=3), in_memory.tokens.isel(seed=3))
 
 
 def test_an_edited_description_is_not_believed(stored, in_memory):

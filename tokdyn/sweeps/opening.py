@@ -49,8 +49,8 @@ def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> x
         raise checks.bad("path", "the store of a sweep", path)
     outputs, whole = place.outputs(), Whole(place.record)
     found: dict[str, list[Source]] = {name: [] for name in outputs}
-    for part in place.parts:
-        markers = part.markers()
+    all_markers = [part.markers() for part in place.parts]
+    for part, markers in zip(place.parts, all_markers, strict=True):
         size = sum(part.bytes_of(name) for name in part.outputs) * len(markers)
         if verify or (verify is None and size < VERIFIED_BYTES):
             for damage in part.damaged(markers, markers).values():
@@ -61,7 +61,7 @@ def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> x
             read = functools.partial(_read, part, name, markers)
             found[name].append(Source(part.layout, whole, read, is_finished))
     data = dataset(whole, outputs, found, lazy=True, counts=place.record["counts"])
-    return with_attributes(data, place.record, list(place.machines().values()))
+    return with_attributes(data, place.record, list(place.machines(all_markers).values()))
 
 
 def _read(part: Part, name: str, markers: Mapping[int, Marker], task: int) -> np.ndarray:

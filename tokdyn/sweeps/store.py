@@ -72,6 +72,9 @@ class Part:
         self.digest = _digest(record)
         self._codecs: dict[str, _Codec] = {}
 
+    def __reduce__(self) -> Any:
+        return Part, (self.place, self.number, self.record)  # a lazy Dataset travels to other processes
+
     @property
     def outputs(self) -> list[str]:
         """Names of the outputs it holds."""
@@ -215,14 +218,11 @@ class Store:
             self.place.create(path, _sealed(dict(machine)))
         return name
 
-    def machines(self) -> dict[str, dict[str, Any]]:
-        """Kinds of machines that computed finished tasks, by name; an empty description where its file is damaged."""
-        used = {marker.machine for part in self.parts for marker in part.markers().values()}
-        known = {name.removesuffix(".json"): _opened(content) for name, content in self._machine_files().items()}
-        return {name: known.get(name) or {} for name in sorted(used)}
-
-    def _machine_files(self) -> dict[str, bytes]:
-        return self.place.read_all("machines")
+    def machines(self, markers: Iterable[Mapping[int, Marker]]) -> dict[str, dict[str, Any]]:
+        """Kinds of machines that computed the tasks of these markers, by name; empty where a description is damaged."""
+        used = {marker.machine for own in markers for marker in own.values()}
+        files = self.place.read_all("machines")
+        return {name: _opened(files.get(f"{name}.json", b"")) or {} for name in sorted(used)}
 
     def wrong_metadata(self) -> dict[str, bytes]:
         """Zarr's files that are missing or changed, as they should be. They hold nothing of their own."""

@@ -33,6 +33,8 @@ from tokdyn.sweeps.places import Place, place_of
 
 SCHEMA_VERSION = 2
 _MANIFEST = "part.json"
+# Of a record, what says where it was begun, not what.
+_CIRCUMSTANCES = ("environment", "machine")
 REPAIR = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
 
 
@@ -62,14 +64,14 @@ class Part:
 
     Attributes:
         layout: where its runs lie.
-        digest: a hash of the record, which markers carry: those of another sweep do not count.
+        digest: a hash of what is computed, which markers carry: those of another sweep do not count.
     """
 
     def __init__(self, place: Place, number: int, record: dict[str, Any]) -> None:
         self.place, self.number, self.record = place, number, record
         self.layout = Layout(record)
         self.folder = _folder_of(number)
-        self.digest = _digest(record)
+        self.digest = _digest({name: value for name, value in record.items() if name not in _CIRCUMSTANCES})
         self._codecs: dict[str, _Codec] = {}
 
     def __reduce__(self) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -135,8 +134,7 @@ def sweep(
         if place is not None:
             more = _missing(place, record, extend=extend)
             if more and not dry_run:
-                place = _extended(place, more, spec, programs, threads)
-                more = []
+                place, more = _extended(place, record, spec, programs, threads), []
             layouts = [*(part.layout for part in place.parts), *map(Layout, more)]
     if place is None:
         layouts = [Layout(record)]
@@ -220,10 +218,8 @@ def _missing(place: Store, record: dict[str, Any], *, extend: bool) -> list[dict
     return more
 
 
-def _extended(
-    place: Store, more: list[dict[str, Any]], spec: Spec, programs: dict[str, Program], threads: int
-) -> Store:
-    """The store with further parts."""
+def _extended(place: Store, record: dict[str, Any], spec: Spec, programs: dict[str, Program], threads: int) -> Store:
+    """The store with all parts of the sweep, whoever makes them."""
     known = place.record["fingerprint"]["programs"]
     if any(known.get(labels) not in (None, program.digest) for labels, program in programs.items()):
 
@@ -233,12 +229,12 @@ def _extended(
             return values
 
         check_same_numbers(place, again, machines.name_of(machines.machine()))
-    for record in more:
-        number = len(place.parts)
-        made = create_part(place.place, number, record)
-        if made.record != json.loads(json.dumps(record)):
-            raise checks.bad("store", "nobody else to extend it at the same time", place.place)
+    while more := missing(place, record):
+        made = create_part(place.place, len(place.parts), more[0])
         place.parts.append(made)
+        told = difference(place, record)  # another process may have made that part, for another sweep
+        if told is not None:
+            raise checks.bad("store", "nobody to extend it to another sweep at the same time", f"{place.place}, {told}")
     place.write_metadata()
     return place
 

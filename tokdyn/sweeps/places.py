@@ -75,7 +75,7 @@ class Folder:
         """See ``Place``."""
         try:
             return (self.root / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def write(self, files: Mapping[str, bytes]) -> None:
@@ -86,6 +86,7 @@ class Folder:
             beside = [stack.enter_context(_written_beside(t, c)) for t, c in zip(targets, files.values(), strict=True)]
             for written, target in zip(beside, targets, strict=True):
                 _sync(written)
+                _set_aside(target)
                 os.replace(written, target)
         for folder in {target.parent for target in targets}:
             _sync_folder(folder)
@@ -95,6 +96,7 @@ class Folder:
         target = self.root / path
         with _written_beside(target, content) as written:
             _sync(written)
+            _set_aside(target)
             try:
                 os.link(written, target)  # unlike a rename, it fails where there is one
             except FileExistsError:
@@ -136,6 +138,7 @@ class Folder:
 
     def remove(self, path: str) -> None:
         """See ``Place``."""
+        _set_aside(self.root / path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(self.root / path)
 
@@ -146,7 +149,7 @@ class Folder:
 @contextlib.contextmanager
 def _written_beside(target: Path, content: bytes) -> Iterator[Path]:
     """The content in a file of another name in the same folder, which is gone afterwards."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folders(target.parent)
     # Not the target's name with something added: that may be as long as names can be.
     beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -155,6 +158,20 @@ def _written_beside(target: Path, content: bytes) -> Iterator[Path]:
         yield beside
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _make_folders(folder: Path) -> None:
+    """With all above it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise OSError(errno.ENOTDIR, "a file where a folder should be", str(folder)) from None
+
+
+def _set_aside(target: Path) -> None:
+    """A folder where a file should be gets a hidden name; what is in it nobody knows, and it is kept."""
+    if target.is_dir() and not target.is_symlink():
+        os.rename(target, target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.aside"))
 
 
 def _sync(path: Path) -> None:

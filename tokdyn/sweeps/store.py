@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ from tokdyn.sweeps.places import Place, place_of
 
 SCHEMA_VERSION = 2
 _MANIFEST = "part.json"
+_PART = re.compile(r"part-\d{4,}")
 # Of a record, what says where it was begun, not what.
 _CIRCUMSTANCES = ("environment", "machine")
 REPAIR = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
@@ -253,7 +255,8 @@ def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
             if strange and place.read(f"{_folder_of(0)}/{_MANIFEST}") is None:
                 got = f"{place}, which holds something else ({strange[0]})"
                 raise checks.bad("store", "an empty place, or a sweep's store", got)
-        place.create(f"{_folder_of(number)}/{_MANIFEST}", _sealed({"schema_version": SCHEMA_VERSION, "record": record}))
+        manifest = {"schema_version": SCHEMA_VERSION, "number": number, "record": record}
+        place.create(f"{_folder_of(number)}/{_MANIFEST}", _sealed(manifest))
     except OSError as error:
         raise checks.bad("store", "a place that can be written", f"{place} ({reason(error)})") from None
     part = _read_part(place, number)
@@ -272,29 +275,29 @@ def open_store(path: Any) -> Store | None:
         ValueError: no place, a file, or a store of a later version.
     """
     place = place_of(path)
-    parts: list[Part] = []
     try:
-        while (part := _read_part(place, len(parts))) is not None:
-            parts.append(part)
-        if not parts:
-            return None
-        later = [name for name in place.names("") if name.startswith("part-") and name > parts[-1].folder]
-        if later and place.read(f"{later[-1]}/{_MANIFEST}") is not None:
-            raise _damaged(place, f"{_folder_of(len(parts))}/{_MANIFEST}", "is missing")
+        folders = [name for name in place.names("") if _PART.fullmatch(name)]
+        parts = [part for name in folders if (part := _read_part(place, int(name.removeprefix("part-")))) is not None]
     except OSError as error:
         raise checks.bad("store", "a folder that can be read", f"{place} ({reason(error)})") from None
-    return Store(place, parts)
+    return Store(place, parts) if parts else None
 
 
 def _read_part(place: Place, number: int) -> Part | None:
-    path = f"{_folder_of(number)}/{_MANIFEST}"
-    content = place.read(path)
-    if content is None:
-        return None
-    manifest = _opened(content)
-    if manifest is None:
-        how = "remove it and call the same sweep again, which makes it anew and keeps what is finished"
-        raise DamagedStore(f"store: {path} in {place} is damaged, or was edited (checksum); {how}")
+    """The part of that number; None where there is none, and nothing of one."""
+    folder = _folder_of(number)
+    content = place.read(f"{folder}/{_MANIFEST}")
+    manifest = None if content is None else _opened(content)
+    if content is None and (number == 0 or not place.names(f"{folder}/tasks")):
+        return None  # of the first part the same call makes it anew
+    if manifest is None or manifest.get("number") != number:
+        what = "is missing" if content is None else "is damaged, or was edited (checksum)"
+        how = (
+            "remove it and call the same sweep again, which makes it anew and keeps what is finished"
+            if number == 0
+            else f"remove the folder {folder} and call the same sweep with extend=True, which computes its runs again"
+        )
+        raise DamagedStore(f"store: {folder}/{_MANIFEST} {what} (in {place}); {how}")
     if manifest["schema_version"] > SCHEMA_VERSION:
         raise checks.bad("store", f"schema_version {SCHEMA_VERSION} or lower", manifest["schema_version"])
     return Part(place, number, manifest["record"])

@@ -230,7 +230,7 @@ def _extended(place: Store, record: dict[str, Any], spec: Spec, programs: dict[s
 
         check_same_numbers(place, again, machines.name_of(machines.machine()))
     while more := missing(place, record):
-        made = create_part(place.place, len(place.parts), more[0])
+        made = create_part(place.place, place.parts[-1].number + 1, more[0])
         place.parts.append(made)
         told = difference(place, record)  # another process may have made that part, for another sweep
         if told is not None:
@@ -241,8 +241,8 @@ def _extended(place: Store, record: dict[str, Any], spec: Spec, programs: dict[s
 
 def _unfinished(place: Store, tasks: list[Task]) -> list[Task]:
     found = []
-    for part in place.parts:
-        found += [Task(part.number, n) for n in part.unfinished(t.number for t in tasks if t.part == part.number)]
+    for index, part in enumerate(place.parts):
+        found += [Task(index, n) for n in part.unfinished(t.number for t in tasks if t.part == index)]
     return found
 
 

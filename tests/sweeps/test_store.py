@@ -315,7 +315,7 @@ def test_an_edited_description_is_not_believed(stored, in_memory):
     content = manifest.read_text()
     manifest.write_text(content.replace("0.5", "0.25", 1))
     for call in (td.open_sweep, lambda place: td.sweep(fit, BASE, SPACE, store=place, **FIT)):
-        with pytest.raises(td.DamagedStore, match="part.json in .* is damaged, or was edited"):
+        with pytest.raises(td.DamagedStore, match="part.json is damaged, or was edited"):
             call(stored)
     manifest.unlink()  # as the sentence says
     seen = []

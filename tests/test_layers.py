@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tokdyn"
 # A tuple is one layer, whose members do not import each other.
 LAYERS = [
-    ("interrupts", "environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree"),
+    ("interrupts", "environment", "checks", "files", "compile_cache", "compiling", "keys", "draws", "numerics", "tree"),
     ("claims", "conventions", "nearest"),
     ("dynamics", "metrics", "stats", "data"),
     ("solve",),
@@ -27,7 +27,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Members of the lowest layer lean on each other in this order.
 BASE_ORDER = [
-    "interrupts", "environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree",
+    "interrupts", "environment", "checks", "files", "compile_cache", "compiling", "keys", "draws", "numerics", "tree",
 ]  # fmt: skip
 
 

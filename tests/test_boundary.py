@@ -1,9 +1,14 @@
 """What must not get in: bad files, arguments and places end in one sentence, by code 2, and leave nothing behind."""
 
+import contextlib
 import os
+import pathlib
 import re
 import resource
+import subprocess
 import sys
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -88,7 +93,8 @@ def test_a_bad_file_is_one_sentence(name, content, words, place, capsys):
         (place / "failing_module.py").write_text("raise RuntimeError('on purpose')\n")
         sys.modules.pop("failing_module", None)
     error = refused(words, capsys, place)
-    assert name in error or name.endswith(".toml") or b'"config": {' in content, error
+    # In one archive, or one specification, the name of an array or a field says as much.
+    assert name in error or words[0] in ("audit", "sweep") or b'"config": {' in content, error
 
 
 COMMANDS = {
@@ -305,7 +311,6 @@ NUMBERS = {
     "max_steps of none": lambda: _run(max_steps=None),
     "max_steps that is a truth": lambda: _run(max_steps=True),
     "num_tokens beyond an int32": lambda: _run(num_tokens=2**31),
-    "min_steps beyond an int32": lambda: _run(min_steps=2**31),
     "min_steps of text": lambda: _run(min_steps="x"),
     "tol of text": lambda: _run(tol="x"),
     "tol of none": lambda: _run(tol=None),
@@ -407,16 +412,15 @@ def test_the_list_is_long():
     assert len(FILES) + len(COMMANDS) + len(CALLS) >= 150
 
 
-@pytest.fixture
-def full_disk():
-    """From now on no file of this process may grow beyond some bytes: what a full disk does, in the same places."""
+@contextlib.contextmanager
+def full_disk(size=300):
+    """No file of this process may grow beyond some bytes: what a full disk does, in the same places."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill(size=300):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 FULL = {
@@ -429,16 +433,139 @@ FULL = {
 
 
 @pytest.mark.parametrize("write", FULL.values(), ids=FULL.keys())
-def test_a_full_disk_leaves_nothing_half_written(write, place, full_disk):
+def test_a_full_disk_leaves_nothing_half_written(write, place):
     (place / "old.npz").write_bytes(npz(a=np.ones(3)))
     (place / "old.json").write_bytes(b"[]")
     before = contents(place)
-    full_disk()
-    with pytest.raises((OSError, ValueError), match="(new|old).*File too large"):
+    with full_disk(), pytest.raises((OSError, ValueError), match="(new|old).*File too large"):
         write()
     assert contents(place) == before
 
 
-def test_a_full_disk_ends_a_command_in_one_sentence(place, full_disk, capsys):
-    full_disk(100)
-    assert "File too large" in refused(["run", "x.csv", *RUN], capsys, place)
+def test_a_full_disk_ends_a_command_in_one_sentence(place, capsys):
+    with full_disk(100):
+        assert "out (File too large)" in refused(["run", "x.csv", *RUN], capsys, place)
+
+
+def process(command, **more):
+    return subprocess.run(
+        ["bash", "-c", command.replace("tokdyn", f"{sys.executable} -m tokdyn")], capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, check=False, timeout=120, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "error"),
+    [
+        ("tokdyn claims >&-", 0, ""),
+        ("tokdyn claims | head -1 >/dev/null; exit ${PIPESTATUS[0]}", 0, ""),
+        ("tokdyn claims --work none 2>&-", 2, ""),
+        (
+            "tokdyn claims >/dev/full", 2,
+            "tokdyn: standard output: expected one that can be written, got No space left on device\n",
+        ),
+    ],
+)  # fmt: skip
+def test_outputs_that_are_closed_or_full(command, code, error):
+    done = process(command)
+    assert (done.returncode, done.stderr) == (code, error)
+
+
+def test_help_is_printed_by_code_0(capsys):
+    for words in (["list", "--help"], ["list", "-h"], ["info", "--help"], ["info", "x", "-h"]):
+        assert cli.main(words) == 0
+        printed = capsys.readouterr()
+        assert printed.out.startswith(f"usage: tokdyn {words[0]}")
+        assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["lst"], "did you mean 'list'?"),
+        (["studdy"], "did you mean 'study'?"),
+        (["study", "dynamic"], "did you mean 'dynamics'?"),
+        (["study", "quantizer"], "did you mean 'quantizers'?"),
+        (["claims", "--work", "diffusion"], "did you mean 'diffusion_lm'?"),
+    ],
+)
+def test_a_near_word_is_named(words, hint, capsys):
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.endswith(f"{hint}\n")
+
+
+def test_a_broken_study_of_somebody_else_hides_no_other(place, monkeypatch, capsys):
+    import importlib.metadata
+
+    from tokdyn import studies
+
+    modules = {
+        "silent_study": "Config = dict\ndef run(config): ...\ndef report(dataset, folder): ...\n",
+        "failing_study": "raise RuntimeError('on purpose\\nand on two lines')\n",
+        "leaving_study": "import sys\nsys.exit('bye')\n",
+        "wrong_study": "def f(:\n",
+        "lacking_study": '"""Lacks all."""\n',
+    }
+    for name, text in modules.items():
+        (place / f"{name}.py").write_text(text)
+    points = [importlib.metadata.EntryPoint(name, name, studies.GROUP) for name in (*modules, "no_such_study")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.syspath_prepend(place)
+    assert cli.main(["list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    for name in ("failing_study", "leaving_study", "wrong_study", "lacking_study", "no_such_study"):
+        assert "cannot be loaded: study: expected a module" in lines[name], lines[name]
+    assert "on purpose" in lines["failing_study"]
+    assert "silent_study" in lines
+    assert "dynamics" in lines
+    assert cli.main(["study", "failing_study"]) == 2
+    assert SENTENCE.fullmatch(capsys.readouterr().err)
+
+
+def _raise(error):
+    def action(words):
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (ValueError("x: expected a, got b\nand more"), 2, "tokdyn: x: expected a, got b and more\n"),
+        (OSError(28, "No space left on device", "a.npz"), 2, "tokdyn: a.npz: No space left on device\n"),
+        (OSError("no number"), 2, "tokdyn: file: no number\n"),
+        (MemoryError("8 TiB"), 2, "tokdyn: memory: expected enough for what was asked, got too little (8 TiB)\n"),
+        (MemoryError(), 2, "tokdyn: memory: expected enough for what was asked, got too little (MemoryError)\n"),
+        (RuntimeError("RESOURCE_EXHAUSTED: 8 TiB"), 2, "tokdyn: memory: expected enough .*"),
+        (RecursionError("too deep"), 2, "tokdyn: input: expected data of some levels, .*"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), 2, "tokdyn: text: expected UTF-8, .*"),
+        (zipfile.BadZipFile("cut"), 2, "tokdyn: file: expected a whole archive, .*"),
+        (zlib.error("cut"), 2, "tokdyn: file: expected a whole archive, .*"),
+        (EOFError(), 2, "tokdyn: file: expected a whole archive, .*"),
+        (TypeError("a\nb"), 1, "tokdyn: a mistake of ours: TypeError in test_boundary.py, line .*: a .*"),
+        (KeyError(), 1, "tokdyn: a mistake of ours: KeyError in test_boundary.py, line .*"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line(error, code, sentence, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_list", _raise(error))
+    assert cli.main(["list"]) == code
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told == sentence or re.fullmatch(sentence + r"\n", told), told
+    monkeypatch.setenv("TOKDYN_DEBUG", "1")
+    assert cli.main(["list"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_only_one_module_loads_arrays():
+    package = pathlib.Path(cli.__file__).parent
+    loads = re.compile(r"\b(np|numpy)\.(load|fromfile|memmap)\(|\bpickle\b.*load|allow_pickle=True")
+    prose = re.compile(r"^\s*(>>>|\.\.\.)")
+    found = {
+        f"{file.relative_to(package)}: {line.strip()}"
+        for file in package.rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if loads.search(line) and not prose.match(line)
+    }
+    assert not found

@@ -6,12 +6,16 @@ Every command imports what it needs when it is called, so that ``tokdyn --help``
 # No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
 import contextlib
 import dataclasses
+import difflib
 import gc
 import io
 import json
 import os
 import sys
 import time
+import traceback
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0, or 2 for bad input (one sentence on standard error), 130 when interrupted.
+        The exit code: 0, or 2 for bad input (one sentence on standard error), 130 when interrupted, 1 for a mistake of
+        ours (one line; with TOKDYN_DEBUG=1 in the environment its traceback).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -65,11 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "info": _info,
     }
     if command not in actions:
-        return _refuse(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}")
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return _refuse(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{hint}")
     try:
         actions[command](rest)
-    except ValueError as error:
-        return _refuse(str(error))
+    except BrokenPipeError:
+        raise  # the reader of our output has seen enough
+    except Exception as error:
+        return _failed(error)
     except KeyboardInterrupt as interrupt:
         # A sweep says what it has kept; everything else writes at the end or not at all.
         print(f"tokdyn: interrupted; {str(interrupt) or 'nothing was written'}", file=sys.stderr)
@@ -78,8 +87,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"tokdyn: {sentence}", file=sys.stderr)
+    print(f"tokdyn: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
+
+
+def _failed(error: Exception) -> int:
+    """One line for whatever went wrong, and the exit code."""
+    if os.environ.get("TOKDYN_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(error)
+    text = str(error).strip()
+    first = text.splitlines()[0].strip() if text else type(error).__name__
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return _refuse(f"memory: expected enough for what was asked, got too little ({first})")
+    if isinstance(error, RecursionError):
+        return _refuse(f"input: expected data of some levels, got data nested too deeply ({first})")
+    if isinstance(error, UnicodeError):
+        return _refuse(f"text: expected UTF-8, got something else ({first})")
+    if isinstance(error, OSError):
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+        return _refuse(f"{names[0] if names else 'file'}: {error.strerror or first}")
+    if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError)):
+        return _refuse(f"file: expected a whole archive, got a damaged one ({first})")
+    if isinstance(error, ValueError):
+        return _refuse(text or "input: expected something else, got what cannot be used")
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    shown = first if len(first) <= 300 else first[:297] + "..."
+    print(
+        f"tokdyn: a mistake of ours: {type(error).__name__} in {where}: {shown} (TOKDYN_DEBUG=1 shows where from)",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _study(words: list[str]) -> None:
@@ -134,6 +172,7 @@ def _study(words: list[str]) -> None:
 
 def _recorded_config(words: list[str], module: Any) -> Any:
     """The design in the metadata that ``--config`` names, else the study's default."""
+    from tokdyn import files
     from tokdyn.studies import output
 
     for i, word in enumerate(words):
@@ -143,14 +182,12 @@ def _recorded_config(words: list[str], module: Any) -> Any:
         if given is None:
             continue
         try:
-            stored = json.loads(Path(given).read_text(encoding="utf-8"))["config"]
-            if not isinstance(stored, dict):
-                raise TypeError
-        except FileNotFoundError:
-            raise ValueError(f"config: expected a metadata.json, got {given} (no such file)") from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}") from None
-        return output.config_from(module.Config, stored)
+            stored = files.read_json(files.path_of("config", given, "a metadata.json"))
+        except files.Unreadable as error:
+            raise ValueError(f"config: expected a metadata.json, got {given} ({error})") from None
+        if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
+            raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}")
+        return output.config_from(module.Config, stored["config"])
     return module.Config()
 
 
@@ -378,6 +415,7 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 
 def entry() -> None:
     """The process ``tokdyn``: ``main``, then out."""
+    _open_what_is_closed()
     interrupts.install()
     # Tracing makes hundreds of thousands of objects that stay: to go through them after every 700 new ones took 0.5 of
     # the 3.4 s of a second "tokdyn study dynamics" (2 cores, jax 0.10.1).
@@ -391,4 +429,21 @@ def entry() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # a full disk behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _refuse(f"standard output: expected one that can be written, got {error.strerror or error}")
     interrupts.leave(code)
+
+
+def _open_what_is_closed() -> None:
+    """Lead a stream that the process was started without (``tokdyn list >&-``) to nowhere.
+
+    Else what is opened next takes its number, and gets to read what was meant for the terminal.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            place = os.open(os.devnull, os.O_RDWR)
+            if place != number:
+                os.dup2(place, number)
+                os.close(place)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

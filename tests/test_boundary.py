@@ -462,7 +462,7 @@ def process(command, **more):
         ("tokdyn claims --work none 2>&-", 2, ""),
         (
             "tokdyn claims >/dev/full", 2,
-            "tokdyn: standard output: expected one that can be written, got No space left on device\n",
+            "tokdyn: output: No space left on device\n",
         ),
     ],
 )  # fmt: skip
@@ -534,7 +534,7 @@ def _raise(error):
     [
         (ValueError("x: expected a, got b\nand more"), 2, "tokdyn: x: expected a, got b and more\n"),
         (OSError(28, "No space left on device", "a.npz"), 2, "tokdyn: a.npz: No space left on device\n"),
-        (OSError("no number"), 2, "tokdyn: file: no number\n"),
+        (OSError("no number"), 2, "tokdyn: output: no number\n"),
         (MemoryError("8 TiB"), 2, "tokdyn: memory: expected enough for what was asked, got too little (8 TiB)\n"),
         (MemoryError(), 2, "tokdyn: memory: expected enough for what was asked, got too little (MemoryError)\n"),
         (RuntimeError("RESOURCE_EXHAUSTED: 8 TiB"), 2, "tokdyn: memory: expected enough .*"),

@@ -105,7 +105,7 @@ def _failed(error: Exception) -> int:
         return _refuse(f"text: expected UTF-8, got something else ({first})")
     if isinstance(error, OSError):
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
-        return _refuse(f"{names[0] if names else 'file'}: {error.strerror or first}")
+        return _refuse(f"{names[0] if names else 'output'}: {error.strerror or first}")
     if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError)):
         return _refuse(f"file: expected a whole archive, got a damaged one ({first})")
     if isinstance(error, ValueError):
@@ -423,6 +423,7 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name, or a claim, may hold what this terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    code = 0
     try:
         code = main()
         sys.stdout.flush()
@@ -431,7 +432,7 @@ def entry() -> None:
         code = 0
     except OSError as error:  # a full disk behind it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = _refuse(f"standard output: expected one that can be written, got {error.strerror or error}")
+        code = code or _refuse(f"output: {error.strerror or error}")
     interrupts.leave(code)
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tokdyn import claims, environment, files, interrupts
+from tokdyn import claims, environment, interrupts
 from tokdyn.checks import bad
+from tokdyn.files import path_of, reason
 
 if TYPE_CHECKING:
     import xarray
@@ -45,7 +46,7 @@ def config_from(kind: type[Design], stored: dict[str, Any]) -> Design:
         made = kind(**fields)
         return made.checked() if hasattr(made, "checked") else made
     except (TypeError, AttributeError, KeyError, OverflowError) as error:  # a value of a type that it never has
-        raise bad("config", "fields as a study of this name writes them", files.reason(error)) from None
+        raise bad("config", "fields as a study of this name writes them", reason(error)) from None
 
 
 def config_of(kind: type[Design], dataset: xarray.Dataset) -> Design:
@@ -127,7 +128,7 @@ def demand_writable(folder: str | os.PathLike[str], files: Sequence[str] = ()) -
     Raises:
         ValueError: it is no folder, or cannot be made or written, or something is in the way of a file.
     """
-    target = files.path_of("out", folder, "a folder that can be written").absolute()
+    target = path_of("out", folder, "a folder that can be written").absolute()
     try:
         for place in (target, *target.parents):
             place.lstat()
@@ -136,7 +137,7 @@ def demand_writable(folder: str | os.PathLike[str], files: Sequence[str] = ()) -
     except NotADirectoryError:
         pass  # said below, with the place
     except OSError as error:  # a name that no folder can have
-        raise bad("out", "a folder that can be written", f"{folder} ({files.reason(error)})") from None
+        raise bad("out", "a folder that can be written", f"{folder} ({reason(error)})") from None
     existing = next(place for place in (target, *target.parents) if os.path.lexists(place))
     if not existing.is_dir():
         raise bad("out", "a folder that can be written", f"{folder} ({existing} is not a folder)")
@@ -190,13 +191,13 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             temporary.mkdir(parents=True)
         except OSError as error:
-            raise bad("out", "a folder that can be written", f"{target} ({files.reason(error)})") from None
+            raise bad("out", "a folder that can be written", f"{target} ({reason(error)})") from None
         try:
             yield temporary
         except OSError as error:  # a full disk says neither which file nor whose
             if error.filename is not None and temporary not in Path(os.fsdecode(error.filename)).parents:
                 raise
-            raise bad("out", "a folder with room for the results", f"{target} ({files.reason(error)})") from None
+            raise bad("out", "a folder with room for the results", f"{target} ({reason(error)})") from None
         moves = _moves(temporary, target)
         for item, place in moves:
             conflict = place.exists() and place.is_dir() != item.is_dir()

@@ -21,6 +21,7 @@ BARE, ONE, ALL = (
     "tokdyn, sweep, a thread for each core",
 )
 STORED = "tokdyn, sweep, a thread for each core, into a store"
+READ = "reading that store, every chunk against its checksum"
 
 
 def evaluate(config: dict[str, Any], key: jax.Array) -> dict[str, jax.Array]:
@@ -72,11 +73,13 @@ def measure(*, repeats: int, quick: bool) -> Section:
     expected = np.asarray(plan.functions[0](*plan.arguments, *runs)["ari"])
     with tempfile.TemporaryDirectory() as folder:
         stores = iter(range(1000))
+        swept(store=Path(folder) / "read")
         forms = {
             BARE: lambda: plan.functions[0](*plan.arguments, *runs),
             ONE: lambda: swept(workers=1),
             ALL: swept,
             STORED: lambda: swept(store=Path(folder) / str(next(stores))),
+            READ: lambda: td.open_sweep(Path(folder) / "read", verify=True).load(),
         }
         share = float(np.mean(np.abs(forms[ALL]()["ari"].values.ravel() - expected) > 1e-3))
         assert share < 0.01, share

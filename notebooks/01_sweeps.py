@@ -291,8 +291,8 @@ assert bits(shared) == bits(dataset)
 # ## Leave the framework
 #
 # The dry run handed back the bare jitted function, `(base, key, columns, cells, seeds) -> outputs`, its first two
-# arguments, and a function that gives the others for any range of runs. It knows nothing of stores, tasks or labels, and
-# is an ordinary function of arrays: other values in its columns are other cells.
+# arguments, and a function that gives the others for any range of runs. It knows nothing of stores, tasks or labels,
+# and is an ordinary function of arrays: other values in its columns are other cells.
 
 # %%
 function, count = plan.functions[0], plan.unit * plan.devices

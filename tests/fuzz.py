@@ -163,8 +163,13 @@ class Draws:
 
 def compiled(program: Program):
     """``(leaves, tol, min_steps) -> Result`` of all runs."""
-    sizes = {"MOST_NUMBERS": 0, "MOST_OF_FEW": 0, "MOST_ROWS": 0, "MOST_IN_CACHE": 0, "MOST_DIMENSIONS": 1, "TILE": 24}
-    usual = {name: getattr(arrangement, name) for name in sizes}
+    # Rows from two dimensions on, and tiles as on one core or on several, whatever machine this is.
+    tokens_last = program.num_dimensions % 2 == 1
+    small = {
+        "MOST_NUMBERS": 0, "MOST_OF_FEW": 0, "MOST_DIMENSIONS": 1,
+        "cut_of": lambda rows, *_: arrangement.Cut(24 if rows > 24 else None, tokens_last),
+    }  # fmt: skip
+    usual = {name: getattr(arrangement, name) for name in small}
 
     def dynamics_of(one):
         parts = {
@@ -195,7 +200,7 @@ def compiled(program: Program):
 
     def all_runs(leaves, tol, min_steps):
         try:
-            for name, value in (sizes if program.small_tiles else usual).items():
+            for name, value in (small if program.small_tiles else usual).items():
                 setattr(arrangement, name, value)
             return in_form(leaves, tol, min_steps)
         finally:
@@ -534,11 +539,12 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--programs", type=int, default=20)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="begin with this one of them: to go on where it ended")
     parser.add_argument("--only", type=int, help="one program, by its number")
     chosen = parser.parse_args(words)
-    began, runs, failed = time.time(), 0, 0
+    began, runs, failed, count = time.time(), 0, 0, 0
     for number, program in enumerate(programs(chosen.seed, chosen.programs)):
-        if chosen.only is not None and number != chosen.only:
+        if number < chosen.first or chosen.only not in (None, number):
             continue
         done, failures = check(program, chosen.seed + number, chosen.draws)
         runs += done
@@ -546,7 +552,11 @@ def main(words: list[str] | None = None) -> int:
         for line in failures:
             print(f"program {number} {program}\n  {line}", flush=True)
         jax.clear_caches()
-    print(f"{runs:,} runs of {chosen.programs} programs in {time.time() - began:.0f} s; {failed} programs failed")
+        count += 1
+        if sys.stderr.isatty() or number % 20 == 19:
+            told = f"programs {chosen.first} to {number}: {runs:,} runs in {time.time() - began:.0f} s, {failed} failed"
+            print(told, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    print(f"{runs:,} runs of {count} programs in {time.time() - began:.0f} s; {failed} programs failed")
     return int(failed > 0)
 
 

@@ -58,13 +58,13 @@ if _TYPE_CHECKING:
     from tokdyn.solve import step as step
     from tokdyn.solve import trajectory as trajectory
     from tokdyn.solve import vmap as vmap
+    from tokdyn.sweeps import DamagedStore as DamagedStore
     from tokdyn.sweeps import Plan as Plan
     from tokdyn.sweeps import Space as Space
     from tokdyn.sweeps import SweepInterrupted as SweepInterrupted
     from tokdyn.sweeps import choice as choice
     from tokdyn.sweeps import grid as grid
     from tokdyn.sweeps import log_uniform as log_uniform
-    from tokdyn.sweeps import DamagedStore as DamagedStore
     from tokdyn.sweeps import open_sweep as open_sweep
     from tokdyn.sweeps import sampled as sampled
     from tokdyn.sweeps import sweep as sweep

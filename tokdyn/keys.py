@@ -45,19 +45,19 @@ def for_step(key: jax.Array, step: jax.Array | int, name: str) -> jax.Array:
     return for_purpose(jax.random.fold_in(key, step), name)
 
 
-def for_seed(key: jax.Array, seed: jax.Array | int, cell: jax.Array | None = None) -> jax.Array:
+def for_seed(key: jax.Array, seed: jax.Array | int, cell: jax.Array | int | None = None) -> jax.Array:
     """The key of one repetition: paired over cells (the default), or of its own for every cell.
 
     Args:
         key: the experiment's key.
         seed: number of the repetition `[]`.
-        cell: what names the condition, whole numbers `[n]`; None gives the same key, hence the same data, in every
-            condition.
+        cell: what names the condition, a whole number `[]` or several `[n]`; None gives the same key, hence the same
+            data, in every condition.
 
     Returns:
         A key of the same kind.
     """
     key = jax.random.fold_in(key, seed)
-    for number in () if cell is None else jnp.unstack(cell):
+    for number in () if cell is None else jnp.unstack(jnp.atleast_1d(cell)):
         key = jax.random.fold_in(key, number)
     return key

@@ -1,6 +1,7 @@
-"""More seeds, values, variants and outputs in a store that is there: as if the whole had been one sweep from the start."""
+"""More seeds, values, variants and outputs in a store that is there: as if the whole had been one sweep."""
 
 import itertools
+import sys
 from pathlib import Path
 
 import jax
@@ -12,6 +13,8 @@ from constant_keys import constant_key
 
 import tokdyn as td
 from tokdyn.sweeps.store import open_store
+
+sweeping = sys.modules["tokdyn.sweeps.sweep"]  # the function has the module's name
 
 KEY = constant_key(3)
 BASE = {"a": 1.0, "b": 0.0}
@@ -97,6 +100,29 @@ def test_an_extension_that_was_interrupted_goes_on(tmp_path):
     assert 0 < int(half.finished.sum()) < half.finished.size
     assert np.isnan(half.x.where(~half.finished)).all()
     xarray.testing.assert_identical(swept(store=place, **wide).load().drop_attrs(), swept(**wide).drop_attrs())
+
+
+@pytest.mark.parametrize("made", [1, 2, 3])
+def test_an_extension_cut_off_between_its_parts_goes_on(tmp_path, monkeypatch, made):
+    place, (first, then) = tmp_path / "store", CASES["everything"]
+    swept(store=place, **first)
+    numbers, original = [], sweeping.create_part
+
+    def cut_off(where, number, record):
+        if len(numbers) == made:
+            raise KeyboardInterrupt
+        numbers.append(number)
+        return original(where, number, record)
+
+    monkeypatch.setattr(sweeping, "create_part", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        swept(store=place, extend=True, **then)
+    monkeypatch.undo()
+    assert not td.open_sweep(place).finished.all()
+    with pytest.raises(ValueError, match="holds a part of it"):
+        swept(store=place, **then)
+    found = swept(store=place, extend=True, **then)
+    xarray.testing.assert_identical(found.load().drop_attrs(), swept(**then).drop_attrs())
 
 
 def test_a_store_that_is_unfinished_can_be_extended(tmp_path):

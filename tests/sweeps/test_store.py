@@ -1,7 +1,9 @@
 """What is on disk survives: kills, damage, other processes, other devices; and refuses to be mixed."""
 
 import contextlib
+import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -13,7 +15,6 @@ import numpy as np
 import pytest
 import sweep_evaluators
 import xarray
-import zarr
 from constant_keys import constant_key
 from sweep_evaluators import BASE, DIMS, SPACE, fit, slow
 
@@ -119,7 +120,10 @@ def test_reading_is_lazy_and_any_selection_is_right(stored, in_memory, monkeypat
     [
         ({"base": td.with_values(BASE, {"dynamics.repel.eps": 0.01})}, "made with another base"),
         ({"space": SPACE * td.grid({"dynamics.repel.eps": [1e-3]})}, "made with another value of axes"),
-        ({"space": td.grid({"dynamics.attract.temperature": [0.5, 1.0], "noise": [0.3, 0.6]})}, "another value of axes"),
+        (
+            {"space": td.grid({"dynamics.attract.temperature": [0.5, 1.0], "noise": [0.3, 0.6]})},
+            "another value of axes",
+        ),
         ({"seeds": 41}, r"holds a part of it \(extend=True, or --extend, computes the other 6 runs there\)"),
         ({"seeds": 39}, "made with another value of seeds"),
         ({"key": constant_key(8)}, "made with another value of key"),
@@ -238,6 +242,85 @@ def test_several_devices_give_the_same_numbers(tmp_path, in_memory, count):
     found = td.open_sweep(tmp_path / "store").load()
     np.testing.assert_array_equal(found.num_steps, in_memory.num_steps)
     np.testing.assert_allclose(found.tokens, in_memory.tokens, rtol=1e-5, atol=1e-5)
+
+
+OLD_PROCESSOR = """
+import sys, jax, tokdyn as td
+from sweep_evaluators import BASE, DIMS, SPACE, fit
+options = dict(seeds=40, key=jax.random.key(7), dims=DIMS, unit=16, chunk=32, store=sys.argv[1])
+try:
+    td.sweep(fit, BASE, SPACE, **options)
+except ValueError as error:
+    print(error)
+found = td.sweep(fit, BASE, SPACE, mixed=True, **options)
+print(found.attrs["mixed"])
+"""
+
+
+def test_kinds_of_machines_are_mixed_only_if_asked(tmp_path, in_memory):
+    """The same program with other instructions rounds differently, and the store knows who computed what."""
+    place = tmp_path / "store"
+    td.sweep(fit, BASE, SPACE, store=place, worker=0, of=2, **FIT)
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with python(OLD_PROCESSOR, place, flags="--xla_cpu_max_isa=SSE4_2") as process:
+        refusal, mixed = finished(process).splitlines()
+    assert refusal.startswith(f"store: expected the kind of machine that {place} was begun on (mixed=True, or --mixed")
+    assert "got flags" in refusal
+    assert "--xla_cpu_max_isa=SSE4_2" in refusal
+    assert mixed == "1"
+    assert all(path.read_bytes() == content for path, content in before.items())
+    whole = td.open_sweep(place)
+    assert whole.attrs["mixed"] == 1
+    assert len(json.loads(whole.attrs["machines"])) == 2
+    assert "finished" not in whole
+    # Half of the tasks are to the last bit those of this machine, the others to rounding.
+    assert float((abs(whole.tokens - in_memory.tokens) < 1e-3).mean()) > 0.9
+    # Mixed it is already: on the machine that began it, it goes on without a word.
+    td.sweep(fit, BASE, SPACE, store=place, **FIT)
+
+
+def test_what_a_marker_says_is_what_counts(stored, in_memory):
+    """A marker that is empty, truncated, edited or another sweep's counts as none; its task is computed again."""
+    markers = sorted((stored / "part-0000" / "tasks").iterdir(), key=lambda path: int(path.stem))
+    markers[0].write_bytes(b"")
+    markers[1].write_bytes(markers[1].read_bytes()[:40])
+    markers[2].write_bytes(markers[2].read_bytes().replace(b'"task": 2', b'"task": 3'))
+    markers[3].write_bytes(markers[4].read_bytes())
+    part = td.open_sweep(stored)
+    assert int(part.finished.sum()) == 240 - 4 * 32
+    same(td.sweep(fit, BASE, SPACE, store=stored, **FIT), in_memory)
+
+
+def test_reading_verifies(stored, in_memory):
+    chunks = stored / "part-0000" / "outputs" / "residual" / "c"
+    one, other = (chunks / "1").read_bytes(), (chunks / "2").read_bytes()
+    (chunks / "1").write_bytes(other)
+    (chunks / "2").write_bytes(one)
+    sentence = r"store: part-0000/outputs/residual/c/\d is not what was written \(in"
+    with pytest.raises(td.DamagedStore, match=sentence):
+        td.open_sweep(stored)
+    lazy = td.open_sweep(stored, verify=False)
+    np.testing.assert_array_equal(lazy.tokens, in_memory.tokens)  # what is intact can be read
+    with pytest.raises(td.DamagedStore, match=sentence):
+        lazy.residual.load()
+
+
+def test_a_lazy_dataset_travels(stored, in_memory):
+    lazy = pickle.loads(pickle.dumps(td.open_sweep(stored)))
+    np.testing.assert_array_equal(lazy.tokens.isel(seed=3), in_memory.tokens.isel(seed=3))
+
+
+def test_an_edited_description_is_not_believed(stored, in_memory):
+    manifest = stored / "part-0000" / "part.json"
+    content = manifest.read_text()
+    manifest.write_text(content.replace("0.5", "0.25", 1))
+    for call in (td.open_sweep, lambda place: td.sweep(fit, BASE, SPACE, store=place, **FIT)):
+        with pytest.raises(td.DamagedStore, match="part.json in .* is damaged, or was edited"):
+            call(stored)
+    manifest.unlink()  # as the sentence says
+    seen = []
+    same(td.sweep(fit, BASE, SPACE, store=stored, progress=lambda *n: seen.append(n), **FIT), in_memory)
+    assert not seen  # nothing had to be computed again
 
 
 DISTRIBUTED = """

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from tokdyn import environment
 from tokdyn.numerics import binary_scale, largest_finite, row_sums
 
 # Up to these sizes features are arranged as columns; those of few dimensions up to larger ones.
@@ -28,6 +29,8 @@ MOST_IN_CACHE = 1 << 20
 # From here on a product over tokens as the last axis is faster, where rows are not in tiles.
 MANY_DIMENSIONS = 256
 SOME_DIMENSIONS = 64  # by several cores
+VERY_MANY_DIMENSIONS = 768  # by several cores, in tiles
+MANY_TOKENS = 32  # by several cores, with jaxlib from 0.11 on
 # So many features say where the others lie, roughly.
 SAMPLE = 128
 
@@ -138,10 +141,10 @@ class Rows(NamedTuple):
     values: jax.Array
     kept: jax.Array | None
 
-    @property
-    def tile(self) -> int | None:
-        """Rows of a tile; None where they are read in one piece."""
-        return cut_of(*self.values.shape).size
+    def cut(self, num_tokens: int) -> Cut:
+        """How they are read."""
+        num_rows, dimension = self.values.shape
+        return cut_of(num_rows, dimension, num_tokens)
 
 
 class Summed(NamedTuple):
@@ -187,11 +190,16 @@ class Cut(NamedTuple):
     tokens_last: bool
 
 
-def cut_of(num_rows: int, dimension: int) -> Cut:
+def cut_of(num_rows: int, dimension: int, num_tokens: int = 1) -> Cut:
     """The fastest of what was measured (benchmarks/README.md, "Large features").
 
     One core: small tiles, which stay in its own cache. More: tiles that are worth a product by all cores, since XLA
     gives no two tiles to two cores.
+
+    Args:
+        num_rows: N.
+        dimension: D.
+        num_tokens: K; it decides sizes and order, not whether there are tiles.
     """
     few_dimensions, many_dimensions = dimension <= MOST_DIMENSIONS, dimension >= MANY_DIMENSIONS
     fit = num_rows <= max(MOST_ROWS, TILE) or (few_dimensions and num_rows * dimension <= MOST_IN_CACHE)
@@ -199,10 +207,19 @@ def cut_of(num_rows: int, dimension: int) -> Cut:
         return Cut(None, many_dimensions)
     if _num_cores() == 1:
         return Cut(None, many_dimensions) if fit else Cut(TILE * (4 if few_dimensions else 1), False)
+    # Newer code generators reduce over the last axis as fast as over the first.
+    is_newer = environment.jaxlib_release() >= (0, 11) and num_tokens >= MANY_TOKENS
     if fit:
-        return Cut(None, dimension >= SOME_DIMENSIONS)
-    tokens_last = not few_dimensions
-    size = TILE * (4 if many_dimensions else 64 if few_dimensions else 1280 // dimension)
+        return Cut(None, dimension >= SOME_DIMENSIONS or (is_newer and dimension >= MOST_DIMENSIONS))
+    if few_dimensions and is_newer:
+        size, tokens_last = 32 * TILE, True
+    elif few_dimensions:
+        # Weights of a tile fill no more than a cache.
+        size, tokens_last = min(64 * TILE, max(4 * TILE, 2048 * TILE // num_tokens)), False
+    elif many_dimensions:
+        size, tokens_last = 4 * TILE, dimension >= VERY_MANY_DIMENSIONS
+    else:
+        size, tokens_last = TILE * (1280 // dimension), True
     return Cut(size if num_rows > size else None, tokens_last)
 
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import environment
-from tokdyn.dynamics.arrangement import Columns, Cut, Frame, Rows, Summed, cut_of, product
+from tokdyn.dynamics.arrangement import Columns, Cut, Frame, Rows, Summed, product
 from tokdyn.numerics import row_sums
 
 # Tokens farther away than this many times the features' scale count as that far: their squares stay finite.
@@ -76,6 +76,9 @@ def sums_by_products(
         columns = features.values
         if _divides_features(pull.shape[0], columns.shape[1], pull.shape[1]):
             weights, totals = _unnormalised(product(pull, columns[:-1]) + bias[:, None], axis=0)
+            if pull.shape[1] % 8 == 0:  # one column more would cost as much as eight
+                shares = columns[-1] / totals[0]
+                return product(weights, (columns[:-1] * shares).T), product(weights, shares)
             sums = product(weights, (columns * (1.0 / totals)).T)
         else:
             weights = _softmax(product(jnp.concatenate([pull, bias[:, None]], axis=1), columns), axis=0)
@@ -102,7 +105,7 @@ def _sums_of_rows(
 ) -> tuple[jax.Array, jax.Array]:
     if isinstance(features, Summed):
         return features.sums, features.mass
-    cut = cut_of(*features.values.shape)
+    cut = features.cut(operands[0].shape[0])
     if cut.size is None:
         return _sums_of_piece(features.values, features.kept, operands, centred=centred, tokens_last=cut.tokens_last)
     num_tokens, dimension = operands[0].shape
@@ -300,13 +303,14 @@ def _by_products(given: Any, *, hard: bool) -> jax.Array:
         logits = product(rows, pull.T) + bias
         return jnp.argmax(logits, axis=1).astype(jnp.int32) if hard else _softmax(logits, axis=1)
 
-    if layout.tile is None:
+    size = layout.cut(tokens.shape[0]).size
+    if size is None:
         return piece(layout.values, pull, bias)
 
     def framed_piece(rows: jax.Array, frame: Frame, pull: jax.Array, bias: jax.Array) -> jax.Array:
         return piece(frame.of(rows, centred=True), pull, bias)
 
-    return _row_by_row(framed_piece, layout.values, (frame, pull, bias), layout.tile)
+    return _row_by_row(framed_piece, layout.values, (frame, pull, bias), size)
 
 
 def _by_differences(given: Any, *, hard: bool) -> jax.Array:
@@ -324,9 +328,8 @@ def _by_differences(given: Any, *, hard: bool) -> jax.Array:
         return found.reshape(-1, *found.shape[2:])[: rows.shape[0]]
 
     operands = (frame, jnp.clip(tokens, -FAR, FAR), width, exists)
-    if layout.tile is None:
-        return piece(features, *operands)
-    return _row_by_row(piece, features, operands, layout.tile)
+    size = layout.cut(tokens.shape[0]).size
+    return piece(features, *operands) if size is None else _row_by_row(piece, features, operands, size)
 
 
 def _nearest(squared: jax.Array, exists: jax.Array | None) -> jax.Array:

@@ -110,7 +110,7 @@ def run_streamed(
         dynamics, key, sample, num_tokens=num_tokens, tokens=tokens, mask=None, token_mask=token_mask
     )
     assert tokens is not None
-    cut = arrangement.cut_of(*shape)
+    cut = arrangement.cut_of(*shape, num_tokens)
     if cut.size is None:
         result = run(
             dynamics, key, _read(source, 0, shape[0]), tokens=tokens, max_steps=max_steps, tol=tol,

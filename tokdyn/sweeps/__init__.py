@@ -1,8 +1,10 @@
 """Many runs: spaces of conditions, their execution on threads, devices and clusters, and the store that survives it."""
 
+from tokdyn.sweeps.opening import open_sweep
+from tokdyn.sweeps.plan import Plan
 from tokdyn.sweeps.space import Space, choice, grid, log_uniform, sampled, uniform, variants, zipped
 from tokdyn.sweeps.store import DamagedStore
-from tokdyn.sweeps.sweep import Plan, SweepInterrupted, open_sweep, sweep
+from tokdyn.sweeps.sweep import SweepInterrupted, sweep
 
 __all__ = [
     "DamagedStore",

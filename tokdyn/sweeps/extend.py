@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,9 @@ def difference(store: Store, record: Mapping[str, Any]) -> str | None:
 
 
 def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Records of the parts that a store lacks for a call's sweep; none where it is the very one.
+    """Records of the parts that a store lacks for a call's sweep; none where it holds all of it.
+
+    What it holds is asked of its parts, so that an extension which was cut off between two of them goes on.
 
     Args:
         store: the sweep on disk, which does not differ (``difference``).
@@ -70,37 +72,40 @@ def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
         if (places < 0).any():
             expected = "an empty place, or the store of this very sweep, or of a part of it"
             raise checks.bad("store", expected, f"{store.place}, made with another value of {name}")
+    # Outputs that the same parts hold are lacking in the same runs.
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name in record["outputs"]:
+        holders = tuple(part.number for part in store.parts if name in part.record["outputs"])
+        groups.setdefault(holders, []).append(name)
+    lacking = np.full((new.num_variants, new.num_cells, len(new.seeds)), 2 ** len(groups) - 1, np.int32)
+    for part in store.parts:
+        held = sum(1 << bit for bit, holders in enumerate(groups) if part.number in holders)
+        place = part.layout.places(new)
+        lacking[np.ix_(place.variants >= 0, place.cells >= 0, place.seeds >= 0)] &= ~held
     order = np.asarray(record["own_cells"] or np.arange(new.num_cells), np.int64)
-    is_old = np.zeros(new.num_cells, bool)
-    is_old[cells] = True
-    old_cells, new_cells = order[is_old[order]].tolist(), order[~is_old[order]].tolist()
-    old_variants = variants.tolist()
-    new_variants = sorted({*range(new.num_variants)} - {*old_variants})
-    old_seeds = old.seeds.tolist()
-    new_seeds = [seed for seed in new.seeds.tolist() if seed not in {*old_seeds}]
-    known, outputs = store.outputs(), record["outputs"]
-    further = {name: output for name, output in outputs.items() if name not in known}
-    every = (old_variants, old_cells, old_seeds)
-    wanted: list[tuple[Sequence[int], Sequence[int], Sequence[int], Mapping[str, Any]]] = [
-        (*every, further),
-        (old_variants, old_cells, new_seeds, outputs),
-        (old_variants, new_cells, new.seeds.tolist(), outputs),
-        (new_variants, order.tolist(), new.seeds.tolist(), outputs),
-    ]
     found = []
-    for own_variants, own_cells, own_seeds, own_outputs in wanted:
-        if own_variants and own_cells and own_seeds and own_outputs:
-            found.append(
-                {
-                    **record,
-                    "own_variants": list(own_variants),
-                    "own_cells": list(own_cells),
-                    "own_seeds": list(own_seeds),
-                    "outputs": dict(own_outputs),
-                    "chunk": store.record["chunk"],
-                }
-            )
+    for code in np.unique(lacking[lacking > 0]).tolist():
+        names = {name for bit, group in enumerate(groups.values()) if code >> bit & 1 for name in group}
+        outputs = {name: output for name, output in record["outputs"].items() if name in names}
+        for own_variants, own_cells, own_seeds in _blocks(lacking == code, order):
+            own = {"own_variants": own_variants, "own_cells": own_cells, "own_seeds": new.seeds[own_seeds].tolist()}
+            found.append({**record, **own, "outputs": outputs, "chunk": store.record["chunk"]})
     return found
+
+
+def _blocks(wanted: np.ndarray, order: np.ndarray) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
+    """Runs `[variants, cells, seeds]` as blocks, in each all combinations: variants, cells in order, seeds."""
+    alike: dict[bytes, list[int]] = {}
+    for variant, runs in enumerate(wanted):
+        alike.setdefault(np.packbits(runs).tobytes(), []).append(variant)
+    for own_variants in alike.values():
+        runs = wanted[own_variants[0]][order]  # [cells in order, seeds]
+        patterns, which = np.unique(np.packbits(runs, axis=1), axis=0, return_inverse=True)
+        for number in range(len(patterns)):
+            here = np.flatnonzero(which.ravel() == number)
+            own_seeds = np.flatnonzero(runs[here[0]])
+            if own_seeds.size:
+                yield own_variants, order[here].tolist(), own_seeds
 
 
 def check_same_numbers(store: Store, compute: Callable[[int, int], dict[str, np.ndarray]], machine: str) -> None:

@@ -29,9 +29,17 @@ class Source:
 
     def __init__(self, layout: Layout, whole: Whole, read: ReadTask, is_finished: np.ndarray) -> None:
         self.layout, self.places = layout, layout.places(whole)
-        # One task is asked for by several selections in a row.
-        self.read = functools.lru_cache(maxsize=4)(read)
         self.is_finished = is_finished
+        self._read = read
+        self._last: tuple[int, np.ndarray | None] = (-1, None)
+
+    def read(self, task: int) -> np.ndarray | None:
+        """The values of a task, `[chunk, ...]`; kept until another one is asked for, as selections in a row ask."""
+        known, values = self._last
+        if known != task:
+            values = self._read(task)
+            self._last = task, values
+        return values
 
 
 def dataset(

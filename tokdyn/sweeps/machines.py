@@ -21,7 +21,8 @@ from tokdyn import checks
 _INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|bmi|abm|popcnt|amx|xop|asimd|sve|fp$|fphp|bf16|i8mm|neon|vfp)")
 # These flags write files, or make several devices of one processor.
 _HARMLESS = re.compile(r"--?xla_(dump\w*|force_host_platform_device_count)(=|$)")
-_SETTINGS = ("jax_default_matmul_precision", "jax_disable_most_optimizations", "jax_enable_x64")
+# Settings of jax that change what is compiled; widths of numbers are the sweep's own, and part of its fingerprint.
+_SETTINGS = ("jax_default_matmul_precision", "jax_disable_most_optimizations")
 
 
 def machine() -> dict[str, Any]:
@@ -42,8 +43,7 @@ def machine() -> dict[str, Any]:
         "processor": processor,
         "instructions": hashlib.sha256(" ".join(instructions).encode()).hexdigest()[:12],
         "flags": " ".join(sorted(flags)),
-        # Widths of numbers are the sweep's own, and part of its fingerprint.
-        "settings": {name: str(jax.config.read(name)) for name in _SETTINGS if name != "jax_enable_x64"},
+        "settings": {name: str(getattr(jax.config, name, None)) for name in _SETTINGS},
     }
 
 

@@ -61,7 +61,7 @@ def inspect(store: Store, *, thoroughly: bool) -> Inspection:
         num_finished=sum(len(own) for own in markers),
         chunk=store.parts[0].layout.chunk,
         num_parts=len(store.parts),
-        machines=store.machines(),
+        machines=store.machines(markers),
         is_verified=thoroughly,
         damage=damage,
     )

@@ -298,7 +298,7 @@ def _check_paths(argument: str, given: Any) -> None:
     if not isinstance(given, Mapping):
         raise checks.bad(argument, "a mapping {path: ...}", f"a {type(given).__name__}")
     if not given:
-        raise checks.bad(argument, "at least one path", "none")
+        raise checks.bad(argument, "at least one path with its values", "none")
     for path in given:
         if not isinstance(path, str):
             raise checks.bad(argument, "paths as text", checks.shown(path))

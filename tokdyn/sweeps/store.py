@@ -33,6 +33,8 @@ from tokdyn.sweeps.places import Place, place_of
 
 SCHEMA_VERSION = 2
 _MANIFEST = "part.json"
+# Of a record, what says where it was begun, not what.
+_CIRCUMSTANCES = ("environment", "machine")
 REPAIR = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
 
 
@@ -62,15 +64,18 @@ class Part:
 
     Attributes:
         layout: where its runs lie.
-        digest: a hash of the record, which markers carry: those of another sweep do not count.
+        digest: a hash of what is computed, which markers carry: those of another sweep do not count.
     """
 
     def __init__(self, place: Place, number: int, record: dict[str, Any]) -> None:
         self.place, self.number, self.record = place, number, record
         self.layout = Layout(record)
         self.folder = _folder_of(number)
-        self.digest = _digest(record)
+        self.digest = _digest({name: value for name, value in record.items() if name not in _CIRCUMSTANCES})
         self._codecs: dict[str, _Codec] = {}
+
+    def __reduce__(self) -> Any:
+        return Part, (self.place, self.number, self.record)  # a lazy Dataset travels to other processes
 
     @property
     def outputs(self) -> list[str]:
@@ -130,7 +135,7 @@ class Part:
         if content is None:
             raise _damaged(self.place, path, "is missing")
         if zlib.crc32(content) != marker.checksums.get(name):
-            raise _damaged(self.place, path, "is not what was written (checksum)")
+            raise _damaged(self.place, path, "is not what was written")
         return self._codec(name).decoded(content)
 
     def damaged(self, tasks: Iterable[int], markers: Mapping[int, Marker]) -> dict[int, str]:
@@ -215,14 +220,11 @@ class Store:
             self.place.create(path, _sealed(dict(machine)))
         return name
 
-    def machines(self) -> dict[str, dict[str, Any]]:
-        """Kinds of machines that computed finished tasks, by name; an empty description where its file is damaged."""
-        used = {marker.machine for part in self.parts for marker in part.markers().values()}
-        known = {name.removesuffix(".json"): _opened(content) for name, content in self._machine_files().items()}
-        return {name: known.get(name) or {} for name in sorted(used)}
-
-    def _machine_files(self) -> dict[str, bytes]:
-        return self.place.read_all("machines")
+    def machines(self, markers: Iterable[Mapping[int, Marker]]) -> dict[str, dict[str, Any]]:
+        """Kinds of machines that computed the tasks of these markers, by name; empty where a description is damaged."""
+        used = {marker.machine for own in markers for marker in own.values()}
+        files = self.place.read_all("machines")
+        return {name: _opened(files.get(f"{name}.json", b"")) or {} for name in sorted(used)}
 
     def wrong_metadata(self) -> dict[str, bytes]:
         """Zarr's files that are missing or changed, as they should be. They hold nothing of their own."""
@@ -299,7 +301,7 @@ def _read_part(place: Place, number: int) -> Part | None:
 
 
 def _damaged(place: Place, path: str, what: str) -> DamagedStore:
-    return DamagedStore(f"store: {path} in {place} {what}; {REPAIR}")
+    return DamagedStore(f"store: {path} {what} (in {place}); {REPAIR}")
 
 
 def reason(error: OSError) -> str:

@@ -4,80 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import json
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import xarray
 
 from tokdyn import checks, interrupts
 from tokdyn.sweeps import cluster as clusters
 from tokdyn.sweeps import legacy, machines
-from tokdyn.sweeps.execute import Task, default_workers, labels_of, runs_of, task_results
+from tokdyn.sweeps.execute import Task, default_workers, task_results
 from tokdyn.sweeps.extend import check_same_numbers, difference, missing
 from tokdyn.sweeps.labelled import Source, dataset
-from tokdyn.sweeps.layout import Layout, Whole
+from tokdyn.sweeps.layout import Layout
+from tokdyn.sweeps.opening import open_sweep, with_attributes
 from tokdyn.sweeps.places import place_of
+from tokdyn.sweeps.plan import plan_of
 from tokdyn.sweeps.program import Evaluate, Program, Spec, checked_spec
 from tokdyn.sweeps.progress import progress_bar
-from tokdyn.sweeps.record import fingerprint_of, outputs_of, record_of
+from tokdyn.sweeps.record import outputs_of, record_of
 from tokdyn.sweeps.space import Space
-from tokdyn.sweeps.store import REPAIR, SCHEMA_VERSION, DamagedStore, Marker, Part, Store, create_part, open_store
-
-# Stores of fewer bytes of results than this are verified as a whole when they are opened.
-VERIFIED_BYTES = 64 * 2**20
+from tokdyn.sweeps.store import Store, create_part, open_store
 
 
 class SweepInterrupted(KeyboardInterrupt):
     """Ctrl-C in a sweep with a store: what is finished is kept, and the message says how to go on."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a sweep would do, measured on one unit of runs.
-
-    Attributes:
-        num_runs: all of them.
-        num_tasks: tasks still to be computed.
-        chunk: runs of a task.
-        unit: runs of one call on one device.
-        workers: threads.
-        devices: how many.
-        compile_seconds: of all variants.
-        seconds: expected, for the tasks still to be computed, once the programs are compiled.
-        task_bytes: outputs of a task.
-        temporary_bytes: what the compiled calls need beside that; None where the backend does not say.
-        functions: the bare jitted function of every variant, `(base, key, columns, cells, seeds) -> outputs`.
-        arguments: its first two arguments.
-        runs: `(start, stop)` to the last three, of the runs from start to stop.
-    """
-
-    num_runs: int
-    num_tasks: int
-    chunk: int
-    unit: int
-    workers: int
-    devices: int
-    compile_seconds: float
-    seconds: float
-    task_bytes: int
-    temporary_bytes: int | None
-    functions: list[Any]
-    arguments: tuple[Any, ...]
-    runs: Callable[[int, int], tuple[Any, ...]]
-
-    def __str__(self) -> str:
-        memory = self.task_bytes * 2 + (self.temporary_bytes or 0) * self.workers
-        return (
-            f"{self.num_runs:,} runs, {self.num_tasks:,} tasks of {self.chunk:,} to go, in calls of {self.unit:,} "
-            f"on {self.devices} device(s) with {self.workers} thread(s): about {self.seconds:.1f} s "
-            f"(compiled in {self.compile_seconds:.1f} s), {memory / 2**20:.0f} MiB"
-        )
 
 
 def sweep(
@@ -182,8 +134,7 @@ def sweep(
         if place is not None:
             more = _missing(place, record, extend=extend)
             if more and not dry_run:
-                place = _extended(place, more, spec, programs, threads)
-                more = []
+                place, more = _extended(place, record, spec, programs, threads), []
             layouts = [*(part.layout for part in place.parts), *map(Layout, more)]
     if place is None:
         layouts = [Layout(record)]
@@ -191,7 +142,7 @@ def sweep(
     mine = every[worker::of]
     todo = mine if place is None else _unfinished(place, mine)
     if dry_run:
-        return _plan(spec, layouts, programs, todo, threads, len(used))
+        return plan_of(spec, layouts, programs, todo, threads, len(used))
 
     def kept() -> str:
         finished, own = len(mine) - unfinished, " of this worker" if of > 1 else ""
@@ -237,53 +188,7 @@ def sweep(
         return lambda task: arrays[name][task * layout.chunk : (task + 1) * layout.chunk]
 
     sources = {name: [Source(layout, layout.whole, read(name), everything)] for name in outputs}
-    return _with_attributes(dataset(layout.whole, outputs, sources, lazy=False, counts=counts), record, [])
-
-
-def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> xarray.Dataset:
-    """A sweep's store, finished or still growing, as a lazy labelled Dataset.
-
-    Every chunk is compared with its checksum when it is read. ``verify`` compares all of them now.
-
-    Args:
-        path: a folder, or a URL that fsspec understands.
-        verify: whether to look at all chunks before returning; by default where they are less than 64 MiB in all.
-
-    Returns:
-        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there, and others are NaN, 0 or
-        False. Its attribute ``machines`` is JSON of the kinds of machines that computed it, ``mixed`` is 1 where these
-        are several.
-
-    Raises:
-        ValueError: no sweep there.
-        DamagedStore: what lies there is not what was written, at once or when a damaged chunk is read; a ValueError
-            too.
-    """
-    place = open_store(path)
-    if place is None:
-        old = legacy.open_sweep(path)
-        if old is not None:
-            return old
-        raise checks.bad("path", "the store of a sweep", path)
-    outputs, whole = place.outputs(), Whole(place.record)
-    found: dict[str, list[Source]] = {name: [] for name in outputs}
-    for part in place.parts:
-        markers = part.markers()
-        size = sum(part.bytes_of(name) for name in part.outputs) * len(markers)
-        if verify or (verify is None and size < VERIFIED_BYTES):
-            for damage in part.damaged(markers, markers).values():
-                raise DamagedStore(f"store: {damage} in {place.place}; {REPAIR}")
-        is_finished = np.zeros(part.layout.num_tasks, bool)
-        is_finished[[task for task in markers if task < len(is_finished)]] = True
-        for name in part.outputs:
-            read = functools.partial(_read, part, name, markers)
-            found[name].append(Source(part.layout, whole, read, is_finished))
-    data = dataset(whole, outputs, found, lazy=True, counts=place.record["counts"])
-    return _with_attributes(data, place.record, list(place.machines().values()))
-
-
-def _read(part: Part, name: str, markers: Mapping[int, Marker], task: int) -> np.ndarray:
-    return part.read(task, name, markers[task])
+    return with_attributes(dataset(layout.whole, outputs, sources, lazy=False, counts=counts), record, [])
 
 
 def _begun(store: Any, existing: Store | None, record: dict[str, Any], *, mixed: bool) -> Store:
@@ -313,10 +218,8 @@ def _missing(place: Store, record: dict[str, Any], *, extend: bool) -> list[dict
     return more
 
 
-def _extended(
-    place: Store, more: list[dict[str, Any]], spec: Spec, programs: dict[str, Program], threads: int
-) -> Store:
-    """The store with further parts."""
+def _extended(place: Store, record: dict[str, Any], spec: Spec, programs: dict[str, Program], threads: int) -> Store:
+    """The store with all parts of the sweep, whoever makes them."""
     known = place.record["fingerprint"]["programs"]
     if any(known.get(labels) not in (None, program.digest) for labels, program in programs.items()):
 
@@ -326,12 +229,12 @@ def _extended(
             return values
 
         check_same_numbers(place, again, machines.name_of(machines.machine()))
-    for record in more:
-        number = len(place.parts)
-        made = create_part(place.place, number, record)
-        if made.record != json.loads(json.dumps(record)):
-            raise checks.bad("store", "nobody else to extend it at the same time", place.place)
+    while more := missing(place, record):
+        made = create_part(place.place, len(place.parts), more[0])
         place.parts.append(made)
+        told = difference(place, record)  # another process may have made that part, for another sweep
+        if told is not None:
+            raise checks.bad("store", "nobody to extend it to another sweep at the same time", f"{place.place}, {told}")
     place.write_metadata()
     return place
 
@@ -374,41 +277,6 @@ def _compute(
     return arrays
 
 
-def _plan(
-    spec: Spec, layouts: list[Layout], programs: dict[str, Program], todo: list[Task], threads: int, num_devices: int
-) -> Plan:
-    calls: dict[str, int] = dict.fromkeys(programs, 0)
-    for task in todo:
-        layout = layouts[task.part]
-        labels = labels_of(layout.whole, layout.variant_of(task.number))
-        calls[labels] += -(-len(layout.runs_of(task.number)) // programs[labels].size)
-    seconds = 0.0
-    for labels, program in programs.items():
-        if calls[labels]:
-            runs = runs_of(spec, layouts[todo[0].part]).at(0, program.size)
-            program(runs)
-            start = time.perf_counter()
-            program(runs)
-            seconds += (time.perf_counter() - start) * calls[labels] / min(threads, calls[labels])
-    temporary = [program.temporary_bytes() for program in programs.values()]
-    chunk = layouts[0].chunk
-    return Plan(
-        num_runs=spec.num_runs * len(programs),
-        num_tasks=len(todo),
-        chunk=chunk,
-        unit=spec.unit,
-        workers=threads,
-        devices=num_devices,
-        compile_seconds=sum(program.compile_seconds for program in programs.values()),
-        seconds=seconds,
-        task_bytes=chunk * max(program.bytes_per_run() for program in programs.values()),
-        temporary_bytes=None if None in temporary else max(t for t in temporary if t is not None),
-        functions=[program.function for program in programs.values()],
-        arguments=next(iter(programs.values())).arguments,
-        runs=runs_of(spec, layouts[0]).at,
-    )
-
-
 @contextlib.contextmanager
 def _reporter(progress: bool | Callable[[int, int], None], layouts: list[Layout], todo: list[Task]) -> Any:
     """A function that is told of every finished task, and passes on runs."""
@@ -429,15 +297,3 @@ def _reporter(progress: bool | Callable[[int, int], None], layouts: list[Layout]
             yield advance_with(show)
     else:
         yield advance_with(progress if callable(progress) else lambda done, total: None)
-
-
-def _with_attributes(
-    data: xarray.Dataset, record: Mapping[str, Any], computed_by: list[dict[str, Any]]
-) -> xarray.Dataset:
-    data.attrs = {name: record[name] for name in ("evaluate", "key", "unit", "chunk")}
-    data.attrs |= {"paired": int(record["paired"]), "x64": int(record["x64"])}
-    data.attrs |= {"schema_version": SCHEMA_VERSION, "environment": json.dumps(record["environment"])}
-    data.attrs["fingerprint"] = fingerprint_of(record)
-    data.attrs["machines"] = json.dumps(computed_by or [record["machine"]])
-    data.attrs["mixed"] = int(len(computed_by) > 1)
-    return data

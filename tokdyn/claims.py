@@ -15,6 +15,7 @@ import numbers
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tokdyn import files
@@ -148,7 +149,7 @@ def load(path: str | os.PathLike[str] | None = None) -> tuple[Claim, ...]:
             shipped = importlib.resources.files("tokdyn").joinpath("claims.json")
             records = files.parsed_json(shipped.read_text(encoding="utf-8"))
         else:
-            records = files.read_json(name)
+            records = files.read_json(_there(name))
     except files.Unreadable as error:
         raise bad(name, "a JSON list of claims", f"{error}") from None
     if not isinstance(records, list):
@@ -265,6 +266,13 @@ def write(path: str | os.PathLike[str], claims: Iterable[Claim]) -> None:
     text = json.dumps([dataclasses.asdict(claim) for claim in ordered], indent=2, ensure_ascii=False, allow_nan=False)
     with files.written(files.target_of(path, "")) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _there(name: str) -> Path:
+    try:
+        return files.checked_file(name)
+    except files.Unreadable as error:
+        raise bad(name, "a table of claims", f"{error}") from None
 
 
 def _claim(name: str, number: int, record: Any) -> Claim:

@@ -13,14 +13,11 @@ import json
 import os
 import sys
 import time
-import traceback
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokdyn import interrupts
+from tokdyn import failures, interrupts
 
 COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
@@ -78,7 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise  # the reader of our output has seen enough
     except Exception as error:
-        return _failed(error)
+        code, line = failures.told(error)
+        print(line, file=sys.stderr)
+        return code
     except KeyboardInterrupt as interrupt:
         # A sweep says what it has kept; everything else writes at the end or not at all.
         print(f"tokdyn: interrupted; {str(interrupt) or 'nothing was written'}", file=sys.stderr)
@@ -89,35 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse(sentence: str) -> int:
     print(f"tokdyn: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
-
-
-def _failed(error: Exception) -> int:
-    """One line for whatever went wrong, and the exit code."""
-    if os.environ.get("TOKDYN_DEBUG", "") not in ("", "0"):
-        traceback.print_exception(error)
-    text = str(error).strip()
-    first = text.splitlines()[0].strip() if text else type(error).__name__
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        return _refuse(f"memory: expected enough for what was asked, got too little ({first})")
-    if isinstance(error, RecursionError):
-        return _refuse(f"input: expected data of some levels, got data nested too deeply ({first})")
-    if isinstance(error, UnicodeError):
-        return _refuse(f"text: expected UTF-8, got something else ({first})")
-    if isinstance(error, OSError):
-        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
-        return _refuse(f"{names[0] if names else 'output'}: {error.strerror or first}")
-    if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError)):
-        return _refuse(f"file: expected a whole archive, got a damaged one ({first})")
-    if isinstance(error, ValueError):
-        return _refuse(text or "input: expected something else, got what cannot be used")
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}, line {place.lineno}"
-    shown = first if len(first) <= 300 else first[:297] + "..."
-    print(
-        f"tokdyn: a mistake of ours: {type(error).__name__} in {where}: {shown} (TOKDYN_DEBUG=1 shows where from)",
-        file=sys.stderr,
-    )
-    return 1
 
 
 def _study(words: list[str]) -> None:
@@ -415,7 +385,7 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 
 def entry() -> None:
     """The process ``tokdyn``: ``main``, then out."""
-    _open_what_is_closed()
+    failures.open_what_is_closed()
     interrupts.install()
     # Tracing makes hundreds of thousands of objects that stay: to go through them after every 700 new ones took 0.5 of
     # the 3.4 s of a second "tokdyn study dynamics" (2 cores, jax 0.10.1).
@@ -434,17 +404,3 @@ def entry() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or _refuse(f"output: {error.strerror or error}")
     interrupts.leave(code)
-
-
-def _open_what_is_closed() -> None:
-    """Lead a stream that the process was started without (``tokdyn list >&-``) to nowhere.
-
-    Else what is opened next takes its number, and gets to read what was meant for the terminal.
-    """
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is None:
-            place = os.open(os.devnull, os.O_RDWR)
-            if place != number:
-                os.dup2(place, number)
-                os.close(place)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

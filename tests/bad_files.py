@@ -72,6 +72,8 @@ NO_ARRAYS = {
     "a long header": headed(" " * 60000),
     "a header longer than the file": b"\x93NUMPY\x02\x00\xff\xff\xff\xffabc",
     "a later version": headed(described((2, 4)), version=(9, 9)),
+    "text that is no Unicode": headed(described((4, 2), "<U1"), b"a\0\0\0" * 7 + b"a\0\0\xff"),
+    "a field that is no Unicode": headed(described((2,), [("a", ">U1"), ("b", "<f4")]), b"\xff\0\0a\0\0\0\0" * 2),
     "an array of objects": npy(np.array([[{}, 1]], dtype=object)),
 }
 

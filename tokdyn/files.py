@@ -16,6 +16,7 @@ import math
 import os
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -255,7 +256,7 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
     with opened(path) as file:
         _header(file, os.fstat(file.fileno()).st_size)
         file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
+        return _with_true_text(np.lib.format.read_array(file, allow_pickle=False))
 
 
 class Archive:
@@ -312,7 +313,7 @@ class Archive:
         with self._archive.open(self._members[name]) as content:
             array = np.lib.format.read_array(content, allow_pickle=False)
             content.read(1)  # the end, where the checksum is compared
-        return array
+        return _with_true_text(array)
 
     def _check_sizes(self, member: zipfile.ZipInfo) -> None:
         """Refuse what cannot be true, before room is made for it."""
@@ -369,6 +370,21 @@ def npz_of(content: bytes) -> dict[str, np.ndarray]:
     """
     archive = Archive(io.BytesIO(content))
     return {name: archive.read(name) for name in archive.headers}
+
+
+def _with_true_text(array: np.ndarray) -> np.ndarray:
+    """The array, if all its text is Unicode: NumPy lets any number be a letter, and Python then fails where it is read.
+
+    Raises:
+        Unreadable: it is not.
+    """
+    for name in array.dtype.names or ():
+        _with_true_text(array[name])
+    if array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        letters = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.str[0]}u4")
+        if letters.max() > sys.maxunicode:
+            raise Unreadable("text that is no Unicode")
+    return array
 
 
 def _literal(text: str) -> Any:

@@ -6,7 +6,7 @@ import importlib.resources
 
 import numpy as np
 
-from tokdyn import files
+from tokdyn import array_files
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -29,5 +29,5 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
         ((1797, 8, 8), 1.0, [0, 1, 2, 3, 4])
     """
     source = importlib.resources.files("tokdyn.data").joinpath("digits.npz")
-    stored = files.npz_of(source.read_bytes())
+    stored = array_files.npz_of(source.read_bytes())
     return stored["images"].astype(np.float32) / np.float32(16), stored["labels"].astype(np.int32)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from tokdyn import checks, files
+from tokdyn import array_files, checks, files
 from tokdyn.dynamics.base import Dynamics, kind_named, kind_of
 
 FORMAT = "tokdyn.dynamics"
@@ -124,7 +124,7 @@ def read(
     if not os.fspath(place).endswith(".npz"):
         place = place.with_name(place.name + ".npz")
     try:
-        arrays = files.read_npz(place)
+        arrays = array_files.read_npz(place)
     except files.Unreadable as error:
         raise checks.bad("path", expected, f"{place} ({_told(error)})") from None
     try:

@@ -105,9 +105,9 @@ def read(path: str | os.PathLike[str], builtin: Mapping[str, tuple[Callable[...,
             raise checks.bad(name, expected, checks.shown(content[name]))
     # What a JAX key is made of.
     key = checks.whole_number("key", content.get("key", 0), at_least=-(2**63), at_most=2**63 - 1)
-    for path, value in content.get("set", {}).items():
+    for place, value in content.get("set", {}).items():
         if isinstance(value, (dict, str)):
-            raise checks.bad(path, "a number", checks.shown(value))
+            raise checks.bad(place, "a number", checks.shown(value))
     return FileSpec(
         evaluate=evaluate,
         base=with_values(base, content.get("set", {})),

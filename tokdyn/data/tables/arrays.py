@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tokdyn import files
+from tokdyn import array_files
 from tokdyn.checks import bad
 from tokdyn.data.tables.raw import Raw
 
@@ -17,7 +17,7 @@ FEATURES = ("features", "X", "x", "data")
 
 def read_npy(file: Path) -> Raw:
     """One array, or one record array, whose fields are columns."""
-    return _from_array(files.read_npy(file), file.name)
+    return _from_array(array_files.read_npy(file), file.name)
 
 
 def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
@@ -31,7 +31,7 @@ def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
     Raises:
         ValueError: there is no such array, or several could be meant.
     """
-    with files.opened_npz(file) as archive:
+    with array_files.opened_npz(file) as archive:
         shapes = {name: None if header is None else header.shape for name, header in archive.headers.items()}
         name, notes = _meant(shapes, array, labels, file.name)
         raw = _from_array(_array(archive, name, file.name), f"{file.name}: {name}")
@@ -50,8 +50,8 @@ def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
         return raw._replace(notes=notes, label_texts=_texts(texts))
 
 
-def _array(archive: files.Archive, name: str, file: str) -> np.ndarray:
-    if archive.why.get(name) == files.OBJECTS:
+def _array(archive: array_files.Archive, name: str, file: str) -> np.ndarray:
+    if archive.why.get(name) == array_files.OBJECTS:
         raise bad("array", "an array of numbers or of text", f"{name} in {file}, an array of Python objects")
     return archive.read(name)
 

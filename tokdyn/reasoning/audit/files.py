@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tokdyn import files
+from tokdyn import array_files, files
 from tokdyn.checks import bad
 from tokdyn.reasoning.audit.schema import Run, checked
 
@@ -29,11 +29,11 @@ def load(path: str | os.PathLike[str]) -> Run:
     expected = "a run saved by numpy.savez"
     file = files.path_of("file", path, expected)
     try:
-        with files.opened_npz(file) as archive:
+        with array_files.opened_npz(file) as archive:
             if archive.others:
                 raise files.Unreadable(f"{archive.others[0]} is no array")
             for name, why in archive.why.items():
-                if why == files.OBJECTS:
+                if why == array_files.OBJECTS:
                     raise bad(name, "plain numbers or text (a rectangular array of one dtype)", why)
             arrays = {name: archive.read(name) for name in archive.headers}
     except files.Unreadable as error:

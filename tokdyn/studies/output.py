@@ -195,8 +195,9 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             yield temporary
         except OSError as error:  # a full disk says neither which file nor whose
-            if error.filename is not None and temporary not in Path(os.fsdecode(error.filename)).parents:
-                raise
+            named = isinstance(error.filename, (str, bytes))
+            if named and temporary.absolute() not in Path(os.fsdecode(error.filename)).absolute().parents:
+                raise  # somebody else's file
             raise bad("out", "a folder with room for the results", f"{target} ({reason(error)})") from None
         moves = _moves(temporary, target)
         for item, place in moves:

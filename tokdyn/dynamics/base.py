@@ -155,9 +155,9 @@ def kind_named(name: str) -> type:
     """
     if name not in _KINDS:
         near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f", such as {near[0]}" if near else f", one of {len(_KINDS)}"
+        hint = f"such as {near[0]}" if near else f"one of {len(_KINDS)}"
         got = f"{checks.shown(name)}; import the module that defines it first"
-        raise checks.bad("kind", f"a part defined in this process{hint}", got)
+        raise checks.bad("kind", f"a part defined in this process ({hint})", got)
     return _KINDS[name]
 
 

@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tokdyn"
+# Members of the lowest layer lean on each other in this order.
+BASE_ORDER = [
+    "failures", "interrupts", "environment", "checks", "files", "array_files", "compile_cache", "compiling",
+    "keys", "draws", "numerics", "tree",
+]  # fmt: skip
 # A tuple is one layer, whose members do not import each other.
 LAYERS = [
-    ("interrupts", "environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree"),
+    tuple(BASE_ORDER),
     ("claims", "conventions", "nearest"),
     ("dynamics", "metrics", "stats", "data"),
     ("solve",),
@@ -25,10 +30,6 @@ LAYERS = [
     ("cli",),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-# Members of the lowest layer lean on each other in this order.
-BASE_ORDER = [
-    "interrupts", "environment", "checks", "compile_cache", "compiling", "keys", "draws", "numerics", "tree",
-]  # fmt: skip
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ raises ``ValueError`` with one sentence *name: expected ..., got ...*; what is k
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import enum
 import math
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+# Counts, sizes and numbers of steps become an int32 in compiled programs.
+LARGEST_COUNT = 2**31 - 1
 
 
 class Status(enum.IntEnum):
@@ -29,6 +33,15 @@ class Status(enum.IntEnum):
 def bad(name: str, expected: str, got: Any) -> ValueError:
     """The one form of our error sentences; the caller raises it."""
     return ValueError(f"{name}: expected {expected}, got {got}")
+
+
+def shown(value: Any, longest: int = 200) -> str:
+    """A value as Python writes it, for a sentence: on one line, and not without end."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # a whole number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def is_concrete(value: Any) -> bool:
@@ -76,16 +89,18 @@ def boolean_mask(name: str, value: Any, length: int, *, axes: str) -> jax.Array 
     return array
 
 
-def whole_number(name: str, value: Any, *, at_least: int) -> int:
-    """A static integer (Python or NumPy), at least that large.
+def whole_number(name: str, value: Any, *, at_least: int, at_most: int = LARGEST_COUNT) -> int:
+    """A static integer (Python or NumPy) within limits; by default it fits an int32, which compiled programs use.
 
     Raises:
-        ValueError: traced, not an integer, or too small.
+        ValueError: traced, not an integer, too small or too large.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise bad(name, f"a static integer of at least {at_least}", f"{value!r} ({type(value).__name__})")
+        raise bad(name, f"a static integer of at least {at_least}", f"{shown(value)} ({type(value).__name__})")
     if value < at_least:
-        raise bad(name, f"a static integer of at least {at_least}", value)
+        raise bad(name, f"a static integer of at least {at_least}", shown(value))
+    if value > at_most:
+        raise bad(name, f"a static integer of at most {at_most:,}", shown(value))
     return int(value)
 
 
@@ -108,8 +123,10 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     Raises:
         ValueError: anything else.
     """
-    if value not in options:
-        raise bad(name, "one of " + ", ".join(repr(option) for option in options), repr(value))
+    if not isinstance(value, str) or value not in options:
+        near = difflib.get_close_matches(value, options, n=1) if isinstance(value, str) else []
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise bad(name, "one of " + ", ".join(repr(option) for option in options), shown(value) + hint)
     return value
 
 
@@ -155,7 +172,7 @@ def hyperparameter(
             raise TypeError  # NumPy would turn "1" into 1.0, and None into NaN
         numbers = numbers.astype(np.float64)
     except (TypeError, ValueError):
-        raise bad(name, expected, f"{value!r}") from None
+        raise bad(name, expected, shown(value)) from None
     inside = np.isfinite(numbers) if finite else ~np.isnan(numbers)
     inside &= (numbers > above) | (above == -math.inf)
     inside &= (numbers >= at_least) & ((numbers < below) | (below == math.inf))

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tokdyn import files
 from tokdyn.checks import bad, choice
 
 # Short name in the table -> the work.
@@ -142,13 +143,14 @@ def load(path: str | os.PathLike[str] | None = None) -> tuple[Claim, ...]:
         >>> sorted({claim.work for claim in claims.load()}) == sorted(claims.WORKS)
         True
     """
-    name = "claims.json" if path is None else os.fspath(path)
+    name = "claims.json" if path is None else os.fspath(files.path_of("path", path, "a table of claims"))
     try:
-        source = importlib.resources.files("tokdyn").joinpath("claims.json") if path is None else Path(path)
-        records = json.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise bad(name, "a table of claims", f"{error.strerror or error}") from None
-    except ValueError as error:
+        if path is None:
+            shipped = importlib.resources.files("tokdyn").joinpath("claims.json")
+            records = files.parsed_json(shipped.read_text(encoding="utf-8"))
+        else:
+            records = files.read_json(_there(name))
+    except files.Unreadable as error:
         raise bad(name, "a JSON list of claims", f"{error}") from None
     if not isinstance(records, list):
         raise bad(name, "a JSON list of claims", f"one value of type {type(records).__name__}")
@@ -257,12 +259,20 @@ def write(path: str | os.PathLike[str], claims: Iterable[Claim]) -> None:
         claims: the claims.
 
     Raises:
-        ValueError: an id that occurs twice.
+        ValueError: an id that occurs twice, or a place that cannot be written.
     """
     ordered = sorted(claims, key=lambda claim: claim.id)
     _check_unique(ordered)
     text = json.dumps([dataclasses.asdict(claim) for claim in ordered], indent=2, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
+    with files.written(files.target_of(path, "")) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _there(name: str) -> Path:
+    try:
+        return files.checked_file(name)
+    except files.Unreadable as error:
+        raise bad(name, "a table of claims", f"{error}") from None
 
 
 def _claim(name: str, number: int, record: Any) -> Claim:

@@ -6,6 +6,7 @@ Every command imports what it needs when it is called, so that ``tokdyn --help``
 # No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
 import contextlib
 import dataclasses
+import difflib
 import gc
 import io
 import json
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokdyn import interrupts
+from tokdyn import failures, interrupts
 
 COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0, or 2 for bad input (one sentence on standard error), 130 when interrupted.
+        The exit code: 0, or 2 for bad input (one sentence on standard error), 130 when interrupted, 1 for a mistake of
+        ours (one line; with TOKDYN_DEBUG=1 in the environment its traceback).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -65,11 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "info": _info,
     }
     if command not in actions:
-        return _refuse(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}")
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return _refuse(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{hint}")
     try:
         actions[command](rest)
-    except ValueError as error:
-        return _refuse(str(error))
+    except BrokenPipeError:
+        raise  # the reader of our output has seen enough
+    except Exception as error:
+        code, line = failures.told(error)
+        print(line, file=sys.stderr)
+        return code
     except KeyboardInterrupt as interrupt:
         # A sweep says what it has kept; everything else writes at the end or not at all.
         print(f"tokdyn: interrupted; {str(interrupt) or 'nothing was written'}", file=sys.stderr)
@@ -78,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"tokdyn: {sentence}", file=sys.stderr)
+    print(f"tokdyn: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
 
 
@@ -134,6 +142,7 @@ def _study(words: list[str]) -> None:
 
 def _recorded_config(words: list[str], module: Any) -> Any:
     """The design in the metadata that ``--config`` names, else the study's default."""
+    from tokdyn import files
     from tokdyn.studies import output
 
     for i, word in enumerate(words):
@@ -143,14 +152,12 @@ def _recorded_config(words: list[str], module: Any) -> Any:
         if given is None:
             continue
         try:
-            stored = json.loads(Path(given).read_text(encoding="utf-8"))["config"]
-            if not isinstance(stored, dict):
-                raise TypeError
-        except FileNotFoundError:
-            raise ValueError(f"config: expected a metadata.json, got {given} (no such file)") from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}") from None
-        return output.config_from(module.Config, stored)
+            stored = files.read_json(files.path_of("config", given, "a metadata.json"))
+        except files.Unreadable as error:
+            raise ValueError(f"config: expected a metadata.json, got {given} ({error})") from None
+        if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
+            raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}")
+        return output.config_from(module.Config, stored["config"])
     return module.Config()
 
 
@@ -378,6 +385,7 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 
 def entry() -> None:
     """The process ``tokdyn``: ``main``, then out."""
+    failures.open_what_is_closed()
     interrupts.install()
     # Tracing makes hundreds of thousands of objects that stay: to go through them after every 700 new ones took 0.5 of
     # the 3.4 s of a second "tokdyn study dynamics" (2 cores, jax 0.10.1).
@@ -385,10 +393,14 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name, or a claim, may hold what this terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    code = 0
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # a full disk behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or _refuse(f"output: {error.strerror or error}")
     interrupts.leave(code)

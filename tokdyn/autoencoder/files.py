@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tokdyn import checks
+from tokdyn import files as reading
 from tokdyn.data.words import Corpus
 from tokdyn.dynamics import files
 
@@ -95,10 +96,11 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     try:
         found = {name: files.decoded(structure[name], arrays) for name in names}
         corpus = Corpus(tuple(structure["words"]), found.pop("train"), found.pop("validation"))
-    except (KeyError, TypeError) as error:
-        raise checks.bad("path", expected, f"{path} ({error})") from None
-    terms = found.pop("loss")
-    return Run(corpus=corpus, loss=None if terms is None else losses.objective(**terms), **found)
+        terms = found.pop("loss")
+        loss = None if terms is None else losses.objective(**terms)
+    except files.DAMAGED as error:
+        raise checks.bad("path", expected, f"{path} ({reading.reason(error)})") from None
+    return Run(corpus=corpus, loss=loss, **found)
 
 
 def _terms(loss: Any) -> dict[str, Any] | None:

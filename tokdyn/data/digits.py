@@ -6,6 +6,8 @@ import importlib.resources
 
 import numpy as np
 
+from tokdyn import array_files
+
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Handwritten digits of 43 people, 8 x 8 pixels in 17 levels of grey.
@@ -27,5 +29,5 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
         ((1797, 8, 8), 1.0, [0, 1, 2, 3, 4])
     """
     source = importlib.resources.files("tokdyn.data").joinpath("digits.npz")
-    with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        return stored["images"].astype(np.float32) / np.float32(16), stored["labels"].astype(np.int32)
+    stored = array_files.npz_of(source.read_bytes())
+    return stored["images"].astype(np.float32) / np.float32(16), stored["labels"].astype(np.int32)

@@ -318,4 +318,4 @@ def _generator(key: Any) -> np.random.Generator:
         checks.random_key("key", key)
         is_new = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
         return np.random.default_rng(np.asarray(jax.random.key_data(key) if is_new else key))
-    return np.random.default_rng(checks.whole_number("key", key, at_least=0))
+    return np.random.default_rng(checks.whole_number("key", key, at_least=0, at_most=2**63 - 1))

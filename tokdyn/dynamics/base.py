@@ -7,6 +7,7 @@ recompiled) and whose static fields choose the program. Nothing here loops over 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
@@ -153,10 +154,10 @@ def kind_named(name: str) -> type:
         ValueError: no such part has been defined in this process.
     """
     if name not in _KINDS:
-        raise checks.bad(
-            "kind", f"a part defined in this process ({', '.join(sorted(_KINDS))})",
-            f"{name!r}; import the module that defines it first",
-        )  # fmt: skip
+        near = difflib.get_close_matches(name, _KINDS, n=1)
+        hint = f"such as {near[0]}" if near else f"one of {len(_KINDS)}"
+        got = f"{checks.shown(name)}; import the module that defines it first"
+        raise checks.bad("kind", f"a part defined in this process ({hint})", got)
     return _KINDS[name]
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from tokdyn import checks, interrupts
+from tokdyn import array_files, checks, files
 from tokdyn.dynamics.base import Dynamics, kind_named, kind_of
 
 FORMAT = "tokdyn.dynamics"
 SCHEMA_VERSION = 1
+# What a structure raises that is not as it was written.
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
@@ -33,7 +33,8 @@ def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
         The path that was written.
 
     Raises:
-        ValueError: not a dynamics, traced numbers, or a static field that JSON cannot hold.
+        ValueError: not a dynamics, traced numbers, a static field that JSON cannot hold, or a place that cannot be
+            written.
 
     Example:
         >>> import tempfile, pathlib, tokdyn as td
@@ -64,19 +65,11 @@ def write(path: str | os.PathLike[str], structure: dict[str, Any], arrays: dict[
         The path that was written.
 
     Raises:
-        ValueError: a place that cannot be written.
+        ValueError: a place that cannot be written, a folder, or a disk that is full.
     """
-    target = Path(path)
-    if target.suffix != ".npz":
-        target = target.with_name(target.name + ".npz")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with interrupts.afterwards(lambda: temporary.unlink(missing_ok=True)):
-            with open(temporary, "wb") as file:
-                np.savez(file, structure=np.array(json.dumps(structure)), **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, target)
-    except OSError as error:
-        raise checks.bad("path", "a place where a file can be written", f"{target} ({error.strerror})") from None
+    target = files.target_of(path, ".npz")
+    with files.written(target) as temporary, open(temporary, "wb") as file:
+        np.savez(file, structure=np.array(json.dumps(structure)), **arrays)  # type: ignore[arg-type]
     return target
 
 
@@ -96,6 +89,8 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
     structure, arrays = read(path, FORMAT, SCHEMA_VERSION, expected)
     try:
         kinds = [str(entry["part"]["kind"]) for entry in structure["parts"]]
+        if not all(isinstance(entry["name"], str) for entry in structure["parts"]):
+            raise TypeError
     except (KeyError, TypeError):
         raise checks.bad("path", expected, f"{path} (not such a file)") from None
     for kind in kinds:
@@ -103,9 +98,9 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
     try:
         names = tuple(entry["name"] for entry in structure["parts"])
         return Dynamics(names, tuple(decoded(entry["part"], arrays) for entry in structure["parts"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         expected = "a dynamics whose parts have the fields of today"
-        raise checks.bad("path", expected, f"{path} ({error})") from None
+        raise checks.bad("path", expected, f"{path} ({files.reason(error)})") from None
 
 
 def read(
@@ -125,19 +120,25 @@ def read(
     Raises:
         ValueError: no such file, or another one.
     """
-    path = os.fspath(path)
-    if not path.endswith(".npz"):
-        path += ".npz"
+    place = files.path_of("path", path, expected)
+    if not os.fspath(place).endswith(".npz"):
+        place = place.with_name(place.name + ".npz")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        structure = json.loads(str(arrays.pop("structure")))
+        arrays = array_files.read_npz(place)
+    except files.Unreadable as error:
+        raise checks.bad("path", expected, f"{place} ({_told(error)})") from None
+    try:
+        structure = files.parsed_json(str(arrays.pop("structure")))
         if structure["format"] != form or structure["schema_version"] != schema_version:
             raise KeyError("format")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else "not such a file"
-        raise checks.bad("path", expected, f"{path} ({reason})") from None
+    except (KeyError, TypeError, ValueError):
+        raise checks.bad("path", expected, f"{place} (not such a file)") from None
     return structure, arrays
+
+
+def _told(error: files.Unreadable) -> str:
+    """Where there is no archive at all, that the file is another one says more."""
+    return "not such a file" if str(error) == "no .npz file" else str(error)
 
 
 def encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -177,12 +178,15 @@ def encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The inverse of ``encoded``."""
+    """The inverse of ``encoded``; ``DAMAGED`` where the node is nothing that it wrote."""
     if node is None:
         return None
     if "array" in node:
         # The format knows NumPy's own dtypes; bfloat16 comes back as bytes.
-        array = arrays[node["array"]].view(np.dtype(node["dtype"]))
+        dtype = np.dtype(node["dtype"])
+        if dtype.hasobject:
+            raise TypeError("an array of Python objects")
+        array = arrays[node["array"]].view(dtype)
         return array[()] if array.ndim == 0 else array
     if "dict" in node:
         return {name: decoded(inside, arrays) for name, inside in node["dict"].items()}

@@ -58,7 +58,7 @@ def best_of(
     num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
     max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
     num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
-    if checks.whole_number("seed", seed, at_least=0) >= 2**32:
+    if checks.whole_number("seed", seed, at_least=0, at_most=2**64) >= 2**32:
         raise checks.bad("seed", "a whole number below 2^32", seed)
     checks.hyperparameter("tol", tol, at_least=0.0)
     at_once = num_starts

@@ -78,7 +78,8 @@ def run_streamed(
         A ``Result``, with ``out`` as its assignment or labels.
 
     Raises:
-        ValueError: bad shapes, dtypes, counts or options; a part other than attraction that reads features.
+        ValueError: bad shapes, dtypes, counts or options; a source that holds fewer numbers than its shape says; a part
+            other than attraction that reads features.
 
     Example:
         >>> import jax, numpy as np, tempfile, pathlib, tokdyn as td
@@ -102,7 +103,9 @@ def run_streamed(
         checks.random_key("key", key)
         chosen = stepping.random_rows(keys.for_purpose(key, "start"), shape[0], num_tokens)
         tokens = _rows_of(source, np.asarray(chosen))
-    sample = _rows_of(source, np.arange(shape[0])[:: -(-shape[0] // arrangement.SAMPLE)])
+    if rows_at_once is not None:
+        rows_at_once = checks.whole_number("rows_at_once", rows_at_once, at_least=1)
+    sample = _rows_of(source, np.arange(0, shape[0], -(-shape[0] // arrangement.SAMPLE)))
     dynamics, sample, tokens, _, token_mask, num_tokens = stepping.checked(
         dynamics, key, sample, num_tokens=num_tokens, tokens=tokens, mask=None, token_mask=token_mask
     )
@@ -317,6 +320,8 @@ def _shape_of(source: Any) -> tuple[int, int]:
         raise checks.bad("source", expected, checks.describe_array(source))
     if 0 in shape:
         raise checks.bad("source", "at least one feature of at least one dimension", checks.describe_array(source))
+    if shape[0] > checks.LARGEST_COUNT:
+        raise checks.bad("source", f"at most {checks.LARGEST_COUNT:,} features", checks.describe_array(source))
     return int(shape[0]), int(shape[1])
 
 
@@ -355,12 +360,30 @@ def _written(result: Result, assignment: str, out: Any) -> Result:
 
 
 def _read(source: Any, start: int, end: int) -> jax.Array:
-    return jnp.asarray(np.ascontiguousarray(source[start:end]))
+    there = (min(end, source.shape[0]) - start, source.shape[1])
+    return jnp.asarray(np.ascontiguousarray(_as_said(source, source[start:end], there)))
+
+
+def _as_said(source: Any, rows: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The rows, if they have the shape that the source says; a damaged file, or a wrong header, may hold fewer."""
+    found = np.asarray(rows)
+    if found.shape != shape:
+        expected = f"as many numbers as its shape {tuple(source.shape)} says"
+        raise checks.bad("source", expected, f"rows of shape {found.shape} in place of {shape}")
+    return found
 
 
 def _rows_of(source: Any, numbers: np.ndarray) -> jax.Array:
     """Single rows, in that order."""
-    return jnp.asarray(np.stack([np.asarray(source[int(number)]) for number in numbers]))
+    rows = []
+    for number in numbers:
+        try:
+            row = source[int(number)]
+        except IndexError:
+            expected = f"as many numbers as its shape {tuple(source.shape)} says"
+            raise checks.bad("source", expected, f"no row {number}") from None
+        rows.append(_as_said(source, row, (source.shape[1],)))
+    return jnp.asarray(np.stack(rows))
 
 
 def _chunks(source: Any, size: int) -> Iterator[tuple[int, jax.Array]]:

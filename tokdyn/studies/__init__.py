@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 from types import ModuleType
 
-from tokdyn import checks
+from tokdyn import checks, files
 
 GROUP = "tokdyn.studies"
 _NAMES = (
@@ -59,7 +59,12 @@ def load(name: str) -> ModuleType:
     try:
         module = importlib.import_module(modules[name])
     except ImportError as error:
-        raise checks.bad("study", f"a module {modules[name]} that can be imported", str(error)) from error
+        raise checks.bad("study", f"a module {modules[name]} that can be imported", files.reason(error)) from error
+    except (Exception, SystemExit) as error:  # somebody else's module may do anything
+        if name in OURS:
+            raise
+        got = f"{type(error).__name__}: {files.reason(error)}"
+        raise checks.bad("study", f"a module {modules[name]} that can be imported", got) from error
     for needed in ("Config", "run", "report"):
         if not hasattr(module, needed):
             raise checks.bad("study", f"a module with Config, run and report in {modules[name]}", f"no {needed}")

@@ -46,7 +46,7 @@ def audit_file(
     Raises:
         ValueError: naming what is wrong with the file, an array, an option or the folder.
     """
-    seed = whole_number("seed", options.seed, at_least=0)
+    seed = whole_number("seed", options.seed, at_least=0, at_most=2**63 - 1)
     if folder is not None:
         demand_writable(folder)
     made = audit.audit(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokdyn import claims, environment, interrupts
 from tokdyn.checks import bad
+from tokdyn.files import path_of, reason
 
 if TYPE_CHECKING:
     import xarray
@@ -41,8 +42,11 @@ def config_from(kind: type[Design], stored: dict[str, Any]) -> Design:
         if name not in known:
             raise bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
     fields = {name: tuple(x) if isinstance(x, list) else x for name, x in stored.items()}
-    made = kind(**fields)
-    return made.checked() if hasattr(made, "checked") else made
+    try:
+        made = kind(**fields)
+        return made.checked() if hasattr(made, "checked") else made
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:  # a value of a type that it never has
+        raise bad("config", "fields as a study of this name writes them", reason(error)) from None
 
 
 def config_of(kind: type[Design], dataset: xarray.Dataset) -> Design:
@@ -124,7 +128,16 @@ def demand_writable(folder: str | os.PathLike[str], files: Sequence[str] = ()) -
     Raises:
         ValueError: it is no folder, or cannot be made or written, or something is in the way of a file.
     """
-    target = Path(folder).absolute()
+    target = path_of("out", folder, "a folder that can be written").absolute()
+    try:
+        for place in (target, *target.parents):
+            place.lstat()
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
+        pass  # said below, with the place
+    except OSError as error:  # a name that no folder can have
+        raise bad("out", "a folder that can be written", f"{folder} ({reason(error)})") from None
     existing = next(place for place in (target, *target.parents) if os.path.lexists(place))
     if not existing.is_dir():
         raise bad("out", "a folder that can be written", f"{folder} ({existing} is not a folder)")
@@ -154,7 +167,7 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary folder, beside it.
 
     Raises:
-        ValueError: no folder can be made there.
+        ValueError: no folder can be made there, or the results find no room.
     """
     target = Path(folder)
     temporary = target / f".unfinished-{uuid.uuid4().hex}"  # named before it is made, or an interrupt could miss it
@@ -178,8 +191,14 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             temporary.mkdir(parents=True)
         except OSError as error:
-            raise bad("out", "a folder that can be written", f"{target} ({error.strerror})") from None
-        yield temporary
+            raise bad("out", "a folder that can be written", f"{target} ({reason(error)})") from None
+        try:
+            yield temporary
+        except OSError as error:  # a full disk says neither which file nor whose
+            named = isinstance(error.filename, (str, bytes))
+            if named and temporary.absolute() not in Path(os.fsdecode(error.filename)).absolute().parents:
+                raise  # somebody else's file
+            raise bad("out", "a folder with room for the results", f"{target} ({reason(error)})") from None
         moves = _moves(temporary, target)
         for item, place in moves:
             conflict = place.exists() and place.is_dir() != item.is_dir()

@@ -126,7 +126,7 @@ def checked_spec(
     for path, leaf in leaves.items():
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         if getattr(dtype, "kind", "O") not in "fiubcV":  # V: bfloat16 and its like
-            raise checks.bad(f"base, at {path}" if path else "base", "numbers and arrays", repr(leaf))
+            raise checks.bad(f"base, at {path}" if path else "base", "numbers and arrays", checks.shown(leaf))
     with_values(base, dict.fromkeys(columns, 0.0))  # every path is known
     for path in columns:
         if path in leaves and np.ndim(leaves[path]) != 0:

@@ -23,7 +23,7 @@ def outputs_of(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[int]]]:
     """Shape, dtype and dimensions of every output, over all variants; and the true lengths of padded dimensions."""
     first = programs[0].outputs
-    taken = {*spec.space.variants, *(axis.name for axis in spec.space.axes), "seed", "run", "cell"}
+    taken = {*spec.space.variants, *(axis.name for axis in spec.space.axes), "seed", "run", "cell", "finished"}
     taken |= set(spec.space.columns())
     for name in dims:
         if name not in first:
@@ -33,7 +33,8 @@ def outputs_of(
     lengths: dict[str, int] = {}
     for name, one in first.items():
         if name in taken:
-            raise checks.bad("evaluate", f"outputs other than {name!r}, which is a dimension or path", repr(name))
+            expected = f"outputs other than {name!r}, which is a dimension or path, or made by every sweep"
+            raise checks.bad("evaluate", expected, repr(name))
         own = tuple(dims.get(name, tuple(f"{name}_{axis}" for axis in range(len(one.shape)))))
         if len(own) != len(one.shape) or taken & set(own):
             raise checks.bad("dims", f"{len(one.shape)} new dimensions for {name!r} of shape {one.shape}", own)

@@ -233,6 +233,7 @@ def sampled(
         8
     """
     num_samples = checks.whole_number("num_samples", num_samples, at_least=1)
+    seed = checks.whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
     checks.choice("method", method, ("sobol", "random"))
     _check_paths("distributions", distributions)
     for path, distribution in distributions.items():
@@ -270,8 +271,9 @@ def variants(**options: Mapping[Any, Any] | Sequence[Any]) -> Space:
     """
     named = {}
     for keyword, values in options.items():
-        if isinstance(values, str) or not isinstance(values, (Mapping, Sequence, np.ndarray)):
-            raise checks.bad(keyword, "a sequence of values, or {label: value}", repr(values))
+        is_array = isinstance(values, np.ndarray) and values.ndim == 1
+        if isinstance(values, (str, bytes)) or not (isinstance(values, (Mapping, Sequence)) or is_array):
+            raise checks.bad(keyword, "a sequence of values, or {label: value}", checks.shown(values))
         pairs = list(values.items() if isinstance(values, Mapping) else zip(values, values, strict=True))
         if not pairs:
             raise checks.bad(keyword, "at least one value", "none")
@@ -299,7 +301,7 @@ def _check_paths(argument: str, given: Any) -> None:
         raise checks.bad(argument, "at least one path with its values", "none")
     for path in given:
         if not isinstance(path, str):
-            raise checks.bad(argument, "paths as text", repr(path))
+            raise checks.bad(argument, "paths as text", checks.shown(path))
 
 
 def _column(path: str, values: Any) -> np.ndarray:
@@ -308,7 +310,7 @@ def _column(path: str, values: Any) -> np.ndarray:
         if column.dtype.kind not in "fiub":
             raise TypeError
     except (TypeError, ValueError):
-        raise checks.bad(path, "a sequence of numbers", repr(values)) from None
+        raise checks.bad(path, "a sequence of numbers", checks.shown(values)) from None
     if column.ndim != 1 or column.size == 0:
         raise checks.bad(path, "a sequence of at least one number", f"shape {column.shape}")
     if column.dtype.kind == "f" and np.isnan(column).any():
@@ -318,7 +320,10 @@ def _column(path: str, values: Any) -> np.ndarray:
 
 
 def _limits(low: float, high: float) -> tuple[float, float]:
-    low, high = float(low), float(high)
+    try:
+        low, high = float(low), float(high)
+    except (TypeError, ValueError, OverflowError):
+        raise checks.bad("low, high", "two finite numbers", f"{checks.shown(low)}, {checks.shown(high)}") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise checks.bad("low, high", "two finite numbers, the first below the second", (low, high))
     return low, high

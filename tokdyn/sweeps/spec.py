@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from tokdyn import checks
+from tokdyn import checks, files
 from tokdyn.sweeps import space as spaces
 from tokdyn.tree import with_values
 
@@ -44,8 +44,8 @@ _DISTRIBUTIONS: dict[str, Callable[..., spaces.Distribution]] = {
     "log_uniform": spaces.log_uniform,
     "choice": spaces.choice,
 }
-_TABLES = ("set", "grid", "zipped", "sampled", "variants")
-_FIELDS = ("evaluate", "base", "seeds", "key", "paired", "x64", "dims", "pad", *_TABLES)
+_TABLES = ("set", "grid", "zipped", "sampled", "variants", "dims")
+_FIELDS = ("evaluate", "base", "seeds", "key", "paired", "x64", "pad", *_TABLES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,22 +77,23 @@ def read(path: str | os.PathLike[str], builtin: Mapping[str, tuple[Callable[...,
         ValueError: no such file, no TOML, or something in it that no sweep has, naming it.
     """
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except FileNotFoundError:
-        raise checks.bad("spec", "a TOML file", f"{path} (no such file)") from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise checks.bad("spec", "a TOML file", f"{path} ({error})") from None
+        content = tomllib.loads(files.read_text(files.path_of("spec", path, "a TOML file")))
+    except (files.Unreadable, ValueError, RecursionError) as error:
+        if str(error).startswith("spec: "):
+            raise
+        raise checks.bad("spec", "a TOML file", f"{path} ({files.reason(error)})") from None
     for name in content:
         checks.choice("spec", name, _FIELDS)
     for name in _TABLES:
         if not isinstance(content.get(name, {}), dict):
-            raise checks.bad(name, "a table", repr(content[name]))
+            raise checks.bad(name, "a table", checks.shown(content[name]))
     evaluate, base = _evaluator(content, Path(path), builtin)
     whole = spaces.Space()
     if content.get("variants"):
         whole = whole * spaces.variants(**content["variants"])
     for name, columns in content.get("zipped", {}).items():
+        if not isinstance(columns, dict):
+            raise checks.bad(f"zipped.{name}", "a table of paths with their values", checks.shown(columns))
         whole = whole * spaces.zipped(name, {path: _values(path, given) for path, given in columns.items()})
     if content.get("sampled"):
         whole = whole * _sampled(dict(content["sampled"]))
@@ -100,19 +101,30 @@ def read(path: str | os.PathLike[str], builtin: Mapping[str, tuple[Callable[...,
         whole = whole * spaces.grid({path: _values(path, given) for path, given in content["grid"].items()})
     kinds = (("paired", bool, "true or false"), ("x64", bool, "true or false"), ("key", int, "a whole number"))
     for name, kind, expected in kinds:
-        if not isinstance(content.get(name, kind()), kind):
-            raise checks.bad(name, expected, repr(content[name]))
+        if type(content.get(name, kind())) is not kind:
+            raise checks.bad(name, expected, checks.shown(content[name]))
+    # What a JAX key is made of.
+    key = checks.whole_number("key", content.get("key", 0), at_least=-(2**63), at_most=2**63 - 1)
+    for place, value in content.get("set", {}).items():
+        if isinstance(value, (dict, str)):
+            raise checks.bad(place, "a number", checks.shown(value))
     return FileSpec(
         evaluate=evaluate,
         base=with_values(base, content.get("set", {})),
         space=whole,
         seeds=content.get("seeds", 1),
-        key=content.get("key", 0),
+        key=key,
         paired=content.get("paired", True),
         x64=content.get("x64", False),
-        dims={name: tuple(dims) for name, dims in content.get("dims", {}).items()},
-        pad=tuple(content.get("pad", ())),
+        dims={name: _names(f"dims.{name}", dims) for name, dims in content.get("dims", {}).items()},
+        pad=_names("pad", content.get("pad", [])),
     )
+
+
+def _names(argument: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise checks.bad(argument, "a list of names", checks.shown(given))
+    return tuple(given)
 
 
 def _evaluator(content: dict[str, Any], path: Path, builtin: Mapping[str, Any]) -> tuple[Callable[..., Any], Any]:
@@ -135,7 +147,10 @@ def _named(argument: str, name: Any) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise checks.bad(argument, "an importable module:name", f"{name!r} ({error})") from None
+        raise checks.bad(argument, "an importable module:name", f"{name!r} ({files.reason(error)})") from None
+    except (Exception, SystemExit) as error:  # the user's module may do anything
+        got = f"{name!r} ({type(error).__name__}: {files.reason(error)})"
+        raise checks.bad(argument, "an importable module:name", got) from error
 
 
 def _values(path: str, given: Any) -> Any:
@@ -147,8 +162,9 @@ def _values(path: str, given: Any) -> Any:
     ((kind, arguments),) = given.items()
     try:
         return _RANGES[kind](*arguments)
-    except (TypeError, ValueError) as error:
-        raise checks.bad(path, f"arguments of numpy.{kind}", f"{arguments!r} ({error})") from None
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        got = f"{checks.shown(arguments)} ({files.reason(error)})"
+        raise checks.bad(path, f"arguments of numpy.{kind}", got) from None
 
 
 def _sampled(table: dict[str, Any]) -> spaces.Space:

@@ -7,14 +7,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn import checks, interrupts
+from tokdyn import checks, files
 from tokdyn.solve import vmap
 from tokdyn.train.fit import Fit
 
@@ -108,19 +107,21 @@ def _checkpoints(folder: Any, configs: Any, num_steps: int) -> Iterator[_Checkpo
         return
     import orbax.checkpoint as ocp
 
-    place = Path(folder).absolute()
+    place = files.path_of("folder", folder, "a folder").absolute()
     record = {"num_steps": num_steps, "configs": _fingerprint(configs)}
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise checks.bad("folder", "a folder that can be written", f"{folder} ({error.strerror})") from None
     known = place / _RECORD
-    if known.exists() and json.loads(known.read_text(encoding="utf-8")) != record:
-        raise checks.bad("folder", "an empty place, or the checkpoints of this very ensemble", f"{folder}")
-    unfinished = known.with_name(f".{_RECORD}.{os.getpid()}")
-    with interrupts.afterwards(lambda: unfinished.unlink(missing_ok=True)):
+    expected = "an empty place, or the checkpoints of this very ensemble"
+    try:
+        if known.exists() and files.read_json(known) != record:
+            raise checks.bad("folder", expected, f"{folder}")
+    except files.Unreadable as error:
+        raise checks.bad("folder", expected, f"{known} ({error})") from None
+    with files.written(known, "a folder that can be written") as unfinished:  # half of a record would refuse it
         unfinished.write_text(json.dumps(record), encoding="utf-8")
-        os.replace(unfinished, known)  # half of a record would refuse this very ensemble
     manager = ocp.CheckpointManager(place, options=ocp.CheckpointManagerOptions(max_to_keep=2))
     try:
         yield _Checkpoints(manager)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tokdyn import array_files
 from tokdyn.checks import bad
 from tokdyn.data.tables.raw import Raw
 
@@ -17,7 +17,7 @@ FEATURES = ("features", "X", "x", "data")
 
 def read_npy(file: Path) -> Raw:
     """One array, or one record array, whose fields are columns."""
-    return _from_array(np.load(file, allow_pickle=False), file.name)
+    return _from_array(array_files.read_npy(file), file.name)
 
 
 def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
@@ -31,8 +31,8 @@ def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
     Raises:
         ValueError: there is no such array, or several could be meant.
     """
-    with np.load(file, allow_pickle=False) as archive:
-        shapes = _shapes(file)
+    with array_files.opened_npz(file) as archive:
+        shapes = {name: None if header is None else header.shape for name, header in archive.headers.items()}
         name, notes = _meant(shapes, array, labels, file.name)
         raw = _from_array(_array(archive, name, file.name), f"{file.name}: {name}")
         if labels is None or labels not in shapes or labels == name:
@@ -50,38 +50,15 @@ def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
         return raw._replace(notes=notes, label_texts=_texts(texts))
 
 
-def _array(archive: Any, name: str, file: str) -> np.ndarray:
-    try:
-        return archive[name]
-    except ValueError:
-        raise bad("array", "an array of numbers or of text", f"{name} in {file}, an array of Python objects") from None
-
-
-def _shapes(file: Path) -> dict[str, tuple[int, ...] | None]:
-    """The arrays of an archive and their shapes, from their first bytes; None where these say nothing."""
-    shapes: dict[str, tuple[int, ...] | None] = {}
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.namelist():
-            if not member.endswith(".npy"):
-                continue
-            shape = None
-            with archive.open(member) as content:
-                version = np.lib.format.read_magic(content)
-                if version in ((1, 0), (2, 0)):
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, kind = read(content)
-                    shape = None if kind.hasobject else shape
-            shapes[member.removesuffix(".npy")] = shape
-    return shapes
+def _array(archive: array_files.Archive, name: str, file: str) -> np.ndarray:
+    if archive.why.get(name) == array_files.OBJECTS:
+        raise bad("array", "an array of numbers or of text", f"{name} in {file}, an array of Python objects")
+    return archive.read(name)
 
 
 def _described(shapes: dict[str, tuple[int, ...] | None]) -> str:
     return ", ".join(
-        f"{name} {'of Python objects' if shape is None else list(shape)}" for name, shape in shapes.items()
+        f"{name} {'of nothing that can be read' if shape is None else list(shape)}" for name, shape in shapes.items()
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tokdyn import files
 from tokdyn.checks import bad, choice
 from tokdyn.data.tables import cells
 from tokdyn.data.tables.arrays import read_npy, read_npz, read_parquet
@@ -105,7 +106,7 @@ def read_table(
         >>> table.notes
         ("Column 'id' is called an id, and its numbers are different in every row: it names rows and is no feature.",)
     """
-    file = Path(path)
+    file = files.path_of("file", path, "a file of features")
     for name, value in (("labels", labels), ("array", array), ("delimiter", delimiter)):
         if value is not None and not (isinstance(value, str) and value):
             raise bad(name, "text", repr(value))
@@ -118,10 +119,10 @@ def read_table(
 
 
 def _raw(file: Path, *, array: str | None, labels: str | None, **how: Any) -> Raw:
-    if file.is_dir():
-        raise bad("file", "a file of features", f"{file} (a folder)")
-    if not file.is_file():
-        raise bad("file", "a file of features", f"{file} (no such file)")
+    try:
+        files.checked_file(file)
+    except files.Unreadable as error:
+        raise bad("file", "a file of features", f"{file} ({error})") from None
     suffix = _suffix(file.name) or _suffix(file.resolve().name)
     if suffix is None:
         hint = " (save its sheet as CSV)" if file.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods") else ""
@@ -136,14 +137,12 @@ def _raw(file: Path, *, array: str | None, labels: str | None, **how: Any) -> Ra
         return read_parquet(file) if suffix == ".parquet" else read_text(file, **how)
     except PermissionError:
         raise bad("file", "a file that can be read", f"{file.name} (no permission)") from None
-    except MemoryError:
+    except (MemoryError, RecursionError):
         raise bad("file", "a table that fits into memory", file.name) from None
     except (*UNREADABLE, ValueError, KeyError, TypeError, SyntaxError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = files.reason(error)
         if isinstance(error, ValueError) and ": expected " in reason:
             raise
-        if "allow_pickle" in reason or "pickled" in reason:
-            reason = "an array of Python objects, or no array"
         raise bad("file", f"readable {suffix} features", f"{file.name} ({reason})") from None
 
 

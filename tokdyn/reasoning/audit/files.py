@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tokdyn import interrupts
+from tokdyn import array_files, files
 from tokdyn.checks import bad
 from tokdyn.reasoning.audit.schema import Run, checked
 
@@ -28,18 +26,18 @@ def load(path: str | os.PathLike[str]) -> Run:
     Raises:
         ValueError: no such file, no ``.npz``, an array of Python objects, or as ``checked``.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise bad("file", "a run saved by numpy.savez", f"{file} (no such file)")
+    expected = "a run saved by numpy.savez"
+    file = files.path_of("file", path, expected)
     try:
-        if not zipfile.is_zipfile(file):
-            raise zipfile.BadZipFile("no .npz file")
-        with np.load(file, allow_pickle=False) as archive:
-            names = archive.files
-            arrays = {name: _read(archive, name) for name in names}
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise bad("file", "a run saved by numpy.savez", f"{file} ({reason})") from None
+        with array_files.opened_npz(file) as archive:
+            if archive.others:
+                raise files.Unreadable(f"{archive.others[0]} is no array")
+            for name, why in archive.why.items():
+                if why == array_files.OBJECTS:
+                    raise bad(name, "plain numbers or text (a rectangular array of one dtype)", why)
+            arrays = {name: archive.read(name) for name in archive.headers}
+    except files.Unreadable as error:
+        raise bad("file", expected, f"{file} ({error})") from None
     return checked(arrays)
 
 
@@ -65,27 +63,7 @@ def save(path: str | os.PathLike[str], run: Run | Mapping[str, Any]) -> Path:
         [True, False]
     """
     arrays = (run if isinstance(run, Run) else checked(run)).arrays
-    target = Path(path)
-    if target.suffix != ".npz":
-        target = target.with_name(target.name + ".npz")
-    temporary = target.with_name(f".unfinished-{os.getpid()}-{target.name}")
-    try:
-        with interrupts.afterwards(lambda: temporary.unlink(missing_ok=True)):
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
-            os.replace(temporary, target)
-    except OSError as error:
-        raise bad("path", "a file that can be written", f"{target} ({error.strerror})") from None
+    target = files.target_of(path, ".npz", "a file that can be written")
+    with files.written(target, "a file that can be written") as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
     return target
-
-
-def _read(archive: Any, name: str) -> np.ndarray:
-    try:
-        array = archive[name]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise zipfile.BadZipFile(f"{name}: {error}") from None
-        expected = "plain numbers or text (a rectangular array of one dtype)"
-        raise bad(name, expected, "an array of Python objects, which is a pickle") from None
-    if not isinstance(array, np.ndarray):
-        raise zipfile.BadZipFile(f"{name} is no array")
-    return array

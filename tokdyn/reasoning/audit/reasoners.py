@@ -166,7 +166,7 @@ def suite(
     numbers = {
         "repetitions": whole_number("repetitions", repetitions, at_least=1),
         "num_items": whole_number("num_items", num_items, at_least=8),
-        "key": whole_number("key", key, at_least=0),
+        "key": whole_number("key", key, at_least=0, at_most=2**63 - 1),
     }
     return Suite(chosen, values, **numbers, sha256=_hashed(chosen, {"dials": values, **numbers}))
 

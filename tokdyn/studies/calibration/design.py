@@ -61,7 +61,7 @@ class Config:
             raise checks.bad("num_steps", "a multiple of 20", self.num_steps)
         checks.whole_number("num_items", self.num_items, at_least=24)
         checks.whole_number("workers", self.workers, at_least=1)
-        checks.whole_number("key", self.key, at_least=0)
+        checks.whole_number("key", self.key, at_least=0, at_most=2**63 - 1)
         checks.hyperparameter("alpha", self.alpha, above=0.0, below=1.0)
         if not all(0 <= dial <= 1 for dial in self.dials):
             raise checks.bad("dials", "shares from 0 to 1", self.dials)

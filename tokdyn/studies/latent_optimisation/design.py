@@ -62,7 +62,7 @@ class Config:
         checks.whole_number("seeds", self.seeds, at_least=1)
         if checks.whole_number("num_items", self.num_items, at_least=24) % 2:
             raise checks.bad("num_items", "an even number", self.num_items)
-        checks.whole_number("key", self.key, at_least=0)
+        checks.whole_number("key", self.key, at_least=0, at_most=2**63 - 1)
         checks.hyperparameter("bound", self.bound, above=0.0, below=1.0)
         return self
 

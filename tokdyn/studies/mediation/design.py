@@ -61,7 +61,7 @@ class Config:
         checks.whole_number("seeds", self.seeds, at_least=1)
         checks.whole_number("num_items", self.num_items, at_least=24)
         checks.whole_number("resamples", self.resamples, at_least=100)
-        checks.whole_number("key", self.key, at_least=0)
+        checks.whole_number("key", self.key, at_least=0, at_most=2**63 - 1)
         for name in ("bound", "share"):
             checks.hyperparameter(name, getattr(self, name), above=0.0, below=1.0)
         return self

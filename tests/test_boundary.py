@@ -444,7 +444,7 @@ def test_a_full_disk_leaves_nothing_half_written(write, place):
 
 def test_a_full_disk_ends_a_command_in_one_sentence(place, capsys):
     with full_disk(100):
-        assert "out (File too large)" in refused(["run", "x.csv", *RUN], capsys, place)
+        assert "out: File too large" in refused(["run", "x.csv", *RUN], capsys, place)
 
 
 def process(command, **more):

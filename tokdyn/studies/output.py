@@ -167,7 +167,8 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary folder, beside it.
 
     Raises:
-        ValueError: no folder can be made there, or the results find no room.
+        ValueError: no folder can be made there, or something is in the way of the results.
+        OSError: they cannot be written, naming the folder: a full disk.
     """
     target = Path(folder)
     temporary = target / f".unfinished-{uuid.uuid4().hex}"  # named before it is made, or an interrupt could miss it
@@ -198,7 +199,7 @@ def written_together(folder: str | os.PathLike[str]) -> Iterator[Path]:
             named = isinstance(error.filename, (str, bytes))
             if named and temporary.absolute() not in Path(os.fsdecode(error.filename)).absolute().parents:
                 raise  # somebody else's file
-            raise bad("out", "a folder with room for the results", f"{target} ({reason(error)})") from None
+            raise OSError(error.errno or 0, reason(error), str(target)) from None
         moves = _moves(temporary, target)
         for item, place in moves:
             conflict = place.exists() and place.is_dir() != item.is_dir()

@@ -64,9 +64,9 @@ class Config:
         if not self.sizes:
             raise checks.bad("sizes", "at least one vocabulary", "none")
         for size in self.sizes:
-            checks.whole_number("sizes", size, at_least=2)
-            if size > COLOURS**CELLS:
+            if isinstance(size, int) and size > COLOURS**CELLS:
                 raise checks.bad("sizes", f"at most {COLOURS}^{CELLS} words, which is what the code can hold", size)
+            checks.whole_number("sizes", size, at_least=2)
         return self
 
 

@@ -181,7 +181,9 @@ def compiled(program: Program):
             "inertia": lambda: td.inertia(momentum=one["momentum"]),
             "noise": lambda: td.noise(scale=one["noise"]),
         }
-        return td.compose(**{name: parts[name]() for name in program.parts})
+        whole = td.compose(**{name: parts[name]() for name in program.parts})
+        pulls = [name for name in whole if isinstance(whole[name], td.Attraction)]
+        return whole.assigning(pulls[0]) if len(pulls) > 1 else whole
 
     def one_run(one, tol, min_steps):
         return td.run(

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "tokdyn"
 # Members of the lowest layer lean on each other in this order.
 BASE_ORDER = [
     "failures", "interrupts", "environment", "checks", "files", "array_files", "compile_cache", "compiling",
-    "keys", "draws", "numerics", "tree",
+    "keys", "draws", "numerics", "ranges", "tree",
 ]  # fmt: skip
 # A tuple is one layer, whose members do not import each other.
 LAYERS = [

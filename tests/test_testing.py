@@ -30,7 +30,7 @@ class ChangesDtype(td.Term):
 
 @td.part
 class StaticNumber(_Push):
-    strength: float = td.static(0.1)
+    strength: float = td.static(default=0.1)
 
 
 @td.part

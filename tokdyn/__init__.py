@@ -20,22 +20,32 @@ if _TYPE_CHECKING:
     from tokdyn import compile_cache as compile_cache
     from tokdyn import compiling as compiling
     from tokdyn import data as data
+    from tokdyn import dynamics as dynamics
     from tokdyn import keys as keys
     from tokdyn import metrics as metrics
     from tokdyn import numerics as numerics
     from tokdyn import plot as plot
     from tokdyn import reasoning as reasoning
+    from tokdyn import solve as solve
     from tokdyn import stats as stats
     from tokdyn import studies as studies
+    from tokdyn import sweeps as sweeps
     from tokdyn import testing as testing
     from tokdyn import theory as theory
     from tokdyn import train as train
     from tokdyn import tree as tree
     from tokdyn.checks import Status as Status
     from tokdyn.compile_cache import enable_compile_cache as enable_compile_cache
+    from tokdyn.dynamics import Annealing as Annealing
+    from tokdyn.dynamics import Attraction as Attraction
     from tokdyn.dynamics import Dynamics as Dynamics
     from tokdyn.dynamics import Flow as Flow
+    from tokdyn.dynamics import Inertia as Inertia
     from tokdyn.dynamics import Info as Info
+    from tokdyn.dynamics import Noise as Noise
+    from tokdyn.dynamics import Range as Range
+    from tokdyn.dynamics import Repulsion as Repulsion
+    from tokdyn.dynamics import Scalar as Scalar
     from tokdyn.dynamics import Schedule as Schedule
     from tokdyn.dynamics import State as State
     from tokdyn.dynamics import Term as Term
@@ -46,9 +56,11 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import inertia as inertia
     from tokdyn.dynamics import load as load
     from tokdyn.dynamics import noise as noise
+    from tokdyn.dynamics import number as number
     from tokdyn.dynamics import part as part
     from tokdyn.dynamics import repulsion as repulsion
     from tokdyn.dynamics import save as save
+    from tokdyn.dynamics import schedule as schedule
     from tokdyn.dynamics import static as static
     from tokdyn.estimator import TokenClustering as TokenClustering
     from tokdyn.solve import Result as Result
@@ -79,14 +91,21 @@ if _TYPE_CHECKING:
 
 # Public name -> the module that holds it; a module's own name stands for the module.
 _HOME = {
+    "Annealing": "tokdyn.dynamics",
+    "Attraction": "tokdyn.dynamics",
     "CollapseWarning": "tokdyn.theory",
     "DamagedStore": "tokdyn.sweeps",
     "Dynamics": "tokdyn.dynamics",
     "Flow": "tokdyn.dynamics",
     "Forecast": "tokdyn.theory",
+    "Inertia": "tokdyn.dynamics",
     "Info": "tokdyn.dynamics",
+    "Noise": "tokdyn.dynamics",
     "Plan": "tokdyn.sweeps",
+    "Range": "tokdyn.dynamics",
+    "Repulsion": "tokdyn.dynamics",
     "Result": "tokdyn.solve",
+    "Scalar": "tokdyn.dynamics",
     "Schedule": "tokdyn.dynamics",
     "Space": "tokdyn.sweeps",
     "State": "tokdyn.dynamics",
@@ -106,6 +125,7 @@ _HOME = {
     "load": "tokdyn.dynamics",
     "log_uniform": "tokdyn.sweeps",
     "noise": "tokdyn.dynamics",
+    "number": "tokdyn.dynamics",
     "open_sweep": "tokdyn.sweeps",
     "part": "tokdyn.dynamics",
     "repulsion": "tokdyn.dynamics",
@@ -113,6 +133,7 @@ _HOME = {
     "run_streamed": "tokdyn.solve",
     "sampled": "tokdyn.sweeps",
     "save": "tokdyn.dynamics",
+    "schedule": "tokdyn.dynamics",
     "static": "tokdyn.dynamics",
     "step": "tokdyn.solve",
     "sweep": "tokdyn.sweeps",
@@ -131,13 +152,16 @@ _MODULES = {
     "compile_cache": "tokdyn.compile_cache",
     "compiling": "tokdyn.compiling",
     "data": "tokdyn.data",
+    "dynamics": "tokdyn.dynamics",
     "keys": "tokdyn.keys",
     "metrics": "tokdyn.metrics",
     "numerics": "tokdyn.numerics",
     "plot": "tokdyn.plot",
     "reasoning": "tokdyn.reasoning",
+    "solve": "tokdyn.solve",
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
+    "sweeps": "tokdyn.sweeps",
     "testing": "tokdyn.testing",
     "theory": "tokdyn.theory",
     "train": "tokdyn.train",

@@ -27,7 +27,7 @@ class Status(enum.IntEnum):
     MAX_STEPS = 1  # the steps ran out first
     NONFINITE = 2  # a token, or the length of its displacement, became infinite or NaN; stopped there
     COINCIDENT = 3  # all tokens ended at exactly one point: a distance between distinct tokens is undefined
-    INVALID = 4  # the masks leave nothing to simulate: fewer features than tokens to draw, or no token
+    INVALID = 4  # a number out of its range, or masks that leave nothing: fewer features than tokens to draw, no token
 
 
 def bad(name: str, expected: str, got: Any) -> ValueError:
@@ -172,7 +172,8 @@ def hyperparameter(
             raise TypeError  # NumPy would turn "1" into 1.0, and None into NaN
         numbers = numbers.astype(np.float64)
     except (TypeError, ValueError):
-        raise bad(name, expected, shown(value)) from None
+        how = " (td.schedule makes a schedule of a function)" if callable(value) else ""
+        raise bad(name, expected, shown(value) + how) from None
     inside = np.isfinite(numbers) if finite else ~np.isnan(numbers)
     inside &= (numbers > above) | (above == -math.inf)
     inside &= (numbers >= at_least) & ((numbers < below) | (below == math.inf))
@@ -190,7 +191,7 @@ def one_number(name: str, value: Any, *, at_least: float = -math.inf) -> Any:
         ValueError: not one number, NaN, or too small.
     """
     if _is_container(value) or np.ndim(value) != 0:
-        got = describe_array(value) if hasattr(value, "shape") else f"a {type(value).__name__}"
+        got = "a schedule" if hasattr(value, "num_steps") else describe_array(value)
         raise bad(name, "one number", got)
     return hyperparameter(name, value, at_least=at_least)
 

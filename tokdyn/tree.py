@@ -6,12 +6,16 @@ same paths label the axes of a sweep, the columns of a table and the sentences o
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from tokdyn.ranges import RANGE, Range
 
 T = TypeVar("T")
 
@@ -25,6 +29,14 @@ def path_of(keys: tuple[Any, ...]) -> str:
                 names.append(str(getattr(key, attribute)))
                 break
     return ".".join(names)
+
+
+def children(node: Any) -> list[tuple[str, Any]]:
+    """What a node of a pytree holds, by name; nothing for a leaf."""
+    if jax.tree_util.all_leaves([node]):
+        return []
+    inside, _ = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda inner: inner is not node)
+    return [(path_of(keys), child) for keys, child in inside]
 
 
 def values(tree: Any) -> dict[str, Any]:
@@ -57,7 +69,8 @@ def with_values(tree: T, replacements: Mapping[str, Any]) -> T:
         A tree of the same type.
 
     Raises:
-        ValueError: a path that the tree does not have, naming the nearest that it has.
+        ValueError: a path that the tree does not have, naming the nearest that it has; a number out of the range
+            that its part declares.
 
     Example:
         >>> import tokdyn as td
@@ -66,7 +79,9 @@ def with_values(tree: T, replacements: Mapping[str, Any]) -> T:
         0.3
     """
     _check_known(replacements, list(values(tree)), _inner_paths(tree))
-    return _replaced(tree, "", {path: _one_dtype(value) for path, value in replacements.items()})
+    changed = _replaced(tree, "", {path: _one_dtype(value) for path, value in replacements.items()})
+    check_ranges(changed)
+    return changed
 
 
 def _one_dtype(value: Any) -> Any:
@@ -126,6 +141,53 @@ def unstacked(tree: T) -> list[T]:
     """
     count = jax.tree.leaves(tree)[0].shape[0]
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
+
+
+def check_ranges(tree: Any) -> None:
+    """All numbers of a pytree whose range is declared (``td.number``), where they are known.
+
+    Raises:
+        ValueError: one that is out of range, naming its path.
+    """
+    for path, value, limits in _declared(tree):
+        limits.checked(path, value)
+
+
+def check_columns(tree: Any, columns: Mapping[str, Any]) -> None:
+    """Many values of each path, as a sweep has them.
+
+    Args:
+        tree: any pytree.
+        columns: `{path: [values]}`.
+
+    Raises:
+        ValueError: a path that the tree does not have, or a value out of the range that is declared there.
+    """
+    _check_known(columns, list(values(tree)), _inner_paths(tree))
+    declared = {path: limits for path, _, limits in _declared(tree)}
+    for path, column in columns.items():
+        if path in declared:
+            declared[path].checked(path, column)
+        elif any(path.startswith(f"{outer}.") for outer in declared):  # a number of a schedule
+            for value in np.unique(column):
+                with_values(tree, {path: value})
+
+
+def in_range(tree: Any) -> jax.Array:
+    """Whether all numbers of a pytree whose range is declared lie in it `[]`, also where they are traced."""
+    return jnp.all(jnp.array([limits.holds(value) for _, value, limits in _declared(tree)], bool))
+
+
+def _declared(node: Any, path: str = "") -> Iterator[tuple[str, Any, Range]]:
+    """``(path, value, range)`` of every declared number below a node; of a schedule as a whole, and of its own."""
+    limits = {}
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        limits = {field.name: field.metadata[RANGE] for field in dataclasses.fields(node) if RANGE in field.metadata}
+    for name, child in children(node):
+        below = f"{path}.{name}" if path else name
+        if name in limits and child is not None:
+            yield below, child, limits[name]
+        yield from _declared(child, below)
 
 
 def _inner_paths(tree: Any) -> list[str]:

@@ -31,7 +31,7 @@ loss_of = compiled(lambda term, view: term.apply(view))
 
 
 def resolved(part):
-    return td.dynamics.base.resolved(part, 0)
+    return td.dynamics.resolved(part, 0)
 
 
 def model_with(decoder=None, bottleneck=None):

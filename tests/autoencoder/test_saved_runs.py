@@ -51,7 +51,7 @@ def test_a_run_comes_back(bottleneck, tmp_path):
 
     @compiled
     def logits(model, variables):
-        model = td.dynamics.base.resolved(model, 0)
+        model = td.dynamics.resolved(model, 0)
         return model.apply(variables, np.arange(SIZE), key=constant_key(1))[0].logits
 
     np.testing.assert_array_equal(logits(model, variables), logits(run.model, run.variables))

@@ -13,7 +13,8 @@ import pytest
 from compiled import compiled
 
 import tokdyn as td
-from tokdyn.solve import driver, fused, stepping
+from tokdyn.solve import fused, stepping
+from tokdyn.solve.loop import until_rest
 
 EPS = float(np.finfo(np.float32).eps)
 RUNS = 3
@@ -69,8 +70,9 @@ def _both(dynamics, features, tokens, mask, tol, min_steps, *, mapped, max_steps
     kernel = fused.run_fused(*arguments, batched=batched, num_runs=runs, interpret=True, **options)
 
     def loop(dynamics, state, contexts, tol, min_steps):
-        inputs = (dynamics, None, state, contexts, None, tol, min_steps)
-        return driver._loop(*inputs, adjoint="none", **options)[0]
+        far = jnp.asarray(jnp.inf, jnp.float32)
+        begun = stepping.Progress(state, far, far, jnp.zeros((), bool))
+        return until_rest(dynamics, None, begun, contexts, None, tol, min_steps, adjoint="none", **options)[0]
 
     return kernel, jax.vmap(loop, tuple(0 if own else None for _, own in spread))(*arguments)
 

@@ -205,7 +205,7 @@ GOOD = {"num_tokens": 3, "max_steps": 5, "tol": 1e-3}
         ({"features": FEATURES.astype(np.float16)}, "features: expected float32, float64 or bfloat16"),
         ({"tol": np.array([1e-3, 1e-4])}, r"tol: expected one number, got shape \(2,\)"),
         ({"min_steps": np.arange(3)}, r"min_steps: expected one number, got shape \(3,\)"),
-        ({"tol": td.annealing(start=1.0, end=0.1, num_steps=3)}, "tol: expected one number, got a Schedule"),
+        ({"tol": td.annealing(start=1.0, end=0.1, num_steps=3)}, "tol: expected one number, got a schedule"),
         ({"mask": "abc"}, r"mask: expected a boolean array \[N\] of length 30, got a str"),
         ({"features": "abc"}, r"features: expected a floating-point array \[N, D\], got a str"),
         (

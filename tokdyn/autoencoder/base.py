@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
-from tokdyn.dynamics.base import part, resolved
+from tokdyn.dynamics.parts import part
+from tokdyn.dynamics.schedules import resolved
 
 Variables = dict[str, Any]
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import checks, draws
-from tokdyn.dynamics.base import part, resolved, static
+from tokdyn.dynamics.parts import part, static
+from tokdyn.dynamics.schedules import resolved
 
 
 @part

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 
 from tokdyn import checks, draws
 from tokdyn.autoencoder.base import Code, Variables
-from tokdyn.dynamics.annealing import annealing
-from tokdyn.dynamics.base import Schedule, part, static
+from tokdyn.dynamics.schedules import annealing
+from tokdyn.dynamics.parts import part, static
+from tokdyn.dynamics.schedules import Schedule
 from tokdyn.numerics import tempered_softmax
 
 _EMPTY: Variables = {"params": {}, "state": {}}
@@ -107,8 +108,8 @@ class Gumbel(_WithoutWeights):
     """See ``gumbel``."""
 
     temperature: jax.Array
-    hard: bool = static(True)
-    sampled: bool = static(False)
+    hard: bool = static(default=True)
+    sampled: bool = static(default=False)
 
     def apply(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,10 @@ import jax.numpy as jnp
 from tokdyn import checks
 from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.arrangement import Columns, Frame, Rows, Summed
-from tokdyn.dynamics.base import Flow, Memory, Term, part, static
+from tokdyn.dynamics.base import Flow, Memory, Term
+from tokdyn.dynamics.parts import part, static
+from tokdyn.dynamics.schedules import Scalar
+from tokdyn.ranges import built, number
 
 
 class Layout(NamedTuple):
@@ -33,11 +36,11 @@ class Layout(NamedTuple):
 class Attraction(Term):
     """See ``attraction``."""
 
-    temperature: jax.Array
-    rate: jax.Array
-    mass_floor: jax.Array
-    distances: str = static("product")
-    temperature_floor: jax.Array = 0.0  # type: ignore[assignment]  # a default for files that know none
+    temperature: jax.Array = number(at_least=0.0, finite=False)
+    rate: jax.Array = number(at_least=0.0)
+    mass_floor: jax.Array = number(at_least=0.0)
+    distances: str = static(default="product")
+    temperature_floor: jax.Array = number(at_least=0.0, default=0.0)  # files of earlier versions know none
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
         frame = arrangement.framed(features, mask)
@@ -102,11 +105,11 @@ class Attraction(Term):
 
 def attraction(
     *,
-    temperature: float,
-    rate: float = 1.0,
-    mass_floor: float = 0.0,
-    temperature_floor: float = 0.0,
-    distances: str = "product",
+    temperature: Scalar,
+    rate: Scalar = 1.0,
+    mass_floor: Scalar = 0.0,
+    temperature_floor: Scalar = 0.0,
+    distances: Literal["product", "difference"] = "product",
 ) -> Attraction:
     r"""The pull of the features: soft clustering with a softmax over tokens.
 
@@ -143,10 +146,11 @@ def attraction(
         >>> float(td.attraction(temperature=0.5).rate)
         1.0
     """
-    return Attraction(
-        checks.hyperparameter("temperature", temperature, at_least=0.0, finite=False),
-        checks.hyperparameter("rate", rate, at_least=0.0),
-        checks.hyperparameter("mass_floor", mass_floor, at_least=0.0),
-        checks.choice("distances", distances, ("product", "difference")),
-        checks.hyperparameter("temperature_floor", temperature_floor, at_least=0.0),
+    return built(
+        Attraction,
+        temperature=temperature,
+        rate=rate,
+        mass_floor=mass_floor,
+        temperature_floor=temperature_floor,
+        distances=checks.choice("distances", distances, ("product", "difference")),
     )

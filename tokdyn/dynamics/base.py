@@ -1,21 +1,20 @@
 """What a dynamics is: parts that propose a displacement of the tokens, composed by name into one pytree.
 
-A part is a frozen dataclass whose leaves are traced numbers (swept by vmap, differentiated, trained, never
-recompiled) and whose static fields choose the program. Nothing here loops over steps: that is ``tokdyn.solve``.
+A part's leaves are traced numbers (swept by vmap, differentiated, trained, never recompiled), its static fields choose
+the program (``parts``). Nothing here loops over steps: that is ``tokdyn.solve``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from tokdyn import checks
+from tokdyn.tree import check_ranges
 
 Context = Any  # what a part's prepare returned: any pytree
 Memory = Any  # what a part carries from step to step: any pytree, () for nothing
@@ -43,9 +42,10 @@ class Flow(NamedTuple):
 
 
 class Term:
-    """The protocol of a part: three pure methods, of which only ``apply`` must be written.
+    """The protocol of a part: four pure methods, of which only ``apply`` must be written.
 
-    Derive from it, decorate with ``td.part``, write ``apply``; ``td.testing.check_term`` then runs the contract.
+    Derive from it, decorate with ``td.part``, write ``apply``; ``td.testing.check_term`` then runs the contract. A part
+    that says which token owns which feature writes ``assign`` too.
 
     Attributes:
         stochastic: whether ``apply`` uses its key (then there is no fixed point to differentiate implicitly).
@@ -94,114 +94,20 @@ class Term:
         """
         raise NotImplementedError(f"{type(self).__name__} must define apply(key, step, flow, tokens, memory, context)")
 
+    def assign(self, tokens: jax.Array, features: jax.Array, context: Context) -> jax.Array:
+        """The soft assignment of features `[N, D]` to tokens where they ended `[K, D]`: `[N, K]`, rows that sum to 1.
 
-TermType = TypeVar("TermType", bound=type[Any])
-_KINDS: dict[str, type] = {}
+        One part of a dynamics assigns: the only one that defines this method, or the one that
+        ``Dynamics.assigning`` names. Where none does, each feature belongs to its nearest token.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not assign features")
 
-
-def static(default: Any = dataclasses.MISSING) -> Any:
-    """A field of a part that chooses the program (hashable, never traced), for example a kernel's name."""
-    return dataclasses.field(default=default, metadata={"static": True})
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=False, field_specifiers=(static, dataclasses.field))
-def part(cls: TermType) -> TermType:
-    """Make a class a part: a frozen dataclass that is a pytree, and that ``td.save`` and ``td.load`` know by name.
-
-    Fields are traced leaves unless made with ``td.static()``. Check values in a lowercase factory, never in
-    ``__post_init__``: JAX rebuilds parts with tracers inside.
-
-    Example:
-        >>> import jax.numpy as jnp, tokdyn as td
-        >>> @td.part
-        ... class Drift(td.Term):
-        ...     velocity: float
-        ...     def apply(self, key, step, flow, tokens, memory, context):
-        ...         return flow.push(jnp.full_like(tokens, self.velocity)), memory
-        >>> list(td.values(td.compose(drift=Drift(0.1))))
-        ['drift.velocity']
-    """
-    cls = dataclasses.dataclass(frozen=True, repr=False)(cls)  # type: ignore[assignment]
-    fields = dataclasses.fields(cls)
-    jax.tree_util.register_dataclass(
-        cls,
-        data_fields=[field.name for field in fields if not field.metadata.get("static")],
-        meta_fields=[field.name for field in fields if field.metadata.get("static")],
-    )
-    cls.__repr__ = _readable  # type: ignore[assignment]
-    _KINDS[kind_of(cls)] = cls
-    return cls
+    def assign_hard(self, tokens: jax.Array, features: jax.Array, context: Context) -> jax.Array:
+        """The token of each feature `[N]`; to be written where that needs less memory than ``assign``."""
+        return jnp.argmax(self.assign(tokens, features, context), axis=-1).astype(jnp.int32)
 
 
-def _readable(self: Any) -> str:
-    """``Inertia(momentum=0.5)``: plain numbers, where the generated form would say np.float64(0.5)."""
-    fields = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
-    inside = ", ".join(
-        f"{name}={float(value) if isinstance(value, (float, np.floating)) else repr(value)}" for name, value in fields
-    )
-    return f"{type(self).__name__}({inside})"
-
-
-def kind_of(cls: type) -> str:
-    """The name of a part class in files: two classes of one name in two modules are two kinds."""
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def kind_named(name: str) -> type:
-    """The part class of that name.
-
-    Raises:
-        ValueError: no such part has been defined in this process.
-    """
-    if name not in _KINDS:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f"such as {near[0]}" if near else f"one of {len(_KINDS)}"
-        got = f"{checks.shown(name)}; import the module that defines it first"
-        raise checks.bad("kind", f"a part defined in this process ({hint})", got)
-    return _KINDS[name]
-
-
-@part
-class Schedule:
-    """A number that changes with the step: it may stand wherever a part has a number.
-
-    Attributes:
-        start: value at step 0 `[]`.
-        end: value from step ``num_steps`` on `[]`.
-        num_steps: how many steps the change takes `[]`; a run cannot stop before.
-        shape: ``"geometric"`` or ``"linear"``.
-    """
-
-    start: jax.Array
-    end: jax.Array
-    num_steps: jax.Array
-    shape: str = static("geometric")
-
-    def at(self, step: jax.Array | int) -> jax.Array:
-        """The value at a step `[]`."""
-        fraction = jnp.clip(step / jnp.maximum(self.num_steps, 1), 0.0, 1.0)
-        fraction = fraction.astype(jnp.result_type(self.start, self.end))
-        if self.shape == "linear":
-            return self.start + fraction * (self.end - self.start)
-        return self.start ** (1 - fraction) * self.end**fraction  # not by their ratio, which may leave the dtype
-
-
-def is_schedule(value: Any) -> bool:
-    """Whether this node of a pytree is a schedule (for ``is_leaf``)."""
-    return isinstance(value, Schedule)
-
-
-def schedules(tree: Any) -> list[Schedule]:
-    """All schedules in a pytree."""
-    return [node for node in jax.tree.leaves(tree, is_leaf=is_schedule) if is_schedule(node)]
-
-
-TreeType = TypeVar("TreeType")
-
-
-def resolved(tree: TreeType, step: jax.Array | int) -> TreeType:
-    """The pytree with every schedule replaced by its value at that step."""
-    return jax.tree.map(lambda node: node.at(step) if is_schedule(node) else node, tree, is_leaf=is_schedule)
+TermType = TypeVar("TermType")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -212,15 +118,70 @@ class Dynamics:
     Attributes:
         names: the parts' names (static).
         parts: the parts.
+        chosen: the part that assigns features to tokens, where one was named (static).
     """
 
     names: tuple[str, ...]
     parts: tuple[Any, ...]
+    chosen: str | None = None
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Any:  # which class it is, only the run knows: see ``part``
         if name not in self.names:
             raise checks.bad("name", f"one of {', '.join(self.names)}", repr(name))
         return self.parts[self.names.index(name)]
+
+    def part(self, name: str, kind: type[TermType]) -> TermType:
+        """The part of that name, which is of that class: what type checkers can follow.
+
+        Args:
+            name: of the part.
+            kind: its class.
+
+        Raises:
+            ValueError: no part of that name, or one of another class.
+
+        Example:
+            >>> import tokdyn as td
+            >>> float(td.catalog.soft_kmeans().part("attract", td.Attraction).temperature)
+            1.0
+        """
+        found = self[name]
+        if not isinstance(found, kind):
+            raise checks.bad(name, f"a part of class {kind.__name__}", f"a {type(found).__name__}")
+        return found
+
+    def assigning(self, name: str) -> Dynamics:
+        """The same dynamics, in which the part of that name assigns features to tokens.
+
+        Needed where several parts can, for example two attractions.
+
+        Raises:
+            ValueError: no part of that name, or one that does not assign.
+
+        Example:
+            >>> import tokdyn as td
+            >>> near, far = td.attraction(temperature=0.5), td.attraction(temperature=8.0, rate=0.1)
+            >>> td.compose(near=near, far=far).assigning("near").assigner
+            'near'
+        """
+        if not _assigns(self[name]):
+            raise checks.bad("name", "a part that defines assign", f"{name!r}, a {type(self[name]).__name__}")
+        return dataclasses.replace(self, chosen=name)
+
+    @property
+    def assigner(self) -> str | None:
+        """The name of the part that assigns features to tokens; None where each goes to its nearest token.
+
+        Raises:
+            ValueError: several parts could, and none was chosen.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        able = [name for name, part in zip(self.names, self.parts, strict=True) if _assigns(part)]
+        if len(able) > 1:
+            how = f"dynamics.assigning({able[0]!r}) chooses, and assignment='none' leaves it out"
+            raise checks.bad("dynamics", "one part that assigns features to tokens", f"{' and '.join(able)} ({how})")
+        return able[0] if able else None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -233,17 +194,24 @@ class Dynamics:
 
     def __repr__(self) -> str:
         inside = ",\n".join(f"    {name}={part!r}" for name, part in zip(self.names, self.parts, strict=True))
-        return f"compose(\n{inside},\n)"
+        return f"compose(\n{inside},\n)" + (f".assigning({self.chosen!r})" if self.chosen else "")
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Any]:
         """Children with the parts' names as keys."""
         keyed = [(jax.tree_util.DictKey(name), part) for name, part in zip(self.names, self.parts, strict=True)]
-        return keyed, self.names
+        return keyed, (self.names, self.chosen)
 
     @classmethod
-    def tree_unflatten(cls, names: tuple[str, ...], parts: tuple[Any, ...]) -> Self:
+    def tree_unflatten(cls, static: tuple[tuple[str, ...], str | None], parts: tuple[Any, ...]) -> Self:
         """The inverse."""
-        return cls(names, tuple(parts))
+        names, chosen = static
+        return cls(names, tuple(parts), chosen)
+
+
+def _assigns(part: Any) -> bool:
+    """Whether it writes the method itself, or is of a class of its own that has one."""
+    own = getattr(type(part), "assign", None)
+    return own is not None and own is not Term.assign
 
 
 def compose(**parts: Any) -> Dynamics:
@@ -260,7 +228,7 @@ def compose(**parts: Any) -> Dynamics:
         A ``Dynamics``: a pytree, to be passed as an *argument* to jitted functions.
 
     Raises:
-        ValueError: no part, or something without an ``apply`` method.
+        ValueError: no part, something without an ``apply`` method, or a number out of the range that its part declares.
 
     Example:
         >>> import tokdyn as td
@@ -275,7 +243,9 @@ def compose(**parts: Any) -> Dynamics:
             raise checks.bad(name, "a part with an apply method (see td.Term)", f"a {type(value).__name__}")
         if jax.tree_util.all_leaves([value]):
             raise checks.bad(name, "a part whose class is decorated with td.part", f"a bare {type(value).__name__}")
-    return Dynamics(tuple(parts), tuple(parts.values()))
+    dynamics = Dynamics(tuple(parts), tuple(parts.values()))
+    check_ranges(dynamics)
+    return dynamics
 
 
 class State(NamedTuple):

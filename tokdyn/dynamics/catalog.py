@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tokdyn import checks
-from tokdyn.dynamics.annealing import annealing
 from tokdyn.dynamics.attraction import attraction
 from tokdyn.dynamics.base import Dynamics, compose
 from tokdyn.dynamics.inertia import inertia
 from tokdyn.dynamics.noise import noise
 from tokdyn.dynamics.repulsion import repulsion
+from tokdyn.dynamics.schedules import Scalar, annealing
 
 # The published study's four methods: (momentum, repulsion).
 PUBLISHED_METHODS = {
@@ -83,7 +83,7 @@ def annealed(*, start: float = 60.0, end: float = 1.0, num_steps: int = 20) -> D
     Returns:
         A dynamics with the part attract.
     """
-    return compose(attract=attraction(temperature=annealing(start=start, end=end, num_steps=num_steps)))  # type: ignore[arg-type]
+    return compose(attract=attraction(temperature=annealing(start=start, end=end, num_steps=num_steps)))
 
 
 def repelled(*, temperature: float = 1.0, strength: float = 0.05, eps: float = 0.1, rate: float = 0.5) -> Dynamics:

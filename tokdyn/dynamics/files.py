@@ -12,7 +12,9 @@ import jax
 import numpy as np
 
 from tokdyn import array_files, checks, files
-from tokdyn.dynamics.base import Dynamics, kind_named, kind_of
+from tokdyn.dynamics.base import Dynamics
+from tokdyn.dynamics.parts import kind_named, kind_of
+from tokdyn.tree import check_ranges
 
 FORMAT = "tokdyn.dynamics"
 SCHEMA_VERSION = 1
@@ -50,7 +52,8 @@ def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
         {"name": name, "part": encoded(value, name, arrays)}
         for name, value in zip(dynamics.names, dynamics.parts, strict=True)
     ]
-    return write(path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "parts": parts}, arrays)
+    chosen = {} if dynamics.chosen is None else {"chosen": dynamics.chosen}
+    return write(path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "parts": parts, **chosen}, arrays)
 
 
 def write(path: str | os.PathLike[str], structure: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
@@ -97,7 +100,10 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
         kind_named(kind)
     try:
         names = tuple(entry["name"] for entry in structure["parts"])
-        return Dynamics(names, tuple(decoded(entry["part"], arrays) for entry in structure["parts"]))
+        parts = tuple(decoded(entry["part"], arrays) for entry in structure["parts"])
+        dynamics = Dynamics(names, parts, structure.get("chosen"))
+        check_ranges(dynamics)
+        return dynamics
     except DAMAGED as error:
         expected = "a dynamics whose parts have the fields of today"
         raise checks.bad("path", expected, f"{path} ({files.reason(error)})") from None

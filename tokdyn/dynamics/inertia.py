@@ -8,14 +8,17 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
-from tokdyn.dynamics.base import Flow, Term, part
+from tokdyn.dynamics.base import Flow, Term
+from tokdyn.dynamics.parts import part
+from tokdyn.dynamics.schedules import Scalar
+from tokdyn.ranges import built, number
 
 
 @part
 class Inertia(Term):
     """See ``inertia``. Its memory is the tokens of a step ago `[K, D]`."""
 
-    momentum: jax.Array
+    momentum: jax.Array = number(at_least=0.0)
 
     def init(self, tokens: jax.Array, context: Any) -> jax.Array:
         return tokens
@@ -28,7 +31,7 @@ class Inertia(Term):
         return flow.carry(carried), tokens
 
 
-def inertia(*, momentum: float) -> Inertia:
+def inertia(*, momentum: Scalar) -> Inertia:
     r"""A share of the last displacement, added to the next one.
 
     .. math:: \Delta_k(t) = m\,(s_k(t) - s_k(t-1)),\qquad \Delta_k(0) = 0
@@ -55,4 +58,4 @@ def inertia(*, momentum: float) -> Inertia:
         >>> float(td.inertia(momentum=0.5).momentum)
         0.5
     """
-    return Inertia(checks.hyperparameter("momentum", momentum, at_least=0.0))
+    return built(Inertia, momentum=momentum)

@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 import jax
 
 from tokdyn import checks, draws
-from tokdyn.dynamics.base import Flow, Memory, Term, part
+from tokdyn.dynamics.base import Flow, Memory, Term
+from tokdyn.dynamics.parts import part
+from tokdyn.dynamics.schedules import Scalar
+from tokdyn.ranges import built, number
 
 
 @part
@@ -16,7 +19,7 @@ class Noise(Term):
 
     stochastic: ClassVar[bool] = True
 
-    scale: jax.Array
+    scale: jax.Array = number(at_least=0.0)
 
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
@@ -25,7 +28,7 @@ class Noise(Term):
         return flow.carry(self.scale * draws.normal(key, tokens.shape, tokens.dtype)), memory
 
 
-def noise(*, scale: float) -> Noise:
+def noise(*, scale: Scalar) -> Noise:
     r"""Independent normal displacements, `\Delta_k \sim \mathcal N(0, \sigma^2 I)`.
 
     Alone it makes the tokens random walkers, whose variance per coordinate is `\sigma^2` times the number of steps.
@@ -43,4 +46,4 @@ def noise(*, scale: float) -> Noise:
         >>> import tokdyn as td
         >>> cooled = td.noise(scale=td.annealing(start=1.0, end=0.01, num_steps=50))
     """
-    return Noise(checks.hyperparameter("scale", scale, at_least=0.0))
+    return built(Noise, scale=scale)

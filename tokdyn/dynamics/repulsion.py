@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
-from tokdyn.dynamics.base import Flow, Memory, Term, part, static
+from tokdyn.dynamics.base import Flow, Memory, Term
+from tokdyn.dynamics.parts import part, static
+from tokdyn.dynamics.schedules import Scalar
 from tokdyn.numerics import safe_norm
+from tokdyn.ranges import built, number
 
 KERNELS = ("coulomb", "plummer")
 
@@ -18,9 +21,9 @@ KERNELS = ("coulomb", "plummer")
 class Repulsion(Term):
     """See ``repulsion``."""
 
-    strength: jax.Array
-    eps: jax.Array
-    kernel: str = static("coulomb")
+    strength: jax.Array = number(at_least=0.0)
+    eps: jax.Array = number(at_least=0.0)
+    kernel: str = static(default="coulomb")
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Any:
         return token_mask
@@ -47,7 +50,9 @@ class Repulsion(Term):
         return flow.push(jnp.where(self.strength >= 0, push, 0.0)), memory
 
 
-def repulsion(*, strength: float, eps: float = 1e-3, kernel: str = "coulomb") -> Repulsion:
+def repulsion(
+    *, strength: Scalar, eps: Scalar = 1e-3, kernel: Literal["coulomb", "plummer"] = "coulomb"
+) -> Repulsion:
     r"""A push between tokens that falls with the square of their distance.
 
     .. math::
@@ -76,8 +81,4 @@ def repulsion(*, strength: float, eps: float = 1e-3, kernel: str = "coulomb") ->
         >>> td.repulsion(strength=0.05).kernel
         'coulomb'
     """
-    return Repulsion(
-        checks.hyperparameter("strength", strength, at_least=0.0),
-        checks.hyperparameter("eps", eps, at_least=0.0),
-        checks.choice("kernel", kernel, KERNELS),
-    )
+    return built(Repulsion, strength=strength, eps=eps, kernel=checks.choice("kernel", kernel, KERNELS))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import checks
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 from tokdyn.reasoning.continuation import Continuation
 from tokdyn.reasoning.items import Item, Task, num_patches
 from tokdyn.reasoning.layout import Layout, layout, visible

@@ -17,7 +17,7 @@ import numpy as np
 
 from tokdyn import checks, keys
 from tokdyn.dynamics import files
-from tokdyn.dynamics.annealing import annealing
+from tokdyn.dynamics.schedules import annealing
 from tokdyn.environment import describe
 from tokdyn.reasoning.model import Variables
 from tokdyn.reasoning.references import Reference, catalog

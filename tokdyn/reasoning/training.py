@@ -16,7 +16,7 @@ import optax
 
 from tokdyn import checks, keys
 from tokdyn.compiling import jitted
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 from tokdyn.numerics import safe_norm
 from tokdyn.reasoning.arms import has_noise, material_of
 from tokdyn.reasoning.interventions import Intervention, recipes

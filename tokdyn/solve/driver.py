@@ -1,25 +1,25 @@
-"""The drivers: run a composed dynamics until it rests, or watch it for a number of steps.
+"""The driver: run a composed dynamics until it rests, keep a history of it, go on from where it ended.
 
-This folder holds the only loops over steps. ``run`` stops early in a ``while_loop``; the differentiable forms are a
-masked scan of the same step, and all agree step for step.
+``trajectory`` is its short form for a fixed number of steps, all of them kept.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics.base import Context, Dynamics, Info, State, schedules
-from tokdyn.numerics import largest_length
-from tokdyn.solve import fused, stepping
+from tokdyn.dynamics.base import Dynamics, Info, State
+from tokdyn.dynamics.schedules import schedules
+from tokdyn.solve import loop, stepping
 from tokdyn.solve.adjoint import forward_only, implicit_gradient
-from tokdyn.solve.lanes import Together, as_varying, while_each
 from tokdyn.solve.merging import num_distinct
+from tokdyn.solve.stepping import KeepFunction, Progress
+from tokdyn.tree import in_range
 
 STOPS = ("displacement", "residual")
 ADJOINTS = ("none", "unroll", "checkpoint", "implicit")
@@ -43,6 +43,9 @@ class Result(NamedTuple):
             merged; ``td.metrics.distinct_tokens`` counts at any resolution.
         labels: the token that each feature belongs to `[N]`; those of masked features mean nothing. None unless
             ``assignment="hard"`` was asked for.
+        state: what a run that goes on from here needs (``run(..., state=result)``).
+        kept: what ``keep`` returned, with a leading axis `[max_steps // every]`: row r is of step ``(r + 1) * every``.
+            Rows of steps that were not taken hold NaN, or 0 where the dtype has none. None without ``keep``.
     """
 
     tokens: jax.Array
@@ -53,15 +56,8 @@ class Result(NamedTuple):
     residual: jax.Array
     num_distinct: jax.Array
     labels: jax.Array = None  # type: ignore[assignment]
-
-
-class Progress(NamedTuple):
-    """What the loop carries."""
-
-    state: State
-    displacement: jax.Array
-    residual: jax.Array
-    done: jax.Array
+    state: State = None  # type: ignore[assignment]
+    kept: Any = None
 
 
 def run(
@@ -73,12 +69,15 @@ def run(
     max_steps: int,
     tol: Any,
     min_steps: Any = 0,
-    stop: str = "displacement",
+    stop: Literal["displacement", "residual"] = "displacement",
     tokens: Any = None,
+    state: State | Result | None = None,
     mask: Any = None,
     token_mask: Any = None,
-    adjoint: str = "none",
-    assignment: str = "soft",
+    adjoint: Literal["none", "unroll", "checkpoint", "implicit"] = "none",
+    assignment: Literal["soft", "hard", "none"] = "soft",
+    keep: KeepFunction | None = None,
+    every: int = 1,
 ) -> Result:
     """Run a dynamics until its tokens rest, or the steps are up.
 
@@ -86,18 +85,24 @@ def run(
     ``grad`` and ``jit`` over them work. Shapes, ``max_steps``, ``stop``, ``adjoint`` and ``assignment`` choose the
     program.
 
+    A run can be gone on with: ``run(..., max_steps=30)`` is ``first = run(..., max_steps=10)`` and then
+    ``run(..., max_steps=30, state=first)``, to the last bit (to rounding where an adjoint keeps the steps).
+
     Args:
         dynamics: what ``td.compose`` returned.
-        key: a JAX key; None is enough where ``tokens`` are given and no part is random.
+        key: a JAX key; None is enough where ``tokens`` or a ``state`` are given and no part is random.
         features: `[N, D]`, floating point; the whole run is computed in their dtype.
-        num_tokens: K (static); may be left out where ``tokens`` are given.
-        max_steps: at most so many steps (static).
+        num_tokens: K (static); may be left out where ``tokens`` or a ``state`` are given.
+        max_steps: at most so many steps (static), those before ``state`` counted.
         tol: stop after the first step whose largest displacement of a token (Euclidean) is below it `[]`; 0 never
             stops early.
         min_steps: do not stop before `[]`. A schedule inside the dynamics raises it to its own length.
         stop: what is compared with ``tol``: ``"displacement"``, or ``"residual"``, the force that a token at rest
             would feel. With inertia the displacement passes near zero at turning points; the residual does not.
         tokens: the start `[K, D]`; by default K features drawn without replacement.
+        state: where an earlier run, ``td.step`` or ``td.trajectory`` ended, instead of a start: a ``State``, or the
+            ``Result`` itself. After a ``Result`` that meets the tolerance no step is taken, and its history is gone on
+            with; numbers of steps go on in both cases.
         mask: features that exist `[N]`; the others have no influence, whatever they hold.
         token_mask: tokens that exist `[K]`; the others do not move and own nothing.
         adjoint: how reverse-mode differentiation goes through the loop.
@@ -108,12 +113,16 @@ def run(
             starting tokens.
         assignment: ``"soft"`` for `[N, K]`; ``"hard"`` for labels alone, the nearest token of each feature, which for
             large N and K take far less memory; ``"none"`` for neither.
+        keep: ``(State, Info) -> pytree``, a history of which ``Result.kept`` has a row for each step (static: define
+            it once, a new lambda is a new program).
+        every: keep every so many steps only (static).
 
     Returns:
         A ``Result``. Failures that only the numbers decide are in its ``status``, never an exception.
 
     Raises:
-        ValueError: bad shapes, dtypes, counts or options; ``implicit`` with a random part or a schedule.
+        ValueError: bad shapes, dtypes, counts or options; a state of another dynamics; ``implicit`` with a random part
+            or a schedule; several parts that could assign features to tokens (``Dynamics.assigning`` chooses).
 
     Example:
         >>> import jax, tokdyn as td
@@ -127,9 +136,20 @@ def run(
     checks.choice("adjoint", adjoint, ADJOINTS)
     checks.choice("assignment", assignment, ASSIGNMENTS)
     max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
+    every = checks.whole_number("every", every, at_least=1)
+    if keep is not None and not callable(keep):
+        raise checks.bad("keep", "a function (State, Info) -> pytree", checks.shown(keep))
+    earlier = state if isinstance(state, Result) else None
+    if state is not None:
+        state = stepping.checked_state("state", state.state if isinstance(state, Result) else state)
+        if tokens is not None:
+            raise checks.bad("tokens", "None, because a state is given", checks.describe_array(tokens))
+        tokens = state.tokens
     dynamics, features, tokens, mask, token_mask, num_tokens = stepping.checked(
         dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
     )
+    if assignment != "none":
+        _ = dynamics.assigner  # or a sentence, before anything is computed
     if adjoint == "implicit":
         if stepping.is_random(dynamics):
             raise checks.bad("adjoint", "one other than 'implicit' for a random part (no fixed point)", "'implicit'")
@@ -144,15 +164,21 @@ def run(
         token_mask,
         checks.one_number("tol", tol, at_least=0.0),
         checks.one_number("min_steps", min_steps, at_least=0.0),
+        state,
+        None if earlier is None else (earlier.displacement, earlier.residual, earlier.kept if keep else None),
         num_tokens=num_tokens,
         max_steps=max_steps,
         stop=stop,
         adjoint=adjoint,
         assignment=assignment,
+        keep=keep,
+        every=every if keep else 1,
     )
 
 
-@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "adjoint", "assignment"))
+@functools.partial(
+    jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "adjoint", "assignment", "keep", "every")
+)
 def _run(
     dynamics: Dynamics,
     key: jax.Array | None,
@@ -162,15 +188,21 @@ def _run(
     token_mask: jax.Array | None,
     tol: jax.Array,
     min_steps: jax.Array,
+    state: State | None,
+    earlier: tuple[jax.Array, jax.Array, Any] | None,
     *,
     num_tokens: int,
     max_steps: int,
     stop: str,
     adjoint: str,
     assignment: str,
+    keep: KeepFunction | None,
+    every: int,
 ) -> Result:
     """``run`` after its checks. Jitted here so that a plain call compiles once; inside another jit it is inlined."""
-    invalid = jnp.zeros((), bool) if token_mask is None else ~jnp.any(token_mask)
+    invalid = ~in_range(dynamics)
+    if token_mask is not None:
+        invalid = invalid | ~jnp.any(token_mask)
     if mask is not None:
         invalid = invalid | (jnp.sum(mask) < (num_tokens if tokens is None else 1))
     if tokens is None:
@@ -179,17 +211,22 @@ def _run(
 
     contexts = stepping.prepare(dynamics, features, mask, token_mask)
 
-    def solve(
-        dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]
-    ) -> tuple[jax.Array, ...]:
-        key, mask, token_mask, tol, min_steps, invalid = rest
+    def solve(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]) -> tuple[Any, ...]:
+        key, mask, token_mask, tol, min_steps, invalid, state, earlier = rest
         # With a gradient of its own, nothing that is differentiated may come from outside.
         own = stepping.prepare(dynamics, features, mask, token_mask) if adjoint == "implicit" else contexts
-        state = stepping.at_rest(dynamics, tokens, own, token_mask)
-        progress, stopped = _loop(
+        at_rest = stepping.at_rest(dynamics, tokens, own, token_mask)
+        if state is not None:
+            stepping.check_memory(state, at_rest)
+            at_rest = State(tokens, state.memory, state.step)
+        far = jnp.asarray(jnp.inf, tokens.dtype)
+        displacement, residual, history = (far, far, None) if earlier is None else earlier
+        displacement, residual = displacement.astype(tokens.dtype), residual.astype(tokens.dtype)
+        kept = () if keep is None else loop.blank_rows(keep, at_rest, max_steps=max_steps, every=every, earlier=history)
+        progress, stopped = loop.until_rest(
             dynamics,
             key,
-            state,
+            Progress(at_rest, displacement, residual, jnp.zeros((), bool), kept),
             own,
             token_mask,
             tol,
@@ -197,11 +234,14 @@ def _run(
             max_steps=max_steps,
             stop=stop,
             adjoint=adjoint,
+            keep=keep,
+            every=every,
+            looks_first=earlier is not None,
         )
         ended = progress.state.tokens
         if token_mask is not None:
             ended = jnp.where(token_mask[:, None], ended, 0.0)
-        finite = jnp.all(jnp.isfinite(ended)) & jnp.isfinite(progress.displacement)
+        finite = jnp.all(jnp.isfinite(ended)) & (jnp.isfinite(progress.displacement) | ~progress.done)
         status = jnp.where(stopped, Status.CONVERGED, Status.MAX_STEPS)
         status = jnp.where(finite, status, Status.NONFINITE)
         status = jnp.where(invalid, Status.INVALID, status)
@@ -211,6 +251,8 @@ def _run(
             status.astype(jnp.int32),
             jax.lax.stop_gradient(progress.displacement),
             jax.lax.stop_gradient(progress.residual),
+            progress.state.memory,
+            progress.kept,
         )
 
     def at_fixed_point(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]) -> jax.Array:
@@ -221,11 +263,13 @@ def _run(
         )
         return state.tokens
 
-    rest = (key, mask, token_mask, tol, min_steps, invalid)
+    rest = (key, mask, token_mask, tol, min_steps, invalid, state, earlier)
     solver = implicit_gradient(solve, at_fixed_point) if adjoint == "implicit" else solve
-    tokens, num_steps, status, displacement, residual = solver(dynamics, features, tokens, rest)
+    tokens, num_steps, status, displacement, residual, memory, kept = solver(dynamics, features, tokens, rest)
+    if adjoint == "implicit":
+        memory, kept = jax.lax.stop_gradient((memory, kept))
     if adjoint == "none":
-        tokens = forward_only(tokens)
+        tokens, memory, kept = jax.tree.map(forward_only, (tokens, memory, kept))
     soft: Any = None
     hard: Any = None
     if assignment != "none":
@@ -239,86 +283,9 @@ def _run(
         broken = ~jnp.isfinite(jnp.sum(rows)) & (status <= Status.MAX_STEPS)
         status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
     distinct = num_distinct(tokens, features, mask, token_mask)
-    return Result(tokens, soft, num_steps, status, displacement, residual, distinct, hard)
-
-
-def _loop(
-    dynamics: Dynamics,
-    key: jax.Array | None,
-    state: State,
-    contexts: tuple[Context, ...],
-    token_mask: jax.Array | None,
-    tol: jax.Array,
-    min_steps: jax.Array,
-    *,
-    max_steps: int,
-    stop: str,
-    adjoint: str,
-) -> tuple[Progress, jax.Array]:
-    """Steps until done; returns what was carried, and whether the tolerance was met."""
-    dtype = state.tokens.dtype
-    tol = jnp.asarray(tol, dtype)
-    for schedule in schedules(dynamics):
-        min_steps = jnp.maximum(min_steps, schedule.num_steps)
-
-    inputs = (dynamics, key, contexts, token_mask, tol, min_steps)
-
-    def met(progress: Progress, tol: jax.Array, min_steps: jax.Array) -> jax.Array:
-        watched = progress.displacement if stop == "displacement" else progress.residual
-        return (watched < tol) & (progress.state.step >= min_steps)
-
-    def one_more(progress: Progress, inputs: tuple[Any, ...]) -> Progress:
-        dynamics, key, contexts, token_mask, tol, min_steps = inputs
-        state, info = stepping.advance(dynamics, key, progress.state, contexts, token_mask)
-        displacement, residual = largest_length(info.displacement), largest_length(info.force)
-        after = Progress(state, displacement, residual, progress.done)
-        # A NaN or infinite displacement ends the run: it can only spread.
-        return after._replace(done=met(after, tol, min_steps) | ~jnp.isfinite(displacement))
-
-    far = jnp.asarray(jnp.inf, dtype)
-    before = as_varying(Progress(state, far, far, jnp.zeros((), bool)), inputs)
-    if adjoint in ("none", "implicit"):
-        after = while_each(
-            lambda p, _: ~p.done & (p.state.step < max_steps),
-            one_more,
-            before,
-            inputs,
-            together=_in_one_kernel(before, inputs, max_steps=max_steps, stop=stop),
-        )
-        return after, met(after, tol, min_steps)
-
-    def masked(progress: Progress, _: None) -> tuple[Progress, None]:
-        after = one_more(progress, inputs)
-        return jax.tree.map(lambda old, new: jnp.where(progress.done, old, new), progress, after), None
-
-    if adjoint == "checkpoint":
-        masked = jax.checkpoint(masked)
-    after, _ = jax.lax.scan(masked, before, None, length=max_steps)
-    return after, met(after, tol, min_steps)
-
-
-def _in_one_kernel(progress: Progress, inputs: tuple[Any, ...], *, max_steps: int, stop: str) -> Together | None:
-    """The loop of many runs as one GPU kernel, where there is a GPU and the kernel knows all parts."""
-    dynamics, _, contexts, token_mask, _, _ = inputs
-    if not (fused.is_available() and fused.supports(dynamics, contexts, progress.state, token_mask)):
-        return None
-
-    def together(size: int, is_mapped: Any, progress: Progress, inputs: tuple[Any, ...]) -> Progress:
-        of_progress, (of_dynamics, _, of_contexts, _, of_tol, of_min_steps) = is_mapped
-        dynamics, _, contexts, _, tol, min_steps = inputs
-        return fused.run_fused(
-            dynamics,
-            progress.state,
-            contexts,
-            tol,
-            min_steps,
-            batched=(of_dynamics, of_progress.state, of_contexts, of_tol, of_min_steps),
-            num_runs=size,
-            max_steps=max_steps,
-            stop=stop,
-        )
-
-    return together
+    ended = State(tokens, memory, num_steps)
+    history = kept if keep else None
+    return Result(tokens, soft, num_steps, status, displacement, residual, distinct, hard, ended, history)
 
 
 def trajectory(
@@ -328,7 +295,7 @@ def trajectory(
     *,
     num_tokens: int | None = None,
     num_steps: int,
-    keep: stepping.KeepFunction | None = None,
+    keep: KeepFunction | None = None,
     tokens: Any = None,
     mask: Any = None,
     token_mask: Any = None,
@@ -364,46 +331,12 @@ def trajectory(
         (10, 3, 2)
     """
     num_steps = checks.whole_number("num_steps", num_steps, at_least=1)
-    dynamics, features, tokens, mask, token_mask, num_tokens = stepping.checked(
-        dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
-    )
-    return _trajectory(
-        dynamics,
-        key,
-        features,
-        tokens,
-        mask,
-        token_mask,
-        num_tokens=num_tokens,
-        num_steps=num_steps,
-        keep=keep or _tokens,
-    )
+    result = run(
+        dynamics, key, features, num_tokens=num_tokens, max_steps=num_steps, tol=0.0, tokens=tokens, mask=mask,
+        token_mask=token_mask, adjoint="unroll", assignment="none", keep=keep or _tokens,
+    )  # fmt: skip
+    return result.state, result.kept
 
 
 def _tokens(state: State, info: Info) -> jax.Array:
     return state.tokens
-
-
-@functools.partial(jax.jit, static_argnames=("num_tokens", "num_steps", "keep"))
-def _trajectory(
-    dynamics: Dynamics,
-    key: jax.Array | None,
-    features: jax.Array,
-    tokens: jax.Array | None,
-    mask: jax.Array | None,
-    token_mask: jax.Array | None,
-    *,
-    num_tokens: int,
-    num_steps: int,
-    keep: stepping.KeepFunction,
-) -> tuple[State, Any]:
-    if tokens is None:
-        assert key is not None  # checked by the caller
-        tokens = stepping.random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
-    contexts = stepping.prepare(dynamics, features, mask, token_mask)
-
-    def one(state: State, _: None) -> tuple[State, Any]:
-        state, info = stepping.advance(dynamics, key, state, contexts, token_mask)
-        return state, keep(state, info)
-
-    return jax.lax.scan(one, stepping.at_rest(dynamics, tokens, contexts, token_mask), None, length=num_steps)

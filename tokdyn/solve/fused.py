@@ -3,7 +3,7 @@
 The plain loop launches several small kernels a step and, under ``vmap``, goes on until the slowest run is done. Here a
 run is one program of a Pallas kernel (Triton, NVIDIA GPUs): it reads its features into registers once, loops over the
 steps there, stops by itself, and writes only where it ended. ``supports`` says for which runs that is possible; the
-numbers are those of ``driver._loop`` up to rounding. ``vmap`` of ``run`` uses it by itself where it can; the
+numbers are those of ``loop.until_rest`` up to rounding. ``vmap`` of ``run`` uses it by itself where it can; the
 environment variable ``TOKDYN_FUSED=0`` turns it off.
 
 The kernel is tested in Pallas' interpret mode, and its code compiles for sm_90; it has not run on a GPU yet, so its
@@ -15,19 +15,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.attraction import Attraction, Layout
-from tokdyn.dynamics.base import Context, Dynamics, Memory, State, schedules
+from tokdyn.dynamics.base import Context, Dynamics, Memory, State
 from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
-
-if TYPE_CHECKING:
-    from tokdyn.solve.driver import Progress
+from tokdyn.dynamics.schedules import schedules
+from tokdyn.solve.stepping import Progress
 
 # Vectors by dimension: Triton has no slices of arrays in registers, so `[K, D]` is a tuple of D arrays `[K]`.
 Columns = tuple[jax.Array, ...]
@@ -133,10 +132,10 @@ def run_fused(
     num_warps: int | None = None,
     interpret: bool = False,
 ) -> Progress:
-    """What ``driver._loop`` carries at the end of each of many runs that ``supports`` has accepted.
+    """What ``loop.until_rest`` carries at the end of each of many runs that ``supports`` has accepted.
 
     Args:
-        dynamics: as in ``driver._loop``, but any leaf may have a leading axis `[R]`.
+        dynamics: as in ``loop.until_rest``, but any leaf may have a leading axis `[R]`.
         state: likewise.
         contexts: likewise; features shared by all runs are read by all, not copied.
         tol: likewise.
@@ -154,8 +153,6 @@ def run_fused(
     """
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import triton
-
-    from tokdyn.solve.driver import Progress  # here, since the driver imports this module
 
     kinds = [type(part) for part in dynamics.parts]
     where = kinds.index(Attraction)
@@ -247,7 +244,7 @@ class _Carried(NamedTuple):
 
 
 def _all_steps(read: Any, write: Progress, sizes: _Sizes, max_steps: int, stop: str) -> None:
-    """The kernel: ``driver._loop`` of one run. ``read`` and ``write`` hold references to its rows."""
+    """The kernel: ``loop.until_rest`` of one run. ``read`` and ``write`` hold references to its rows."""
     dynamics, state, contexts, tol, min_steps = read
     # What is read here stays in registers over all steps.
     dynamics, tol, min_steps = jax.tree.map(lambda ref: ref[...], (dynamics, tol, min_steps))

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, draws, keys
-from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State, is_schedule, resolved
+from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State
+from tokdyn.dynamics.schedules import is_schedule, resolved
 from tokdyn.tree import path_of
+
+
+class Progress(NamedTuple):
+    """What the loop over steps carries.
+
+    Attributes:
+        state: after the last step.
+        displacement: the largest of a token in the last step `[]`.
+        residual: the largest force on a token in the last step `[]`.
+        done: whether the run has ended, by its tolerance or by a number that is not finite `[]`.
+        kept: the history, rows `[max_steps // every]`; () without one.
+    """
+
+    state: State
+    displacement: jax.Array
+    residual: jax.Array
+    done: jax.Array
+    kept: Any = ()
 
 
 def random_features(
@@ -113,6 +131,30 @@ def checked(
     return cast(dynamics, features.dtype), features, tokens, mask, token_mask, num_tokens
 
 
+def checked_state(name: str, state: Any) -> State:
+    """What a run ended with, as what another begins with.
+
+    Raises:
+        ValueError: no ``State``.
+    """
+    if not isinstance(state, State):
+        raise checks.bad(name, "a State or a Result of td.run", f"a {type(state).__name__}")
+    return state
+
+
+def check_memory(state: State, at_rest: State) -> None:
+    """Whether the parts of this dynamics could have left that memory.
+
+    Raises:
+        ValueError: another number of memories, shapes or dtypes.
+    """
+    told = [jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x).name), one.memory) for one in (state, at_rest)]
+    if told[0] != told[1]:
+        raise checks.bad("state", f"a state of this dynamics, with memory {told[1]}", f"memory {told[0]}")
+    if jnp.shape(state.step) != () or not jnp.issubdtype(jnp.result_type(state.step), jnp.integer):
+        raise checks.bad("state", "a whole number of steps []", checks.describe_array(state.step))
+
+
 def cast(tree: Any, dtype: Any) -> Any:
     """Plain numbers and floating-point arrays in that dtype; integer and boolean arrays as they are.
 
@@ -133,8 +175,11 @@ def cast(tree: Any, dtype: Any) -> Any:
     def schedule_or_leaf(keys: Any, node: Any) -> Any:
         if not is_schedule(node):
             return to_dtype(keys, node)
-        # Its length counts steps, which a narrow dtype could not.
-        return dataclasses.replace(node, start=to_dtype(keys, node.start), end=to_dtype(keys, node.end))
+        def inside(within: Any, leaf: Any) -> Any:
+            # Its length counts steps, which a narrow dtype could not.
+            return leaf if leaf is node.num_steps else to_dtype((*keys, *within), leaf)
+
+        return jax.tree_util.tree_map_with_path(inside, node)
 
     return jax.tree_util.tree_map_with_path(schedule_or_leaf, tree, is_leaf=is_schedule)
 
@@ -143,7 +188,7 @@ def prepare(
     dynamics: Dynamics, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None
 ) -> tuple[Context, ...]:
     """Every part's loop-invariant view of the features. Schedules count with their first value."""
-    return tuple(part.prepare(features, mask, token_mask) for part in resolved(dynamics, 0).parts)
+    return tuple(part.prepare(features, mask, token_mask) for part in resolved(dynamics, 0, features.dtype).parts)
 
 
 # As one program, for those who call it outside jit.
@@ -156,7 +201,8 @@ def at_rest(
     """The state of tokens that have not moved yet."""
     seen = tokens if token_mask is None else jnp.where(token_mask[:, None], tokens, 0.0)
     memory = tuple(
-        part.init(seen, context) for part, context in zip(resolved(dynamics, 0).parts, contexts, strict=True)
+        part.init(seen, context)
+        for part, context in zip(resolved(dynamics, 0, tokens.dtype).parts, contexts, strict=True)
     )
     return State(tokens, memory, jnp.zeros((), jnp.int32))
 
@@ -169,7 +215,7 @@ def advance(
     token_mask: jax.Array | None,
 ) -> tuple[State, Info]:
     """One step: all parts in order, then the tokens move."""
-    now = resolved(dynamics, state.step)
+    now = resolved(dynamics, state.step, state.tokens.dtype)
     # Parts do not see what a masked token holds: it may be NaN.
     seen = state.tokens if token_mask is None else jnp.where(token_mask[:, None], state.tokens, 0.0)
     still = jnp.zeros_like(seen)
@@ -197,16 +243,13 @@ def assignment_of(
     dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, contexts: tuple[Context, ...],
     mask: jax.Array | None, token_mask: jax.Array | None, *, hard: bool = False,
 ) -> jax.Array:  # fmt: skip
-    """The assignment `[N, K]` of the first part that defines one, or labels `[N]` by it; without any, each feature to
-    its nearest token.
+    """The assignment `[N, K]` of the part that assigns, or labels `[N]` by it; without any, each feature to its nearest
+    token.
     """
-    able = [
-        (part, context)
-        for part, context in zip(resolved(dynamics, step).parts, contexts, strict=True)
-        if hasattr(part, "assign")
-    ]
-    if able:
-        part, context = able[0]
+    name = dynamics.assigner
+    if name is not None:
+        place = dynamics.names.index(name)
+        part, context = resolved(dynamics, step, tokens.dtype).parts[place], contexts[place]
     else:
         from tokdyn.dynamics.attraction import attraction
 

@@ -17,11 +17,13 @@ from tokdyn.checks import Status
 from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.arrangement import Cut, Frame, Summed
 from tokdyn.dynamics.attraction import Attraction, Layout
-from tokdyn.dynamics.base import Context, Dynamics, State, resolved, schedules
+from tokdyn.dynamics.base import Context, Dynamics, State
+from tokdyn.dynamics.schedules import resolved, schedules
 from tokdyn.numerics import binary_scale, largest_finite, largest_length
 from tokdyn.solve import stepping
 from tokdyn.solve.driver import ASSIGNMENTS, STOPS, Result, run
 from tokdyn.solve.merging import num_distinct
+from tokdyn.tree import in_range
 
 # Numbers of a chunk: large enough that reading and calling cost little, small enough for any machine.
 CHUNK = 1 << 22
@@ -127,7 +129,7 @@ def run_streamed(
     frame = _framed(sample, reader, shape[0])
     contexts = tuple(
         _context_of(name, part, shape, sample.dtype, frame, token_mask)
-        for name, part in zip(dynamics.names, resolved(dynamics, 0).parts, strict=True)
+        for name, part in zip(dynamics.names, resolved(dynamics, 0, sample.dtype).parts, strict=True)
     )
     state = _at_rest(dynamics, tokens, contexts, token_mask)
     least = max([at_least, *(float(schedule.num_steps) for schedule in schedules(dynamics))])
@@ -155,7 +157,7 @@ def run_streamed(
     exists = np.ones(num_tokens, bool) if token_mask is None else np.asarray(token_mask)
     if not (is_finite and np.isfinite(np.asarray(state.tokens)[exists]).all()):
         status = Status.NONFINITE
-    if not exists.any():
+    if not (exists.any() and bool(in_range(dynamics))):
         status = Status.INVALID
     distinct = _num_distinct(state.tokens, sample, None, token_mask)
     soft, hard = (found, None) if assignment == "soft" else (None, found)
@@ -191,7 +193,7 @@ def _step(
 def _operands(dynamics: Dynamics, state: State, contexts: tuple[Context, ...], token_mask: Any) -> list[Any]:
     """What each attraction's sums need of the tokens."""
     seen = state.tokens if token_mask is None else jnp.where(token_mask[:, None], state.tokens, 0.0)
-    parts = zip(resolved(dynamics, state.step).parts, contexts, strict=True)
+    parts = zip(resolved(dynamics, state.step, state.tokens.dtype).parts, contexts, strict=True)
     return [part.operands(seen, context) for part, context in parts if isinstance(part, Attraction)]
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from tokdyn import checks, environment, keys
 from tokdyn.solve import vmap
 from tokdyn.sweeps.space import Space
-from tokdyn.tree import values, with_values
+from tokdyn.tree import check_columns, values, with_values
 
 Evaluate = Callable[..., Mapping[str, Any]]
 
@@ -127,7 +127,7 @@ def checked_spec(
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         if getattr(dtype, "kind", "O") not in "fiubcV":  # V: bfloat16 and its like
             raise checks.bad(f"base, at {path}" if path else "base", "numbers and arrays", checks.shown(leaf))
-    with_values(base, dict.fromkeys(columns, 0.0))  # every path is known
+    check_columns(base, columns)
     for path in columns:
         if path in leaves and np.ndim(leaves[path]) != 0:
             raise checks.bad(path, "the path of one number of the base", checks.describe_array(leaves[path]))

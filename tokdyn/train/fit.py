@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics.base import resolved
+from tokdyn.dynamics.schedules import resolved
 from tokdyn.solve.lanes import while_each
 
 Variables = dict[str, Any]

@@ -10,7 +10,7 @@ from tokdyn import checks, draws
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.base import Variables
 from tokdyn.autoencoder.decoders.plain import _check_grid, _Decoder, _vocabulary
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 # Shares of the six paths in the logits: three heads, the experts, the convolutions, the hash.
 SHARES = (0.2, 0.2, 0.15, 0.25, 0.1, 0.1)
@@ -74,7 +74,7 @@ class Extreme(_Decoder):
     head_std: jax.Array
     vocabulary_size: int = static()
     height: int = static()
-    width: int = static(256)
+    width: int = static(default=256)
 
     def module(self) -> nn.Module:
         return _Extreme(self)
@@ -131,7 +131,7 @@ class Hybrid(_Decoder):
 
     vocabulary_size: int = static()
     height: int = static()
-    width: int = static(256)
+    width: int = static(default=256)
 
     def module(self) -> nn.Module:
         return _Hybrid(self)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.base import Variables
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Decoder:
@@ -86,10 +86,10 @@ class DenseDecoder(_Decoder):
 
     gain: jax.Array
     vocabulary_size: int = static()
-    width: int = static(256)
-    depth: int = static(2)
-    dropout: float = static(0.0)
-    normalise: bool = static(False)
+    width: int = static(default=256)
+    depth: int = static(default=2)
+    dropout: float = static(default=0.0)
+    normalise: bool = static(default=False)
 
     def module(self) -> nn.Module:
         return _Flat((self.width,) * self.depth, self.vocabulary_size, self.gain, self.dropout, self.normalise)
@@ -149,10 +149,10 @@ class Convolutional(_Decoder):
     gain: jax.Array
     vocabulary_size: int = static()
     height: int = static()
-    pool: str = static("flat")
-    width: int = static(256)
-    depth: int = static(2)
-    dropout: float = static(0.0)
+    pool: str = static(default="flat")
+    width: int = static(default=256)
+    depth: int = static(default=2)
+    dropout: float = static(default=0.0)
 
     def module(self) -> nn.Module:
         return _Convolutional(self)

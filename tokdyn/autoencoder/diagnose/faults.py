@@ -12,7 +12,7 @@ from tokdyn import keys
 from tokdyn.autoencoder import bottlenecks, decoders, encoders, losses
 from tokdyn.autoencoder.base import Autoencoder, Variables, compose
 from tokdyn.autoencoder.diagnose.measurements import Words, measure
-from tokdyn.dynamics.base import part
+from tokdyn.dynamics.parts import part
 from tokdyn.train import fit
 
 # 24 words after two reserved numbers, of which 1 is the unknown word, as in a corpus.

@@ -17,7 +17,7 @@ from tokdyn.autoencoder.diagnose.inputs import word_frequencies, word_ids
 from tokdyn.autoencoder.losses import twice_softmaxed
 from tokdyn.autoencoder.quantizers.usage import active_share, perplexity, usage
 from tokdyn.checks import bad
-from tokdyn.dynamics.base import resolved
+from tokdyn.dynamics.schedules import resolved
 
 # Logits that a loss is asked about: 30 for one word and 0 for the others is a sure answer in any vocabulary.
 SURE = 30.0

@@ -14,7 +14,7 @@ from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.base import Variables
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789'-.<>"
 # Numbers of characters: 0 where the word has ended, 1 for any that the alphabet lacks, then the alphabet.
@@ -58,9 +58,9 @@ class Characters(common.WordEncoder):
     channels: int = static()
     length: int = static()
     num_characters: int = static()
-    embedding: int = static(32)
-    width: int = static(128)
-    depth: int = static(2)
+    embedding: int = static(default=32)
+    width: int = static(default=128)
+    depth: int = static(default=2)
 
     def module(self) -> nn.Module:
         return _Characters(self)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Factorised(nn.Module):
@@ -38,10 +38,10 @@ class Factorised(common.WordEncoder):
     cells: int = static()
     channels: int = static()
     base: int = static()
-    digits: int = static(2)
-    embedding: int = static(64)
-    width: int = static(128)
-    depth: int = static(2)
+    digits: int = static(default=2)
+    embedding: int = static(default=64)
+    width: int = static(default=128)
+    depth: int = static(default=2)
 
     def module(self) -> nn.Module:
         return _Factorised(self)

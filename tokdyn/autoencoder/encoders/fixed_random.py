@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from tokdyn import checks, draws
 from tokdyn.autoencoder.base import Variables
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 @part
@@ -22,7 +22,7 @@ class FixedRandom:
     vocabulary_size: int = static()
     cells: int = static()
     channels: int = static()
-    kind: str = static("gaussian")
+    kind: str = static(default="gaussian")
 
     def init(self, key: jax.Array) -> Variables:
         def draw(word: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Fourier(nn.Module):
@@ -41,7 +41,7 @@ class Fourier(common.WordEncoder):
     channels: int = static()
     height: int = static()
     width: int = static()
-    frequencies: int = static(2)
+    frequencies: int = static(default=2)
 
     def module(self) -> nn.Module:
         return _Fourier(self)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from tokdyn import checks, draws
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _GaussianMixture(nn.Module):
@@ -44,7 +44,7 @@ class GaussianMixture(common.WordEncoder):
     channels: int = static()
     height: int = static()
     width: int = static()
-    bumps: int = static(4)
+    bumps: int = static(default=4)
 
     def module(self) -> nn.Module:
         return _GaussianMixture(self)

@@ -11,7 +11,7 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.autoencoder.base import Variables
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 @part
@@ -27,7 +27,7 @@ class Glyphs:
     channels: int = static()
     height: int = static()
     width: int = static()
-    pool: int = static(1)
+    pool: int = static(default=1)
 
     def init(self, key: jax.Array) -> Variables:
         return {"params": {}, "state": {}}

@@ -13,7 +13,7 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class Neighbours(NamedTuple):
@@ -54,10 +54,10 @@ class Graph(common.WordEncoder):
     vocabulary_size: int = static()
     cells: int = static()
     channels: int = static()
-    rounds: int = static(1)
-    embedding: int = static(64)
-    width: int = static(128)
-    depth: int = static(2)
+    rounds: int = static(default=1)
+    embedding: int = static(default=64)
+    width: int = static(default=128)
+    depth: int = static(default=2)
 
     def module(self) -> nn.Module:
         return _Graph(self)

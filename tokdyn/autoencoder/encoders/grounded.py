@@ -12,7 +12,7 @@ from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.base import Variables
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Grounded(nn.Module):
@@ -39,8 +39,8 @@ class Grounded(common.WordEncoder):
     vocabulary_size: int = static()
     cells: int = static()
     channels: int = static()
-    width: int = static(128)
-    depth: int = static(0)
+    width: int = static(default=128)
+    depth: int = static(default=0)
 
     def module(self) -> nn.Module:
         return _Grounded(self)

@@ -14,7 +14,7 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Multiscale(nn.Module):
@@ -54,10 +54,10 @@ class Multiscale(common.WordEncoder):
     cells: int = static()
     channels: int = static()
     levels: tuple[int, ...] = static()
-    num_groups: int = static(0)
-    embedding: int = static(64)
-    width: int = static(128)
-    depth: int = static(1)
+    num_groups: int = static(default=0)
+    embedding: int = static(default=64)
+    width: int = static(default=128)
+    depth: int = static(default=1)
 
     def module(self) -> nn.Module:
         return _Multiscale(self)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Sequence(nn.Module):
@@ -38,9 +38,9 @@ class Sequence(common.WordEncoder):
     vocabulary_size: int = static()
     cells: int = static()
     channels: int = static()
-    embedding: int = static(64)
-    width: int = static(64)
-    upsamplings: int = static(2)
+    embedding: int = static(default=64)
+    width: int = static(default=64)
+    upsamplings: int = static(default=2)
 
     def module(self) -> nn.Module:
         return _Sequence(self)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.encoders import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 # Initial scales under their names: ``table(**INITIALISATIONS["published"], ...)``.
 INITIALISATIONS: dict[str, dict[str, float]] = {
@@ -49,9 +49,9 @@ class Table(common.WordEncoder):
     vocabulary_size: int = static()
     cells: int = static()
     channels: int = static()
-    embedding: int = static(128)
-    width: int = static(256)
-    depth: int = static(2)
+    embedding: int = static(default=128)
+    width: int = static(default=256)
+    depth: int = static(default=2)
 
     def module(self) -> nn.Module:
         return _Table(self)

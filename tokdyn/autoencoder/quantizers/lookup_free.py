@@ -12,7 +12,7 @@ from tokdyn import checks
 from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.autoencoder.quantizers import common
 from tokdyn.autoencoder.quantizers.product import OfProduct, Product, product
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 # Beyond this a bit is certain to the last digit of float64; the cut keeps inf * 0 out.
 _LARGEST_LOGIT = 800.0
@@ -28,8 +28,8 @@ class LookupFreeQuantizer(OfProduct):
     diversity: jax.Array
     inverse_temperature: jax.Array
     bits: int = static()
-    joint: bool = static(True)
-    joint_bits: int = static(12)
+    joint: bool = static(default=True)
+    joint_bits: int = static(default=12)
 
     @property
     def _product(self) -> Product:

@@ -12,7 +12,7 @@ from tokdyn import checks
 from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.autoencoder.quantizers import common
 from tokdyn.autoencoder.quantizers.product import OfProduct, Product, product
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 # How far beyond the outermost levels the bounded channel reaches, as a share: so that those are reached at all.
 OVERSHOOT = 1e-3
@@ -23,8 +23,8 @@ class FiniteScalarQuantizer(OfProduct):
     """See ``finite_scalar_quantizer``."""
 
     levels: tuple[int, ...] = static()
-    symmetric: bool = static(False)
-    joint: bool = static(True)
+    symmetric: bool = static(default=False)
+    joint: bool = static(default=True)
 
     @property
     def _product(self) -> Product:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tokdyn import checks, keys
 from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.autoencoder.quantizers import common
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 
 class _Layers:

@@ -13,7 +13,7 @@ from tokdyn.autoencoder.base import Code, Variables
 from tokdyn.autoencoder.quantizers import codebook as books
 from tokdyn.autoencoder.quantizers import common
 from tokdyn.autoencoder.quantizers.usage import usage
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 
 STARTS = ("random", "kmeans")
 
@@ -27,12 +27,12 @@ class VectorQuantizer:
     revive_below: jax.Array
     frozen: jax.Array
     num_codes: int = static()
-    learned: bool = static(False)
-    cosine: bool = static(False)
-    gradient: str = static("straight_through")
-    start: str = static("random")
-    start_steps: int = static(10)
-    codebook_dim: int | None = static(None)
+    learned: bool = static(default=False)
+    cosine: bool = static(default=False)
+    gradient: str = static(default="straight_through")
+    start: str = static(default="random")
+    start_steps: int = static(default=10)
+    codebook_dim: int | None = static(default=None)
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import optax
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics.base import resolved
+from tokdyn.dynamics.schedules import resolved
 from tokdyn.numerics import safe_norm
 from tokdyn.reasoning.latent_optimisation.gradient import (
     Reward,

@@ -34,7 +34,7 @@ import numpy as np
 import optax
 
 from tokdyn import checks
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 from tokdyn.reasoning.latent_optimisation.ascent import ACCEPTS, DIRECTIONS
 
 OPTIMISERS = {"sgd": optax.sgd, "adam": optax.adam}

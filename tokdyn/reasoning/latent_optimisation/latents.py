@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
-from tokdyn.dynamics.annealing import annealing
+from tokdyn.dynamics.schedules import annealing
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.latent_optimisation import ascent
 from tokdyn.reasoning.latent_optimisation.ascent import Rule, State, finished

@@ -14,7 +14,7 @@ import optax
 
 from tokdyn import autoencoder as ae
 from tokdyn.autoencoder import layers
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 from tokdyn.studies.autoencoder.design import HEALTHY, Program
 from tokdyn.studies.autoencoder.experiment import loss_of, model_of
 

@@ -28,7 +28,7 @@ from tokdyn import autoencoder as ae
 from tokdyn import checks, keys
 from tokdyn.autoencoder.diagnose.predictions import distinct_predictions, dominant_share
 from tokdyn.autoencoder.encoders.table import INITIALISATIONS
-from tokdyn.dynamics.base import resolved
+from tokdyn.dynamics.schedules import resolved
 from tokdyn.numerics import share
 from tokdyn.studies.autoencoder.design import HEALTHY
 from tokdyn.studies.autoencoder.experiment import UNIT

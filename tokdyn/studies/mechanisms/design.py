@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks
-from tokdyn.dynamics.base import part
+from tokdyn.dynamics.parts import part
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import tasks, training
 from tokdyn.reasoning.interventions import Intervention

@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 
 from tokdyn import keys
-from tokdyn.dynamics.annealing import annealing
+from tokdyn.dynamics.schedules import annealing
 from tokdyn.reasoning import training
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.solve.batching import vmap

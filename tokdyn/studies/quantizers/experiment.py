@@ -21,7 +21,7 @@ from tokdyn.autoencoder import layers, quantizers
 from tokdyn.autoencoder.base import of_part
 from tokdyn.data import digits, words
 from tokdyn.data.glyphs import render
-from tokdyn.dynamics.base import part, static
+from tokdyn.dynamics.parts import part, static
 from tokdyn.studies.output import recorded
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.train import fit

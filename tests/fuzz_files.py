@@ -14,9 +14,12 @@ inside with their checksums made right again, so that the change is seen by what
 from __future__ import annotations
 
 import argparse
+import bz2
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 import resource
 import sys
@@ -29,6 +32,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 import tokdyn as td
 from tokdyn import autoencoder, claims, files
@@ -71,6 +75,7 @@ def originals(folder: Path) -> dict[str, tuple[bytes, list]]:
     generator = np.random.default_rng(0)
     values = generator.normal(size=(6, 3))
     table = lambda path: td.data.read_table(path)  # noqa: E731
+    labelled = lambda path: td.data.read_table(path, labels="kind")  # noqa: E731
     found: dict[str, tuple[bytes, list]] = {}
 
     def keep(name, readers):
@@ -103,6 +108,14 @@ def originals(folder: Path) -> dict[str, tuple[bytes, list]]:
     keep("k.toml", [lambda path: spec.read(path, {"fuzzed": (_evaluate, BASE)})])
     (folder / "l.txt").write_bytes("a b\n1.5 2\n3 4.25\n".encode("utf-16"))
     keep("l.txt", [table])
+    text = ("a,b,kind\n" + "".join(f"{x:.3f},{y:.3f},u\n" for x, y, _ in values) * 20).encode()
+    for name, pack in (("m.csv.gz", gzip.compress), ("n.csv.bz2", bz2.compress), ("o.csv.xz", lzma.compress)):
+        (folder / name).write_bytes(pack(text))
+        keep(name, [labelled, table])
+    frame = pd.DataFrame({"a": values[:, 0], "b": np.arange(6), "kind": list("uvwuvw")})
+    with contextlib.suppress(ImportError):  # pandas has nothing to write parquet with
+        frame.to_parquet(folder / "p.parquet")
+        keep("p.parquet", [labelled, table])
     return found
 
 

@@ -44,6 +44,14 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
+def machine_memory() -> int:
+    """Bytes of memory that this machine has; 8 GiB where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return 8 << 30
+
+
 def path_of(name: str, value: Any, expected: str) -> Path:
     """A path that somebody gave.
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tokdyn.data import read_table, standardised
+from tokdyn.data.tables import decoding
 
 TWO = [[1.5, 2.0], [3.0, 4.25]]
 UUIDS = ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "7d444840-9dc0-11d1-b245-5ffdce74fad2")
@@ -586,3 +587,20 @@ class TestStandardised:
     def test_demands_numbers(self):
         with pytest.raises(ValueError, match=r"features: expected finite numbers \[N, D\], got shape \(3,\)"):
             standardised(np.ones(3))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
+def test_what_unpacks_to_more_than_the_machine_holds_is_refused(tmp_path, monkeypatch, suffix):
+    """A kilobyte can hold gigabytes: it is unpacked piece by piece, and no further than there is room for a table."""
+    text, file = b"1.5,2\n" * 400_000, tmp_path / f"a.csv{suffix}"
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    if suffix == ".zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", text)
+    else:
+        file.write_bytes(pack[suffix](text))
+    assert len(file.read_bytes()) < 50_000
+    assert read_table(file).features.shape == (400_000, 2)
+    monkeypatch.setattr(decoding, "machine_memory", lambda: 4_000_000)
+    with pytest.raises(ValueError, match="file: expected a table that fits into memory, got a.csv.* unpacks to over"):
+        read_table(file)

@@ -14,7 +14,9 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from test_extend import CASES, swept
@@ -45,16 +47,15 @@ class Stores:
         self.expected = swept(**THEN)
 
 
-def damage(place: Path, foreign: Path, generator: np.random.Generator) -> str:
+KINDS = ("truncated", "bits", "zeros", "noise", "deleted", "copied", "swapped", "foreign", "folder", "edited")
+
+
+def damage(place: Path, foreign: Path, generator: np.random.Generator, kinds: Sequence[str] = KINDS) -> str:
     """One fault in one file; what it was."""
     files = [path for path in sorted(place.rglob("*")) if path.is_file()]
     file = files[generator.integers(len(files))]
     content = file.read_bytes()
-    kind = str(
-        generator.choice(
-            ["truncated", "bits", "zeros", "noise", "deleted", "copied", "swapped", "foreign", "folder", "edited"]
-        )
-    )
+    kind = str(generator.choice(kinds))
     if kind == "truncated":
         file.write_bytes(content[: generator.integers(0, max(1, len(content)))])
     elif kind == "bits" and content:
@@ -108,24 +109,17 @@ def said(function):
     return None, sentence
 
 
-def check(stores: Stores, number: int) -> list[str]:
-    """One store with its faults; what was done to it.
+def same(found: Any, expected: Any, done: object) -> None:
+    """What is finished equals the uninterrupted sweep, to the last bit."""
+    there = found.finished.values if "finished" in found else np.ones(found.x.shape[:-1], bool)
+    for name in expected.data_vars:
+        values, _ = said(lambda name=name: found[name].load().values)
+        if values is not None:
+            np.testing.assert_array_equal(values[there], expected[name].values[there], err_msg=str(done))
 
-    Raises:
-        AssertionError: wrong numbers without a word, or a store that its own sentences do not mend.
-    """
-    generator = np.random.default_rng(number)
-    place = stores.folder / "damaged"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(stores.folder / str(generator.choice(["whole", "half", "extended"])), place)
-    done = [damage(place, stores.folder / "foreign", generator) for _ in range(generator.integers(1, 4))]
-    found, _ = said(lambda: td.open_sweep(place))
-    if found is not None:
-        there = found.finished.values if "finished" in found else np.ones(found.x.shape[:-1], bool)
-        for name in OUTPUTS:
-            values, _ = said(lambda name=name: found[name].load().values)
-            if values is not None:
-                np.testing.assert_array_equal(values[there], stores.expected[name].values[there], err_msg=str(done))
+
+def mended(stores: Stores, place: Any, done: object) -> None:
+    """Sweep again; where a sentence refuses that, do what it says."""
     whole, sentence = said(lambda: swept(store=place, **THEN))
     if whole is None:
         said(lambda: repair(open_store(place)))
@@ -134,11 +128,43 @@ def check(stores: Stores, number: int) -> list[str]:
             asked = re.search(r"remove the folder (part-\d+)|(part-0000/part\.json)", sentence)
             if whole is not None or asked is None:
                 break
-            lost = place / (asked.group(1) or asked.group(2))
-            shutil.rmtree(lost) if lost.is_dir() else lost.unlink(missing_ok=True)
+            remove(place, asked.group(1) or asked.group(2))
     assert whole is not None, f"{done}: {sentence}"
+    assert "finished" not in whole
     for name in OUTPUTS:
         np.testing.assert_array_equal(whole[name].values, stores.expected[name].values, err_msg=str(done))
+
+
+def remove(place: Any, path: str) -> None:
+    """A file or a folder of a store, wherever that is."""
+    import fsspec
+
+    files, root = fsspec.core.url_to_fs(str(place))
+    if files.exists(f"{root}/{path}"):
+        files.rm(f"{root}/{path}", recursive=True)
+
+
+def check(stores: Stores, number: int, elsewhere: Callable[[Path], Any] = lambda place: place) -> list[str]:
+    """One store with its faults; what was done to it.
+
+    Args:
+        stores: to damage.
+        number: of the fault.
+        elsewhere: puts a damaged folder where the store shall be read; returns its name.
+
+    Raises:
+        AssertionError: wrong numbers without a word, or a store that its own sentences do not mend.
+    """
+    generator = np.random.default_rng(number)
+    folder = stores.folder / "damaged-one"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(stores.folder / str(generator.choice(["whole", "half", "extended"])), folder)
+    done = [damage(folder, stores.folder / "foreign", generator) for _ in range(generator.integers(1, 4))]
+    place = elsewhere(folder)
+    found, _ = said(lambda: td.open_sweep(place))
+    if found is not None:
+        same(found, stores.expected, done)
+    mended(stores, place, done)
     return done
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 import time
@@ -85,7 +86,8 @@ class Folder:
             # All on the disk, then all names: a disk that is asked once for several files needs little longer.
             beside = [stack.enter_context(_written_beside(t, c)) for t, c in zip(targets, files.values(), strict=True)]
             for written, target in zip(beside, targets, strict=True):
-                _sync(written)
+                with _named(target):
+                    _sync(written)
                 _set_aside(target)
                 os.replace(written, target)
         for folder in {target.parent for target in targets}:
@@ -95,7 +97,8 @@ class Folder:
         """See ``Place``."""
         target = self.root / path
         with _written_beside(target, content) as written:
-            _sync(written)
+            with _named(target):
+                _sync(written)
             _set_aside(target)
             try:
                 os.link(written, target)  # unlike a rename, it fails where there is one
@@ -153,19 +156,33 @@ def _written_beside(target: Path, content: bytes) -> Iterator[Path]:
     # Not the target's name with something added: that may be as long as names can be.
     beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with open(beside, "xb") as file:
+        with _named(target), open(beside, "xb") as file:
             file.write(content)
         yield beside
     finally:
         beside.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """What the system refuses is said of the file that was to be written: of a full disk it names none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno or 0, error.strerror or str(error), str(target)) from None
+
+
 def _make_folders(folder: Path) -> None:
-    """With all above it."""
+    """With all above it, on the disk as what will lie in them."""
+    if folder.is_dir():
+        return
+    new = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise OSError(errno.ENOTDIR, "a file where a folder should be", str(folder)) from None
+    for made in new:
+        _sync_folder(made.parent)
 
 
 def _set_aside(target: Path) -> None:

@@ -11,11 +11,15 @@ import lzma
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
+from io import BufferedIOBase
 from pathlib import Path
+from typing import IO, BinaryIO
 
 import numpy as np
 
 from tokdyn.checks import bad
+from tokdyn.files import machine_memory
 
 # What the libraries behind raise for a file that is cut off or damaged.
 UNREADABLE = (
@@ -32,6 +36,11 @@ _MARKS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_PACKED: dict[bytes, Callable[[BinaryIO], BufferedIOBase]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -64,12 +73,10 @@ def decoded(file: Path) -> tuple[str, list[str]]:
 
 def _decompressed(file: Path, data: bytes) -> bytes:
     """By what the file holds, not by what it is called."""
-    if data.startswith(b"\x1f\x8b"):
-        return gzip.decompress(data)
-    if data.startswith(b"BZh"):
-        return bz2.decompress(data)
-    if data.startswith(b"\xfd7zXZ"):
-        return lzma.decompress(data)
+    for beginning, unpacked in _PACKED.items():
+        if data.startswith(beginning):
+            with unpacked(io.BytesIO(data)) as stream:
+                return _all_of(stream, file)
     if data.startswith(b"\x28\xb5\x2f\xfd"):
         raise bad("file", "text, or text in gzip, bzip2, xz or zip", f"{file.name}, compressed by zstd (decompress it)")
     if data.startswith(b"PK\x03\x04"):
@@ -81,5 +88,17 @@ def _decompressed(file: Path, data: bytes) -> bytes:
                 raise bad("file", "text", f"{file.name}, which is an Excel workbook (save its sheet as CSV)")
             if len(members) != 1:
                 raise bad("file", "an archive of one file", f"{len(members)} in {file.name}: {', '.join(members[:8])}")
-            return archive.read(members[0])
+            with archive.open(members[0]) as stream:
+                return _all_of(stream, file)
     return data
+
+
+def _all_of(stream: IO[bytes] | BufferedIOBase, file: Path) -> bytes:
+    """What a stream unpacks to, as long as this machine has room for a table of it: a kilobyte can hold gigabytes."""
+    most = machine_memory() // 4
+    found = bytearray()
+    while piece := stream.read(1 << 20):
+        found += piece
+        if len(found) > most:
+            raise bad("file", "a table that fits into memory", f"{file.name}, which unpacks to over {most:,} bytes")
+    return bytes(found)

@@ -20,9 +20,7 @@ LAYERS = [
     ("theory", "train"),
     ("testing", "estimator"),
     ("autoencoder",),
-    ("geometry",),
-    ("diffusion",),
-    ("slots", "reasoning"),
+    ("reasoning",),
     ("sweeps",),
     ("plot",),
     ("studies",),
@@ -72,6 +70,11 @@ def test_imports_go_one_way(path):
     home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     assert home in LEVEL, f"{home} is in no layer: give it one"
     assert not violations(home, imported_modules(path))
+
+
+def test_every_layer_is_there():
+    there = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()}
+    assert set(LEVEL) <= there
 
 
 def test_a_wrong_import_is_found():

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import enum
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -117,6 +118,19 @@ def random_key(name: str, value: Any) -> None:
         raise bad(name, "one JAX key, such as jax.random.key(0)", describe_array(value))
 
 
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """What somebody may have meant: an option that the word begins or abbreviates, else one that is spelt like it.
+
+    Example:
+        >>> from tokdyn import checks
+        >>> checks.nearest("attract.temp", ["attract.rate", "attract.temperature", "attract.temperature_floor"])
+        'attract.temperature'
+    """
+    known = list(options)
+    begun = sorted((option for option in known if option.lower().startswith(word.lower())), key=len) if word else []
+    return begun[0] if begun else next(iter(difflib.get_close_matches(word, known, n=1)), None)
+
+
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """One of the named options.
 
@@ -124,8 +138,8 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
         ValueError: anything else.
     """
     if not isinstance(value, str) or value not in options:
-        near = difflib.get_close_matches(value, options, n=1) if isinstance(value, str) else []
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(value, options) if isinstance(value, str) else None
+        hint = f"; did you mean {near!r}?" if near else ""
         raise bad(name, "one of " + ", ".join(repr(option) for option in options), shown(value) + hint)
     return value
 

@@ -6,7 +6,6 @@ Every command imports what it needs when it is called, so that ``tokdyn --help``
 # No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
 import contextlib
 import dataclasses
-import difflib
 import gc
 import io
 import json
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokdyn import failures, interrupts
+from tokdyn import checks, failures, interrupts
 
 COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
@@ -67,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "info": _info,
     }
     if command not in actions:
-        near = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = checks.nearest(command, COMMANDS)
+        hint = f"; did you mean {near!r}?" if near else ""
         return _refuse(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{hint}")
     try:
         actions[command](rest)

@@ -109,5 +109,7 @@ def built(cls: type[PartType], **values: Any) -> PartType:
     Raises:
         ValueError: a number out of its range, naming the field.
     """
-    declared = {field.name: field.metadata.get(RANGE) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return cls(**{name: declared[name].checked(name, x) if declared[name] else x for name, x in values.items()})
+    fields: dict[str, Any] = {field.name: field.metadata for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(
+        **{name: fields[name][RANGE].checked(name, x) if RANGE in fields[name] else x for name, x in values.items()}
+    )

@@ -7,7 +7,6 @@ same paths label the axes of a sweep, the columns of a table and the sentences o
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tokdyn import checks
 from tokdyn.ranges import RANGE, Range
 
 T = TypeVar("T")
@@ -143,6 +143,17 @@ def unstacked(tree: T) -> list[T]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
 
 
+def ranges(tree: Any) -> dict[str, Range]:
+    """The declared range of every number (``td.number``), by path.
+
+    Example:
+        >>> import tokdyn as td
+        >>> td.tree.ranges(td.compose(inertia=td.inertia(momentum=0.5)))["inertia.momentum"].at_least
+        0.0
+    """
+    return {path: limits for path, _, limits in _declared(tree)}
+
+
 def check_ranges(tree: Any) -> None:
     """All numbers of a pytree whose range is declared (``td.number``), where they are known.
 
@@ -164,7 +175,7 @@ def check_columns(tree: Any, columns: Mapping[str, Any]) -> None:
         ValueError: a path that the tree does not have, or a value out of the range that is declared there.
     """
     _check_known(columns, list(values(tree)), _inner_paths(tree))
-    declared = {path: limits for path, _, limits in _declared(tree)}
+    declared = ranges(tree)
     for path, column in columns.items():
         if path in declared:
             declared[path].checked(path, column)
@@ -210,6 +221,6 @@ def _check_known(wanted: Iterable[str], leaves: list[str], inner: list[str]) -> 
     known = [*leaves, *inner]
     for path in wanted:
         if path not in known:
-            near = difflib.get_close_matches(path, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"path: expected one of {', '.join(leaves)}, got {path!r}{hint}")
+            near = checks.nearest(path, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise checks.bad("path", f"one of {', '.join(leaves)}", f"{path!r}{hint}")

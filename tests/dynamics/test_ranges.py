@@ -90,7 +90,9 @@ def test_both_ends_of_a_range_and_parts_of_others():
 
 
 def test_a_schedule_is_held_to_the_range_of_what_it_stands_for():
-    annealed = td.compose(attract=td.attraction(temperature=td.annealing(start=4.0, end=1.0, num_steps=4, shape="linear")))
+    annealed = td.compose(
+        attract=td.attraction(temperature=td.annealing(start=4.0, end=1.0, num_steps=4, shape="linear"))
+    )
     with pytest.raises(ValueError, match=r"attract\.temperature: expected a number of at least 0, got -2"):
         td.with_values(annealed, {"attract.temperature.end": -2.0})
     status = jax.jit(lambda end: run(td.with_values(annealed, {"attract.temperature.end": end})).status)

@@ -204,3 +204,43 @@ def test_a_force_of_strength_zero_has_a_gradient(scene, name, path):
         numeric = (both(1e-7)[0] - both(0.0)[0]) / 1e-7
         np.testing.assert_allclose(both(0.0)[1], numeric, rtol=1e-4)
         assert abs(float(numeric)) > 1e-6
+
+
+def test_forward_mode_and_hessians_through_the_fixed_point(scene):
+    """Forward over reverse, and against differences of the gradient."""
+    with jax.enable_x64(True):
+        features, tokens = map(jnp.asarray, scene)
+
+        def loss(numbers):
+            dynamics = td.compose(
+                attract=td.attraction(temperature=numbers[0], rate=numbers[1]),
+                repel=td.repulsion(strength=0.01, eps=0.3),
+            )
+            return loss_of(dynamics, features, tokens, max_steps=600, tol=1e-13, adjoint="implicit")
+
+        at = jnp.array([1.5, 0.6])
+        slopes = jax.jit(jax.grad(loss))
+        np.testing.assert_allclose(jax.jit(jax.jacfwd(loss))(at), slopes(at), rtol=1e-8)
+        second = jax.jit(jax.hessian(loss))(at)
+        numeric = [(slopes(at + step) - slopes(at - step)) / 2e-5 for step in 1e-5 * jnp.eye(2)]
+        np.testing.assert_allclose(second, jnp.stack(numeric), rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_with_a_run_that_did_not_converge_spoils_only_that_run(scene):
+    """Also where the loss leaves it out."""
+    features, tokens = map(np.float32, scene)
+
+    def total(temperatures, weights):
+        def one(temperature, weight):
+            dynamics = td.catalog.soft_kmeans(temperature=temperature)
+            return weight * loss_of(dynamics, features, tokens, max_steps=12, tol=1e-4, adjoint="implicit")
+
+        return jnp.sum(jax.vmap(one)(temperatures, weights))
+
+    slopes = jax.jit(jax.grad(total))
+    temperatures = jnp.array([0.5, 1.7])  # the second is near the critical temperature, and slow
+    both, first = slopes(temperatures, jnp.ones(2)), slopes(temperatures, jnp.array([1.0, 0.0]))
+    assert np.isfinite(both[0])
+    assert np.isnan(both[1])
+    assert first[0] == both[0]
+    assert first[1] == 0.0

@@ -14,7 +14,9 @@ KEY = constant_key(3)
 FEATURES = np.random.default_rng(0).normal(size=(24, 2)).astype(np.float32)
 DYNAMICS = {
     "published": td.catalog.published("inertia_repulsion"),
-    "noisy": td.compose(attract=td.attraction(temperature=0.5), inertia=td.inertia(momentum=0.3), shake=td.noise(scale=0.1)),
+    "noisy": td.compose(
+        attract=td.attraction(temperature=0.5), inertia=td.inertia(momentum=0.3), shake=td.noise(scale=0.1)
+    ),
     "annealed": td.catalog.annealed(start=8.0, end=0.5, num_steps=6),
 }  # fmt: skip
 OPTIONS = {"num_tokens": 3, "tol": 1e-2}

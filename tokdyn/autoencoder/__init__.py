@@ -3,6 +3,7 @@
 from tokdyn.autoencoder import bottlenecks, decoders, diagnose, encoders, losses, quantizers
 from tokdyn.autoencoder.base import Autoencoder, Code, Model, Output, compose
 from tokdyn.autoencoder.batches import word_draws
+from tokdyn.autoencoder.contract import check_part
 from tokdyn.autoencoder.files import Run, load_run, save_run
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Output",
     "Run",
     "bottlenecks",
+    "check_part",
     "compose",
     "decoders",
     "diagnose",

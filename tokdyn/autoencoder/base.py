@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
+from tokdyn.autoencoder import contract
 from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.schedules import resolved
 
@@ -203,7 +204,8 @@ def compose(encoder: Any, bottleneck: Any, decoder: Any) -> Autoencoder:
         A pytree with ``init(key)`` and ``apply(variables, ids, key=..., train=...)``; ``td.values`` lists its numbers.
 
     Raises:
-        ValueError: encoder and decoder of different vocabularies, or a part without init and apply.
+        ValueError: encoder and decoder of different vocabularies, a part without init and apply, or one whose weights,
+            outputs or state are not as they should be (seen by their shapes; ``check_part`` looks at more).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -221,9 +223,15 @@ def compose(encoder: Any, bottleneck: Any, decoder: Any) -> Autoencoder:
     for name, value in (("encoder", encoder), ("bottleneck", bottleneck), ("decoder", decoder)):
         if not (hasattr(value, "init") and hasattr(value, "apply")):
             raise checks.bad(name, "a part with init and apply", f"a {type(value).__name__}")
+    for name, value in (("encoder", encoder), ("decoder", decoder)):
+        checks.whole_number(f"{name}.vocabulary_size", getattr(value, "vocabulary_size", None), at_least=1)
     if encoder.vocabulary_size != decoder.vocabulary_size:
         expected = f"the encoder's vocabulary of {encoder.vocabulary_size}"
         raise checks.bad("decoder", expected, f"one for {decoder.vocabulary_size}")
+    sizes = contract.Sizes(encoder.cells, encoder.channels)
+    contract.check_shapes("encoder", encoder, sizes)
+    _, code = contract.check_shapes("bottleneck", bottleneck, sizes)
+    contract.check_shapes("decoder", decoder, contract.Sizes(*code.values.shape[-2:]))
     return Autoencoder(encoder, bottleneck, decoder)
 
 

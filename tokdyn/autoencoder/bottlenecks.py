@@ -14,9 +14,8 @@ import jax.numpy as jnp
 
 from tokdyn import checks, draws
 from tokdyn.autoencoder.base import Code, Variables
-from tokdyn.dynamics.schedules import annealing
 from tokdyn.dynamics.parts import part, static
-from tokdyn.dynamics.schedules import Schedule
+from tokdyn.dynamics.schedules import Schedule, annealing
 from tokdyn.numerics import tempered_softmax
 
 _EMPTY: Variables = {"params": {}, "state": {}}

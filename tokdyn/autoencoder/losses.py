@@ -15,8 +15,8 @@ import optax
 from tokdyn import checks, draws, keys
 from tokdyn.autoencoder.base import Output, Variables
 from tokdyn.dynamics.base import Dynamics
-from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.base import compose as _compose
+from tokdyn.dynamics.parts import part
 from tokdyn.numerics import safe_norm
 
 

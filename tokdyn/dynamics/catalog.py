@@ -13,7 +13,7 @@ from tokdyn.dynamics.base import Dynamics, compose
 from tokdyn.dynamics.inertia import inertia
 from tokdyn.dynamics.noise import noise
 from tokdyn.dynamics.repulsion import repulsion
-from tokdyn.dynamics.schedules import Scalar, annealing
+from tokdyn.dynamics.schedules import annealing
 
 # The published study's four methods: (momentum, repulsion).
 PUBLISHED_METHODS = {

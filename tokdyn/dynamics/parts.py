@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -78,8 +77,8 @@ def kind_named(name: str) -> type:
     """
     name = _RENAMED.get(name, name)
     if name not in _KINDS:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f"such as {near[0]}" if near else f"one of {len(_KINDS)}"
+        near = checks.nearest(name, _KINDS)
+        hint = f"such as {near}" if near else f"one of {len(_KINDS)}"
         got = f"{checks.shown(name)}; import the module that defines it first"
         raise checks.bad("kind", f"a part defined in this process ({hint})", got)
     return _KINDS[name]

@@ -50,9 +50,7 @@ class Repulsion(Term):
         return flow.push(jnp.where(self.strength >= 0, push, 0.0)), memory
 
 
-def repulsion(
-    *, strength: Scalar, eps: Scalar = 1e-3, kernel: Literal["coulomb", "plummer"] = "coulomb"
-) -> Repulsion:
+def repulsion(*, strength: Scalar, eps: Scalar = 1e-3, kernel: Literal["coulomb", "plummer"] = "coulomb") -> Repulsion:
     r"""A push between tokens that falls with the square of their distance.
 
     .. math::

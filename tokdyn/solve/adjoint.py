@@ -13,8 +13,9 @@ from jax.scipy.sparse.linalg import gmres
 
 from tokdyn.checks import Status
 
-Solve = Callable[[Any, jax.Array, jax.Array, tuple[Any, ...]], tuple[jax.Array, ...]]
-Settle = Callable[[Any, jax.Array, jax.Array, tuple[Any, ...]], jax.Array]
+Rest = tuple[Any, Any]  # mask, token_mask
+Settle = Callable[[Any, jax.Array, jax.Array, Rest], jax.Array]
+Attach = Callable[[Any, jax.Array, jax.Array, jax.Array, Rest], jax.Array]
 
 
 def _refuse(cotangent: Any, _: Any) -> Any:
@@ -39,57 +40,88 @@ def forward_only(tokens: jax.Array) -> jax.Array:
     return _forward_only.bind(tokens)
 
 
-def implicit_gradient(solve: Solve, settle: Settle) -> Solve:
-    r"""``solve`` with the gradient of the fixed point it finds, not of its steps.
+def at_fixed_point(settle: Settle) -> Attach:
+    r"""Tokens that lie at a fixed point, with its derivatives instead of those of the steps that led there.
 
     At a fixed point `s = F(s, \theta)` the implicit function theorem gives
-    `ds/d\theta = (I - \partial_s F)^{-1} \partial_\theta F`, hence for a cotangent `g` the vector
-    `v = (I - J^T)^{-1} g` (GMRES, only products with `J^T`) and the gradient `v^T \partial_\theta F`.
+    `ds/d\theta = (I - \partial_s F)^{-1} \partial_\theta F`. The linear equation is solved by GMRES, and so is its
+    transpose, so that forward mode, reverse mode and both after one another work.
 
     Args:
-        solve: ``(dynamics, features, tokens, rest) -> (tokens, num_steps, status, ...)``.
         settle: ``(dynamics, features, tokens, rest) -> tokens``: one step with every memory at rest.
 
     Returns:
-        A function like ``solve``; the gradient is zero for the starting tokens, NaN unless CONVERGED.
+        ``(dynamics, features, tokens, status, rest) -> tokens``: the same tokens. Their derivative is zero for where
+        they began, and NaN unless the status is CONVERGED.
 
     References:
         S. Bai, J. Z. Kolter, V. Koltun, Deep Equilibrium Models, arXiv:1909.01377.
     """
-    wrapped = jax.custom_vjp(solve)
 
-    def forward(
-        dynamics: Any, features: jax.Array, start: jax.Array, rest: tuple[Any, ...]
-    ) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
-        solved = wrapped(dynamics, features, start, rest)  # not solve: a second derivative passes here again
-        tokens, _, status = solved[:3]
-        return solved, (dynamics, features, tokens, status, rest)
+    @jax.custom_jvp
+    def attached(dynamics: Any, features: jax.Array, tokens: jax.Array, status: jax.Array, rest: Rest) -> jax.Array:
+        return tokens
 
-    def backward(saved: tuple[Any, ...], cotangents: tuple[jax.Array, ...]) -> tuple[Any, ...]:
-        dynamics, features, tokens, status, rest = saved
-        token_mask = rest[2]
-        incoming = cotangents[0]
-        if token_mask is not None:
-            # A masked token never moves: its block of I - J is zero, and so must be what it is asked to explain.
-            incoming = jnp.where(token_mask[:, None], incoming, 0.0)
-        _, pull = jax.vjp(lambda *point: settle(point[0], point[1], point[2], rest), dynamics, features, tokens)
-        size = tokens.size
-        solution, _ = gmres(
-            lambda v: v - pull(v)[2],
-            incoming,
-            tol=10 * jnp.finfo(tokens.dtype).eps,
-            restart=min(size, 50),
-            maxiter=20,
-        )
-        for_dynamics, for_features, _ = pull(solution)
-        # Nothing was asked of a run whose cotangent is zero, for example one that the user's loss leaves out.
-        is_asked = jnp.any(incoming != 0)
-        valid = jnp.where((status == Status.CONVERGED) | ~is_asked, 1.0, jnp.nan).astype(tokens.dtype)
+    @attached.defjvp
+    def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+        dynamics, features, _, status, rest = primals
+        tokens = attached(*primals)  # a second derivative passes here again
+        _, token_mask = rest
+        _, pushed = jax.jvp(lambda d, x: settle(d, x, tokens, rest), (dynamics, features), tuple(tangents[:2]))
+        _, moved = jax.linearize(lambda s: settle(dynamics, features, s, rest), tokens)
 
-        def scaled(gradient: Any) -> Any:
-            return gradient if gradient.dtype == jax.dtypes.float0 else gradient * valid
+        def only_existing(x: jax.Array) -> jax.Array:
+            # A masked token never moves: without this its block of I - J would be zero.
+            return x if token_mask is None else jnp.where(token_mask[:, None], x, 0.0)
 
-        return jax.tree.map(scaled, for_dynamics), for_features * valid, jnp.zeros_like(tokens), None
+        def difference(v: jax.Array) -> jax.Array:
+            return v - only_existing(moved(only_existing(v)))
 
-    wrapped.defvjp(forward, backward)
-    return wrapped
+        found = jax.lax.custom_linear_solve(difference, only_existing(pushed), _solved, _solved)
+        return tokens, _poison.bind(found, status != Status.CONVERGED, num_mapped=0)
+
+    return attached
+
+
+def _solved(multiply: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:
+    found, _ = gmres(multiply, right, tol=10 * jnp.finfo(right.dtype).eps, restart=min(right.size, 50), maxiter=20)
+    return jnp.where(jnp.all(jnp.isfinite(right)), found, jnp.nan)  # of NaN, GMRES makes zero
+
+
+# NaN for a derivative that means nothing, as a linear primitive: it and its transpose are NaN where something was asked
+# of such a run, and zero where nothing was, for example because the user's loss leaves the run out.
+_poison = Primitive("tokdyn_poison")
+
+
+def _poisoned(tangent: jax.Array, is_bad: jax.Array, *, num_mapped: int) -> jax.Array:
+    own = tuple(range(num_mapped, tangent.ndim))
+    is_asked = jnp.any(tangent != 0, axis=own, keepdims=True)
+    is_bad = is_bad.reshape(*is_bad.shape, *[1] * len(own))
+    return jnp.where(is_bad & is_asked, jnp.nan, tangent)
+
+
+def _poison_mapped(operands: Any, axes: Any, *, num_mapped: int) -> tuple[jax.Array, int]:
+    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not batching.not_mapped)
+    moved = [batching.bdim_at_front(x, axis, size) for x, axis in zip(operands, axes, strict=True)]
+    return _poison.bind(*moved, num_mapped=num_mapped + 1), 0
+
+
+def _poison_jvp(primals: Any, tangents: Any, *, num_mapped: int) -> tuple[Any, Any]:
+    tangent, is_bad = primals
+    slope = tangents[0]
+    told = slope if isinstance(slope, ad.Zero) else _poison.bind(slope, is_bad, num_mapped=num_mapped)
+    return _poison.bind(tangent, is_bad, num_mapped=num_mapped), told
+
+
+def _poison_transposed(cotangent: Any, tangent: Any, is_bad: jax.Array, *, num_mapped: int) -> tuple[Any, None]:
+    if isinstance(cotangent, ad.Zero):
+        return cotangent, None
+    return _poison.bind(cotangent, is_bad, num_mapped=num_mapped), None
+
+
+_poison.def_impl(jax.jit(_poisoned, static_argnames="num_mapped"))
+_poison.def_abstract_eval(lambda tangent, is_bad, *, num_mapped: tangent)
+batching.primitive_batchers[_poison] = _poison_mapped
+ad.primitive_jvps[_poison] = _poison_jvp
+ad.primitive_transposes[_poison] = _poison_transposed
+mlir.register_lowering(_poison, mlir.lower_fun(_poisoned, multiple_results=False))

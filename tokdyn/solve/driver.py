@@ -16,7 +16,7 @@ from tokdyn.checks import Status
 from tokdyn.dynamics.base import Dynamics, Info, State
 from tokdyn.dynamics.schedules import schedules
 from tokdyn.solve import loop, stepping
-from tokdyn.solve.adjoint import forward_only, implicit_gradient
+from tokdyn.solve.adjoint import at_fixed_point, forward_only
 from tokdyn.solve.merging import num_distinct
 from tokdyn.solve.stepping import KeepFunction, Progress
 from tokdyn.tree import in_range
@@ -211,63 +211,40 @@ def _run(
 
     contexts = stepping.prepare(dynamics, features, mask, token_mask)
 
-    def solve(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]) -> tuple[Any, ...]:
-        key, mask, token_mask, tol, min_steps, invalid, state, earlier = rest
-        # With a gradient of its own, nothing that is differentiated may come from outside.
-        own = stepping.prepare(dynamics, features, mask, token_mask) if adjoint == "implicit" else contexts
-        at_rest = stepping.at_rest(dynamics, tokens, own, token_mask)
-        if state is not None:
-            stepping.check_memory(state, at_rest)
-            at_rest = State(tokens, state.memory, state.step)
-        far = jnp.asarray(jnp.inf, tokens.dtype)
-        displacement, residual, history = (far, far, None) if earlier is None else earlier
-        displacement, residual = displacement.astype(tokens.dtype), residual.astype(tokens.dtype)
-        kept = () if keep is None else loop.blank_rows(keep, at_rest, max_steps=max_steps, every=every, earlier=history)
-        progress, stopped = loop.until_rest(
-            dynamics,
-            key,
-            Progress(at_rest, displacement, residual, jnp.zeros((), bool), kept),
-            own,
-            token_mask,
-            tol,
-            min_steps,
-            max_steps=max_steps,
-            stop=stop,
-            adjoint=adjoint,
-            keep=keep,
-            every=every,
-            looks_first=earlier is not None,
-        )
-        ended = progress.state.tokens
-        if token_mask is not None:
-            ended = jnp.where(token_mask[:, None], ended, 0.0)
-        finite = jnp.all(jnp.isfinite(ended)) & (jnp.isfinite(progress.displacement) | ~progress.done)
-        status = jnp.where(stopped, Status.CONVERGED, Status.MAX_STEPS)
-        status = jnp.where(finite, status, Status.NONFINITE)
-        status = jnp.where(invalid, Status.INVALID, status)
-        return (
-            progress.state.tokens,
-            progress.state.step,
-            status.astype(jnp.int32),
-            jax.lax.stop_gradient(progress.displacement),
-            jax.lax.stop_gradient(progress.residual),
-            progress.state.memory,
-            progress.kept,
-        )
-
-    def at_fixed_point(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, ...]) -> jax.Array:
-        _, mask, token_mask, *_ = rest
-        contexts = stepping.prepare(dynamics, features, mask, token_mask)
-        state, _ = stepping.advance(
-            dynamics, None, stepping.at_rest(dynamics, tokens, contexts, token_mask), contexts, token_mask
-        )
-        return state.tokens
-
-    rest = (key, mask, token_mask, tol, min_steps, invalid, state, earlier)
-    solver = implicit_gradient(solve, at_fixed_point) if adjoint == "implicit" else solve
-    tokens, num_steps, status, displacement, residual, memory, kept = solver(dynamics, features, tokens, rest)
+    moving, layouts = dynamics, contexts
+    if adjoint == "implicit":  # its gradient is that of the fixed point: none passes through the steps
+        moving, layouts, tokens, state = jax.lax.stop_gradient((dynamics, contexts, tokens, state))
+    begun = stepping.at_rest(moving, tokens, layouts, token_mask)
+    if state is not None:
+        stepping.check_memory(state, begun)
+        begun = State(tokens, state.memory, state.step)
+    far = jnp.asarray(jnp.inf, tokens.dtype)
+    displacement, residual, history = (far, far, None) if earlier is None else earlier
+    kept = () if keep is None else loop.blank_rows(keep, begun, max_steps=max_steps, every=every, earlier=history)
+    progress, stopped = loop.until_rest(
+        moving,
+        key,
+        Progress(begun, displacement.astype(tokens.dtype), residual.astype(tokens.dtype), jnp.zeros((), bool), kept),
+        layouts,
+        token_mask,
+        tol,
+        min_steps,
+        max_steps=max_steps,
+        stop=stop,
+        adjoint=adjoint,
+        keep=keep,
+        every=every,
+        looks_first=earlier is not None,
+    )
+    (tokens, memory, num_steps), kept = progress.state, progress.kept
+    displacement, residual = jax.lax.stop_gradient((progress.displacement, progress.residual))
+    existing = tokens if token_mask is None else jnp.where(token_mask[:, None], tokens, 0.0)
+    finite = jnp.all(jnp.isfinite(existing)) & (jnp.isfinite(progress.displacement) | ~progress.done)
+    status = jnp.where(stopped, Status.CONVERGED, Status.MAX_STEPS)
+    status = jnp.where(finite, status, Status.NONFINITE)
+    status = jnp.where(invalid, Status.INVALID, status).astype(jnp.int32)
     if adjoint == "implicit":
-        memory, kept = jax.lax.stop_gradient((memory, kept))
+        tokens = at_fixed_point(_settle)(dynamics, features, tokens, status, (mask, token_mask))
     if adjoint == "none":
         tokens, memory, kept = jax.tree.map(forward_only, (tokens, memory, kept))
     soft: Any = None
@@ -286,6 +263,14 @@ def _run(
     ended = State(tokens, memory, num_steps)
     history = kept if keep else None
     return Result(tokens, soft, num_steps, status, displacement, residual, distinct, hard, ended, history)
+
+
+def _settle(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tuple[Any, Any]) -> jax.Array:
+    """One step of tokens whose memory is at rest."""
+    mask, token_mask = rest
+    contexts = stepping.prepare(dynamics, features, mask, token_mask)
+    begun = stepping.at_rest(dynamics, tokens, contexts, token_mask)
+    return stepping.advance(dynamics, None, begun, contexts, token_mask)[0].tokens
 
 
 def trajectory(

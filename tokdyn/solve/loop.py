@@ -114,15 +114,11 @@ def until_rest(
     (after, _), _ = jax.lax.scan(masked, carried, numbers[rows * every :])
     after_row = (jnp.arange(rows) + 1) * every
     taken = (after_row > begun.state.step) & (after_row <= after.state.step)
-    kept = jax.tree.map(
-        lambda new, old: jnp.where(taken.reshape(-1, *[1] * (old.ndim - 1)), new, old), kept, blank
-    )
+    kept = jax.tree.map(lambda new, old: jnp.where(taken.reshape(-1, *[1] * (old.ndim - 1)), new, old), kept, blank)
     return after._replace(kept=kept), met(after, tol, min_steps)
 
 
-def blank_rows(
-    keep: KeepFunction, state: State, *, max_steps: int, every: int, earlier: Any = None
-) -> Any:
+def blank_rows(keep: KeepFunction, state: State, *, max_steps: int, every: int, earlier: Any = None) -> Any:
     """A history before its first step: NaN where a number can be that, otherwise zero, and what an earlier run kept.
 
     Args:
@@ -148,7 +144,7 @@ def blank_rows(
     made = jax.tree.map(blank, one)
     if earlier is None:
         return made
-    if jax.tree.structure(earlier) != jax.tree.structure(made) or any(
+    if str(jax.tree.structure(earlier)) != str(jax.tree.structure(made)) or any(
         old.shape[1:] != new.shape[1:] or old.dtype != new.dtype
         for old, new in zip(jax.tree.leaves(earlier), jax.tree.leaves(made), strict=True)
     ):

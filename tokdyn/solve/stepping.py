@@ -175,6 +175,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     def schedule_or_leaf(keys: Any, node: Any) -> Any:
         if not is_schedule(node):
             return to_dtype(keys, node)
+
         def inside(within: Any, leaf: Any) -> Any:
             # Its length counts steps, which a narrow dtype could not.
             return leaf if leaf is node.num_steps else to_dtype((*keys, *within), leaf)

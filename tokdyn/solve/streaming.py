@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +40,10 @@ def run_streamed(
     max_steps: int,
     tol: float,
     min_steps: int = 0,
-    stop: str = "displacement",
+    stop: Literal["displacement", "residual"] = "displacement",
     tokens: Any = None,
     token_mask: Any = None,
-    assignment: str = "none",
+    assignment: Literal["soft", "hard", "none"] = "none",
     out: Any = None,
     rows_at_once: int | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -42,6 +42,10 @@ def __getattr__(name: str) -> ModuleType:
     return load(known[name])
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(study.replace("-", "_") for study in available())})
+
+
 def load(name: str) -> ModuleType:
     """The module of a study.
 

@@ -5,7 +5,7 @@ Every number of the model, the loss and the optimiser is traced: members that di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -17,10 +17,10 @@ from tokdyn import checks, keys
 from tokdyn.checks import Status
 from tokdyn.dynamics.schedules import resolved
 from tokdyn.solve.lanes import while_each
+from tokdyn.train.numbers import Numbers, as_evaluate, as_loss, numbers
 
 Variables = dict[str, Any]
 Metrics = dict[str, jax.Array]
-Evaluate = Callable[[Any, Variables, jax.Array], Metrics]
 
 
 class Loss(Protocol):
@@ -78,11 +78,12 @@ def fit(
     optimiser: Callable[..., optax.GradientTransformation] = optax.adam,
     batch_size: int | None = None,
     record_every: int | None = None,
-    evaluate: Evaluate | None = None,
+    evaluate: Callable[..., Metrics] | None = None,
     stop: Callable[[Metrics], jax.Array] | None = None,
     variables: Any = None,
     start: Fit | None = None,
     until: jax.Array | int | None = None,
+    paths: Sequence[str] | None = None,
 ) -> Fit:
     """Train one model; pure, to be jitted and vmapped as a whole.
 
@@ -91,8 +92,10 @@ def fit(
 
     Args:
         model: with ``init(key) -> variables`` and ``apply``; a pytree may hold schedules (``td.annealing``), which are
-            resolved at each step.
-        loss: ``(model, variables, batch, key) -> (loss, (state, metrics))``; may be a pytree with schedules too.
+            resolved at each step. Or a dynamics, or any pytree of numbers, whose numbers are trained; ``trained``
+            gives it back with them.
+        loss: ``(model, variables, batch, key) -> (loss, (state, metrics))``; may be a pytree with schedules too. Of a
+            dynamics ``(dynamics, batch, key) -> loss``, or ``(loss, metrics)``.
         data: a pytree of arrays `[items, ...]`, or a function ``(key, step) -> batch``.
         key: of initial weights, batches and noise.
         num_steps: at most so many steps (static); a multiple of ``record_every``.
@@ -101,11 +104,12 @@ def fit(
         batch_size: items of a step, in shuffled epochs (what does not fill a batch is left for another epoch);
             None takes all. Only for arrays.
         record_every: steps between records; by default num_steps.
-        evaluate: ``(model, variables, key) -> {name: []}`` at every record.
+        evaluate: ``(model, variables, key) -> {name: []}`` at every record; of a dynamics ``(dynamics, key)``.
         stop: says from a record whether training is done.
         variables: weights to begin with, for a second stage; by default ``model.init``.
         start: what an earlier call with the same arguments returned; goes on from there.
         until: stop for now before this step `[]`, may be traced.
+        paths: which numbers of a dynamics to train; by default all that lie inside their range.
 
     Returns:
         A ``Fit``.
@@ -136,9 +140,15 @@ def fit(
     checks.random_key("key", key)
     if stop is not None and evaluate is None:
         raise checks.bad("stop", "evaluate beside it, whose records it judges", "none")
+    if not hasattr(model, "init"):
+        model = numbers(model, paths)
+    elif paths is not None:
+        raise checks.bad("paths", "None, because the model has weights of its own", paths)
+    if isinstance(model, Numbers):
+        loss, evaluate = as_loss(loss), as_evaluate(evaluate)
     batch_of = _batches(data, batch_size, key)
-    numbers = {"learning_rate": 1e-3} if hyper is None else dict(hyper)
-    member = _Member(model, loss, numbers, optimiser, batch_of, evaluate, key)
+    rates = {"learning_rate": 1e-3} if hyper is None else dict(hyper)
+    member = _Member(model, loss, rates, optimiser, batch_of, evaluate, key)
     state = _begun(member, num_steps // every, variables) if start is None else start
     limit = jnp.minimum(num_steps, num_steps if until is None else until)
 
@@ -188,8 +198,12 @@ class _Member(NamedTuple):
     hyper: dict[str, Any]
     make_optimiser: Callable[..., optax.GradientTransformation]
     batch_of: Callable[[jax.Array], Any]
-    evaluate: Evaluate | None
+    evaluate: Callable[..., Metrics] | None
     key: jax.Array
+
+    def model_at(self, step: jax.Array | int) -> Any:
+        """With its schedules resolved; those of a dynamics count the steps of a run, not of the training."""
+        return self.model if isinstance(self.model, Numbers) else resolved(self.model, step)
 
     def optimiser_at(self, step: jax.Array | int) -> optax.GradientTransformation:
         return self.make_optimiser(**resolved(self.hyper, step))
@@ -199,7 +213,7 @@ class _Member(NamedTuple):
 
         def step(progress: Progress, _: None) -> tuple[Progress, Metrics]:
             number = progress.step
-            model, loss = resolved(self.model, number), resolved(self.loss, number)
+            model, loss = self.model_at(number), resolved(self.loss, number)
             batch = self.batch_of(number)
 
             def objective(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
@@ -219,13 +233,13 @@ class _Member(NamedTuple):
         """What ``evaluate`` says after the last step."""
         assert self.evaluate is not None
         key = keys.for_step(self.key, progress.step, "evaluate")
-        return self.evaluate(resolved(self.model, progress.step), progress.variables, key)
+        return self.evaluate(self.model_at(progress.step), progress.variables, key)
 
 
 def _begun(member: _Member, num_records: int, variables: Any) -> Fit:
     """Initial weights, and an empty history."""
     if variables is None:
-        variables = resolved(member.model, 0).init(keys.for_purpose(member.key, "init"))
+        variables = member.model_at(0).init(keys.for_purpose(member.key, "init"))
     if not isinstance(variables, dict) or "params" not in variables:
         raise checks.bad(
             "model", "an init that returns a dict with params (and state)", f"a {type(variables).__name__}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from tokdyn.checks import bad
+from tokdyn.checks import bad, nearest
 from tokdyn.data.tables import cells
 from tokdyn.data.tables.raw import Raw
 
@@ -90,8 +89,8 @@ def _hint(item: str, raw: Raw) -> str:
     if item == "0":
         return " (positions count from 1)"
     lowered = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(item.lower(), lowered, 1)
-    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+    near = nearest(item.lower(), lowered)
+    return f" (did you mean {lowered[near]!r}?)" if near else ""
 
 
 def listed(raw: Raw) -> str:

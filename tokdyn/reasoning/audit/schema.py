@@ -6,7 +6,6 @@ name, `*` stands for a name of the user's own: ``arm/zero/answers``.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from tokdyn.checks import bad, describe_array
+from tokdyn.checks import bad, describe_array, nearest
 
 CLEAN = "clean"
 MEDIATION = ("factual", "image_exchanged", "latents_exchanged", "both_exchanged")
@@ -212,8 +211,8 @@ def _field_of(name: Any) -> Field:
     pattern = pattern_of(name) if isinstance(name, str) else ""
     if pattern:
         return FIELDS[pattern]
-    near = difflib.get_close_matches(str(name), [each for each in FIELDS if "*" not in each], n=1)
-    hint = f" ({near[0]}?)" if near else ""
+    near = nearest(str(name), [each for each in FIELDS if "*" not in each])
+    hint = f" ({near}?)" if near else ""
     raise bad(str(name), f"a name of the schema{hint}: tokdyn.reasoning.audit.FIELDS lists them", "another one")
 
 

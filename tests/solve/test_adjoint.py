@@ -233,12 +233,12 @@ def test_a_batch_with_a_run_that_did_not_converge_spoils_only_that_run(scene):
     def total(temperatures, weights):
         def one(temperature, weight):
             dynamics = td.catalog.soft_kmeans(temperature=temperature)
-            return weight * loss_of(dynamics, features, tokens, max_steps=12, tol=1e-4, adjoint="implicit")
+            return weight * loss_of(dynamics, features, tokens, max_steps=30, tol=1e-4, adjoint="implicit")
 
         return jnp.sum(jax.vmap(one)(temperatures, weights))
 
     slopes = jax.jit(jax.grad(total))
-    temperatures = jnp.array([0.5, 1.7])  # the second is near the critical temperature, and slow
+    temperatures = jnp.array([0.5, 4.0])  # the second is near the critical temperature, and slow
     both, first = slopes(temperatures, jnp.ones(2)), slopes(temperatures, jnp.array([1.0, 0.0]))
     assert np.isfinite(both[0])
     assert np.isnan(both[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from tokdyn.dynamics.parts import part, static
 from tokdyn.ranges import Range
 from tokdyn.tree import ranges, values, with_values
 
+TreeType = TypeVar("TreeType")
 Objective = Callable[[Any, Any, jax.Array], Any]
 
 
@@ -134,7 +135,7 @@ def _inverse_softplus(value: jax.Array) -> jax.Array:
     return value + jnp.log(-jnp.expm1(-value))  # log(exp(x) - 1), which would overflow
 
 
-def trained(tree: Any, variables: dict[str, Any]) -> Any:
+def trained(tree: TreeType, variables: dict[str, Any]) -> TreeType:
     """A dynamics, or any pytree of numbers, with those that ``fit`` has trained.
 
     Args:
@@ -151,7 +152,8 @@ def trained(tree: Any, variables: dict[str, Any]) -> Any:
         >>> round(float(td.train.trained(dynamics, fit.variables)["inertia"].momentum), 2)
         0.7
     """
-    return Numbers(tree, tuple(variables["params"])).apply(variables)[0]
+    made: TreeType = Numbers(tree, tuple(variables["params"])).apply(variables)[0]
+    return made
 
 
 def as_loss(objective: Objective) -> Callable[..., Any]:

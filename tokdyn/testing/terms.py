@@ -1,8 +1,4 @@
-"""The contract of a part, as functions that a user's own part can be held to: ``td.testing.check_term(my_part)``.
-
-Each check is a law, not a smoke test, and raises ``AssertionError`` with one sentence that says which law was broken
-and by how much. The package's own catalogue is held to the same ones.
-"""
+"""The contract of a part of a dynamics: fifteen laws, to which the package's own catalogue is held too."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ from tokdyn.solve.driver import _run
 from tokdyn.solve.stepping import is_random
 from tokdyn.tree import values
 
-NUM_FEATURES, NUM_TOKENS, NUM_DIMENSIONS, MAX_STEPS = 40, 4, 3, 12
+NUM_FEATURES, NUM_TOKENS, MAX_STEPS = 40, 4, 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,30 +60,32 @@ class Case:
         return np.dtype(self.tokens.dtype)
 
 
-def make_case(dynamics: Dynamics, seed: int = 0) -> Case:
+def make_case(dynamics: Dynamics, seed: int = 0, *, num_dimensions: int = 3) -> Case:
     """Three well separated clusters off the origin, and tokens drawn from them.
 
     Args:
         dynamics: what is to be checked.
         seed: of the inputs.
+        num_dimensions: D.
 
     Returns:
         A ``Case`` in JAX's default floating dtype.
     """
     generator = np.random.default_rng(seed)
-    centres = generator.uniform(-3, 3, (3, NUM_DIMENSIONS)) + 1.0
-    features = centres[np.arange(NUM_FEATURES) % 3] + generator.normal(0, 0.4, (NUM_FEATURES, NUM_DIMENSIONS))
-    tokens = features[:NUM_TOKENS] + generator.normal(0, 0.1, (NUM_TOKENS, NUM_DIMENSIONS))
+    centres = generator.uniform(-3, 3, (3, num_dimensions)) + 1.0
+    features = centres[np.arange(NUM_FEATURES) % 3] + generator.normal(0, 0.4, (NUM_FEATURES, num_dimensions))
+    tokens = features[:NUM_TOKENS] + generator.normal(0, 0.1, (NUM_TOKENS, num_dimensions))
     dtype = jnp.result_type(float)
     return Case(dynamics, jnp.asarray(features, dtype), jnp.asarray(tokens, dtype), jax.random.key(seed))
 
 
-def check_term(term: Any, *, with_attraction: bool = True) -> list[str]:
+def check_term(term: Any, *, with_attraction: bool = True, num_dimensions: int = 3) -> list[str]:
     """Hold one part to the contract, composed with an attraction (the usual company) or alone.
 
     Args:
         term: a part: an instance, for example ``MyForce(strength=0.1)``.
         with_attraction: whether to compose it after an attraction.
+        num_dimensions: of the features that it is tried on, for parts that are made for some.
 
     Returns:
         The names of the laws that were checked.
@@ -103,14 +101,15 @@ def check_term(term: Any, *, with_attraction: bool = True) -> list[str]:
     from tokdyn.dynamics import attraction
 
     parts = {"attract": attraction(temperature=0.5), "term": term} if with_attraction else {"term": term}
-    return check_dynamics(compose(**parts))
+    return check_dynamics(compose(**parts), num_dimensions=num_dimensions)
 
 
-def check_dynamics(dynamics: Dynamics) -> list[str]:
+def check_dynamics(dynamics: Dynamics, *, num_dimensions: int = 3) -> list[str]:
     """Hold a composed dynamics to every law of ``LAWS``.
 
     Args:
         dynamics: what ``td.compose`` returned.
+        num_dimensions: of the features that it is tried on.
 
     Returns:
         The names of the laws that were checked.
@@ -118,10 +117,24 @@ def check_dynamics(dynamics: Dynamics) -> list[str]:
     Raises:
         AssertionError: a law is broken; the sentence says which.
     """
-    case = make_case(dynamics)
+    case = make_case(dynamics, num_dimensions=num_dimensions)
+    runs_at_all(case)
     for law in LAWS:
         law(case)
     return [law.__name__ for law in LAWS]
+
+
+def runs_at_all(case: Case) -> None:
+    """Whether it can be traced on features of this many dimensions; otherwise no law could say anything."""
+    try:
+        jax.eval_shape(lambda: case.run().tokens)
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        shape = tuple(case.features.shape)
+        raise AssertionError(
+            f"it cannot be run on features {shape} (num_dimensions= chooses others): {reason}"
+        ) from error
 
 
 def keeps_shape_and_dtype(case: Case) -> None:
@@ -201,7 +214,7 @@ def masked_features_have_no_influence(case: Case) -> None:
     mask = np.arange(NUM_FEATURES + 7) < NUM_FEATURES
 
     def padded_with(filler: float) -> Any:
-        padding = np.full((7, NUM_DIMENSIONS), filler, features.dtype)
+        padding = np.full((7, features.shape[1]), filler, features.dtype)
         return np.asarray(case.few_steps(features=np.concatenate([features, padding]), mask=mask).tokens)
 
     zeros = padded_with(0.0)

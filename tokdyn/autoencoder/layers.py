@@ -1,4 +1,7 @@
-"""What encoders and decoders are made of: flax.linen behind ``init`` and ``apply``; initial scales may be traced."""
+"""What encoders and decoders are made of: flax.linen behind ``init`` and ``apply``; initial scales may be traced.
+
+No other file of the folder imports flax.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import jax.numpy as jnp
 from tokdyn import draws
 from tokdyn.autoencoder.base import Variables
 
+BatchNorm, LayerNorm, Module, compact = nn.BatchNorm, nn.LayerNorm, nn.Module, nn.compact
 Initializer = Callable[..., jax.Array]
 
 
@@ -79,22 +83,18 @@ def _floating(dtype: Any) -> Any:
     return jnp.result_type(float) if dtype is None else dtype
 
 
-class Dense(nn.Module):
-    """A dense layer whose initial scales may be traced."""
-
-    features: int
-    kernel: Initializer = xavier(1.0)
-    bias: Initializer = jax.nn.initializers.zeros
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        dtype = jnp.result_type(float)
-        kernel = self.param("kernel", self.kernel, (inputs.shape[-1], self.features), dtype)
-        bias = self.param("bias", self.bias, (self.features,), dtype)
-        return inputs @ kernel + bias
+def dense(
+    features: int,
+    kernel: Initializer | None = None,
+    bias: Initializer = jax.nn.initializers.zeros,
+    name: str | None = None,
+) -> nn.Dense:
+    """A dense layer whose initial scales may be traced; by default with Xavier weights and no bias at the start."""
+    kernel = xavier(1.0) if kernel is None else kernel
+    return nn.Dense(features, kernel_init=kernel, bias_init=bias, param_dtype=jnp.result_type(float), name=name)
 
 
-class Mlp(nn.Module):
+class Mlp(Module):
     """Dense layers with ReLU between them, and dropout after each hidden one.
 
     Attributes:
@@ -115,26 +115,23 @@ class Mlp(nn.Module):
     dropout: float = 0.0
     normalise: bool = False
 
-    @nn.compact
+    @compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
         hidden = inputs
         for width in self.widths:
-            hidden = Dense(width, xavier(self.gain))(hidden)
+            hidden = dense(width, xavier(self.gain))(hidden)
             if self.normalise:
-                hidden = nn.LayerNorm(dtype=hidden.dtype, param_dtype=hidden.dtype)(hidden)
-            hidden = dropped(self, jax.nn.relu(hidden), self.dropout, train)
-        return Dense(self.features, self.output or xavier(self.gain), self.output_bias)(hidden)
+                hidden = LayerNorm(dtype=hidden.dtype, param_dtype=hidden.dtype)(hidden)
+            hidden = dropout(self.dropout, train)(jax.nn.relu(hidden))
+        return dense(self.features, self.output or xavier(self.gain), self.output_bias)(hidden)
 
 
-def dropped(module: nn.Module, values: jax.Array, rate: float, train: bool) -> jax.Array:
-    """Dropout; draws nothing where the rate is 0."""
-    if not train or rate == 0.0:
-        return values
-    kept = draws.uniform(module.make_rng("draws"), values.shape, values.dtype) >= rate
-    return jnp.where(kept, values / (1.0 - rate), 0.0)
+def dropout(rate: float, train: bool) -> nn.Dropout:
+    """Drops a share of the numbers in training and scales up the others; draws nothing where the rate is 0."""
+    return nn.Dropout(rate, rng_collection="draws", deterministic=not train)
 
 
-class Convolution(nn.Module):
+class Convolution(Module):
     """A convolution of odd width over all axes between the first and the last, padded with zeros to the same size.
 
     As one matrix product of patches: inside a compiled loop, where training lives, XLA's own convolution takes 13 to 50
@@ -152,7 +149,7 @@ class Convolution(nn.Module):
     kernel: Initializer = xavier(1.0)
     untouched: bool = False
 
-    @nn.compact
+    @compact
     def __call__(self, values: jax.Array) -> jax.Array:
         axes = values.shape[1:-1]
         shape = (*[self.width] * len(axes), values.shape[-1], self.features)
@@ -174,7 +171,7 @@ def patches(values: jax.Array, width: int) -> jax.Array:
     return jnp.concatenate(windows, axis=-1)
 
 
-class GridStack(nn.Module):
+class GridStack(Module):
     """3 x 3 convolutions with ReLU over a pattern as an image.
 
     Attributes:
@@ -187,7 +184,7 @@ class GridStack(nn.Module):
     features: Sequence[int] = (32, 64)
     untouched: bool = False
 
-    @nn.compact
+    @compact
     def __call__(self, values: jax.Array) -> jax.Array:
         batch, cells, channels = values.shape
         image = values.reshape(batch, self.height, cells // self.height, channels)

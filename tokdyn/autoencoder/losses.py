@@ -147,7 +147,9 @@ class Sensitivity:
     def apply(self, view: View) -> jax.Array:
         values = view.output.code.values
         moved = jnp.clip(values + self.noise * draws.normal(view.key, values.shape, values.dtype), 0.0, 1.0)
-        divergence = _divergence(jax.lax.stop_gradient(view.output.logits), view.logits_of(moved))
+        before = jax.nn.log_softmax(jax.lax.stop_gradient(view.output.logits))
+        after = jax.nn.log_softmax(view.logits_of(moved))
+        divergence = optax.losses.kl_divergence_with_log_targets(after, before).mean()
         return self.weight * jax.nn.relu(self.least - divergence)
 
 
@@ -261,7 +263,7 @@ class Alignment:
         # A fixed map, the same in every call: patterns and meanings have different lengths.
         shape = (pattern.shape[-1], targets.shape[-1])
         seen = pattern @ draws.normal(jax.random.key(0), shape, pattern.dtype) / jnp.sqrt(shape[0])
-        return self.weight * jnp.mean(1.0 - _cosine(seen, targets))
+        return self.weight * jnp.mean(optax.losses.cosine_distance(seen, targets, epsilon=1e-12))
 
 
 def alignment(vectors: Any, *, weight: float = 1.0) -> Alignment:
@@ -370,16 +372,6 @@ def _example_vectors(vocabulary_size: int) -> jax.Array:
 
 def _numbers(**numbers: Any) -> tuple[Any, ...]:
     return tuple(checks.hyperparameter(name, value, at_least=0.0) for name, value in numbers.items())
-
-
-def _divergence(logits: jax.Array, other: jax.Array) -> jax.Array:
-    """Mean KL divergence of the predictions, in nats."""
-    one, two = jax.nn.log_softmax(logits), jax.nn.log_softmax(other)
-    return jnp.sum(jnp.exp(one) * (one - two), axis=-1).mean()
-
-
-def _cosine(left: jax.Array, right: jax.Array) -> jax.Array:
-    return jnp.sum(left * right, axis=-1) / jnp.maximum(safe_norm(left) * safe_norm(right), 1e-12)
 
 
 def _cosines(rows: jax.Array) -> jax.Array:

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jax.scipy.sparse.linalg import gmres
 
 from tokdyn.checks import Status
+from tokdyn.solve.gmres import gmres
 
 Rest = tuple[Any, Any]  # mask, token_mask
 Settle = Callable[[Any, jax.Array, jax.Array, Rest], jax.Array]
@@ -84,7 +84,7 @@ def at_fixed_point(settle: Settle) -> Attach:
 
 
 def _solved(multiply: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:
-    found, _ = gmres(multiply, right, tol=10 * jnp.finfo(right.dtype).eps, restart=min(right.size, 50), maxiter=20)
+    found = gmres(multiply, right)
     return jnp.where(jnp.all(jnp.isfinite(right)), found, jnp.nan)  # of NaN, GMRES makes zero
 
 

@@ -1,7 +1,7 @@
-"""Contracts as functions, for parts and metrics of your own: ``check_term(my_part)``, ``check_metric(my_metric, ...)``.
+"""Contracts as functions, for parts and metrics of your own: ``check_term(my_part)``, ``check_metric(mine, ...)``.
 
-Each check is a law, not a smoke test, and raises ``AssertionError`` with one sentence that says which law was broken and
-by how much. The package's own catalogue and metrics are held to the same ones; parts of autoencoders have
+Each check is a law, not a smoke test, and raises ``AssertionError`` with one sentence that says which law was broken
+and by how much. The package's own catalogue and metrics are held to the same ones; parts of autoencoders have
 ``td.autoencoder.check_part``.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -16,35 +15,35 @@ from tokdyn.dynamics.parts import part, static
 SHARES = (0.2, 0.2, 0.15, 0.25, 0.1, 0.1)
 
 
-def _untouched(features: int, inputs: jax.Array, name: str | None = None) -> layers.Dense:
+def _untouched(features: int, inputs: jax.Array, name: str | None = None) -> layers.Module:
     """A layer that the published code leaves as PyTorch makes it."""
-    return layers.Dense(features, layers.fan_in_uniform(), layers.fan_in_uniform(inputs.shape[-1]), name=name)
+    return layers.dense(features, layers.fan_in_uniform(), layers.fan_in_uniform(inputs.shape[-1]), name=name)
 
 
-class _Expert(nn.Module):
+class _Expert(layers.Module):
     width: int
     features: int
     activation: str
     dropout: float
 
-    @nn.compact
+    @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         hidden = getattr(jax.nn, self.activation)(_untouched(self.width, values)(values))
-        return _untouched(self.features, hidden)(layers.dropped(self, hidden, self.dropout, train))
+        return _untouched(self.features, hidden)(layers.dropout(self.dropout, train)(hidden))
 
 
-class _Extreme(nn.Module):
+class _Extreme(layers.Module):
     of: Extreme
 
-    @nn.compact
+    @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         of, words = self.of, self.of.vocabulary_size
         flat = layers.flat(values)
         spread = jnp.std(flat, axis=1, keepdims=True)
         heads = [
-            layers.Dense(words, layers.normal(of.head_std), layers.uniform(2.0), name="gaussian")(flat),
-            layers.Dense(words, layers.xavier(2.0), layers.normal(1.0), name="xavier")(flat),
-            layers.Dense(words, layers.orthogonal(1.5), name="orthogonal")(flat),
+            layers.dense(words, layers.normal(of.head_std), layers.uniform(2.0), name="gaussian")(flat),
+            layers.dense(words, layers.xavier(2.0), layers.normal(1.0), name="xavier")(flat),
+            layers.dense(words, layers.orthogonal(1.5), name="orthogonal")(flat),
         ]
         if train:
             heads = [logits + 0.01 * spread * self._noise(logits) for logits in heads]
@@ -55,7 +54,7 @@ class _Extreme(nn.Module):
         image = layers.GridStack(of.height, untouched=True, name="grid")(values).mean(axis=(1, 2))
         spatial = _untouched(words, image, "spatial")(image)
         hidden = jax.nn.relu(_untouched(of.width, flat, "hash_in")(flat))
-        hidden = nn.BatchNorm(momentum=0.9, dtype=hidden.dtype, param_dtype=hidden.dtype)(
+        hidden = layers.BatchNorm(momentum=0.9, dtype=hidden.dtype, param_dtype=hidden.dtype)(
             hidden, use_running_average=not train
         )
         hashed = _untouched(words, hidden, "hash_out")(hidden)
@@ -76,7 +75,7 @@ class Extreme(_Decoder):
     height: int = static()
     width: int = static(default=256)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Extreme(self)
 
     def init(self, key: jax.Array, cells: int, channels: int) -> Variables:
@@ -110,10 +109,10 @@ def extreme(*, vocabulary_size: int, height: int, width: int = 256, head_std: fl
     )  # fmt: skip
 
 
-class _Hybrid(nn.Module):
+class _Hybrid(layers.Module):
     of: Hybrid
 
-    @nn.compact
+    @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         of, words = self.of, self.of.vocabulary_size
         flat = layers.flat(values)
@@ -133,7 +132,7 @@ class Hybrid(_Decoder):
     height: int = static()
     width: int = static(default=256)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Hybrid(self)
 
     def init(self, key: jax.Array, cells: int, channels: int) -> Variables:

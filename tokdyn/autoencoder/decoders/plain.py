@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -17,7 +16,7 @@ from tokdyn.dynamics.parts import part, static
 class _Decoder:
     """A decoder is its flax module: ``init`` and ``apply`` are the same for all."""
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         raise NotImplementedError
 
     def init(self, key: jax.Array, cells: int, channels: int) -> Variables:
@@ -29,7 +28,7 @@ class _Decoder:
         return layers.applied(self.module(), variables, values, key=key, train=train)
 
 
-class _Flat(nn.Module):
+class _Flat(layers.Module):
     """An MLP on the flat code."""
 
     widths: tuple[int, ...]
@@ -38,7 +37,7 @@ class _Flat(nn.Module):
     dropout: float = 0.0
     normalise: bool = False
 
-    @nn.compact
+    @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         mlp = layers.Mlp(
             self.widths, self.vocabulary_size, self.gain, dropout=self.dropout, normalise=self.normalise
@@ -53,7 +52,7 @@ class Linear(_Decoder):
     gain: jax.Array
     vocabulary_size: int = static()
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Flat((), self.vocabulary_size, self.gain)
 
 
@@ -91,7 +90,7 @@ class DenseDecoder(_Decoder):
     dropout: float = static(default=0.0)
     normalise: bool = static(default=False)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Flat((self.width,) * self.depth, self.vocabulary_size, self.gain, self.dropout, self.normalise)
 
 
@@ -128,15 +127,15 @@ def dense(
     )  # fmt: skip
 
 
-class _Convolutional(nn.Module):
+class _Convolutional(layers.Module):
     of: Convolutional
 
-    @nn.compact
+    @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         image = layers.GridStack(of.height)(values)
         if of.pool == "mean":
-            return layers.Dense(of.vocabulary_size, layers.xavier(of.gain))(image.mean(axis=(1, 2)))
+            return layers.dense(of.vocabulary_size, layers.xavier(of.gain))(image.mean(axis=(1, 2)))
         hidden = (of.width,) * of.depth
         mlp = layers.Mlp(hidden, of.vocabulary_size, of.gain, dropout=of.dropout)
         return mlp(image.reshape(len(image), -1), train=train)
@@ -154,7 +153,7 @@ class Convolutional(_Decoder):
     depth: int = static(default=2)
     dropout: float = static(default=0.0)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Convolutional(self)
 
     def init(self, key: jax.Array, cells: int, channels: int) -> Variables:

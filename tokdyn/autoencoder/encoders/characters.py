@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +20,10 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789'-.<>"
 _BLANK, _OTHER, _FIRST = 0, 1, 2
 
 
-class _Characters(nn.Module):
+class _Characters(layers.Module):
     of: Characters
 
-    @nn.compact
+    @layers.compact
     def __call__(self, spellings: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         letters = common.table_of_vectors(self, "embedding", (of.num_characters, of.embedding), of.embedding_std)
@@ -62,7 +61,7 @@ class Characters(common.WordEncoder):
     width: int = static(default=128)
     depth: int = static(default=2)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Characters(self)
 
     def inputs(self, ids: jax.Array) -> jax.Array:

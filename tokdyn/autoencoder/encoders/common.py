@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,7 @@ class WordEncoder:
     cells: int
     channels: int
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         """The flax module from ``inputs`` of `n` words to `n * cells * channels` numbers."""
         raise NotImplementedError(f"{type(self).__name__} must define module()")
 
@@ -128,11 +127,11 @@ def floating() -> Any:
     return jnp.result_type(float)
 
 
-def table_of_vectors(module: nn.Module, name: str, shape: tuple[int, ...], std: Any) -> jax.Array:
+def table_of_vectors(module: layers.Module, name: str, shape: tuple[int, ...], std: Any) -> jax.Array:
     """A trained table with normal initial values."""
     return module.param(name, layers.normal(std), shape, floating())
 
 
-def convolution(features: int, gain: Any) -> nn.Module:
+def convolution(features: int, gain: Any) -> layers.Module:
     """A convolution over three neighbouring positions, which keeps their number."""
     return layers.Convolution(features, kernel=fan_in(gain))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,10 +11,10 @@ from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.parts import part, static
 
 
-class _Factorised(nn.Module):
+class _Factorised(layers.Module):
     of: Factorised
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         shape = (of.digits, of.base, of.embedding)
@@ -43,7 +42,7 @@ class Factorised(common.WordEncoder):
     width: int = static(default=128)
     depth: int = static(default=2)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Factorised(self)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +12,10 @@ from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.parts import part, static
 
 
-class _Fourier(nn.Module):
+class _Fourier(layers.Module):
     of: Fourier
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of, dtype = self.of, common.floating()
         basis = waves(of.height, of.width, of.frequencies)
@@ -43,7 +42,7 @@ class Fourier(common.WordEncoder):
     width: int = static()
     frequencies: int = static(default=2)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Fourier(self)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,10 +11,10 @@ from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.parts import part, static
 
 
-class _GaussianMixture(nn.Module):
+class _GaussianMixture(layers.Module):
     of: GaussianMixture
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of, dtype = self.of, common.floating()
         shape = (of.vocabulary_size, of.bumps)
@@ -46,7 +45,7 @@ class GaussianMixture(common.WordEncoder):
     width: int = static()
     bumps: int = static(default=4)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _GaussianMixture(self)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,10 +27,10 @@ class Neighbours(NamedTuple):
     weights: Any
 
 
-class _Graph(nn.Module):
+class _Graph(layers.Module):
     of: Graph
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         vectors = common.table_of_vectors(self, "embedding", (of.vocabulary_size, of.embedding), of.embedding_std)
@@ -59,7 +58,7 @@ class Graph(common.WordEncoder):
     width: int = static(default=128)
     depth: int = static(default=2)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Graph(self)
 
 

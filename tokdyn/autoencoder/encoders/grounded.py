@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -15,10 +14,10 @@ from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.parts import part, static
 
 
-class _Grounded(nn.Module):
+class _Grounded(layers.Module):
     of: Grounded
 
-    @nn.compact
+    @layers.compact
     def __call__(self, vectors: jax.Array, *, train: bool) -> jax.Array:
         of, dtype = self.of, common.floating()
         standard = (jnp.asarray(vectors, dtype) - jnp.asarray(of.centre, dtype)) / jnp.asarray(of.spread, dtype)
@@ -42,7 +41,7 @@ class Grounded(common.WordEncoder):
     width: int = static(default=128)
     depth: int = static(default=0)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Grounded(self)
 
     def inputs(self, ids: jax.Array) -> jax.Array:

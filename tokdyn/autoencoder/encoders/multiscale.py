@@ -6,7 +6,6 @@ import itertools
 import math
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +16,10 @@ from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.parts import part, static
 
 
-class _Multiscale(nn.Module):
+class _Multiscale(layers.Module):
     of: Multiscale
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         words = common.table_of_vectors(self, "embedding", (of.vocabulary_size, of.embedding), of.embedding_std)[ids]
@@ -59,7 +58,7 @@ class Multiscale(common.WordEncoder):
     width: int = static(default=128)
     depth: int = static(default=1)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Multiscale(self)
 
 

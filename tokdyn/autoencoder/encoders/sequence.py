@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,15 +11,15 @@ from tokdyn.autoencoder.encoders import common
 from tokdyn.dynamics.parts import part, static
 
 
-class _Sequence(nn.Module):
+class _Sequence(layers.Module):
     of: Sequence
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         vectors = common.table_of_vectors(self, "embedding", (of.vocabulary_size, of.embedding), of.embedding_std)
         start = -(-of.cells // 2**of.upsamplings)
-        values = layers.Dense(start * of.width, common.fan_in(1.0))(vectors[ids])
+        values = layers.dense(start * of.width, common.fan_in(1.0))(vectors[ids])
         line = jax.nn.relu(values).reshape(-1, start, of.width)
         for _ in range(of.upsamplings):
             line = jnp.repeat(line, 2, axis=1)
@@ -42,7 +41,7 @@ class Sequence(common.WordEncoder):
     width: int = static(default=64)
     upsamplings: int = static(default=2)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Sequence(self)
 
 

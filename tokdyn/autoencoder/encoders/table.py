@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -22,10 +21,10 @@ INITIALISATIONS: dict[str, dict[str, float]] = {
 }
 
 
-class _Table(nn.Module):
+class _Table(layers.Module):
     of: Table
 
-    @nn.compact
+    @layers.compact
     def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
         of = self.of
         vectors = self.param(
@@ -53,7 +52,7 @@ class Table(common.WordEncoder):
     width: int = static(default=256)
     depth: int = static(default=2)
 
-    def module(self) -> nn.Module:
+    def module(self) -> layers.Module:
         return _Table(self)
 
 

@@ -39,8 +39,8 @@ class _Transformer(nn.Module):
             normed = nn.LayerNorm(param_dtype=dtype)(values)
             values = values + nn.MultiHeadDotProductAttention(HEADS, param_dtype=dtype)(normed, mask=seen)
             normed = nn.LayerNorm(param_dtype=dtype)(values)
-            values = values + layers.Dense(width)(jax.nn.gelu(layers.Dense(4 * width)(normed)))
-        logits = layers.Dense(self.of.vocabulary_size)(nn.LayerNorm(param_dtype=dtype)(values))
+            values = values + layers.dense(width)(jax.nn.gelu(layers.dense(4 * width)(normed)))
+        logits = layers.dense(self.of.vocabulary_size)(nn.LayerNorm(param_dtype=dtype)(values))
         return logits.reshape(len(ids), -1)
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,10 +119,10 @@ def items(name: str) -> tuple[np.ndarray, np.ndarray]:
     return made[~held_out] - mean, made[held_out] - mean
 
 
-class _Stack(nn.Module):
+class _Stack(layers.Module):
     features: int
 
-    @nn.compact
+    @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         return layers.Mlp((WIDTH,), self.features, 2.0**0.5)(values, train=train)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tokdyn import checks
 
@@ -104,7 +105,7 @@ def not_fitted(name: str) -> Exception:
     return _NotFitted(str(checks.bad("self", f"a fitted {name} (call fit first)", "one that is not")))
 
 
-def computed_in(dtype: Any) -> np.dtype:
+def computed_in(dtype: DTypeLike) -> np.dtype:
     """The dtype that JAX computes in where it is given float32 or float64: the latter only with ``jax_enable_x64``."""
     return min(np.dtype(dtype), np.dtype(jnp.result_type(float)), key=lambda one: one.itemsize)
 

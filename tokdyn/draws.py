@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import DTypeLike
 
 Shape = tuple[int, ...]
 
@@ -30,7 +30,9 @@ _TAILS = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.0057
           0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
 
 
-def uniform(key: jax.Array, shape: Shape = (), dtype: Any = None, low: float = 0.0, high: float = 1.0) -> jax.Array:
+def uniform(
+    key: jax.Array, shape: Shape = (), dtype: DTypeLike | None = None, low: float = 0.0, high: float = 1.0
+) -> jax.Array:
     """``jax.random.uniform``: the same numbers.
 
     Args:
@@ -56,7 +58,7 @@ def uniform(key: jax.Array, shape: Shape = (), dtype: Any = None, low: float = 0
     return _uniform(key, shape, np.float32(low), np.float32(high))
 
 
-def normal(key: jax.Array, shape: Shape = (), dtype: Any = None) -> jax.Array:
+def normal(key: jax.Array, shape: Shape = (), dtype: DTypeLike | None = None) -> jax.Array:
     """``jax.random.normal``: the same numbers, up to 4 units in the last place.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws
 from tokdyn.dynamics.parts import part, static
@@ -38,7 +39,7 @@ class WordDraws:
         return jnp.minimum(found, last).astype(jnp.int32)
 
 
-def word_draws(frequencies: Any, *, batch_size: int, power: float = 1.0, share: Any = 1.0) -> WordDraws:
+def word_draws(frequencies: ArrayLike, *, batch_size: int, power: float = 1.0, share: ArrayLike = 1.0) -> WordDraws:
     r"""Independent draws of words with probabilities `\propto f^p`, as ``data`` for ``train.fit``.
 
     Args:

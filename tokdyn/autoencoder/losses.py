@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.autoencoder.base import Output, Variables
@@ -103,7 +104,7 @@ class CrossEntropy:
 
 
 def cross_entropy(
-    *, weight: float = 1.0, double_softmax: float = 0.0, rarity: float = 0.0, frequencies: Any = None
+    *, weight: float = 1.0, double_softmax: float = 0.0, rarity: float = 0.0, frequencies: ArrayLike | None = None
 ) -> CrossEntropy:
     r"""Cross-entropy of the words, `-\log \mathrm{softmax}(z)_y`.
 
@@ -234,7 +235,7 @@ class Gram:
         return self.weight * jnp.mean((_cosines(view.output.pattern) - _cosines(self.vectors[view.ids])) ** 2)
 
 
-def gram(vectors: Any, *, weight: float = 0.1) -> Gram:
+def gram(vectors: ArrayLike, *, weight: float = 0.1) -> Gram:
     """Patterns are to be as alike as the words' meanings: mean squared difference of two matrices of cosines.
 
     Args:
@@ -266,7 +267,7 @@ class Alignment:
         return self.weight * jnp.mean(optax.losses.cosine_distance(seen, targets, epsilon=1e-12))
 
 
-def alignment(vectors: Any, *, weight: float = 1.0) -> Alignment:
+def alignment(vectors: ArrayLike, *, weight: float = 1.0) -> Alignment:
     """Patterns are to point where the words' meanings point: one minus the cosine, seen through a fixed random map.
 
     Args:

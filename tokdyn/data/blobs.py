@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tokdyn import checks, draws, keys
 
@@ -35,13 +36,13 @@ class Blobs(NamedTuple):
 def blobs(
     key: jax.Array,
     *,
-    num_clusters: Any,
-    noise: Any,
+    num_clusters: ArrayLike,
+    noise: ArrayLike,
     max_clusters: int | None = None,
     points_per_cluster: int = 80,
     num_dimensions: int = 6,
     spread: float = 5.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> Blobs:
     r"""Isotropic Gaussian clusters around uniform centres, as a pure function of a key.
 

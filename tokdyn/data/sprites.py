@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.numerics import squared_distances
@@ -200,7 +201,7 @@ def tones(scene: Scene) -> jax.Array:
     return jnp.asarray(TONES, scene.positions.dtype)[scene.colours, scene.materials]
 
 
-def render(scene: Scene, *, size: int, background: Any = 0.75) -> Picture:
+def render(scene: Scene, *, size: int, background: ArrayLike = 0.75) -> Picture:
     """The picture of a scene, with the exact mask of what can be seen of each object.
 
     Painter's order by depth: an object whose centre is lower in the picture hides one whose centre is higher; at
@@ -252,7 +253,7 @@ def _painted(scene: Scene, colour: jax.Array, *, size: int) -> Picture:
     return Picture(image, masks, jnp.where(is_object, 1 + front, 0).reshape(-1))
 
 
-def pixel_features(image: Any, *, colour_weight: float = 3.0, position_weight: float = 1.0) -> jax.Array:
+def pixel_features(image: ArrayLike, *, colour_weight: float = 3.0, position_weight: float = 1.0) -> jax.Array:
     """Pixels as features for tokens: weighted colour and weighted place, in the order of ``Picture.labels``.
 
     Args:

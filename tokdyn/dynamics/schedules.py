@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import DTypeLike
 
 from tokdyn import checks
 from tokdyn.dynamics.parts import part, static
@@ -179,7 +180,7 @@ def schedules(tree: Any) -> list[Schedule]:
 TreeType = TypeVar("TreeType")
 
 
-def resolved(tree: TreeType, step: jax.Array | int, dtype: Any = None) -> TreeType:
+def resolved(tree: TreeType, step: jax.Array | int, dtype: DTypeLike | None = None) -> TreeType:
     """The pytree with every schedule replaced by its value at that step.
 
     Args:

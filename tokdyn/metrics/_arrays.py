@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tokdyn.checks import bad, boolean_mask, describe_array, hyperparameter, is_concrete
 from tokdyn.numerics import namespace, squared_distances
@@ -48,7 +49,7 @@ def integer(name: str, value: Any, *, at_least: int) -> jax.Array:
     return array
 
 
-def number(name: str, value: Any, dtype: Any, *, at_least: float) -> jax.Array:
+def number(name: str, value: Any, dtype: DTypeLike, *, at_least: float) -> jax.Array:
     """A real number ``[]`` that may be traced, in that dtype; its range is checked where it is known.
 
     Raises:
@@ -60,7 +61,7 @@ def number(name: str, value: Any, dtype: Any, *, at_least: float) -> jax.Array:
     return array.astype(dtype)
 
 
-def counted(ids: jax.Array, num_ids: int, mask: Any) -> jax.Array:
+def counted(ids: jax.Array, num_ids: int, mask: ArrayLike) -> jax.Array:
     """Which features count ``[N]``: kept by the mask, and with an id that exists.
 
     Raises:
@@ -71,7 +72,7 @@ def counted(ids: jax.Array, num_ids: int, mask: Any) -> jax.Array:
     return inside if kept is None else inside & kept
 
 
-def kept_tokens(tokens: jax.Array, token_mask: Any) -> tuple[jax.Array, jax.Array]:
+def kept_tokens(tokens: jax.Array, token_mask: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Tokens with zeros where masked, so that a NaN there has no way out, and the mask itself ``[K]``.
 
     Raises:
@@ -95,7 +96,7 @@ def at_least_float32(array: jax.Array) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def floating_dtype(dtype: Any) -> Any:
+def floating_dtype(dtype: DTypeLike) -> Any:
     """The dtype of a result; JAX's default float for None.
 
     Raises:

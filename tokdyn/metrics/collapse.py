@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tokdyn.checks import bad, boolean_mask, floating, whole_number
 from tokdyn.metrics._arrays import counted, distances, integer, integers, kept_tokens, number
@@ -21,7 +22,7 @@ from tokdyn.metrics.partition import adjusted_rand_index
 from tokdyn.numerics import masked_mean, namespace
 
 
-def live_tokens(predicted: Any, *, num_tokens: int, mask: Any = None) -> jax.Array:
+def live_tokens(predicted: ArrayLike, *, num_tokens: int, mask: ArrayLike | None = None) -> jax.Array:
     """Number of tokens that own at least one feature.
 
     `#{predicted_i}`. Merged tokens count separately, see ``distinct_tokens``.
@@ -49,7 +50,9 @@ def live_tokens(predicted: Any, *, num_tokens: int, mask: Any = None) -> jax.Arr
     return jnp.sum(jnp.any(owns, axis=0), dtype=jnp.int32)
 
 
-def published_collapse(predicted: Any, *, num_tokens: int, num_clusters: Any, mask: Any = None) -> jax.Array:
+def published_collapse(
+    predicted: ArrayLike, *, num_tokens: int, num_clusters: ArrayLike, mask: ArrayLike | None = None
+) -> jax.Array:
     """Collapse as the published study flags it: fewer live tokens than half of what the data could use.
 
     `live_tokens < max(2, floor(min(num_tokens, num_clusters) / 2))`. For up to five tokens or clusters the
@@ -78,7 +81,7 @@ def published_collapse(predicted: Any, *, num_tokens: int, num_clusters: Any, ma
     return live < jnp.maximum(2, jnp.minimum(num_tokens, num_clusters) // 2)
 
 
-def merged_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> jax.Array:
+def merged_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
     """Component of every token: tokens nearer than the resolution are one, and so are chains of them.
 
     Connected components of the graph with an edge where `|s_j - s_k| < resolution`, by repeated squaring of
@@ -110,7 +113,7 @@ def merged_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> ja
     return jnp.where(kept, first_of_component(near), -1).astype(jnp.int32)
 
 
-def distinct_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> jax.Array:
+def distinct_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
     """Number of tokens that remain when those nearer than the resolution are merged.
 
     The number of components of ``merged_tokens``.
@@ -137,15 +140,15 @@ def distinct_tokens(tokens: Any, resolution: Any, *, token_mask: Any = None) -> 
 
 
 def merged_adjusted_rand_index(
-    labels: Any,
-    predicted: Any,
-    tokens: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
+    tokens: ArrayLike,
     *,
-    resolution: Any,
+    resolution: ArrayLike,
     num_labels: int,
-    mask: Any = None,
-    token_mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    token_mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Adjusted Rand index after tokens nearer than the resolution have been merged into one cluster.
 
@@ -186,7 +189,7 @@ def merged_adjusted_rand_index(
     return adjusted_rand_index(labels, merged, num_labels=num_labels, num_predicted=num_tokens, mask=kept, dtype=dtype)
 
 
-def usage_perplexity(assignment: Any, *, mask: Any = None) -> jax.Array:
+def usage_perplexity(assignment: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     """Number of tokens in use, as the perplexity of the mean assignment.
 
     `exp(H(p))` with `p_k = mean_i w_ik`. It does not see merging: at total collapse every token takes an
@@ -211,7 +214,7 @@ def usage_perplexity(assignment: Any, *, mask: Any = None) -> jax.Array:
     return _unless_empty(jnp.exp(jnp.sum(_entropy_terms(masked_mean(assignment, kept)))), kept)
 
 
-def mean_assignment_entropy(assignment: Any, *, mask: Any = None) -> jax.Array:
+def mean_assignment_entropy(assignment: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     """Mean entropy of a feature's assignment: 0 where it has one token, ln K where all share it evenly.
 
     `mean_i -sum_k w_ik ln w_ik`.
@@ -235,7 +238,7 @@ def mean_assignment_entropy(assignment: Any, *, mask: Any = None) -> jax.Array:
     return _unless_empty(masked_mean(jnp.sum(_entropy_terms(assignment), axis=1), kept), kept)
 
 
-def min_token_distance(tokens: Any, *, token_mask: Any = None) -> jax.Array:
+def min_token_distance(tokens: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
     """Smallest distance between two tokens, over the pairs that do not coincide exactly.
 
     `min {|s_j - s_k| : |s_j - s_k| != 0}`, the published rule. Differentiable wherever the nearest pair is
@@ -264,7 +267,7 @@ def min_token_distance(tokens: Any, *, token_mask: Any = None) -> jax.Array:
     return jnp.where(_coincide(apart, pairs), jnp.nan, smallest)
 
 
-def all_coincident(tokens: Any, *, token_mask: Any = None) -> jax.Array:
+def all_coincident(tokens: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
     """Whether several tokens all lie at exactly one point, where ``min_token_distance`` is undefined.
 
     `|s_j - s_k| = 0` for every pair.

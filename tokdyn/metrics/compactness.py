@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, floating, whole_number
 from tokdyn.metrics._arrays import at_least_float32, counted, distances, integers
@@ -15,7 +14,9 @@ from tokdyn.numerics import masked_mean
 _ROWS_AT_ONCE = 32
 
 
-def sum_squared_errors(features: Any, tokens: Any, predicted: Any, *, mask: Any = None) -> jax.Array:
+def sum_squared_errors(
+    features: ArrayLike, tokens: ArrayLike, predicted: ArrayLike, *, mask: ArrayLike | None = None
+) -> jax.Array:
     """Sum of squared distances between the features and the tokens they are assigned to.
 
     `sum_i |x_i - s_{predicted_i}|^2`, the k-means objective.
@@ -49,7 +50,9 @@ def sum_squared_errors(features: Any, tokens: Any, predicted: Any, *, mask: Any 
     return jnp.sum(differences * differences).astype(features.dtype)
 
 
-def silhouette(features: Any, predicted: Any, *, num_predicted: int, mask: Any = None) -> jax.Array:
+def silhouette(
+    features: ArrayLike, predicted: ArrayLike, *, num_predicted: int, mask: ArrayLike | None = None
+) -> jax.Array:
     """Mean silhouette: how much nearer a feature is to its own cluster than to the next.
 
     `s_i = (b_i - a_i) / max(a_i, b_i)`, with `a_i` the mean Euclidean distance to the other features of its

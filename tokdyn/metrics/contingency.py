@@ -7,23 +7,24 @@ labels.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike, DTypeLike
 
 from tokdyn.checks import whole_number
 from tokdyn.metrics._arrays import count_table, counted, floating_dtype, integers, number
 
 
 def contingency(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Count the features of every pair of a label and a predicted cluster.
 
@@ -66,7 +67,7 @@ def contingency(
     return (rows.T @ columns).astype(dtype)
 
 
-def adjusted_rand_index_from(table: Any) -> jax.Array:
+def adjusted_rand_index_from(table: ArrayLike) -> jax.Array:
     """Adjusted Rand index of a table: the share of agreeing pairs, corrected for chance.
 
     Of the ordered pairs of features let `a` be together in both partitions, `b` only by label, `c` only by
@@ -105,7 +106,7 @@ def adjusted_rand_index_from(table: Any) -> jax.Array:
     return jnp.where(disagree, surplus / jnp.where(disagree, chance, 1), _unless_broken(1.0, table))
 
 
-def fowlkes_mallows_from(table: Any) -> jax.Array:
+def fowlkes_mallows_from(table: ArrayLike) -> jax.Array:
     """Fowlkes-Mallows index of a table: the geometric mean of the pairs' precision and recall.
 
     `FM = a / sqrt((a + b)(a + c))` with the pairs of ``adjusted_rand_index_from``.
@@ -135,7 +136,7 @@ def fowlkes_mallows_from(table: Any) -> jax.Array:
     return jnp.where(some, jnp.sqrt(recall) * jnp.sqrt(precision), _unless_broken(0.0, table))
 
 
-def purity_from(table: Any) -> jax.Array:
+def purity_from(table: ArrayLike) -> jax.Array:
     """Purity of a table: the share of features whose label is the commonest one of their predicted cluster.
 
     `sum_j max_i n_ij / N`. It grows with the number of predicted clusters: 1 for all singletons.
@@ -159,7 +160,7 @@ def purity_from(table: Any) -> jax.Array:
     return jnp.where(total == 0, jnp.nan, jnp.sum(jnp.max(table, axis=0)) / jnp.where(total == 0, 1, total))
 
 
-def normalized_mutual_information_from(table: Any) -> jax.Array:
+def normalized_mutual_information_from(table: ArrayLike) -> jax.Array:
     """Mutual information of a table over the arithmetic mean of the two entropies.
 
     `NMI = 2 I(labels; predicted) / (H(labels) + H(predicted))`.
@@ -186,7 +187,7 @@ def normalized_mutual_information_from(table: Any) -> jax.Array:
     return jnp.where(mean == 0, 1, mutual / jnp.where(mean == 0, 1, mean))
 
 
-def homogeneity_from(table: Any) -> jax.Array:
+def homogeneity_from(table: ArrayLike) -> jax.Array:
     """Homogeneity of a table: 1 where every predicted cluster holds a single label.
 
     `h = I(labels; predicted) / H(labels)`.
@@ -212,7 +213,7 @@ def homogeneity_from(table: Any) -> jax.Array:
     return jnp.where(entropy == 0, 1, mutual / jnp.where(entropy == 0, 1, entropy))
 
 
-def completeness_from(table: Any) -> jax.Array:
+def completeness_from(table: ArrayLike) -> jax.Array:
     """Completeness of a table: 1 where every label lies in a single predicted cluster.
 
     `c = I(labels; predicted) / H(predicted)`, the homogeneity of the transposed table.
@@ -237,7 +238,7 @@ def completeness_from(table: Any) -> jax.Array:
     return homogeneity_from(count_table(table).T)
 
 
-def v_measure_from(table: Any, *, beta: Any = 1.0) -> jax.Array:
+def v_measure_from(table: ArrayLike, *, beta: ArrayLike = 1.0) -> jax.Array:
     """V-measure of a table: the weighted harmonic mean of homogeneity h and completeness c.
 
     `V = (1 + beta) h c / (beta h + c)`; for beta = 1 it equals the normalised mutual information.

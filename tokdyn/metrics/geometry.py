@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, floating
 from tokdyn.metrics._arrays import at_least_float32, kept_tokens, number
 from tokdyn.numerics import masked_mean, namespace, singular_values
 
 
-def effective_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
+def effective_rank(tokens: ArrayLike, *, token_mask: ArrayLike | None = None, centre: bool = True) -> jax.Array:
     """Effective rank: how many directions the tokens spread over, each weighted by its length.
 
     `exp(H(p))` with `p_i = sigma_i / sum_j sigma_j` over the singular values of the token matrix.
@@ -46,7 +47,7 @@ def effective_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) 
     return rank_of(*_spectrum(tokens, token_mask, centre))
 
 
-def participation_ratio(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
+def participation_ratio(tokens: ArrayLike, *, token_mask: ArrayLike | None = None, centre: bool = True) -> jax.Array:
     """Participation ratio: how many principal directions carry the tokens' variance.
 
     `(sum_i lambda_i)^2 / sum_i lambda_i^2` over the eigenvalues `lambda_i = sigma_i^2` of the scatter matrix.
@@ -74,7 +75,7 @@ def participation_ratio(tokens: Any, *, token_mask: Any = None, centre: bool = T
     return jnp.sum(variances) ** 2 / jnp.where(is_zero, 1, jnp.sum(variances * variances))
 
 
-def stable_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> jax.Array:
+def stable_rank(tokens: ArrayLike, *, token_mask: ArrayLike | None = None, centre: bool = True) -> jax.Array:
     """Stable rank: the tokens' variance in units of its largest direction.
 
     `sum_i sigma_i^2 / max_i sigma_i^2`.
@@ -103,7 +104,7 @@ def stable_rank(tokens: Any, *, token_mask: Any = None, centre: bool = True) -> 
     return jnp.sum(spectrum * spectrum)  # the largest is 1
 
 
-def steps_to_converge(displacements: Any, tol: Any) -> jax.Array:
+def steps_to_converge(displacements: ArrayLike, tol: ArrayLike) -> jax.Array:
     """Number of the first step whose displacement is below the tolerance.
 
     `min {t : displacement_t < tol}`, counted from 1.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn.metrics._arrays import count_table
 from tokdyn.metrics.contingency import contingency
 
 
-def match_clusters(labels: Any, predicted: Any, *, num_labels: int, num_predicted: int, mask: Any = None) -> jax.Array:
+def match_clusters(
+    labels: ArrayLike, predicted: ArrayLike, *, num_labels: int, num_predicted: int, mask: ArrayLike | None = None
+) -> jax.Array:
     """Partner of every label: the one-to-one matching with predicted clusters that shares most features.
 
     `argmax_m sum_i n_{i, m(i)}` over one-to-one maps m, by the Hungarian algorithm on the counts of
@@ -44,7 +45,7 @@ def match_clusters(labels: Any, predicted: Any, *, num_labels: int, num_predicte
     return match_clusters_from(table)
 
 
-def match_clusters_from(table: Any) -> jax.Array:
+def match_clusters_from(table: ArrayLike) -> jax.Array:
     """Partner of every row: the one-to-one matching with columns of the largest total overlap.
 
     `argmax_m sum_i table_{i, m(i)}`; ``match_clusters`` is this for a table of counts.
@@ -74,7 +75,7 @@ def match_clusters_from(table: Any) -> jax.Array:
 
 
 def matched_accuracy(
-    labels: Any, predicted: Any, *, num_labels: int, num_predicted: int, mask: Any = None
+    labels: ArrayLike, predicted: ArrayLike, *, num_labels: int, num_predicted: int, mask: ArrayLike | None = None
 ) -> jax.Array:
     """Share of features in the predicted cluster that is matched to their label.
 
@@ -107,7 +108,7 @@ def matched_accuracy(
 
 
 def mean_matched_iou(
-    labels: Any, predicted: Any, *, num_labels: int, num_predicted: int, mask: Any = None
+    labels: ArrayLike, predicted: ArrayLike, *, num_labels: int, num_predicted: int, mask: ArrayLike | None = None
 ) -> jax.Array:
     """Mean intersection over union of the labels and their predicted clusters, matched to make it largest.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike, DTypeLike
 
 from tokdyn.metrics._arrays import floating_dtype
 from tokdyn.metrics.contingency import (
@@ -27,13 +28,13 @@ from tokdyn.metrics.contingency import (
 
 
 def adjusted_rand_index(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Share of pairs of features on which two partitions agree, corrected for chance.
 
@@ -70,13 +71,13 @@ def adjusted_rand_index(
 
 
 def normalized_mutual_information(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Mutual information of two partitions over the arithmetic mean of their entropies.
 
@@ -111,13 +112,13 @@ def normalized_mutual_information(
 
 
 def fowlkes_mallows(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Geometric mean of the precision and the recall of the pairs that a partition puts together.
 
@@ -152,13 +153,13 @@ def fowlkes_mallows(
 
 
 def purity(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Share of features whose label is the commonest one of their predicted cluster.
 
@@ -190,13 +191,13 @@ def purity(
 
 
 def homogeneity(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Homogeneity: 1 where every predicted cluster holds a single label.
 
@@ -231,13 +232,13 @@ def homogeneity(
 
 
 def completeness(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Completeness: 1 where every label lies in a single predicted cluster.
 
@@ -272,14 +273,14 @@ def completeness(
 
 
 def v_measure(
-    labels: Any,
-    predicted: Any,
+    labels: ArrayLike,
+    predicted: ArrayLike,
     *,
     num_labels: int,
     num_predicted: int,
-    mask: Any = None,
-    beta: Any = 1.0,
-    dtype: Any = None,
+    mask: ArrayLike | None = None,
+    beta: ArrayLike = 1.0,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Weighted harmonic mean of homogeneity h and completeness c.
 

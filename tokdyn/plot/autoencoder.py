@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, whole_number
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PALETTE = (*COLOURS[1:], COLOURS[0])  # of the channels: black last, because mixtures with it are only dark
 
 
-def pattern_colours(patterns: Any) -> tuple[np.ndarray, str]:
+def pattern_colours(patterns: ArrayLike) -> tuple[np.ndarray, str]:
     """A colour for every cell, the channels' colours mixed; the scale is one for the whole array.
 
     Shares of channels (not negative, sum 1 in every cell) mix the palette by share. Other numbers are scaled to
@@ -66,7 +67,7 @@ def pattern_colours(patterns: Any) -> tuple[np.ndarray, str]:
 
 
 @styled
-def pattern_gallery(patterns: Any, *, side: int, words: Sequence[str], rows: Sequence[str]) -> Figure:
+def pattern_gallery(patterns: ArrayLike, *, side: int, words: Sequence[str], rows: Sequence[str]) -> Figure:
     """Every word's pattern as a coloured grid, a row for each encoder or moment; colours as in ``pattern_colours``.
 
     Args:
@@ -109,7 +110,12 @@ def pattern_gallery(patterns: Any, *, side: int, words: Sequence[str], rows: Seq
 
 @styled
 def association_matrices(
-    matrices: Any, *, titles: Sequence[str], label: str, chance: float | None = None, words: Sequence[str] | None = None
+    matrices: ArrayLike,
+    *,
+    titles: Sequence[str],
+    label: str,
+    chance: float | None = None,
+    words: Sequence[str] | None = None,
 ) -> Figure:
     """How alike the patterns of every two words are, one panel for each model, one scale of colours.
 
@@ -159,7 +165,7 @@ def association_matrices(
 
 @styled
 def fault_matrix(
-    values: Any,
+    values: ArrayLike,
     *,
     row_names: Sequence[str],
     column_names: Sequence[str],
@@ -266,12 +272,12 @@ def usage_bars(counts: Mapping[str, Any]) -> Figure:
 @styled
 def save_pattern_animation(
     path: str | os.PathLike[str],
-    patterns: Any,
+    patterns: ArrayLike,
     *,
     side: int,
     words: Sequence[str],
-    steps: Any,
-    values: Any = None,
+    steps: ArrayLike,
+    values: ArrayLike | None = None,
     label: str = "accuracy",
     seconds_per_frame: float = 0.2,
 ) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @styled
-def alarm_map(shares: Any, diagnostics: Sequence[str], reasoners: Sequence[str], *, bears: Sequence[bool]) -> Figure:
+def alarm_map(
+    shares: ArrayLike, diagnostics: Sequence[str], reasoners: Sequence[str], *, bears: Sequence[bool]
+) -> Figure:
     """A heat map of alarms; what should alarm is left of the line, what should not is right of it.
 
     Args:

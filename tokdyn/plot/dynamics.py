@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray
+from numpy.typing import ArrayLike
 
 from tokdyn import stats
 from tokdyn.checks import bad
@@ -74,7 +75,13 @@ def score_against_noise(
 
 @styled
 def token_paths(
-    features: Any, labels: Any, paths: Any, names: list[str], *, width: float = 2.4, height: float = 2.5
+    features: ArrayLike,
+    labels: ArrayLike,
+    paths: ArrayLike,
+    names: list[str],
+    *,
+    width: float = 2.4,
+    height: float = 2.5,
 ) -> Figure:
     """The paths of tokens among their features, seen in the features' first two principal components.
 
@@ -113,7 +120,7 @@ def token_paths(
 
 
 @styled
-def convergence(displacements: Any, tol: float) -> Figure:
+def convergence(displacements: ArrayLike, tol: float) -> Figure:
     """The largest displacement of a token against the step, on a logarithmic axis, with the tolerance.
 
     Args:
@@ -141,9 +148,9 @@ def convergence(displacements: Any, tol: float) -> Figure:
 
 @styled
 def save_animation(
-    features: Any,
-    labels: Any,
-    paths: Any,
+    features: ArrayLike,
+    labels: ArrayLike,
+    paths: ArrayLike,
     names: list[str],
     path: str | os.PathLike[str],
     *,
@@ -208,7 +215,7 @@ def save_animation(
     return target
 
 
-def principal_plane(features: Any) -> tuple[Any, np.ndarray]:
+def principal_plane(features: ArrayLike) -> tuple[Any, np.ndarray]:
     """The projection onto the first two principal components.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
@@ -21,7 +22,7 @@ _ROOM = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 
 @styled
 def gain_retained_bars(
-    settings: Sequence[str], arms: Sequence[str], gain: Any, low: Any, high: Any, *, base: str
+    settings: Sequence[str], arms: Sequence[str], gain: ArrayLike, low: ArrayLike, high: ArrayLike, *, base: str
 ) -> Figure:
     """What each arm keeps of the gain, in percent, with Fieller's intervals; a panel for each arm.
 
@@ -96,7 +97,7 @@ def gain_retained_bars(
 
 
 @styled
-def accuracy_by_arm(tasks: Sequence[str], settings: Sequence[str], arms: Sequence[str], accuracy: Any) -> Figure:
+def accuracy_by_arm(tasks: Sequence[str], settings: Sequence[str], arms: Sequence[str], accuracy: ArrayLike) -> Figure:
     """Accuracy of every setting under every arm, a panel for each task, the numbers written into the cells.
 
     Args:
@@ -140,7 +141,9 @@ def accuracy_by_arm(tasks: Sequence[str], settings: Sequence[str], arms: Sequenc
 
 
 @styled
-def attention_maps(images: Any, relevant: Any, maps: Any, *, positions: Sequence[str], patch: int) -> Figure:
+def attention_maps(
+    images: ArrayLike, relevant: ArrayLike, maps: ArrayLike, *, positions: Sequence[str], patch: int
+) -> Figure:
     """Where some items' latent and answer positions look, beside the picture with the patches that the steps read.
 
     Args:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray
+from numpy.typing import ArrayLike
 
 from tokdyn import stats
 from tokdyn.checks import bad, choice
@@ -180,7 +181,7 @@ def slices(
     return made
 
 
-def pareto_front(cost: Any, quality: Any) -> np.ndarray:
+def pareto_front(cost: ArrayLike, quality: ArrayLike) -> np.ndarray:
     """Which points no other betters: none has lower cost and as much quality, or higher quality at no more cost.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
@@ -21,9 +22,9 @@ _DASHES = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (8, 3)))
 @styled
 def outcomes(
     names: Sequence[str],
-    values: Any,
-    low: Any,
-    high: Any,
+    values: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
     *,
     label: str,
     published: Mapping[str, float | None] | None = None,
@@ -89,7 +90,7 @@ def outcomes(
 
 @styled
 def loss_curves(
-    steps: Any,
+    steps: ArrayLike,
     curves: Mapping[str, Any],
     *,
     label: str = "loss (nats)",
@@ -211,7 +212,7 @@ def gradient_flow(layers: Sequence[str], norms: Mapping[str, Any], *, label: str
 
 
 @styled
-def landscape(steps: Any, losses: Mapping[str, Any], *, label: str = "loss (nats)") -> Figure:
+def landscape(steps: ArrayLike, losses: Mapping[str, Any], *, label: str = "loss (nats)") -> Figure:
     """Slices through a loss landscape, the weights themselves in the middle: lines, or filled contours of one scale.
 
     Args:
@@ -276,7 +277,7 @@ def landscape(steps: Any, losses: Mapping[str, Any], *, label: str = "loss (nats
 
 @styled
 def scaling_curves(
-    sizes: Any, values: Any, seconds: Any, *, label: str, size_label: str = "vocabulary size (words)"
+    sizes: ArrayLike, values: ArrayLike, seconds: ArrayLike, *, label: str, size_label: str = "vocabulary size (words)"
 ) -> Figure:
     """A result and its cost against the size: every seed a dot, the mean a line, the range of the seeds a band.
 

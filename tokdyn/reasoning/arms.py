@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.reasoning.interventions import Intervention, recipes
@@ -48,7 +49,7 @@ def run_arms(
     arms: Mapping[str, Intervention],
     *,
     key: jax.Array,
-    donors: Any = None,
+    donors: ArrayLike | None = None,
     unrelated: Any = None,
     oracle: Sites | None = None,
     chain: Any = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.arms import run_arms
@@ -97,7 +98,13 @@ def exchange_margins(
 
 
 def under_degraded_pictures(
-    model: Reasoner, variables: Variables, items: Item, degraded: Item, *, key: jax.Array, donors: Any = None
+    model: Reasoner,
+    variables: Variables,
+    items: Item,
+    degraded: Item,
+    *,
+    key: jax.Array,
+    donors: ArrayLike | None = None,
 ) -> dict[str, jax.Array]:
     """Answers on degraded pictures with slot caches of clean ones: does the effect of latents rise as the rest fails?
 

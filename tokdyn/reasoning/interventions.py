@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.reasoning.layout import Layout
@@ -110,7 +111,7 @@ def zero(component: str, **where: Any) -> Intervention:
     return _made("zero", component, **where)
 
 
-def constant(component: str, vector: Any, *, matched: bool = False, **where: Any) -> Intervention:
+def constant(component: str, vector: ArrayLike, *, matched: bool = False, **where: Any) -> Intervention:
     """Write one vector everywhere.
 
     Args:
@@ -193,7 +194,7 @@ def oracle(component: str, **where: Any) -> Intervention:
     return _made("oracle", component, **where)
 
 
-def project_out(component: str, directions: Any, **where: Any) -> Intervention:
+def project_out(component: str, directions: ArrayLike, **where: Any) -> Intervention:
     """Remove what lies in some directions.
 
     Args:

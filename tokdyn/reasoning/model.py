@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.dynamics.parts import part, static
@@ -130,7 +131,7 @@ class Reasoner:
         writes: Writes | None = None,
         chain: jax.Array | None = None,
         given: jax.Array | None = None,
-        words_from: Any = None,
+        words_from: ArrayLike | None = None,
         teacher: bool = True,
     ) -> tuple[Output, Any]:
         """A batch of items through prompt, slots and answer.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.compiling import jitted
@@ -80,15 +81,15 @@ class Supervised:
 
 def supervised(
     *,
-    answer: Any = 1.0,
+    answer: ArrayLike = 1.0,
     chain: Any = None,
     latents: Any = None,
     target: str = "regions",
     cosine: bool = False,
     trigger: Any = None,
-    words_from: Any = None,
+    words_from: ArrayLike | None = None,
     under: tuple[Intervention, ...] = (),
-    share: Any = 0.5,
+    share: ArrayLike = 0.5,
 ) -> Supervised:
     """Supervised training.
 
@@ -263,7 +264,9 @@ class Reinforced:
         return loss, (state, {"reward": reward.mean(), "divergence": apart, "right": right})
 
 
-def reinforced(reference: Variables, *, samples: int = 8, near: Any = 0.01, entropy: Any = 0.0) -> Reinforced:
+def reinforced(
+    reference: Variables, *, samples: int = 8, near: ArrayLike = 0.01, entropy: ArrayLike = 0.0
+) -> Reinforced:
     r"""Policy gradient on sampled answers: reward 1 for the right first word, leave-one-out baselines.
 
     .. math:: -\frac1n \sum_i (r_i - \bar r_{-i}) \log \pi(a_i)

@@ -9,11 +9,12 @@ prefix for each continuation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from numpy.typing import DTypeLike
 
 from tokdyn.reasoning.writes import Writes, hidden_columns, touched
 
@@ -237,7 +238,7 @@ def _norm() -> nn.RMSNorm:
     return nn.RMSNorm(epsilon=1e-6, param_dtype=jnp.result_type(float))
 
 
-def empty_cache(network: Network, positions: int, dtype: Any) -> Cache:
+def empty_cache(network: Network, positions: int, dtype: DTypeLike) -> Cache:
     """Room for so many positions."""
     empty = jnp.zeros((network.heads, network.width // network.heads, positions), dtype)
     return Cache(*[(empty,) * network.layers] * 2)

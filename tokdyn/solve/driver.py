@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
@@ -63,17 +64,17 @@ class Result(NamedTuple):
 def run(
     dynamics: Dynamics,
     key: jax.Array | None,
-    features: Any,
+    features: ArrayLike,
     *,
     num_tokens: int | None = None,
     max_steps: int,
-    tol: Any,
-    min_steps: Any = 0,
+    tol: ArrayLike,
+    min_steps: ArrayLike = 0,
     stop: Literal["displacement", "residual"] = "displacement",
-    tokens: Any = None,
+    tokens: ArrayLike | None = None,
     state: State | Result | None = None,
-    mask: Any = None,
-    token_mask: Any = None,
+    mask: ArrayLike | None = None,
+    token_mask: ArrayLike | None = None,
     adjoint: Literal["none", "unroll", "checkpoint", "implicit"] = "none",
     assignment: Literal["soft", "hard", "none"] = "soft",
     keep: KeepFunction | None = None,
@@ -276,14 +277,14 @@ def _settle(dynamics: Dynamics, features: jax.Array, tokens: jax.Array, rest: tu
 def trajectory(
     dynamics: Dynamics,
     key: jax.Array | None,
-    features: Any,
+    features: ArrayLike,
     *,
     num_tokens: int | None = None,
     num_steps: int,
     keep: KeepFunction | None = None,
-    tokens: Any = None,
-    mask: Any = None,
-    token_mask: Any = None,
+    tokens: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    token_mask: ArrayLike | None = None,
 ) -> tuple[State, Any]:
     """Run a fixed number of steps and store, after each, only what ``keep`` returns.
 

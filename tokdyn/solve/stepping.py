@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike, DTypeLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State
@@ -34,7 +35,7 @@ class Progress(NamedTuple):
 
 
 def random_features(
-    key: jax.Array, features: jax.Array, num_tokens: int, *, mask: jax.Array | None = None, jitter: Any = 0.0
+    key: jax.Array, features: jax.Array, num_tokens: int, *, mask: jax.Array | None = None, jitter: ArrayLike = 0.0
 ) -> jax.Array:
     """Starting tokens: features drawn without replacement, each with its own normal displacement.
 
@@ -84,8 +85,8 @@ def checked(
     *,
     num_tokens: int | None,
     tokens: Any,
-    mask: Any,
-    token_mask: Any,
+    mask: ArrayLike,
+    token_mask: ArrayLike,
 ) -> tuple[Dynamics, jax.Array, jax.Array | None, jax.Array | None, jax.Array | None, int]:
     """The arguments that all drivers share, checked and cast to the features' dtype.
 
@@ -155,7 +156,7 @@ def check_memory(state: State, at_rest: State) -> None:
         raise checks.bad("state", "a whole number of steps []", checks.describe_array(state.step))
 
 
-def cast(tree: Any, dtype: Any) -> Any:
+def cast(tree: Any, dtype: DTypeLike) -> Any:
     """Plain numbers and floating-point arrays in that dtype; integer and boolean arrays as they are.
 
     Raises:
@@ -266,12 +267,12 @@ def assignment_of(
 def init(
     dynamics: Dynamics,
     key: jax.Array | None,
-    features: Any,
+    features: ArrayLike,
     *,
     num_tokens: int | None = None,
-    tokens: Any = None,
-    mask: Any = None,
-    token_mask: Any = None,
+    tokens: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    token_mask: ArrayLike | None = None,
 ) -> State:
     """The state before the first step, for those who write their own loop with ``step``.
 
@@ -317,10 +318,10 @@ def step(
     dynamics: Dynamics,
     key: jax.Array | None,
     state: State,
-    features: Any,
+    features: ArrayLike,
     *,
-    mask: Any = None,
-    token_mask: Any = None,
+    mask: ArrayLike | None = None,
+    token_mask: ArrayLike | None = None,
 ) -> tuple[State, Info]:
     """One step, for those who write their own loop; ``run`` and ``trajectory`` do the same, and prepare only once.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
@@ -34,17 +35,17 @@ Reader = Callable[[], Iterator[tuple[int, jax.Array]]]
 def run_streamed(
     dynamics: Dynamics,
     key: jax.Array | None,
-    source: Any,
+    source: ArrayLike,
     *,
     num_tokens: int | None = None,
     max_steps: int,
     tol: float,
     min_steps: int = 0,
     stop: Literal["displacement", "residual"] = "displacement",
-    tokens: Any = None,
-    token_mask: Any = None,
+    tokens: ArrayLike | None = None,
+    token_mask: ArrayLike | None = None,
     assignment: Literal["soft", "hard", "none"] = "none",
-    out: Any = None,
+    out: ArrayLike | None = None,
     rows_at_once: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:

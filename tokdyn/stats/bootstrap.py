@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.checks import bad, choice, describe_array, is_concrete, whole_number
@@ -37,7 +38,7 @@ class BootstrapInterval(NamedTuple):
 
 def paired_bootstrap(
     key: jax.Array,
-    differences: Any,
+    differences: ArrayLike,
     *,
     num_resamples: int = 10_000,
     confidence: float = 0.95,
@@ -104,8 +105,8 @@ def paired_bootstrap(
 
 def hierarchical_bootstrap(
     key: jax.Array,
-    values: Any,
-    mask: Any = None,
+    values: ArrayLike,
+    mask: ArrayLike | None = None,
     *,
     num_resamples: int = 10_000,
     confidence: float = 0.95,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array
 from tokdyn.stats.inputs import numbers
 
 
-def holm(p_values: Any, *, axis: int = -1, include: Any = None) -> np.ndarray:
+def holm(p_values: ArrayLike, *, axis: int = -1, include: Any = None) -> np.ndarray:
     """Holm's step-down adjustment: controls the chance of any false rejection, whatever the dependence.
 
     With the m counted p-values in rising order, p~_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
@@ -46,7 +47,7 @@ def holm(p_values: Any, *, axis: int = -1, include: Any = None) -> np.ndarray:
     return _restored(adjusted, order, count, axis)
 
 
-def benjamini_hochberg(p_values: Any, *, axis: int = -1, include: Any = None) -> np.ndarray:
+def benjamini_hochberg(p_values: ArrayLike, *, axis: int = -1, include: ArrayLike | None = None) -> np.ndarray:
     """Benjamini and Hochberg's step-up adjustment: controls the expected share of false rejections.
 
     With the m counted p-values in rising order, q_(i) = min over j >= i of min(1, m p_(j) / j); valid for independent

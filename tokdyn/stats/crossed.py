@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.checks import bad, random_key, whole_number
@@ -16,7 +15,7 @@ _RESAMPLES_PER_BLOCK = 256
 
 
 def crossed_bootstrap(
-    key: jax.Array, values: Any, *, num_resamples: int = 10_000, confidence: float = 0.95
+    key: jax.Array, values: ArrayLike, *, num_resamples: int = 10_000, confidence: float = 0.95
 ) -> BootstrapInterval:
     r"""Interval of a mean over crossed seeds and items: both are resampled, independently (pigeonhole bootstrap).
 

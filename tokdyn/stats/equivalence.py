@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad
 from tokdyn.stats.inputs import numbers, probability, rounding, samples
@@ -30,7 +31,7 @@ class EquivalenceTest(NamedTuple):
 
 
 def equivalence_test(
-    differences: Any,
+    differences: ArrayLike,
     *,
     bound: float | None = None,
     low: float | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice
 from tokdyn.stats.corrections import benjamini_hochberg, holm
@@ -22,7 +23,7 @@ def family(
     names: Sequence[str] | None = None,
     *,
     tests: Sequence[str] = ("t_test", "wilcoxon", "sign_test"),
-    clusters: Any = None,
+    clusters: ArrayLike | None = None,
     key: jax.Array | None = None,
     num_permutations: int = 10_000,
     confidence: float = 0.95,

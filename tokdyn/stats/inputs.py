@@ -11,11 +11,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array, is_concrete
 
 
-def numbers(name: str, values: Any, *, expected: str = "numbers") -> np.ndarray:
+def numbers(name: str, values: ArrayLike, *, expected: str = "numbers") -> np.ndarray:
     """The values as float64, whatever the dtype of the input.
 
     Args:
@@ -41,7 +42,7 @@ def numbers(name: str, values: Any, *, expected: str = "numbers") -> np.ndarray:
     return array
 
 
-def samples(name: str, values: Any, *, axis: int = -1, at_least: int = 2) -> np.ndarray:
+def samples(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 2) -> np.ndarray:
     """A family of samples with the sample axis last: `[..., n]`, float64.
 
     Args:

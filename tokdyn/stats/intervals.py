@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad
 from tokdyn.stats.inputs import is_constant, numbers, probability, rounding, samples
@@ -29,7 +30,7 @@ class MeanInterval(NamedTuple):
     degenerate: np.ndarray
 
 
-def clopper_pearson(successes: Any, trials: Any, *, confidence: float = 0.95) -> ProportionInterval:
+def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95) -> ProportionInterval:
     """The exact interval of a proportion: it covers at least as often as it says, for any n and any share.
 
     With x of n: low = the alpha/2 quantile of Beta(x, n - x + 1), high = the 1 - alpha/2 quantile of
@@ -78,7 +79,7 @@ def clopper_pearson(successes: Any, trials: Any, *, confidence: float = 0.95) ->
     )
 
 
-def mean_interval(values: Any, *, axis: int = -1, confidence: float = 0.95) -> MeanInterval:
+def mean_interval(values: ArrayLike, *, axis: int = -1, confidence: float = 0.95) -> MeanInterval:
     """Student's interval of a mean: mean +- t_(n-1, 1-alpha/2) sd / sqrt(n).
 
     Args:

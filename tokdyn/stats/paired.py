@@ -6,9 +6,10 @@ without anything to test is marked ``degenerate`` and gets p = 1, never NaN.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import choice
 from tokdyn.stats.inputs import mid_ranks, non_negative, probability, rounding, samples
@@ -49,7 +50,9 @@ class SignTest(NamedTuple):
     degenerate: np.ndarray
 
 
-def paired_t_test(differences: Any, *, axis: int = -1, confidence: float = 0.95, sd_floor: float = 0.0) -> PairedTest:
+def paired_t_test(
+    differences: ArrayLike, *, axis: int = -1, confidence: float = 0.95, sd_floor: float = 0.0
+) -> PairedTest:
     """Student's two-sided test that the mean difference is zero, with its interval and Cohen's d_z.
 
     t = mean / (sd / sqrt(n)), p = P(|t_(n-1)| >= |t|), d_z = mean / (sd + sd_floor), sd with n - 1.
@@ -97,7 +100,7 @@ def paired_t_test(differences: Any, *, axis: int = -1, confidence: float = 0.95,
     return PairedTest(n, mean, sd, statistic, p_value, interval.low, interval.high, effect_size, degenerate)
 
 
-def wilcoxon_test(differences: Any, *, axis: int = -1, method: str = "auto") -> RankTest:
+def wilcoxon_test(differences: ArrayLike, *, axis: int = -1, method: str = "auto") -> RankTest:
     """Wilcoxon's two-sided signed-rank test: are the differences symmetric about zero?
 
     Zeros are dropped; the m others are ranked by size, ties sharing their mean rank; W+ is the sum of the ranks of
@@ -159,7 +162,7 @@ def wilcoxon_test(differences: Any, *, axis: int = -1, method: str = "auto") -> 
     )
 
 
-def sign_test(differences: Any, *, axis: int = -1, tie_tolerance: float = 0.0) -> SignTest:
+def sign_test(differences: ArrayLike, *, axis: int = -1, tie_tolerance: float = 0.0) -> SignTest:
     """The sign test: are wins and losses equally likely? Exact binomial, two-sided, ties dropped.
 
     p = min(1, 2 P(Binomial(wins + losses, 1/2) <= min(wins, losses))).

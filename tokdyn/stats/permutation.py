@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.checks import bad, choice, describe_array, whole_number
@@ -29,8 +30,8 @@ class SignFlipTest(NamedTuple):
 
 
 def sign_flip_test(
-    differences: Any,
-    clusters: Any = None,
+    differences: ArrayLike,
+    clusters: ArrayLike | None = None,
     *,
     key: jax.Array | None = None,
     num_permutations: int = 10_000,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, whole_number
 from tokdyn.stats.inputs import numbers, probability
@@ -27,7 +28,7 @@ class EffectSizeInterval(NamedTuple):
     high: np.ndarray
 
 
-def achieved_power(effect: Any, n: Any, sd: Any = 1.0, *, alpha: float = 0.05, num_tests: int = 1) -> np.ndarray:
+def achieved_power(effect: Any, n: ArrayLike, sd: Any = 1.0, *, alpha: float = 0.05, num_tests: int = 1) -> np.ndarray:
     """The chance that a two-sided paired t-test of n pairs finds an effect of that size.
 
     P(|t'| > t_(n-1, 1 - alpha / (2 num_tests))) with t' noncentral, noncentrality effect sqrt(n) / sd.
@@ -59,7 +60,7 @@ def achieved_power(effect: Any, n: Any, sd: Any = 1.0, *, alpha: float = 0.05, n
 
 
 def minimal_detectable_effect(
-    n: Any, *, sd: Any = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+    n: ArrayLike, *, sd: Any = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
     """The smallest mean difference that n pairs would find with that power.
 
@@ -91,7 +92,7 @@ def minimal_detectable_effect(
 
 
 def plan_power(
-    effect: Any, *, sd: Any = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+    effect: ArrayLike, *, sd: Any = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
     """The number of pairs with which a two-sided paired t-test finds the effect with that power.
 
@@ -135,7 +136,7 @@ def plan_power(
     return long.reshape(shape)
 
 
-def effect_size_interval(effect_size: Any, n: Any, *, confidence: float = 0.95) -> EffectSizeInterval:
+def effect_size_interval(effect_size: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> EffectSizeInterval:
     """Interval of the standardised mean difference d_z, by inverting the noncentral t distribution.
 
     The ends are the delta with P(t' <= t | delta sqrt(n)) = 1 - alpha/2 and alpha/2, where t = d_z sqrt(n).

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, whole_number
 from tokdyn.stats.inputs import numbers, probability, samples
@@ -98,7 +99,9 @@ def outcomes(name: str, values: Any, *, axis: int = -1, at_least: int = 1) -> np
     return array == 1
 
 
-def mcnemar_test(correct_a: Any, correct_b: Any, *, axis: int = -1, confidence: float = 0.95) -> McNemarTest:
+def mcnemar_test(
+    correct_a: ArrayLike, correct_b: ArrayLike, *, axis: int = -1, confidence: float = 0.95
+) -> McNemarTest:
     r"""McNemar's exact test: do two arms have the same chance to be right, item by item?
 
     `p = min(1, 2 P(Binomial(b + c, 1/2) <= min(b, c)))`: the sign test of the differences, the concordant items being
@@ -154,7 +157,7 @@ def mcnemar_test(correct_a: Any, correct_b: Any, *, axis: int = -1, confidence: 
 
 
 def proportions_equivalence(
-    correct_a: Any, correct_b: Any, *, bound: float, axis: int = -1, alpha: float = 0.05, power: float = 0.8
+    correct_a: ArrayLike, correct_b: ArrayLike, *, bound: float, axis: int = -1, alpha: float = 0.05, power: float = 0.8
 ) -> ProportionsEquivalence:
     r"""Test that two arms' accuracies on the same items differ by less than a bound chosen beforehand.
 
@@ -218,7 +221,7 @@ def proportions_equivalence(
 
 
 def minimal_detectable_difference(
-    n: Any, discordance: Any, *, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+    n: ArrayLike, discordance: Any, *, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
     r"""The smallest difference of two accuracies that McNemar's exact test finds with that power on n shared items.
 

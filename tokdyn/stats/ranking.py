@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice, whole_number
 from tokdyn.stats.inputs import mid_ranks, numbers, probability, samples
@@ -86,7 +87,7 @@ class PartialCorrelation(NamedTuple):
 
 
 def area_under_roc(
-    scores: Any, labels: Any, *, axis: int = -1, confidence: float = 0.95, method: str = "delong"
+    scores: ArrayLike, labels: ArrayLike, *, axis: int = -1, confidence: float = 0.95, method: str = "delong"
 ) -> AreaUnderROC:
     r"""Area under the ROC curve: the chance that a positive item scores above a negative one, with an interval.
 
@@ -140,7 +141,7 @@ def area_under_roc(
 
 
 def calibration_error(
-    confidence: Any, correct: Any, *, bins: int = 10, binning: str = "equal_width"
+    confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10, binning: str = "equal_width"
 ) -> CalibrationError:
     r"""Expected and maximal calibration error: confidence against the share that is right, bin by bin.
 
@@ -205,7 +206,9 @@ def calibration_error(
     )
 
 
-def partial_rank_correlation(x: Any, y: Any, controls: Any = None, *, confidence: float = 0.95) -> PartialCorrelation:
+def partial_rank_correlation(
+    x: ArrayLike, y: ArrayLike, controls: ArrayLike | None = None, *, confidence: float = 0.95
+) -> PartialCorrelation:
     r"""Spearman's correlation of x and y with the controls held fixed.
 
     All are replaced by their mid-ranks; r is the correlation of what a linear fit on the controls' ranks (with a

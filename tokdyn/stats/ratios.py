@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, whole_number
 from tokdyn.stats.bootstrap import _resampled
@@ -63,7 +64,9 @@ class RatioBootstrap(NamedTuple):
     defined: np.ndarray
 
 
-def fieller_interval(numerator: Any, denominator: Any, *, axis: int = -1, confidence: float = 0.95) -> FiellerSet:
+def fieller_interval(
+    numerator: ArrayLike, denominator: ArrayLike, *, axis: int = -1, confidence: float = 0.95
+) -> FiellerSet:
     r"""Fieller's confidence set of mean(numerator) / mean(denominator), both measured on the same items.
 
     All `\rho` for which Student's test of the mean of `x - \rho y` against 0 does not reject:
@@ -139,8 +142,8 @@ def fieller_interval(numerator: Any, denominator: Any, *, axis: int = -1, confid
 
 def ratio_bootstrap(
     key: jax.Array,
-    numerator: Any,
-    denominator: Any,
+    numerator: ArrayLike,
+    denominator: ArrayLike,
     *,
     num_resamples: int = 10_000,
     confidence: float = 0.95,

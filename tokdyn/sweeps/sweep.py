@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 import numpy as np
+import xarray
 
 from tokdyn import checks, interrupts
 from tokdyn.sweeps import cluster as clusters
@@ -20,7 +21,7 @@ from tokdyn.sweeps.labelled import Source, dataset
 from tokdyn.sweeps.layout import Layout
 from tokdyn.sweeps.opening import open_sweep, with_attributes
 from tokdyn.sweeps.places import place_of
-from tokdyn.sweeps.plan import plan_of
+from tokdyn.sweeps.plan import Plan, plan_of
 from tokdyn.sweeps.program import Evaluate, Program, Spec, checked_spec
 from tokdyn.sweeps.progress import progress_bar
 from tokdyn.sweeps.record import outputs_of, record_of
@@ -30,6 +31,60 @@ from tokdyn.sweeps.store import Store, create_part, open_store
 
 class SweepInterrupted(KeyboardInterrupt):
     """Ctrl-C in a sweep with a store: what is finished is kept, and the message says how to go on."""
+
+
+@overload
+def sweep(
+    evaluate: Evaluate,
+    base: Any,
+    space: Space,
+    *,
+    seeds: int | Sequence[int],
+    key: jax.Array,
+    paired: bool = True,
+    dims: Mapping[str, Sequence[str]] | None = None,
+    pad: Sequence[str] = (),
+    cost: Callable[[dict[str, np.ndarray]], Any] | None = None,
+    unit: int | None = None,
+    chunk: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    worker: int | None = None,
+    of: int | None = None,
+    workers: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    cluster: Any = None,
+    extend: bool = False,
+    mixed: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    dry_run: Literal[False] = False,
+) -> xarray.Dataset: ...
+
+
+@overload
+def sweep(
+    evaluate: Evaluate,
+    base: Any,
+    space: Space,
+    *,
+    seeds: int | Sequence[int],
+    key: jax.Array,
+    paired: bool = True,
+    dims: Mapping[str, Sequence[str]] | None = None,
+    pad: Sequence[str] = (),
+    cost: Callable[[dict[str, np.ndarray]], Any] | None = None,
+    unit: int | None = None,
+    chunk: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    worker: int | None = None,
+    of: int | None = None,
+    workers: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    cluster: Any = None,
+    extend: bool = False,
+    mixed: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    dry_run: Literal[True],
+) -> Plan: ...
 
 
 def sweep(
@@ -55,7 +110,7 @@ def sweep(
     mixed: bool = False,
     progress: bool | Callable[[int, int], None] = False,
     dry_run: bool = False,
-) -> Any:
+) -> xarray.Dataset | Plan:
     """Evaluate every cell of a space for every seed.
 
     Numbers do not depend on chunk, workers, store or cluster, to the last bit, on machines of one kind (processor,

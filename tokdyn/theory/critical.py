@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.numerics import binary_scale, masked_mean, namespace, singular_values
@@ -34,7 +35,7 @@ FEWEST_ROWS, MOST_PRODUCTS, MOST_NUMBERS = 2048, 1 << 31, 1 << 24
 SHARE_OF_DISTORTION = 0.5
 
 
-def principal_variances(features: Any, *, mask: Any = None) -> Any:
+def principal_variances(features: ArrayLike, *, mask: ArrayLike | None = None) -> Any:
     """Variances of the features along their principal directions, the largest first.
 
     The eigenvalues of the covariance `C = (1/N) sum_i (x_i - mean)(x_i - mean)^T`, or of the matrix of inner products
@@ -64,7 +65,7 @@ def principal_variances(features: Any, *, mask: Any = None) -> Any:
     return singular_values(matrix / count) * scale * scale
 
 
-def critical_temperature(features: Any, *, mask: Any = None) -> Any:
+def critical_temperature(features: ArrayLike, *, mask: ArrayLike | None = None) -> Any:
     """The temperature above which the state with all tokens at one point is stable, and below which it is not.
 
     `T_c = 2 lambda_max(C)` with the covariance C of the features; the module's text derives it. Tokens that start close
@@ -119,7 +120,9 @@ def critical_temperature(features: Any, *, mask: Any = None) -> Any:
     return 2 * jnp.sum(along * along) / count * scale * scale
 
 
-def growth_factors(features: Any, temperature: Any, rate: Any = 1.0, *, mask: Any = None) -> Any:
+def growth_factors(
+    features: ArrayLike, temperature: ArrayLike, rate: ArrayLike = 1.0, *, mask: ArrayLike | None = None
+) -> Any:
     """By how much small differences between tokens at the mean are multiplied in a step, for each principal direction.
 
     `g_a = 1 - eta + 2 eta lambda_a / T`: the eigenvalues of a step's Jacobian at the collapsed state, each K - 1 times;
@@ -153,7 +156,7 @@ def growth_factors(features: Any, temperature: Any, rate: Any = 1.0, *, mask: An
     return 1 - rate + 2 * rate * ratio
 
 
-def distortion(variances: Any, num_tokens: int) -> float:
+def distortion(variances: ArrayLike, num_tokens: int) -> float:
     r"""The variance that K tokens leave in every direction they tell anything about, by reverse water-filling.
 
     To name one of K tokens takes `ln K` nats. A Gaussian source with these variances spends them best by leaving the
@@ -188,7 +191,7 @@ def distortion(variances: Any, num_tokens: int) -> float:
     return float(np.exp(levels[np.argmax(levels >= below)]))
 
 
-def automatic_temperature(features: Any, *, num_tokens: int) -> float:
+def automatic_temperature(features: ArrayLike, *, num_tokens: int) -> float:
     """A temperature for features nobody has looked at: what ``temperature="auto"`` means.
 
     `T = theta / 2`, half of the variance that K tokens leave in the directions that they tell apart (``distortion``).
@@ -217,7 +220,7 @@ def automatic_temperature(features: Any, *, num_tokens: int) -> float:
     return SHARE_OF_DISTORTION * distortion(read_variances(features), num_tokens)
 
 
-def read_variances(features: Any) -> np.ndarray:
+def read_variances(features: ArrayLike) -> np.ndarray:
     """``principal_variances`` by NumPy in float64: of all features where that is quick, else of some drawn at random.
 
     Read are as many as make two thousand million products or sixteen million numbers, at least 2,048: up to a million
@@ -244,7 +247,7 @@ def rows_read(features: Any) -> int:
     return min(rows, MOST_EXACT if columns > MOST_EXACT else most)
 
 
-def some_rows(features: Any, count: int) -> np.ndarray:
+def some_rows(features: ArrayLike, count: int) -> np.ndarray:
     """So many features, drawn at random without replacement, always the same; all, in order, where there are no more.
 
     Args:

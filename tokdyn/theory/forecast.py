@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.theory import critical, preview
@@ -57,7 +57,7 @@ class Forecast:
         return self.sentence
 
 
-def collapse_forecast(features: Any, *, num_tokens: int, temperature: float) -> Forecast:
+def collapse_forecast(features: ArrayLike, *, num_tokens: int, temperature: float) -> Forecast:
     """Say whether tokens will stay apart, before the run: all, some, none, or as the start decides.
 
     Above `T_c = 2 lambda_max(C)` the state with all tokens at one point is stable (``td.theory.critical_temperature``),

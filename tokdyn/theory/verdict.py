@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.dynamics import Dynamics
@@ -66,7 +67,7 @@ class Guide:
             return self.automatic_temperature
         return given
 
-    def warnings(self, dynamics: Dynamics, tokens: Any, *, num_distinct: Any, tol: float) -> list[str]:
+    def warnings(self, dynamics: Dynamics, tokens: ArrayLike, *, num_distinct: Any, tol: float) -> list[str]:
         """What makes the answer of a run worthless, a sentence each, with the number to use instead.
 
         Said are: a temperature above the critical one (where nothing but it keeps tokens apart); tokens that coincide

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
@@ -70,7 +71,7 @@ class Fit(NamedTuple):
 def fit(
     model: Any,
     loss: Any,
-    data: Any,
+    data: ArrayLike,
     *,
     key: jax.Array,
     num_steps: int,

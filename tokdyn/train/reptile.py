@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.train.fit import Fit, Variables
@@ -15,7 +16,7 @@ Adapt = Callable[[Variables, jax.Array], Fit]
 
 
 def reptile(
-    adapt: Adapt, start: Variables, *, key: jax.Array, num_rounds: int, num_tasks: int = 4, rate: Any = 0.5
+    adapt: Adapt, start: Variables, *, key: jax.Array, num_rounds: int, num_tasks: int = 4, rate: ArrayLike = 0.5
 ) -> tuple[Variables, jax.Array]:
     r"""Move the start towards where tasks end: `\theta \leftarrow \theta + \epsilon\, \overline{(\theta_k - \theta)}`.
 

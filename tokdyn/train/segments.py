@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, files
 from tokdyn.solve import vmap
@@ -30,7 +31,7 @@ class Member(Protocol):
 
 def fit_in_segments(
     member: Member,
-    configs: Any,
+    configs: ArrayLike,
     *,
     num_steps: int,
     segment: int,

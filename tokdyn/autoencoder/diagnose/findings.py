@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.autoencoder.base import Variables
@@ -54,7 +55,7 @@ class Findings(NamedTuple):
 
 def decide(
     measurements: Mapping[str, Any],
-    history: Any = None,
+    history: ArrayLike | None = None,
     *,
     thresholds: Thresholds | None = None,
     notes: tuple[str, ...] = (),
@@ -108,11 +109,11 @@ def decide(
 def diagnose(
     model: Any,
     variables: Variables,
-    data: Any,
+    data: ArrayLike,
     *,
     key: jax.Array,
     loss: Any = None,
-    history: Any = None,
+    history: ArrayLike | None = None,
     initial: Variables | None = None,
     num_steps: int | None = None,
     thresholds: Thresholds | None = None,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn import draws, keys, tree
 from tokdyn.autoencoder.base import Variables
@@ -127,7 +128,7 @@ def largest(gradients: Any) -> jax.Array:
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0.0) for leaf in jax.tree.leaves(gradients)]))
 
 
-def token_cosines(objective: Callable[[Any, jax.Array], jax.Array], params: Any, items: Any) -> jax.Array:
+def token_cosines(objective: Callable[[Any, jax.Array], jax.Array], params: Any, items: ArrayLike) -> jax.Array:
     """Cosines between the gradients that single items ask for.
 
     Near 1 everywhere: all items pull the same way (a bias), as before words are told apart. Near 0: each has a

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn import draws
 from tokdyn.autoencoder.diagnose.inputs import word_mask
@@ -44,7 +45,9 @@ class Information(NamedTuple):
     available: jax.Array
 
 
-def stochastic_information(probabilities: Any, *, key: jax.Array, samples: int = 16, mask: Any = None) -> Information:
+def stochastic_information(
+    probabilities: ArrayLike, *, key: jax.Array, samples: int = 16, mask: ArrayLike | None = None
+) -> Information:
     r"""Information of codes that are drawn, each cell by itself, from known probabilities.
 
     .. math:: I = \log_2 V - \frac1V \sum_i \mathrm{E}_{s \sim p_i} \log_2 \sum_j \frac{p_j(s)}{p_i(s)},
@@ -83,7 +86,7 @@ def stochastic_information(probabilities: Any, *, key: jax.Array, samples: int =
 
 
 def gaussian_information(
-    values: Any, sigma: Any, *, key: jax.Array, samples: int = 16, mask: Any = None
+    values: ArrayLike, sigma: ArrayLike, *, key: jax.Array, samples: int = 16, mask: ArrayLike | None = None
 ) -> Information:
     r"""Information of numbers read with Gaussian noise of a given standard deviation.
 
@@ -124,7 +127,7 @@ def gaussian_information(
     return _estimate(scores, mask)
 
 
-def deterministic_information(indices: Any, *, mask: Any = None) -> Information:
+def deterministic_information(indices: ArrayLike, *, mask: ArrayLike | None = None) -> Information:
     r"""Information of codes that are functions of the word: exact, from the patterns that coincide.
 
     `I = \log_2 V - \frac1V \sum_i \log_2 n_i`, where `n_i` words share the pattern of word i.
@@ -155,7 +158,7 @@ def deterministic_information(indices: Any, *, mask: Any = None) -> Information:
     return Information(available - lost, jnp.zeros_like(lost), available)
 
 
-def cell_information(probabilities: Any, *, mask: Any = None) -> jax.Array:
+def cell_information(probabilities: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     r"""Information of each cell alone, in bits: exact. Their sum is an upper bound of the pattern's.
 
     `I_c = H(\frac1V \sum_i p_i) - \frac1V \sum_i H(p_i)`; given the word the cells are independent, and
@@ -184,7 +187,7 @@ def cell_information(probabilities: Any, *, mask: Any = None) -> jax.Array:
     return jnp.tensordot(kept, divergence, axes=1) / jnp.sum(kept) / jnp.log(2.0)
 
 
-def pattern_utilisation(bits: Any, num_words: Any) -> jax.Array:
+def pattern_utilisation(bits: ArrayLike, num_words: ArrayLike) -> jax.Array:
     """The share of the words that patterns with so many bits could tell apart: `2^bits / V`.
 
     Args:
@@ -202,7 +205,7 @@ def pattern_utilisation(bits: Any, num_words: Any) -> jax.Array:
     return 2.0 ** jnp.asarray(bits, jnp.result_type(float)) / num_words
 
 
-def distinct_draws(probabilities: Any, *, key: jax.Array, mask: Any = None) -> jax.Array:
+def distinct_draws(probabilities: ArrayLike, *, key: jax.Array, mask: ArrayLike | None = None) -> jax.Array:
     """The published notebook's "utilisation": the share of different patterns among one draw of every word.
 
     For contrast only: it is near 1 for patterns that say nothing.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from numpy.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.autoencoder.base import Code, Output, Variables
@@ -35,7 +36,7 @@ class Words(NamedTuple):
     validation: jax.Array | None = None
 
 
-def words_of(data: Any) -> Words:
+def words_of(data: ArrayLike) -> Words:
     """The ``Words`` of a corpus, or of anything with its attributes.
 
     Args:
@@ -71,7 +72,7 @@ def measure(
     *,
     key: jax.Array,
     loss: Any = None,
-    num_steps: Any = 0,
+    num_steps: ArrayLike = 0,
     samples: int = 16,
 ) -> dict[str, jax.Array]:
     """All numbers that ``decide`` judges; pure, to be jitted and vmapped.

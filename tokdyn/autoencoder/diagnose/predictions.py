@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn.autoencoder.diagnose.inputs import share_where, word_frequencies, word_ids, word_mask
 from tokdyn.checks import bad, describe_array, whole_number
 
 
-def prediction_counts(predicted: Any, num_words: int, *, mask: Any = None) -> jax.Array:
+def prediction_counts(predicted: ArrayLike, num_words: int, *, mask: ArrayLike | None = None) -> jax.Array:
     """How often each word is predicted.
 
     Args:
@@ -32,7 +33,7 @@ def prediction_counts(predicted: Any, num_words: int, *, mask: Any = None) -> ja
     return jnp.zeros(num_words, jnp.int32).at[predicted].add(kept.astype(jnp.int32))
 
 
-def dominant_share(predicted: Any, num_words: int, *, mask: Any = None) -> jax.Array:
+def dominant_share(predicted: ArrayLike, num_words: int, *, mask: ArrayLike | None = None) -> jax.Array:
     """The share of the commonest prediction: 1 is complete collapse.
 
     `max_w n_w / n`. Over the words, each once, a model that tells all apart has 1 / words.
@@ -58,7 +59,7 @@ def dominant_share(predicted: Any, num_words: int, *, mask: Any = None) -> jax.A
     return jnp.max(counts) / jnp.maximum(jnp.sum(counts), 1)
 
 
-def prediction_entropy(predicted: Any, num_words: int, *, mask: Any = None) -> jax.Array:
+def prediction_entropy(predicted: ArrayLike, num_words: int, *, mask: ArrayLike | None = None) -> jax.Array:
     """Entropy of the predictions, in bits.
 
     `-sum_w (n_w / n) log2 (n_w / n)`.
@@ -85,7 +86,7 @@ def prediction_entropy(predicted: Any, num_words: int, *, mask: Any = None) -> j
     return _entropy(shares) / jnp.log(2.0)
 
 
-def distinct_predictions(predicted: Any, num_words: int, *, mask: Any = None) -> jax.Array:
+def distinct_predictions(predicted: ArrayLike, num_words: int, *, mask: ArrayLike | None = None) -> jax.Array:
     """How many different words are ever predicted.
 
     Args:
@@ -102,7 +103,7 @@ def distinct_predictions(predicted: Any, num_words: int, *, mask: Any = None) ->
     return jnp.sum(prediction_counts(predicted, num_words, mask=mask) > 0, dtype=jnp.int32)
 
 
-def unigram_entropy(frequencies: Any) -> jax.Array:
+def unigram_entropy(frequencies: ArrayLike) -> jax.Array:
     """Entropy of the words' frequencies in nats: the best cross-entropy of an answer that ignores its input.
 
     Args:
@@ -117,7 +118,7 @@ def unigram_entropy(frequencies: Any) -> jax.Array:
     return _entropy(word_frequencies("frequencies", frequencies))
 
 
-def frequency_baseline(frequencies: Any, items: Any = None) -> jax.Array:
+def frequency_baseline(frequencies: ArrayLike, items: ArrayLike | None = None) -> jax.Array:
     """Accuracy of always answering the commonest training word.
 
     Args:
@@ -176,7 +177,7 @@ class Accuracy(NamedTuple):
         )
 
 
-def accuracy(predicted: Any, frequencies: Any, validation: Any = None) -> Accuracy:
+def accuracy(predicted: ArrayLike, frequencies: ArrayLike, validation: ArrayLike | None = None) -> Accuracy:
     """Accuracy over types, tokens and a validation text, with ceiling and chance.
 
     Args:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.autoencoder.diagnose.inputs import word_frequencies
 from tokdyn.checks import bad, describe_array, whole_number
@@ -57,7 +58,7 @@ class Levels(NamedTuple):
     constant: float
 
 
-def loss_levels(vocabulary_size: int, frequencies: Any = None) -> Levels:
+def loss_levels(vocabulary_size: int, frequencies: ArrayLike | None = None) -> Levels:
     r"""The levels that a mean cross-entropy can get stuck on.
 
     Args:
@@ -90,7 +91,11 @@ def loss_levels(vocabulary_size: int, frequencies: Any = None) -> Levels:
 
 
 def loss_signature(
-    curve: Any, vocabulary_size: int, frequencies: Any = None, *, tokens_per_record: int | None = None
+    curve: ArrayLike,
+    vocabulary_size: int,
+    frequencies: ArrayLike | None = None,
+    *,
+    tokens_per_record: int | None = None,
 ) -> dict[str, Flag]:
     r"""What the curve of a mean cross-entropy says, without the model.
 
@@ -162,7 +167,7 @@ def loss_signature(
     }
 
 
-def falling_share(curve: Any) -> float:
+def falling_share(curve: ArrayLike) -> float:
     r"""How steeply a curve still falls at its end: 1 for a straight line, 0 for a plateau.
 
     The fall from the third quarter of the records to the last (of their means), relative to the mean rate from the

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn.autoencoder.diagnose.inputs import word_mask
 from tokdyn.checks import bad, describe_array, floating
@@ -28,7 +29,7 @@ class VarianceSplit(NamedTuple):
     share: jax.Array
 
 
-def variance_split(patterns: Any, *, mask: Any = None) -> VarianceSplit:
+def variance_split(patterns: ArrayLike, *, mask: ArrayLike | None = None) -> VarianceSplit:
     r"""How much of the variance of patterns is between words.
 
     .. math:: \mathrm{Var}_{v,d}\, x_{vd} = \underbrace{\mathrm{E}_d \mathrm{Var}_v\, x_{vd}}_{\text{words}}
@@ -60,7 +61,7 @@ def variance_split(patterns: Any, *, mask: Any = None) -> VarianceSplit:
     return VarianceSplit(words + places, words, places, _share(words, words + places))
 
 
-def input_share(logits: Any, *, mask: Any = None) -> jax.Array:
+def input_share(logits: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     r"""The share of the variance of logits that depends on the input.
 
     With each row's mean removed (a softmax does not see it), `1 - |\bar z|^2 / \mathrm{E}_v |z_v|^2`, where
@@ -89,7 +90,7 @@ def input_share(logits: Any, *, mask: Any = None) -> jax.Array:
     return _share(moving, moving + jnp.mean(constant**2))
 
 
-def pattern_rank(patterns: Any, *, mask: Any = None) -> jax.Array:
+def pattern_rank(patterns: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     """Effective rank of patterns about their mean: ``metrics.effective_rank`` of the flat patterns.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.autoencoder import layers
@@ -68,7 +69,7 @@ class Characters(common.WordEncoder):
         return jnp.asarray(self.spellings)[ids]
 
     def encode_spelling(
-        self, variables: Variables, spellings: Any, *, key: jax.Array | None = None, train: bool = False
+        self, variables: Variables, spellings: ArrayLike, *, key: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Any]:
         """Any words, known or not.
 
@@ -92,7 +93,7 @@ class Characters(common.WordEncoder):
 
 def characters(
     *,
-    spellings: Any,
+    spellings: ArrayLike,
     cells: int,
     channels: int,
     num_characters: int = _FIRST + len(ALPHABET),

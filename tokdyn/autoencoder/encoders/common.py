@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.autoencoder import layers
@@ -52,7 +53,7 @@ class WordEncoder:
         return pattern.reshape(-1, self.cells, self.channels), state
 
 
-def check_ids(ids: Any, vocabulary_size: int) -> jax.Array:
+def check_ids(ids: ArrayLike, vocabulary_size: int) -> jax.Array:
     """Ids of words, as an array; their range is checked where the numbers are known.
 
     Args:

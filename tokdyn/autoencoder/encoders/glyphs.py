@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.autoencoder.base import Variables
@@ -39,7 +40,7 @@ class Glyphs:
         pattern, state = self.encode_images(variables, jnp.asarray(self.images)[ids.reshape(-1)])
         return pattern.reshape(*ids.shape, self.cells, self.channels), state
 
-    def encode_images(self, variables: Variables, images: Any) -> tuple[jax.Array, Any]:
+    def encode_images(self, variables: Variables, images: ArrayLike) -> tuple[jax.Array, Any]:
         """Any pictures of the same size, for example ``data.glyphs.render`` of words outside the vocabulary.
 
         Args:
@@ -64,7 +65,9 @@ class Glyphs:
         return jnp.asarray(self.strength, ink.dtype) * pattern, variables["state"]
 
 
-def glyphs(*, images: Any, pool: int = 1, channels: int = 1, threshold: Any = None, strength: float = 1.0) -> Glyphs:
+def glyphs(
+    *, images: ArrayLike, pool: int = 1, channels: int = 1, threshold: ArrayLike | None = None, strength: float = 1.0
+) -> Glyphs:
     """The rendered word, cell by cell: a code that was made for reading, and is never trained.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.autoencoder import layers
@@ -64,7 +65,7 @@ class Graph(common.WordEncoder):
 
 def graph(
     *,
-    adjacency: Any,
+    adjacency: ArrayLike,
     cells: int,
     channels: int,
     rounds: int = 1,
@@ -125,7 +126,7 @@ def graph(
     )  # fmt: skip
 
 
-def mixed(adjacency: Any, vectors: jax.Array) -> jax.Array:
+def mixed(adjacency: ArrayLike, vectors: jax.Array) -> jax.Array:
     """Averages over neighbours.
 
     Args:
@@ -141,7 +142,7 @@ def mixed(adjacency: Any, vectors: jax.Array) -> jax.Array:
     return weights @ vectors
 
 
-def nearest_neighbours(vectors: Any, num_neighbours: int) -> Neighbours:
+def nearest_neighbours(vectors: ArrayLike, num_neighbours: int) -> Neighbours:
     """The graph of the words nearest by cosine, each with the same weight; no word is its own neighbour.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.autoencoder import layers
@@ -63,7 +64,7 @@ class Grounded(common.WordEncoder):
 
 def grounded(
     *,
-    vectors: Any,
+    vectors: ArrayLike,
     cells: int,
     channels: int,
     depth: int = 0,

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.autoencoder import layers
@@ -67,8 +68,8 @@ def multiscale(
     vocabulary_size: int,
     channels: int,
     levels: tuple[int, ...] = (2, 4, 8),
-    strengths: Any = None,
-    groups: Any = None,
+    strengths: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     embedding: int = 64,
     width: int = 128,
     depth: int = 1,

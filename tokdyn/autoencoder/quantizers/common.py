@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.autoencoder.base import Code
@@ -36,7 +37,7 @@ class Cells(NamedTuple):
     dtype: Any
 
 
-def prepare(inputs: Any, mask: Any, channels: int) -> Cells:
+def prepare(inputs: Any, mask: ArrayLike, channels: int) -> Cells:
     """Inputs `[..., cells, channels]` and a mask `[..., cells]`, checked; what is masked may be NaN.
 
     Raises:

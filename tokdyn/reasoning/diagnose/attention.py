@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice, describe_array, floating
 from tokdyn.numerics import namespace
@@ -82,7 +83,7 @@ class RelevantAttention(NamedTuple):
     included: np.ndarray
 
 
-def image_attention(attention: Any, image_keys: Any) -> ImageAttention:
+def image_attention(attention: ArrayLike, image_keys: ArrayLike) -> ImageAttention:
     r"""Entropy over image tokens and raw mass on them, for each item, layer, head and query. Works under jit.
 
     `M = \sum_{j \in IMG} a_j`, `p_j = a_j / M`, `H = - \sum_{j \in IMG} p_j \log p_j`.
@@ -111,7 +112,7 @@ def image_attention(attention: Any, image_keys: Any) -> ImageAttention:
     return ImageAttention(entropy, entropy / _log_count(keys)[:, None, None, None], mass, undefined)
 
 
-def attention_entropy(attention: Any, image_keys: Any, *, order: str = "entropy_then_mean") -> jax.Array:
+def attention_entropy(attention: ArrayLike, image_keys: ArrayLike, *, order: str = "entropy_then_mean") -> jax.Array:
     """Entropy over image tokens with layers and heads averaged, in either order. Works under jit.
 
     "entropy_then_mean" is the mean over heads of each head's entropy: how narrowly a head looks.
@@ -146,10 +147,10 @@ def attention_entropy(attention: Any, image_keys: Any, *, order: str = "entropy_
 
 def attention_narrowing(
     key: jax.Array,
-    attention: Any,
-    image_keys: Any,
-    latent_queries: Any,
-    answer_queries: Any,
+    attention: ArrayLike,
+    image_keys: ArrayLike,
+    latent_queries: ArrayLike,
+    answer_queries: ArrayLike,
     *,
     order: str = "entropy_then_mean",
     num_resamples: int = 10_000,
@@ -224,10 +225,10 @@ def attention_narrowing(
 
 def relevant_attention(
     key: jax.Array,
-    attention: Any,
-    image_keys: Any,
-    queries: Any,
-    relevant: Any,
+    attention: ArrayLike,
+    image_keys: ArrayLike,
+    queries: ArrayLike,
+    relevant: ArrayLike,
     *,
     num_resamples: int = 10_000,
     confidence: float = 0.95,

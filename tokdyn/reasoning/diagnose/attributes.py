@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array, floating
 from tokdyn.numerics import namespace
@@ -16,13 +17,13 @@ from tokdyn.stats import mcnemar_test
 
 def held_out_attributes(
     key: jax.Array,
-    latents: Any,
-    question: Any,
-    image: Any,
-    attributes: Any,
+    latents: ArrayLike,
+    question: ArrayLike,
+    image: ArrayLike,
+    attributes: ArrayLike,
     *,
     sizes: Sequence[int],
-    groups: Any = None,
+    groups: ArrayLike | None = None,
     num_folds: int = 5,
     penalties: Sequence[float] = PENALTIES,
     num_resamples: int = 2000,

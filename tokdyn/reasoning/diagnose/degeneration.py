@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import hyperparameter
 from tokdyn.metrics import distinct_tokens
@@ -43,7 +44,9 @@ class Degeneration(NamedTuple):
     resolution: jax.Array
 
 
-def degeneration(latents: Any, reference: Any = None, *, relative_resolution: Any = 0.01) -> Degeneration:
+def degeneration(
+    latents: ArrayLike, reference: ArrayLike | None = None, *, relative_resolution: ArrayLike = 0.01
+) -> Degeneration:
     """Whether latents have become few: effective rank, distinct ones and lengths, by slot index and within items.
 
     Two latents nearer than ``relative_resolution`` times the root mean square length of all are one. Works under jit.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array, floating, hyperparameter, whole_number
 from tokdyn.numerics import namespace, times_log
@@ -79,7 +80,11 @@ class Relation(NamedTuple):
 
 
 def visual_dependence(
-    log_probability: Any, log_probability_noised: Any, *, mask: Any = None, threshold: Any = 0.0
+    log_probability: ArrayLike,
+    log_probability_noised: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    threshold: ArrayLike = 0.0,
 ) -> VisualDependence:
     r"""How much more likely each word is with the image than with a noised one. Works under jit.
 
@@ -129,7 +134,7 @@ def visual_dependence(
     )
 
 
-def confidence(logits: Any, *, num_likeliest: int = 10) -> Confidence:
+def confidence(logits: ArrayLike, *, num_likeliest: int = 10) -> Confidence:
     r"""How sure the next word is: largest probability and entropies, the truncated one never without its tail.
 
     With the k likeliest words `w_1..w_k` and `m = \sum_{i \le k} p(w_i)`: truncated `-\sum_{i \le k} p \log p`,
@@ -176,7 +181,13 @@ def confidence(logits: Any, *, num_likeliest: int = 10) -> Confidence:
 
 
 def relation(
-    measure: Any, outcome: Any, controls: Any = None, *, calibrate: bool = False, bins: int = 10, level: float = 0.95
+    measure: ArrayLike,
+    outcome: ArrayLike,
+    controls: ArrayLike | None = None,
+    *,
+    calibrate: bool = False,
+    bins: int = 10,
+    level: float = 0.95,
 ) -> Relation:
     """How a measure of items goes with an outcome: ROC area, rank correlation with controls, calibration.
 
@@ -219,7 +230,7 @@ def relation(
 
 
 def confidence_relations(
-    measure: Any, results: Mapping[str, Any], controls: Any = None, **options: Any
+    measure: ArrayLike, results: Mapping[str, Any], controls: ArrayLike | None = None, **options: Any
 ) -> dict[str, Relation]:
     """`relation` of one measure to several outcomes: the answer, each exact step, grounding.
 

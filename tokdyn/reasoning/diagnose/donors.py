@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array
 from tokdyn.reasoning.diagnose.effects import MeanEffect, mean_effect
@@ -58,9 +59,9 @@ class MarginShift(NamedTuple):
 
 def donor_lift(
     key: jax.Array,
-    answers: Any,
-    donor_answers: Any,
-    own_answers: Any,
+    answers: ArrayLike,
+    donor_answers: ArrayLike,
+    own_answers: ArrayLike,
     *,
     control_answers: Any = None,
     chance: float | None = None,
@@ -140,8 +141,8 @@ def donor_lift(
 
 def margin_shift(
     key: jax.Array,
-    sham: Any,
-    donor: Any,
+    sham: ArrayLike,
+    donor: ArrayLike,
     unrelated: Any = None,
     *,
     num_resamples: int = 10_000,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice
 from tokdyn.stats import (
@@ -89,7 +90,7 @@ class NoEffect(NamedTuple):
 
 def mean_effect(
     key: jax.Array,
-    values: Any,
+    values: ArrayLike,
     *,
     resample: str = "crossed",
     num_resamples: int = 10_000,
@@ -166,8 +167,8 @@ def mean_effects(
 
 def no_effect_report(
     key: jax.Array,
-    values: Any,
-    reference: Any = None,
+    values: ArrayLike,
+    reference: ArrayLike | None = None,
     *,
     bound: float,
     alpha: float = 0.05,

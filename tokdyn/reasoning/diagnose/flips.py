@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array
 from tokdyn.stats import clopper_pearson
@@ -45,7 +46,12 @@ class Flips(NamedTuple):
 
 
 def counterfactual_flips(
-    answers: Any, edited_answers: Any, targets: Any, edited_targets: Any, *, confidence: float = 0.95
+    answers: ArrayLike,
+    edited_answers: ArrayLike,
+    targets: ArrayLike,
+    edited_targets: ArrayLike,
+    *,
+    confidence: float = 0.95,
 ) -> Flips:
     """Flips of answers between pairs of pictures.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice
 from tokdyn.reasoning.diagnose.effects import MeanEffect, mean_effects
@@ -51,9 +52,9 @@ class GainRetained(NamedTuple):
 
 def gain_retained(
     key: jax.Array,
-    arm: Any,
-    base: Any,
-    full: Any,
+    arm: ArrayLike,
+    base: ArrayLike,
+    full: ArrayLike,
     *,
     base_name: str,
     unit: str = "items",
@@ -116,7 +117,7 @@ def gain_retained(
 
 
 def component_gains(
-    key: jax.Array, arms: Mapping[str, Any], base: Any, full: Any, *, base_name: str, **options: Any
+    key: jax.Array, arms: Mapping[str, Any], base: ArrayLike, full: ArrayLike, *, base_name: str, **options: Any
 ) -> dict[str, GainRetained]:
     """`gain_retained` of several arms, each of which keeps one component (only the markers, only the format, ...).
 
@@ -149,7 +150,7 @@ def component_gains(
 
 
 def marker_dependence(
-    key: jax.Array, without_markers: Any, base: Any, full: Any, *, base_name: str, **options: Any
+    key: jax.Array, without_markers: ArrayLike, base: ArrayLike, full: ArrayLike, *, base_name: str, **options: Any
 ) -> GainRetained:
     r"""Share of the gain that goes when the markers go and the slots stay.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array, floating
 from tokdyn.metrics._arrays import integers
@@ -64,10 +65,10 @@ class AnswerChange(NamedTuple):
 
 def mediation(
     key: jax.Array,
-    factual: Any,
-    image_exchanged: Any,
-    latents_exchanged: Any,
-    both_exchanged: Any,
+    factual: ArrayLike,
+    image_exchanged: ArrayLike,
+    latents_exchanged: ArrayLike,
+    both_exchanged: ArrayLike,
     *,
     resample: str = "crossed",
     num_resamples: int = 10_000,
@@ -132,7 +133,7 @@ def mediation(
     return Mediation(effects[0], effects[1], effects[2], effects[3], share)
 
 
-def latent_change(latents: Any, exchanged: Any) -> LatentChange:
+def latent_change(latents: ArrayLike, exchanged: ArrayLike) -> LatentChange:
     r"""How far each latent moves under another image: cosine and relative distance, by item and slot.
 
     Both for each slot by itself: `\cos(z, z')` and `|z' - z| / |z|`. Raw cosines are near 1 in an anisotropic space
@@ -169,7 +170,7 @@ def latent_change(latents: Any, exchanged: Any) -> LatentChange:
     )
 
 
-def answer_change(logits: Any, exchanged: Any, answers: Any) -> AnswerChange:
+def answer_change(logits: ArrayLike, exchanged: ArrayLike, answers: ArrayLike) -> AnswerChange:
     r"""How far the answer moves under other latents: flips, log-probability shift, and divergence, by item.
 
     `\log p'(a) - \log p(a)` for the given answer a, and `\mathrm{KL}(p \| p') = \sum_c p_c (\log p_c - \log p'_c)`.

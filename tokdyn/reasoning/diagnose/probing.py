@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.checks import bad, describe_array, floating, whole_number
@@ -71,9 +72,9 @@ class Selectivity(NamedTuple):
 
 
 def ridge_probe(
-    features: Any,
-    labels: Any,
-    folds: Any,
+    features: ArrayLike,
+    labels: ArrayLike,
+    folds: ArrayLike,
     *,
     num_labels: int,
     num_folds: int,
@@ -126,7 +127,7 @@ def ridge_probe(
     return Probe(predicted[0], correct, xp.mean(correct, dtype=array.dtype), candidates[best[0]])
 
 
-def assign_folds(key: jax.Array, num_items: int, *, num_folds: int = 5, groups: Any = None) -> np.ndarray:
+def assign_folds(key: jax.Array, num_items: int, *, num_folds: int = 5, groups: ArrayLike | None = None) -> np.ndarray:
     """Folds of nearly equal size, a whole group in one fold.
 
     Args:
@@ -164,7 +165,7 @@ def assign_folds(key: jax.Array, num_items: int, *, num_folds: int = 5, groups: 
     return fold_of[index]
 
 
-def control_labels(key: jax.Array, types: Any, labels: Any) -> np.ndarray:
+def control_labels(key: jax.Array, types: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """Labels of a control task: one drawn for each type of item, from the labels' own frequencies.
 
     A probe that gets these right has remembered types, whatever the features mean (Hewitt and Liang).
@@ -200,12 +201,12 @@ def control_labels(key: jax.Array, types: Any, labels: Any) -> np.ndarray:
 
 def probe_selectivity(
     key: jax.Array,
-    features: Any,
-    labels: Any,
-    types: Any,
+    features: ArrayLike,
+    labels: ArrayLike,
+    types: ArrayLike,
     *,
     num_labels: int,
-    groups: Any = None,
+    groups: ArrayLike | None = None,
     num_folds: int = 5,
     num_controls: int = 5,
     penalties: Sequence[float] = PENALTIES,
@@ -338,7 +339,13 @@ def _ridge(features: Any, targets: Any, kept: Any, strength: Any) -> Any:
 
 
 def correct_at_sites(
-    features: Any, tasks: Any, folds: Any, *, sizes: tuple[int, ...], num_folds: int, penalties: tuple[float, ...]
+    features: Any,
+    tasks: ArrayLike,
+    folds: ArrayLike,
+    *,
+    sizes: tuple[int, ...],
+    num_folds: int,
+    penalties: tuple[float, ...],
 ) -> np.ndarray:
     """Whether probes are right `[sites, tasks, items]`, for features `[sites, items, features]`.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array, floating, hyperparameter, random_key, whole_number
 from tokdyn.numerics import namespace
@@ -68,7 +69,7 @@ class Movement(NamedTuple):
     length: jax.Array
 
 
-def rollout(step: Step, start: Any, *, num_steps: int) -> jax.Array:
+def rollout(step: Step, start: ArrayLike, *, num_steps: int) -> jax.Array:
     """The states that a recurrence goes through, its start first. Works under jit.
 
     Args:
@@ -99,7 +100,7 @@ def rollout(step: Step, start: Any, *, num_steps: int) -> jax.Array:
     return jnp.concatenate([state[None], states])
 
 
-def jacobian(step: Step, state: Any) -> jax.Array:
+def jacobian(step: Step, state: ArrayLike) -> jax.Array:
     """The Jacobian of the flattened step at a state, by forward mode. Works under jit.
 
     Args:
@@ -122,7 +123,7 @@ def jacobian(step: Step, state: Any) -> jax.Array:
     return jax.jacfwd(lambda flat: step(flat.reshape(array.shape)).reshape(-1))(array.reshape(-1))
 
 
-def jacobian_spectrum(step: Step, state: Any) -> Spectrum:
+def jacobian_spectrum(step: Step, state: ArrayLike) -> Spectrum:
     """Eigenvalues of the step at a state, with what they do not tell. Outside jit: eigenvalues need LAPACK.
 
     Args:
@@ -161,7 +162,9 @@ def jacobian_spectrum(step: Step, state: Any) -> Spectrum:
     )
 
 
-def lyapunov_exponents(step: Step, start: Any, *, num_steps: int, num_exponents: int = 1, key: jax.Array) -> Lyapunov:
+def lyapunov_exponents(
+    step: Step, start: ArrayLike, *, num_steps: int, num_exponents: int = 1, key: jax.Array
+) -> Lyapunov:
     r"""Finite-time Lyapunov exponents along the orbit of a start, by tangent vectors and QR.
 
     Orthonormal tangents Q are carried along, `J(z_t) Q_t = Q_{t+1} R_{t+1}`, and exponent i is
@@ -218,7 +221,7 @@ def lyapunov_exponents(step: Step, start: Any, *, num_steps: int, num_exponents:
     return Lyapunov(jnp.where(collapsed, -jnp.inf, growth.mean(axis=0)), growth, collapsed, end)
 
 
-def movement(trajectory: Any, *, relative_resolution: Any = 0.01) -> Movement:
+def movement(trajectory: ArrayLike, *, relative_resolution: ArrayLike = 0.01) -> Movement:
     """How far tokens move in each step, and how many different ones are left. Works under jit.
 
     Two tokens nearer than ``relative_resolution`` times the root mean square length at the first step are one.

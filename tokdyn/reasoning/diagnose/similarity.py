@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice, describe_array, floating, hyperparameter
 from tokdyn.numerics import namespace
@@ -78,7 +79,9 @@ class Retrieval(NamedTuple):
     n: int
 
 
-def transformed(vectors: Any, reference: Any = None, *, space: str = "centred", shrinkage: Any = 0.1) -> jax.Array:
+def transformed(
+    vectors: ArrayLike, reference: ArrayLike | None = None, *, space: str = "centred", shrinkage: ArrayLike = 0.1
+) -> jax.Array:
     r"""Vectors in the space where their cosines are to be taken.
 
     "raw": as they are. "centred": minus the reference's mean. "whitened": also times `\Sigma_s^{-1/2}`, where
@@ -134,7 +137,7 @@ def transformed(vectors: Any, reference: Any = None, *, space: str = "centred", 
     return product(moved, (directions * inverse) @ directions.T)
 
 
-def cosines(left: Any, right: Any) -> jax.Array:
+def cosines(left: ArrayLike, right: ArrayLike) -> jax.Array:
     """Cosine of every two vectors; 0 with a vector of length zero. Works under jit.
 
     Args:
@@ -158,7 +161,7 @@ def cosines(left: Any, right: Any) -> jax.Array:
     return xp.clip(product(a, xp.swapaxes(b, -1, -2)), -1.0, 1.0)
 
 
-def similarity(latents: Any, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1) -> Similarity:
+def similarity(latents: ArrayLike, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1) -> Similarity:
     """How alike latents are between items at one slot index, and between the slots of one item.
 
     Latents that are the same for every item have raw cosine 1 between items, and no direction at all once centred on
@@ -202,7 +205,7 @@ def similarity(latents: Any, reference: Any = None, *, space: str = "raw", shrin
 
 
 def cross_task(
-    latents: Any, other: Any, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1
+    latents: ArrayLike, other: ArrayLike, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1
 ) -> CrossTask:
     """How alike the latents of two tasks are, beside how alike they are within each. Works under jit.
 
@@ -237,7 +240,7 @@ def cross_task(
     return CrossTask(between, left, right, (left + right) / 2 - between)
 
 
-def similarity_table(latents: Any, references: Mapping[str, Any] | None = None, *, shrinkage: float = 0.1) -> Any:
+def similarity_table(latents: ArrayLike, references: Mapping[str, Any] | None = None, *, shrinkage: float = 0.1) -> Any:
     """Mean cosine between items of the latents, and of reference vectors by the same measure, in each space.
 
     Every row is centred and whitened by its own vectors: the question is how alike the members of one set are.
@@ -278,8 +281,8 @@ def similarity_table(latents: Any, references: Mapping[str, Any] | None = None, 
 
 
 def retrieval(
-    latents: Any,
-    targets: Any,
+    latents: ArrayLike,
+    targets: ArrayLike,
     reference: Any = None,
     *,
     space: str = "centred",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
@@ -58,11 +59,11 @@ class Ascent(NamedTuple):
 
 def optimise(
     reward: Reward,
-    latent: Any,
+    latent: ArrayLike,
     *,
     key: jax.Array,
     num_steps: int,
-    sigma: Any = 0.1,
+    sigma: ArrayLike = 0.1,
     num_samples: int = 8,
     baseline: str = "leave_one_out",
     antithetic: bool = False,
@@ -74,7 +75,7 @@ def optimise(
     direction: str = "reinforce",
     accept: str = "all",
     scored: str = "step",
-    enough: Any = None,
+    enough: ArrayLike | None = None,
     stochastic: bool = False,
 ) -> Ascent:
     r"""Climb a reward from a latent; pure, to be jitted and vmapped as a whole.

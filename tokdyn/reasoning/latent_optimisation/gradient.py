@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 
@@ -37,10 +38,10 @@ class Estimate(NamedTuple):
 
 def estimate_gradient(
     reward: Reward,
-    latent: Any,
+    latent: ArrayLike,
     *,
     key: jax.Array,
-    sigma: Any,
+    sigma: ArrayLike,
     num_samples: int,
     baseline: str = "none",
     antithetic: bool = False,

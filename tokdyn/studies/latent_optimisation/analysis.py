@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray
+from numpy.typing import ArrayLike
 
 from tokdyn.reasoning import diagnose
 from tokdyn.stats import holm
@@ -101,7 +102,7 @@ VARIABLES = {
 Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
-def analysed(name: str, items: Any, found: Mapping[str, Any], config: Config) -> xarray.Dataset:
+def analysed(name: str, items: ArrayLike, found: Mapping[str, Any], config: Config) -> xarray.Dataset:
     """One reasoner's part of the Dataset.
 
     Args:

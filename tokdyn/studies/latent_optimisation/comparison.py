@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.stats import clopper_pearson, mcnemar_test, mean_interval, minimal_detectable_difference
 from tokdyn.stats import proportions_equivalence as equivalence
@@ -34,7 +35,7 @@ class Compared(NamedTuple):
     discordance: np.ndarray
 
 
-def compared(first: Any, second: Any, *, bound: float) -> Compared:
+def compared(first: ArrayLike, second: ArrayLike, *, bound: float) -> Compared:
     """The first arm minus the second, item by item.
 
     Optimisations of one item are no new items: pooling them would make intervals too short. What is said must hold in

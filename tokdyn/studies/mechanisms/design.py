@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.dynamics.parts import part
@@ -236,7 +237,7 @@ class Aligned:
         return sum(terms.values()), (state, {"right": right})
 
 
-def aligned(weights: Any, done: Any) -> Aligned:
+def aligned(weights: ArrayLike, done: Any) -> Aligned:
     """The loss of a method.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.stats import clopper_pearson
 
@@ -68,7 +69,7 @@ def of_accuracy(row: Mapping[str, Any], *, alpha: float = ALPHA) -> str:
     return YES if float(row["holm"]) <= alpha else UNDECIDED
 
 
-def of_lifts(lows: Any, highs: Any, *, bound: float) -> str:
+def of_lifts(lows: ArrayLike, highs: Any, *, bound: float) -> str:
     """Do answers follow donors?
 
     Args:

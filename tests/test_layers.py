@@ -1,6 +1,7 @@
 """Imports go one way: a layer imports only the layers before it. Nothing else keeps that true."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tokdyn"
 # Members of the lowest layer lean on each other in this order.
 BASE_ORDER = [
-    "failures", "interrupts", "environment", "checks", "files", "array_files", "compile_cache", "compiling",
+    "typing", "failures", "interrupts", "environment", "checks", "files", "array_files", "compile_cache", "compiling",
     "keys", "draws", "numerics", "ranges", "tree",
 ]  # fmt: skip
 # A tuple is one layer, whose members do not import each other.
@@ -70,6 +71,14 @@ def test_imports_go_one_way(path):
     home = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     assert home in LEVEL, f"{home} is in no layer: give it one"
     assert not violations(home, imported_modules(path))
+
+
+def test_flax_stays_behind_one_file_of_each_folder():
+    """What builds on it can be moved to another library in one place."""
+    importing = {
+        str(path.relative_to(PACKAGE)) for path in FILES if re.search(r"^\s*(import|from) flax", path.read_text(), re.M)
+    }
+    assert importing == {"autoencoder/layers.py", "reasoning/transformer.py", "studies/autoencoder/costs.py"}
 
 
 def test_every_layer_is_there():

@@ -31,12 +31,12 @@ class Status(enum.IntEnum):
     INVALID = 4  # a number out of its range, or masks that leave nothing: fewer features than tokens to draw, no token
 
 
-def bad(name: str, expected: str, got: Any) -> ValueError:
+def bad(name: str, expected: str, got: object) -> ValueError:
     """The one form of our error sentences; the caller raises it."""
     return ValueError(f"{name}: expected {expected}, got {got}")
 
 
-def shown(value: Any, longest: int = 200) -> str:
+def shown(value: object, longest: int = 200) -> str:
     """A value as Python writes it, for a sentence: on one line, and not without end."""
     try:
         text = " ".join(repr(value).split())
@@ -45,19 +45,19 @@ def shown(value: Any, longest: int = 200) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def is_concrete(value: Any) -> bool:
+def is_concrete(value: object) -> bool:
     """Whether the numbers are known now, so that their range can be checked (False inside jit, vmap, grad)."""
     return not isinstance(value, jax.core.Tracer)
 
 
-def describe_array(value: Any) -> str:
+def describe_array(value: object) -> str:
     """``shape (3, 2) and dtype float32``, or the type's name where it is no array."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"shape {tuple(value.shape)} and dtype {value.dtype}"
     return f"a {type(value).__name__}"
 
 
-def floating(name: str, value: Any, *, axes: str, xp: Any = jnp) -> jax.Array:
+def floating(name: str, value: object, *, axes: str, xp: Any = jnp) -> jax.Array:
     """A floating-point array whose axes are spelled ``axes``, for example ``"[N, D]"``; of NumPy where ``xp`` is.
 
     Raises:
@@ -73,7 +73,7 @@ def floating(name: str, value: Any, *, axes: str, xp: Any = jnp) -> jax.Array:
     return array
 
 
-def boolean_mask(name: str, value: Any, length: int, *, axes: str) -> jax.Array | None:
+def boolean_mask(name: str, value: object, length: int, *, axes: str) -> jax.Array | None:
     """A boolean array of that length, or None.
 
     Raises:
@@ -90,7 +90,7 @@ def boolean_mask(name: str, value: Any, length: int, *, axes: str) -> jax.Array 
     return array
 
 
-def whole_number(name: str, value: Any, *, at_least: int, at_most: int = LARGEST_COUNT) -> int:
+def whole_number(name: str, value: object, *, at_least: int, at_most: int = LARGEST_COUNT) -> int:
     """A static integer (Python or NumPy) within limits; by default it fits an int32, which compiled programs use.
 
     Raises:
@@ -105,7 +105,7 @@ def whole_number(name: str, value: Any, *, at_least: int, at_most: int = LARGEST
     return int(value)
 
 
-def random_key(name: str, value: Any) -> None:
+def random_key(name: str, value: object) -> None:
     """One JAX random key, new style `[]` or old style `[2]`.
 
     Raises:
@@ -131,7 +131,7 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     return begun[0] if begun else next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
 
-def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+def choice(name: str, value: object, options: tuple[str, ...]) -> str:
     """One of the named options.
 
     Raises:
@@ -146,7 +146,7 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 def hyperparameter(
     name: str,
-    value: Any,
+    value: object,
     *,
     above: float = -math.inf,
     at_least: float = -math.inf,

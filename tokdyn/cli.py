@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tokdyn import checks, failures, interrupts
 
@@ -235,7 +235,7 @@ def _sweep(words: list[str]) -> None:
     if not goes_on and open_store(options.store) is not None:
         raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
     with _programs_kept(options.cache), jax.enable_x64(asked.x64):
-        found = sweeps.sweep(
+        found = cast(Callable[..., object], sweeps.sweep)(
             asked.evaluate, asked.base, asked.space, seeds=asked.seeds, key=jax.random.key(asked.key),
             paired=asked.paired, dims=asked.dims, pad=asked.pad, store=options.store, worker=options.worker,
             of=options.of, extend=options.extend, mixed=options.mixed, progress=sys.stderr.isatty(),

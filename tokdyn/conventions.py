@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 
@@ -110,7 +111,7 @@ def computed_in(dtype: DTypeLike) -> np.dtype:
     return min(np.dtype(dtype), np.dtype(jnp.result_type(float)), key=lambda one: one.itemsize)
 
 
-def numbers(X: Any) -> np.ndarray:
+def numbers(X: ArrayLike) -> np.ndarray:
     """Features as anybody gives them (arrays, lists, tables), as floating-point numbers `[N, D]` in float32 or float64.
 
     float32 and float64 stay what they are, without a copy; float16 becomes float32, all else float64.

@@ -84,7 +84,7 @@ class TokenClustering(conventions.Estimator):
         self.tol = tol
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Move the tokens.
 
         Args:
@@ -128,24 +128,24 @@ class TokenClustering(conventions.Estimator):
             warnings.warn(sentence, CollapseWarning, stacklevel=2)
         return self
 
-    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+    def fit_predict(self, X: ArrayLike, y: object = None) -> np.ndarray:
         """Move the tokens and return each feature's token `[N]`."""
         return self.fit(X).labels_
 
-    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
+    def fit_transform(self, X: ArrayLike, y: object = None) -> np.ndarray:
         """Move the tokens and return the soft assignment `[N, K]`."""
         return self.fit(X).assignment_.copy()
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """The nearest fitted token of new features `[N, D]`, as `[N]`."""
         return nearest_tokens(self._fitted(X), self.tokens_)
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
         features = self._fitted(X)
         return np.array(_assignment(self._dynamics(self.temperature_), np.int32(self.n_iter_), self.tokens_, features))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: object = None) -> float:
         """Minus the sum of squared distances of features `[N, D]` to their nearest token: more is better."""
         features = self._fitted(X)
         return -squared_error(features, self.tokens_, nearest_tokens(features, self.tokens_))

@@ -52,7 +52,7 @@ def machine_memory() -> int:
         return 8 << 30
 
 
-def path_of(name: str, value: Any, expected: str) -> Path:
+def path_of(name: str, value: object, expected: str) -> Path:
     """A path that somebody gave.
 
     Args:
@@ -78,7 +78,7 @@ def path_of(name: str, value: Any, expected: str) -> Path:
     return Path(text)
 
 
-def target_of(value: Any, suffix: str, expected: str = "a place where a file can be written") -> Path:
+def target_of(value: object, suffix: str, expected: str = "a place where a file can be written") -> Path:
     """Where a file is to be written: the path, with the suffix appended where it lacks it.
 
     Args:
@@ -90,7 +90,7 @@ def target_of(value: Any, suffix: str, expected: str = "a place where a file can
         ValueError: no path, or one that names a folder.
     """
     path = path_of("path", value, expected)
-    ends = os.fspath(value).endswith(tuple(filter(None, (os.sep, os.altsep))))
+    ends = str(value).endswith(tuple(filter(None, (os.sep, os.altsep))))
     target = path if path.suffix == suffix else path.with_name(path.name + suffix) if path.name else path
     for place in (path, target):
         with contextlib.suppress(OSError):  # the system says more when the file is written

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,14 @@ from tokdyn import checks
 
 RANGE = "range"  # the key of a field's metadata
 PartType = TypeVar("PartType")
+
+
+class Ends(Protocol):
+    """What a schedule tells of its range."""
+
+    def ends(self) -> tuple[Any, Any]:
+        """Its first and last value, between which all others lie."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Range:
     below: float = math.inf
     finite: bool = True
 
-    def checked(self, name: str, value: Any) -> Any:
+    def checked(self, name: str, value: object) -> Any:
         """The value as parts store it (see ``checks.hyperparameter``).
 
         Raises:
@@ -48,7 +56,7 @@ class Range:
             return value
         return checks.hyperparameter(name, value, **dataclasses.asdict(self))
 
-    def holds(self, value: Any) -> jax.Array:
+    def holds(self, value: object) -> jax.Array:
         """Whether all of the numbers, or both ends of a schedule, are in range `[]`, also where they are traced."""
         if _is_schedule(value):
             return jnp.all(jnp.array([self.holds(end) for end in value.ends()]))
@@ -63,7 +71,7 @@ class Range:
         return jnp.all(inside)
 
 
-def _is_schedule(value: Any) -> bool:
+def _is_schedule(value: Any) -> TypeGuard[Ends]:
     return hasattr(value, "ends") and hasattr(value, "num_steps")
 
 

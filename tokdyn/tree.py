@@ -16,6 +16,7 @@ import numpy as np
 
 from tokdyn import checks
 from tokdyn.ranges import RANGE, Range
+from tokdyn.typing import PyTree
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def path_of(keys: tuple[Any, ...]) -> str:
     return ".".join(names)
 
 
-def children(node: Any) -> list[tuple[str, Any]]:
+def children(node: PyTree) -> list[tuple[str, Any]]:
     """What a node of a pytree holds, by name; nothing for a leaf."""
     if jax.tree_util.all_leaves([node]):
         return []
@@ -39,7 +40,7 @@ def children(node: Any) -> list[tuple[str, Any]]:
     return [(path_of(keys), child) for keys, child in inside]
 
 
-def values(tree: Any) -> dict[str, Any]:
+def values(tree: PyTree) -> dict[str, Any]:
     """All leaves by path.
 
     Args:
@@ -143,7 +144,7 @@ def unstacked(tree: T) -> list[T]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]
 
 
-def ranges(tree: Any) -> dict[str, Range]:
+def ranges(tree: PyTree) -> dict[str, Range]:
     """The declared range of every number (``td.number``), by path.
 
     Example:
@@ -154,7 +155,7 @@ def ranges(tree: Any) -> dict[str, Range]:
     return {path: limits for path, _, limits in _declared(tree)}
 
 
-def check_ranges(tree: Any) -> None:
+def check_ranges(tree: PyTree) -> None:
     """All numbers of a pytree whose range is declared (``td.number``), where they are known.
 
     Raises:
@@ -164,7 +165,7 @@ def check_ranges(tree: Any) -> None:
         limits.checked(path, value)
 
 
-def check_columns(tree: Any, columns: Mapping[str, Any]) -> None:
+def check_columns(tree: PyTree, columns: Mapping[str, Any]) -> None:
     """Many values of each path, as a sweep has them.
 
     Args:
@@ -184,7 +185,7 @@ def check_columns(tree: Any, columns: Mapping[str, Any]) -> None:
                 with_values(tree, {path: value})
 
 
-def in_range(tree: Any) -> jax.Array:
+def in_range(tree: PyTree) -> jax.Array:
     """Whether all numbers of a pytree whose range is declared lie in it `[]`, also where they are traced."""
     return jnp.all(jnp.array([limits.holds(value) for _, value, limits in _declared(tree)], bool))
 

@@ -17,6 +17,7 @@ from tokdyn import checks, keys
 from tokdyn.autoencoder import contract
 from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.schedules import resolved
+from tokdyn.typing import PyTree
 
 Variables = dict[str, Any]
 
@@ -29,7 +30,7 @@ class Model(Protocol):
         ...
 
     def apply(
-        self, variables: Variables, inputs: Any, *, key: jax.Array | None = None, train: bool = False
+        self, variables: Variables, inputs: PyTree, *, key: jax.Array | None = None, train: bool = False
     ) -> tuple[Any, Any]:
         """``(output, state)``: in training the state may change."""
         ...

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws
 from tokdyn.dynamics.parts import part, static
-from tokdyn.dynamics.schedules import resolved
+from tokdyn.dynamics.schedules import Scalar, resolved
 
 
 @part
@@ -39,7 +39,7 @@ class WordDraws:
         return jnp.minimum(found, last).astype(jnp.int32)
 
 
-def word_draws(frequencies: ArrayLike, *, batch_size: int, power: float = 1.0, share: ArrayLike = 1.0) -> WordDraws:
+def word_draws(frequencies: ArrayLike, *, batch_size: int, power: float = 1.0, share: Scalar = 1.0) -> WordDraws:
     r"""Independent draws of words with probabilities `\propto f^p`, as ``data`` for ``train.fit``.
 
     Args:
@@ -71,9 +71,8 @@ def word_draws(frequencies: ArrayLike, *, batch_size: int, power: float = 1.0, s
             raise checks.bad("frequencies", "numbers [vocabulary]", checks.describe_array(array))
         if not np.isfinite(array).all() or (array < 0).any() or not (array > 0).any():
             raise checks.bad("frequencies", "finite numbers of at least 0, some above", "others")
-        frequencies = jnp.asarray(array)
     return WordDraws(
-        frequencies,
+        jnp.asarray(frequencies),
         checks.hyperparameter("power", power, at_least=0.0),
         checks.hyperparameter("share", share, above=0.0, below=1.0 + 1e-9),
         checks.whole_number("batch_size", batch_size, at_least=1),

@@ -13,11 +13,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen import BatchNorm as BatchNorm
+from flax.linen import LayerNorm as LayerNorm
+from flax.linen import Module as Module
+from flax.linen import compact as compact
 
 from tokdyn import draws
 from tokdyn.autoencoder.base import Variables
 
-BatchNorm, LayerNorm, Module, compact = nn.BatchNorm, nn.LayerNorm, nn.Module, nn.compact
 Initializer = Callable[..., jax.Array]
 
 
@@ -40,7 +43,7 @@ def applied(
     return module.apply(everything, *inputs, train=train, rngs=rngs), state
 
 
-def xavier(gain: Any) -> Initializer:
+def xavier(gain: float | jax.Array) -> Initializer:
     r"""Uniform weights of standard deviation `g \sqrt{2 / (in + out)}`; the gain may be traced.
 
     References:
@@ -50,12 +53,12 @@ def xavier(gain: Any) -> Initializer:
     return lambda key, shape, dtype=None: gain * base(key, shape, _floating(dtype))
 
 
-def normal(std: Any) -> Initializer:
+def normal(std: float | jax.Array) -> Initializer:
     """Normal numbers of that standard deviation, which may be traced."""
     return lambda key, shape, dtype=None: std * draws.normal(key, tuple(shape), _floating(dtype))
 
 
-def uniform(limit: Any) -> Initializer:
+def uniform(limit: float | jax.Array) -> Initializer:
     """Uniform numbers from minus the limit to the limit, which may be traced."""
     return lambda key, shape, dtype=None: limit * draws.uniform(key, tuple(shape), _floating(dtype), -1.0, 1.0)
 
@@ -72,7 +75,7 @@ def fan_in_uniform(inputs: int | None = None) -> Initializer:
     return lambda key, shape, dtype=None: base(key, shape, _floating(dtype))
 
 
-def orthogonal(gain: Any) -> Initializer:
+def orthogonal(gain: float | jax.Array) -> Initializer:
     """An orthogonal matrix, scaled; the gain may be traced."""
     base = jax.nn.initializers.orthogonal()
     return lambda key, shape, dtype=None: gain * base(key, shape, _floating(dtype))

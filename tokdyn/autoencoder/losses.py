@@ -19,6 +19,7 @@ from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.base import compose as _compose
 from tokdyn.dynamics.parts import part
 from tokdyn.numerics import safe_norm
+from tokdyn.typing import PyTree
 
 
 class View(NamedTuple):
@@ -50,7 +51,7 @@ class Objective:
     terms: Dynamics
 
     def __call__(
-        self, model: Any, variables: Variables, batch: Any, key: jax.Array
+        self, model: Any, variables: Variables, batch: PyTree, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         """``(loss, (state, each term by name))`` of a batch of words `[batch]`."""
         output, state = model.apply(variables, batch, key=keys.for_purpose(key, "model"), train=True)
@@ -132,7 +133,7 @@ def cross_entropy(
     )  # fmt: skip
 
 
-def twice_softmaxed(logits: jax.Array, share: Any) -> jax.Array:
+def twice_softmaxed(logits: jax.Array, share: float | jax.Array) -> jax.Array:
     """What the published loss took for logits: a mixture of the logits and their softmax `[..., vocabulary]`."""
     return (1.0 - share) * logits + share * jax.nn.softmax(logits)
 

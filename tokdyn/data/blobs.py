@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
 
@@ -86,7 +87,7 @@ def blobs(
         keys.for_purpose(key, "features"), shape, dtype
     )
     labels = jnp.repeat(jnp.arange(max_clusters), points_per_cluster)
-    mask = labels < num_clusters
+    mask = labels < jnp.asarray(num_clusters)
     return Blobs(jnp.where(mask[:, None], features.reshape(-1, num_dimensions), 0), labels, mask, centres)
 
 

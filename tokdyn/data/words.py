@@ -181,7 +181,7 @@ def zipf_corpus(
     num_tokens: int | None = None,
     num_validation: int | None = None,
     exponent: float = 1.0,
-    key: Any = 0,
+    key: int | jax.Array = 0,
 ) -> Corpus:
     r"""A corpus of any size whose words are as unequal as those of a language.
 

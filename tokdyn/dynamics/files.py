@@ -15,6 +15,7 @@ from tokdyn import array_files, checks, files
 from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.parts import kind_named, kind_of
 from tokdyn.tree import check_ranges
+from tokdyn.typing import PyTree
 
 FORMAT = "tokdyn.dynamics"
 SCHEMA_VERSION = 1
@@ -147,7 +148,7 @@ def _told(error: files.Unreadable) -> str:
     return "not such a file" if str(error) == "no .npz file" else str(error)
 
 
-def encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+def encoded(value: object, path: str, arrays: dict[str, np.ndarray]) -> Any:
     """JSON for one node; its numbers go to ``arrays`` under their path."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = kind_of(type(value))
@@ -183,7 +184,7 @@ def encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     return {"array": name, "dtype": array.dtype.name}
 
 
-def decoded(node: Any, arrays: dict[str, np.ndarray]) -> Any:
+def decoded(node: PyTree, arrays: dict[str, np.ndarray]) -> Any:
     """The inverse of ``encoded``; ``DAMAGED`` where the node is nothing that it wrote."""
     if node is None:
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -12,6 +10,7 @@ from tokdyn.dynamics.base import Flow, Term
 from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.schedules import Scalar
 from tokdyn.ranges import built, number
+from tokdyn.typing import PyTree
 
 
 @part
@@ -20,11 +19,11 @@ class Inertia(Term):
 
     momentum: jax.Array = number(at_least=0.0)
 
-    def init(self, tokens: jax.Array, context: Any) -> jax.Array:
+    def init(self, tokens: jax.Array, context: PyTree) -> jax.Array:
         return tokens
 
     def apply(
-        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: jax.Array, context: Any
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: jax.Array, context: PyTree
     ) -> tuple[Flow, jax.Array]:
         checks.scalar_fields(self)
         carried = jnp.where(self.momentum >= 0, self.momentum * (tokens - memory), 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 
@@ -11,6 +11,7 @@ from tokdyn.dynamics.base import Flow, Memory, Term
 from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.schedules import Scalar
 from tokdyn.ranges import built, number
+from tokdyn.typing import PyTree
 
 
 @part
@@ -22,7 +23,7 @@ class Noise(Term):
     scale: jax.Array = number(at_least=0.0)
 
     def apply(
-        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: PyTree
     ) -> tuple[Flow, Memory]:
         checks.scalar_fields(self)
         return flow.carry(self.scale * draws.normal(key, tokens.shape, tokens.dtype)), memory

@@ -13,6 +13,7 @@ from tokdyn.dynamics.parts import part, static
 from tokdyn.dynamics.schedules import Scalar
 from tokdyn.numerics import safe_norm
 from tokdyn.ranges import built, number
+from tokdyn.typing import PyTree
 
 KERNELS = ("coulomb", "plummer")
 
@@ -29,7 +30,7 @@ class Repulsion(Term):
         return token_mask
 
     def apply(
-        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Any
+        self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: PyTree
     ) -> tuple[Flow, Memory]:
         checks.scalar_fields(self)
         differences = tokens[:, None, :] - tokens[None, :, :]  # [K, K, D], from the second to the first

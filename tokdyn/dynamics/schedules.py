@@ -8,11 +8,12 @@ from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
-from numpy.typing import DTypeLike
+from jax.typing import DTypeLike
 
 from tokdyn import checks
 from tokdyn.dynamics.parts import part, static
 from tokdyn.ranges import built, number
+from tokdyn.typing import PyTree
 
 
 class Schedule:
@@ -167,12 +168,12 @@ def schedule(function: Callable[[Any], Any], *, num_steps: float | jax.Array) ->
     return built(FunctionSchedule, num_steps=num_steps, function=function)
 
 
-def is_schedule(value: Any) -> bool:
+def is_schedule(value: object) -> bool:
     """Whether this node of a pytree is a schedule (for ``is_leaf``)."""
     return isinstance(value, Schedule)
 
 
-def schedules(tree: Any) -> list[Schedule]:
+def schedules(tree: PyTree) -> list[Schedule]:
     """All schedules in a pytree."""
     return [node for node in jax.tree.leaves(tree, is_leaf=is_schedule) if is_schedule(node)]
 

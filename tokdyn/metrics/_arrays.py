@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, boolean_mask, describe_array, hyperparameter, is_concrete
 from tokdyn.numerics import namespace, squared_distances
 
 
-def integers(name: str, value: Any, *, length: int | None = None, xp: Any = jnp) -> jax.Array:
+def integers(name: str, value: object, *, length: int | None = None, xp: Any = jnp) -> jax.Array:
     """An integer array ``[N]``; of NumPy where ``xp`` is.
 
     Raises:
@@ -31,7 +32,7 @@ def integers(name: str, value: Any, *, length: int | None = None, xp: Any = jnp)
     return array.astype(jnp.int32) if array.dtype.itemsize < 4 else array
 
 
-def integer(name: str, value: Any, *, at_least: int) -> jax.Array:
+def integer(name: str, value: object, *, at_least: int) -> jax.Array:
     """A whole number ``[]`` that may be traced; its range is checked where it is known.
 
     Raises:
@@ -49,7 +50,7 @@ def integer(name: str, value: Any, *, at_least: int) -> jax.Array:
     return array
 
 
-def number(name: str, value: Any, dtype: DTypeLike, *, at_least: float) -> jax.Array:
+def number(name: str, value: object, dtype: DTypeLike, *, at_least: float) -> jax.Array:
     """A real number ``[]`` that may be traced, in that dtype; its range is checked where it is known.
 
     Raises:
@@ -61,7 +62,7 @@ def number(name: str, value: Any, dtype: DTypeLike, *, at_least: float) -> jax.A
     return array.astype(dtype)
 
 
-def counted(ids: jax.Array, num_ids: int, mask: ArrayLike) -> jax.Array:
+def counted(ids: jax.Array, num_ids: int, mask: ArrayLike | None) -> jax.Array:
     """Which features count ``[N]``: kept by the mask, and with an id that exists.
 
     Raises:
@@ -72,7 +73,7 @@ def counted(ids: jax.Array, num_ids: int, mask: ArrayLike) -> jax.Array:
     return inside if kept is None else inside & kept
 
 
-def kept_tokens(tokens: jax.Array, token_mask: ArrayLike) -> tuple[jax.Array, jax.Array]:
+def kept_tokens(tokens: jax.Array, token_mask: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
     """Tokens with zeros where masked, so that a NaN there has no way out, and the mask itself ``[K]``.
 
     Raises:
@@ -96,7 +97,7 @@ def at_least_float32(array: jax.Array) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def floating_dtype(dtype: DTypeLike) -> Any:
+def floating_dtype(dtype: DTypeLike | None) -> Any:
     """The dtype of a result; JAX's default float for None.
 
     Raises:
@@ -113,7 +114,7 @@ def floating_dtype(dtype: DTypeLike) -> Any:
     return jnp.dtype(dtype)
 
 
-def count_table(table: Any) -> jax.Array:
+def count_table(table: ArrayLike) -> jax.Array:
     """A table `[L, P]` in a float type that can count."""
     expected = "a table of counts [L, P]"
     try:

@@ -14,12 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, boolean_mask, floating, whole_number
 from tokdyn.metrics._arrays import counted, distances, integer, integers, kept_tokens, number
 from tokdyn.metrics.partition import adjusted_rand_index
 from tokdyn.numerics import masked_mean, namespace
+from tokdyn.typing import EitherArray
 
 
 def live_tokens(predicted: ArrayLike, *, num_tokens: int, mask: ArrayLike | None = None) -> jax.Array:
@@ -290,7 +292,7 @@ def all_coincident(tokens: ArrayLike, *, token_mask: ArrayLike | None = None) ->
     return _coincide(*_pair_distances(tokens, token_mask))
 
 
-def first_of_component(near: Any) -> Any:
+def first_of_component(near: EitherArray) -> Any:
     """Smallest index that each can reach `[K]` in a graph `[K, K]` of NumPy or of jax, with an edge where near."""
     xp, size = namespace(near), near.shape[0]
     reach = near | xp.eye(size, dtype=bool)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from numpy.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from tokdyn.checks import whole_number
 from tokdyn.metrics._arrays import count_table, counted, floating_dtype, integers, number

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from tokdyn.checks import bad, floating
 from tokdyn.metrics._arrays import at_least_float32, kept_tokens, number
 from tokdyn.numerics import masked_mean, namespace, singular_values
+from tokdyn.typing import EitherArray
 
 
 def effective_rank(tokens: ArrayLike, *, token_mask: ArrayLike | None = None, centre: bool = True) -> jax.Array:
@@ -144,7 +145,7 @@ def _spectrum(tokens: Any, token_mask: Any, centre: bool) -> tuple[jax.Array, ja
     return spectrum_of(array, kept, centre=centre, eps=eps)
 
 
-def spectrum_of(array: Any, kept: Any, *, centre: bool, eps: Any) -> tuple[Any, Any]:
+def spectrum_of(array: EitherArray, kept: EitherArray, *, centre: bool, eps: EitherArray) -> tuple[Any, Any]:
     """Of an array `[K, D]` of NumPy or of jax, zeros where it is not kept; eps is the rounding that it came with."""
     xp = namespace(array)
     # Rounding is relative to the tokens as they were given: the mean of equal numbers may miss them by that much.
@@ -160,7 +161,7 @@ def spectrum_of(array: Any, kept: Any, *, centre: bool, eps: Any) -> tuple[Any, 
     return values / xp.where(is_zero, 1, largest), is_zero
 
 
-def rank_of(spectrum: Any, is_zero: Any) -> Any:
+def rank_of(spectrum: EitherArray, is_zero: EitherArray) -> Any:
     """``effective_rank`` of what ``spectrum_of`` gives."""
     xp = namespace(spectrum)
     shares = spectrum / xp.where(is_zero, 1, xp.sum(spectrum))

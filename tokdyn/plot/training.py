@@ -340,7 +340,7 @@ def name_lines(names: Sequence[str], letters: int) -> tuple[list[str], float]:
     return shown, max(0.29, 0.06 + 0.15 * max(name.count("\n") + 1 for name in shown))
 
 
-def numbers(name: str, value: Any, axes: str, **sizes: int) -> np.ndarray:
+def numbers(name: str, value: object, axes: str, **sizes: int) -> np.ndarray:
     """Numbers `[...]` as float64, of these axes and not empty."""
     order = axes.strip("[]").split(", ")
     known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items() if axis in order)
@@ -357,7 +357,7 @@ def numbers(name: str, value: Any, axes: str, **sizes: int) -> np.ndarray:
     return array
 
 
-def name_list(name: str, value: Any, count: int | None) -> list[str]:
+def name_list(name: str, value: Sequence[str], count: int | None) -> list[str]:
     """Names as a list, of that length."""
     wrong = isinstance(value, str) or not len(value) or (count is not None and len(value) != count)
     if wrong:

@@ -50,10 +50,10 @@ def run_arms(
     *,
     key: jax.Array,
     donors: ArrayLike | None = None,
-    unrelated: Any = None,
+    unrelated: ArrayLike | None = None,
     oracle: Sites | None = None,
-    chain: Any = None,
-    given: Any = None,
+    chain: jax.Array | None = None,
+    given: jax.Array | None = None,
     keep: Keep = keep_answers,
     share_prompt: bool = True,
     batch_size: int = 1,
@@ -146,7 +146,7 @@ def run_arms(
     return clean, {name: results[name] for name in arms}
 
 
-def material_of(model: Reasoner, clean: Output, *, key: jax.Array | None, donors: Any = None) -> Material:
+def material_of(model: Reasoner, clean: Output, *, key: jax.Array | None, donors: ArrayLike | None = None) -> Material:
     """What interventions on markers, slots, format and answer are made from, given the clean run of the same items.
 
     Args:

@@ -41,7 +41,9 @@ class Continuation(NamedTuple):
     def logits(self, states: jax.Array) -> jax.Array:
         return self.method("logits", states)
 
-    def rows(self, item: Item, chain: Any, given: Any, teacher: bool) -> tuple[Rows, Cache, jax.Array, jax.Array]:
+    def rows(
+        self, item: Item, chain: jax.Array | None, given: jax.Array | None, teacher: bool
+    ) -> tuple[Rows, Cache, jax.Array, jax.Array]:
         """All positions after the prompt: together where all that they are fed is known, else one after another.
 
         Returns:
@@ -67,7 +69,13 @@ class Continuation(NamedTuple):
         return rows, cache, jnp.sum(alive & jnp.asarray(places.where("slots"))), triggered
 
     def one_by_one(
-        self, words: jax.Array, cache: Cache, alive: jax.Array, chain: Any, given: Any, teacher: bool
+        self,
+        words: jax.Array,
+        cache: Cache,
+        alive: jax.Array,
+        chain: jax.Array | None,
+        given: jax.Array | None,
+        teacher: bool,
     ) -> tuple[Rows, Cache, jax.Array]:
         """Position after position; slots and words go through one body, since two would be compiled one by one too."""
         protocol, places = self.model.protocol, self.model.places
@@ -112,7 +120,7 @@ class Continuation(NamedTuple):
         rows = Rows(embeddings, made.states, made.residuals.swapaxes(0, 1), made.attention.transpose(2, 0, 1, 3))
         return rows, cache
 
-    def fed(self, state: jax.Array, slot: jax.Array, chain: Any, given: Any) -> jax.Array:
+    def fed(self, state: jax.Array, slot: jax.Array, chain: jax.Array | None, given: jax.Array | None) -> jax.Array:
         """What a slot is fed `[width]`, given the state of the position before it."""
         protocol = self.model.protocol
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from tokdyn import checks, keys
 from tokdyn.compiling import jitted
 from tokdyn.dynamics.parts import part, static
+from tokdyn.dynamics.schedules import Scalar
 from tokdyn.numerics import safe_norm
 from tokdyn.reasoning.arms import has_noise, material_of
 from tokdyn.reasoning.interventions import Intervention, recipes
@@ -81,15 +82,15 @@ class Supervised:
 
 def supervised(
     *,
-    answer: ArrayLike = 1.0,
-    chain: Any = None,
-    latents: Any = None,
+    answer: Scalar = 1.0,
+    chain: Scalar | None = None,
+    latents: Scalar | None = None,
     target: str = "regions",
     cosine: bool = False,
-    trigger: Any = None,
-    words_from: ArrayLike | None = None,
+    trigger: Scalar | None = None,
+    words_from: Scalar | None = None,
     under: tuple[Intervention, ...] = (),
-    share: ArrayLike = 0.5,
+    share: Scalar = 0.5,
 ) -> Supervised:
     """Supervised training.
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.attraction import Attraction, Layout
@@ -122,8 +123,8 @@ def run_fused(
     dynamics: Dynamics,
     state: State,
     contexts: tuple[Context, ...],
-    tol: Any,
-    min_steps: Any,
+    tol: ArrayLike,
+    min_steps: ArrayLike,
     *,
     batched: Any,
     num_runs: int,

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
+from tokdyn.typing import PyTree
+
 Carry = Any
 Inputs = Any
 Going = Callable[[Carry, Inputs], jax.Array]
@@ -73,7 +75,7 @@ def while_each(
     return differentiable(carry, leaves)
 
 
-def as_varying(tree: Any, inputs: Any) -> Any:
+def as_varying(tree: PyTree, inputs: PyTree) -> Any:
     """The tree, marked as differing between devices wherever the inputs do.
 
     Inside ``shard_map`` a loop must start with the type it ends with, and constants count as equal on all devices.

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from numpy.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State
 from tokdyn.dynamics.schedules import is_schedule, resolved
 from tokdyn.tree import path_of
+from tokdyn.typing import PyTree
 
 
 class Progress(NamedTuple):
@@ -81,12 +83,12 @@ def _drawn_rows(
 def checked(
     dynamics: Dynamics,
     key: jax.Array | None,
-    features: Any,
+    features: ArrayLike,
     *,
     num_tokens: int | None,
-    tokens: Any,
-    mask: ArrayLike,
-    token_mask: ArrayLike,
+    tokens: ArrayLike | None,
+    mask: ArrayLike | None,
+    token_mask: ArrayLike | None,
 ) -> tuple[Dynamics, jax.Array, jax.Array | None, jax.Array | None, jax.Array | None, int]:
     """The arguments that all drivers share, checked and cast to the features' dtype.
 
@@ -132,7 +134,7 @@ def checked(
     return cast(dynamics, features.dtype), features, tokens, mask, token_mask, num_tokens
 
 
-def checked_state(name: str, state: Any) -> State:
+def checked_state(name: str, state: PyTree) -> State:
     """What a run ended with, as what another begins with.
 
     Raises:
@@ -156,7 +158,7 @@ def check_memory(state: State, at_rest: State) -> None:
         raise checks.bad("state", "a whole number of steps []", checks.describe_array(state.step))
 
 
-def cast(tree: Any, dtype: DTypeLike) -> Any:
+def cast(tree: PyTree, dtype: DTypeLike) -> Any:
     """Plain numbers and floating-point arrays in that dtype; integer and boolean arrays as they are.
 
     Raises:
@@ -306,7 +308,7 @@ def init(
     if tokens is None:
         assert key is not None  # checked above
         tokens = _draw(keys.for_purpose(key, "start"), features, num_tokens, mask)
-    return at_rest(dynamics, tokens, prepared(dynamics, features, mask, token_mask), token_mask)
+    return at_rest(dynamics, jnp.asarray(tokens), prepared(dynamics, features, mask, token_mask), token_mask)
 
 
 @functools.partial(jax.jit, static_argnums=2)

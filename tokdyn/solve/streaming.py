@@ -45,7 +45,7 @@ def run_streamed(
     tokens: ArrayLike | None = None,
     token_mask: ArrayLike | None = None,
     assignment: Literal["soft", "hard", "none"] = "none",
-    out: ArrayLike | None = None,
+    out: Any = None,
     rows_at_once: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:

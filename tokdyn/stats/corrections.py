@@ -11,7 +11,7 @@ from tokdyn.checks import bad, describe_array
 from tokdyn.stats.inputs import numbers
 
 
-def holm(p_values: ArrayLike, *, axis: int = -1, include: Any = None) -> np.ndarray:
+def holm(p_values: ArrayLike, *, axis: int = -1, include: ArrayLike | None = None) -> np.ndarray:
     """Holm's step-down adjustment: controls the chance of any false rejection, whatever the dependence.
 
     With the m counted p-values in rising order, p~_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).

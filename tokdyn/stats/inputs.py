@@ -7,7 +7,6 @@ be checked, and bad input is a ``ValueError`` instead of a NaN in a table.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +64,7 @@ def samples(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 2) 
     return array
 
 
-def rounding(values: Any) -> float:
+def rounding(values: ArrayLike) -> float:
     """Relative size of the rounding that the input may carry already: the machine epsilon of its dtype.
 
     Args:
@@ -80,7 +79,7 @@ def rounding(values: Any) -> float:
     return float(jnp.finfo(dtype).eps)
 
 
-def probability(name: str, value: Any) -> float:
+def probability(name: str, value: object) -> float:
     """One plain number strictly between 0 and 1 (a confidence, a level, a power).
 
     Raises:
@@ -95,7 +94,7 @@ def probability(name: str, value: Any) -> float:
     return float(value)
 
 
-def non_negative(name: str, value: Any) -> float:
+def non_negative(name: str, value: ArrayLike) -> float:
     """One plain finite number of at least 0.
 
     Raises:

@@ -28,7 +28,9 @@ class EffectSizeInterval(NamedTuple):
     high: np.ndarray
 
 
-def achieved_power(effect: Any, n: ArrayLike, sd: Any = 1.0, *, alpha: float = 0.05, num_tests: int = 1) -> np.ndarray:
+def achieved_power(
+    effect: ArrayLike, n: ArrayLike, sd: ArrayLike = 1.0, *, alpha: float = 0.05, num_tests: int = 1
+) -> np.ndarray:
     """The chance that a two-sided paired t-test of n pairs finds an effect of that size.
 
     P(|t'| > t_(n-1, 1 - alpha / (2 num_tests))) with t' noncentral, noncentrality effect sqrt(n) / sd.
@@ -60,7 +62,7 @@ def achieved_power(effect: Any, n: ArrayLike, sd: Any = 1.0, *, alpha: float = 0
 
 
 def minimal_detectable_effect(
-    n: ArrayLike, *, sd: Any = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+    n: ArrayLike, *, sd: ArrayLike = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
     """The smallest mean difference that n pairs would find with that power.
 
@@ -92,7 +94,7 @@ def minimal_detectable_effect(
 
 
 def plan_power(
-    effect: ArrayLike, *, sd: Any = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+    effect: ArrayLike, *, sd: ArrayLike = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
     """The number of pairs with which a two-sided paired t-test finds the effect with that power.
 

@@ -77,7 +77,7 @@ class ProportionsEquivalence(NamedTuple):
     degenerate: np.ndarray
 
 
-def outcomes(name: str, values: Any, *, axis: int = -1, at_least: int = 1) -> np.ndarray:
+def outcomes(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 1) -> np.ndarray:
     """Right or wrong, item axis last: `[..., n]` bool.
 
     Args:
@@ -221,7 +221,7 @@ def proportions_equivalence(
 
 
 def minimal_detectable_difference(
-    n: ArrayLike, discordance: Any, *, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
+    n: ArrayLike, discordance: ArrayLike, *, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
     r"""The smallest difference of two accuracies that McNemar's exact test finds with that power on n shared items.
 

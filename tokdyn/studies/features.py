@@ -264,7 +264,7 @@ def _agreement(table: Table, result: Result, num_tokens: int) -> dict[str, float
 
 @functools.partial(jax.jit, static_argnames=("num_labels", "num_tokens"))
 def _agreement_of(labels: Any, predicted: jax.Array, *, num_labels: int, num_tokens: int) -> dict[str, jax.Array]:
-    sizes = {"num_labels": num_labels, "num_predicted": num_tokens}
+    sizes: dict[str, Any] = {"num_labels": num_labels, "num_predicted": num_tokens}
     return {
         "adjusted_rand_index": metrics.adjusted_rand_index(labels, predicted, **sizes),
         "normalized_mutual_information": metrics.normalized_mutual_information(labels, predicted, **sizes),

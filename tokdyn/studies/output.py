@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 from tokdyn import claims, environment, interrupts
 from tokdyn.checks import bad
@@ -270,7 +270,7 @@ def claim_blocks(found: Mapping[str, claims.Finding]) -> list[str]:
     return ["## Claim by claim", markdown_table(rows)]
 
 
-def interval_text(low: Any, high: Any, digits: int = 3) -> str:
+def interval_text(low: SupportsFloat, high: SupportsFloat, digits: int = 3) -> str:
     """An interval as text; "-" where there is none."""
     return f"[{float(low):.{digits}f}, {float(high):.{digits}f}]" if math.isfinite(low) else "-"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import warnings
 import zlib
 from typing import Any
@@ -25,12 +26,12 @@ _ATTRIBUTE = "tokdyn_sweep"
 _WRITTEN = 1 << 32
 
 
-def is_old(path: Any) -> bool:
+def is_old(path: str | os.PathLike[str]) -> bool:
     """Whether there is a store of version 1."""
     return _record(path) is not None
 
 
-def refuse(path: Any) -> None:
+def refuse(path: str | os.PathLike[str]) -> None:
     """Say that a store of version 1 is not continued.
 
     Raises:
@@ -41,7 +42,7 @@ def refuse(path: Any) -> None:
         raise checks.bad("store", "an empty place, or the store of this very sweep", got)
 
 
-def open_sweep(path: Any) -> xarray.Dataset | None:
+def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset | None:
     """The Dataset of a store of version 1, verified task by task as it is read; None if there is no such store.
 
     Raises:

@@ -44,7 +44,7 @@ class Place(Protocol):
         """Remove a file, if there is one."""
 
 
-def place_of(path: Any) -> Place:
+def place_of(path: str | os.PathLike[str]) -> Place:
     """The place that a path or URL names.
 
     Raises:

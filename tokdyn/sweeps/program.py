@@ -26,6 +26,7 @@ from tokdyn import checks, environment, keys
 from tokdyn.solve import vmap
 from tokdyn.sweeps.space import Space
 from tokdyn.tree import check_columns, values, with_values
+from tokdyn.typing import PyTree
 
 Evaluate = Callable[..., Mapping[str, Any]]
 
@@ -93,7 +94,7 @@ class Spec:
 
 def checked_spec(
     evaluate: Evaluate,
-    base: Any,
+    base: PyTree,
     space: Space,
     *,
     seeds: int | Sequence[int],

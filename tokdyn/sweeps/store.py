@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import threading
 import zlib
@@ -264,7 +265,7 @@ def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
     return part
 
 
-def open_store(path: Any) -> Store | None:
+def open_store(path: str | os.PathLike[str]) -> Store | None:
     """The store at a place; None if there is none.
 
     Args:

@@ -27,6 +27,7 @@ from tokdyn.sweeps.progress import progress_bar
 from tokdyn.sweeps.record import outputs_of, record_of
 from tokdyn.sweeps.space import Space
 from tokdyn.sweeps.store import Store, create_part, open_store
+from tokdyn.typing import PyTree
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -36,7 +37,7 @@ class SweepInterrupted(KeyboardInterrupt):
 @overload
 def sweep(
     evaluate: Evaluate,
-    base: Any,
+    base: PyTree,
     space: Space,
     *,
     seeds: int | Sequence[int],
@@ -63,7 +64,7 @@ def sweep(
 @overload
 def sweep(
     evaluate: Evaluate,
-    base: Any,
+    base: PyTree,
     space: Space,
     *,
     seeds: int | Sequence[int],
@@ -89,7 +90,7 @@ def sweep(
 
 def sweep(
     evaluate: Evaluate,
-    base: Any,
+    base: PyTree,
     space: Space,
     *,
     seeds: int | Sequence[int],

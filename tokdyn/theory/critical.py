@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.numerics import binary_scale, masked_mean, namespace, singular_values
+from tokdyn.typing import EitherArray
 
 # Up to so many rows or columns the whole covariance is made and taken apart; beyond, only products with it.
 MOST_EXACT = 1024
@@ -147,13 +148,13 @@ def growth_factors(
         >>> td.theory.growth_factors(features, 9.0, 0.5).tolist()
         [1.5, 0.6111111111111112]
     """
-    temperature = checks.one_number("temperature", temperature, at_least=0.0)
-    rate = checks.one_number("rate", rate)
+    heat = checks.one_number("temperature", temperature, at_least=0.0)
+    share = checks.one_number("rate", rate)
     variances = principal_variances(features, mask=mask)
-    xp = namespace(variances, temperature, rate)
-    safe = xp.where(temperature > 0, temperature, 1.0)
-    ratio = xp.where(temperature > 0, variances / safe, xp.where(variances > 0, xp.inf, 0.0))
-    return 1 - rate + 2 * rate * ratio
+    xp = namespace(variances, heat, share)
+    safe = xp.where(heat > 0, heat, 1.0)
+    ratio = xp.where(heat > 0, variances / safe, xp.where(variances > 0, xp.inf, 0.0))
+    return 1 - share + 2 * share * ratio
 
 
 def distortion(variances: ArrayLike, num_tokens: int) -> float:
@@ -240,7 +241,7 @@ def read_variances(features: ArrayLike) -> np.ndarray:
     return principal_variances(some_rows(features, rows_read(features)))
 
 
-def rows_read(features: Any) -> int:
+def rows_read(features: EitherArray) -> int:
     """How many features ``read_variances`` reads."""
     rows, columns = _shape(features)
     most = max(FEWEST_ROWS, min(MOST_PRODUCTS // columns**2, MOST_NUMBERS // columns))

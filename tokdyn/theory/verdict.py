@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsInt
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,7 +47,7 @@ class Guide:
         (8.0, 0.5, 3.0)
     """
 
-    def __init__(self, features: Any, num_tokens: int) -> None:
+    def __init__(self, features: ArrayLike, num_tokens: int) -> None:
         self.features = np.asarray(features)
         self.num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
         variances = read_variances(self.features)
@@ -55,7 +55,7 @@ class Guide:
         self.automatic_temperature = SHARE_OF_DISTORTION * distortion(variances, self.num_tokens)
         self.spread = float(np.sqrt(variances.sum()))
 
-    def temperature(self, given: Any) -> Any:
+    def temperature(self, given: ArrayLike) -> Any:
         """What was given, or the automatic temperature for ``"auto"``.
 
         Raises:
@@ -67,7 +67,7 @@ class Guide:
             return self.automatic_temperature
         return given
 
-    def warnings(self, dynamics: Dynamics, tokens: ArrayLike, *, num_distinct: Any, tol: float) -> list[str]:
+    def warnings(self, dynamics: Dynamics, tokens: ArrayLike, *, num_distinct: SupportsInt, tol: float) -> list[str]:
         """What makes the answer of a run worthless, a sentence each, with the number to use instead.
 
         Said are: a temperature above the critical one (where nothing but it keeps tokens apart); tokens that coincide

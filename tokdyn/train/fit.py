@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
 from tokdyn.dynamics.schedules import resolved
 from tokdyn.solve.lanes import while_each
 from tokdyn.train.numbers import Numbers, as_evaluate, as_loss, numbers
+from tokdyn.typing import PyTree
 
 Variables = dict[str, Any]
 Metrics = dict[str, jax.Array]
@@ -28,7 +28,7 @@ class Loss(Protocol):
     """What is minimised."""
 
     def __call__(
-        self, model: Any, variables: Variables, batch: Any, key: jax.Array
+        self, model: Any, variables: Variables, batch: PyTree, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Metrics]]:
         """``(loss [], (state, metrics))``; ``state`` is the model's new one."""
         ...
@@ -71,7 +71,7 @@ class Fit(NamedTuple):
 def fit(
     model: Any,
     loss: Any,
-    data: ArrayLike,
+    data: PyTree,
     *,
     key: jax.Array,
     num_steps: int,
@@ -81,7 +81,7 @@ def fit(
     record_every: int | None = None,
     evaluate: Callable[..., Metrics] | None = None,
     stop: Callable[[Metrics], jax.Array] | None = None,
-    variables: Any = None,
+    variables: PyTree = None,
     start: Fit | None = None,
     until: jax.Array | int | None = None,
     paths: Sequence[str] | None = None,

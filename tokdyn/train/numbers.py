@@ -17,6 +17,7 @@ from tokdyn import checks
 from tokdyn.dynamics.parts import part, static
 from tokdyn.ranges import Range
 from tokdyn.tree import ranges, values, with_values
+from tokdyn.typing import PyTree
 
 TreeType = TypeVar("TreeType")
 Objective = Callable[[Any, Any, jax.Array], Any]
@@ -46,7 +47,7 @@ class Numbers:
         return with_values(self.tree, trained), {}
 
 
-def numbers(tree: Any, paths: Sequence[str] | None = None) -> Numbers:
+def numbers(tree: PyTree, paths: Sequence[str] | None = None) -> Numbers:
     """A pytree whose numbers ``fit`` can train.
 
     Args:
@@ -96,7 +97,7 @@ def _is_edge(value: Any, limits: Range) -> bool:
     return bool(jnp.any((value <= lowest) | (value >= limits.below) | ~jnp.isfinite(value)))
 
 
-def to_line(value: Any, limits: Range) -> jax.Array:
+def to_line(value: float | jax.Array, limits: Range) -> jax.Array:
     r"""The number of the real line that leads to a value.
 
     Args:

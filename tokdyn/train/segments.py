@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from tokdyn import checks, files
 from tokdyn.solve import vmap
 from tokdyn.train.fit import Fit
+from tokdyn.typing import PyTree
 
 _RECORD = "ensemble.json"
 
@@ -24,14 +25,14 @@ _RECORD = "ensemble.json"
 class Member(Protocol):
     """One member's training, to be continued."""
 
-    def __call__(self, config: Any, *, start: Fit | None, until: Any) -> Fit:
+    def __call__(self, config: PyTree, *, start: Fit | None, until: ArrayLike) -> Fit:
         """``fit(..., start=start, until=until)`` of a model made from ``config``."""
         ...
 
 
 def fit_in_segments(
     member: Member,
-    configs: ArrayLike,
+    configs: PyTree,
     *,
     num_steps: int,
     segment: int,

@@ -165,7 +165,7 @@ PROGRAMS: dict[str, Program] = {
 }
 
 
-def frequencies_of(zipf: Any, common: Any) -> jax.Array:
+def frequencies_of(zipf: float | jax.Array, common: float | jax.Array) -> jax.Array:
     """Shares `[SIZE]`: 0 for the reserved numbers, `1 / rank^zipf` for the words, the rest of ``common`` for the first.
 
     ``common = c`` gives the first word the share c and leaves 1 - c to all by their ranks.

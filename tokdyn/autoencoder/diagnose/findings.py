@@ -55,7 +55,7 @@ class Findings(NamedTuple):
 
 def decide(
     measurements: Mapping[str, Any],
-    history: ArrayLike | None = None,
+    history: ArrayLike | Mapping[str, ArrayLike] | None = None,
     *,
     thresholds: Thresholds | None = None,
     notes: tuple[str, ...] = (),
@@ -109,11 +109,11 @@ def decide(
 def diagnose(
     model: Any,
     variables: Variables,
-    data: ArrayLike,
+    data: object,
     *,
     key: jax.Array,
     loss: Any = None,
-    history: ArrayLike | None = None,
+    history: ArrayLike | Mapping[str, ArrayLike] | None = None,
     initial: Variables | None = None,
     num_steps: int | None = None,
     thresholds: Thresholds | None = None,

@@ -13,6 +13,7 @@ from tokdyn import draws, keys, tree
 from tokdyn.autoencoder.base import Variables
 from tokdyn.checks import bad
 from tokdyn.numerics import safe_norm
+from tokdyn.typing import PyTree
 
 
 class LayerFlow(NamedTuple):
@@ -31,7 +32,7 @@ class LayerFlow(NamedTuple):
     is_zero: jax.Array
 
 
-def layer_flow(gradients: Any, params: Any) -> dict[str, LayerFlow]:
+def layer_flow(gradients: PyTree, params: PyTree) -> dict[str, LayerFlow]:
     """Norms of gradients and weights, leaf by leaf.
 
     Args:
@@ -62,7 +63,9 @@ def layer_flow(gradients: Any, params: Any) -> dict[str, LayerFlow]:
     return flows
 
 
-def gradient_flow(model: Any, loss: Any, variables: Variables, batch: Any, *, key: jax.Array) -> dict[str, LayerFlow]:
+def gradient_flow(
+    model: Any, loss: Any, variables: Variables, batch: PyTree, *, key: jax.Array
+) -> dict[str, LayerFlow]:
     """The gradient of a training step, layer by layer.
 
     Args:
@@ -123,12 +126,12 @@ def encoder_gradient(model: Any, variables: Variables, ids: jax.Array, *, key: j
     return largest(gradients)
 
 
-def largest(gradients: Any) -> jax.Array:
+def largest(gradients: PyTree) -> jax.Array:
     """The largest absolute entry of a pytree `[]`; NaN where there is one."""
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0.0) for leaf in jax.tree.leaves(gradients)]))
 
 
-def token_cosines(objective: Callable[[Any, jax.Array], jax.Array], params: Any, items: ArrayLike) -> jax.Array:
+def token_cosines(objective: Callable[[Any, jax.Array], jax.Array], params: PyTree, items: ArrayLike) -> jax.Array:
     """Cosines between the gradients that single items ask for.
 
     Near 1 everywhere: all items pull the same way (a bias), as before words are told apart. Near 0: each has a

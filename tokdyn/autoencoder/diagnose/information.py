@@ -16,6 +16,7 @@ from tokdyn import draws
 from tokdyn.autoencoder.diagnose.inputs import word_mask
 from tokdyn.autoencoder.quantizers.usage import active_share, dead_codes, perplexity
 from tokdyn.checks import bad, describe_array, floating, hyperparameter, random_key, whole_number
+from tokdyn.typing import EitherArray
 
 __all__ = [
     "Information",
@@ -86,7 +87,7 @@ def stochastic_information(
 
 
 def gaussian_information(
-    values: ArrayLike, sigma: ArrayLike, *, key: jax.Array, samples: int = 16, mask: ArrayLike | None = None
+    values: EitherArray, sigma: float | jax.Array, *, key: jax.Array, samples: int = 16, mask: ArrayLike | None = None
 ) -> Information:
     r"""Information of numbers read with Gaussian noise of a given standard deviation.
 
@@ -187,7 +188,7 @@ def cell_information(probabilities: ArrayLike, *, mask: ArrayLike | None = None)
     return jnp.tensordot(kept, divergence, axes=1) / jnp.sum(kept) / jnp.log(2.0)
 
 
-def pattern_utilisation(bits: ArrayLike, num_words: ArrayLike) -> jax.Array:
+def pattern_utilisation(bits: ArrayLike, num_words: float | jax.Array) -> jax.Array:
     """The share of the words that patterns with so many bits could tell apart: `2^bits / V`.
 
     Args:

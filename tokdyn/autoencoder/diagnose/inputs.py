@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,7 @@ import numpy as np
 from tokdyn.checks import bad, describe_array, is_concrete
 
 
-def word_ids(name: str, value: Any, num_words: int) -> jax.Array:
+def word_ids(name: str, value: object, num_words: int) -> jax.Array:
     """Numbers of words `[items]`, at least one, each from 0 to num_words - 1 (checked where they are known).
 
     Raises:
@@ -32,7 +30,7 @@ def word_ids(name: str, value: Any, num_words: int) -> jax.Array:
     return array
 
 
-def word_frequencies(name: str, value: Any) -> jax.Array:
+def word_frequencies(name: str, value: object) -> jax.Array:
     """Shares of the words `[words]` that sum to one, from counts or shares; zero for a word that never occurs.
 
     Raises:
@@ -58,7 +56,7 @@ def _shares(counts: jax.Array) -> jax.Array:
     return numbers / jnp.sum(numbers)
 
 
-def word_mask(name: str, value: Any, num_words: int) -> jax.Array:
+def word_mask(name: str, value: object, num_words: int) -> jax.Array:
     """Words that count, bool `[words]`; all where value is None.
 
     Raises:

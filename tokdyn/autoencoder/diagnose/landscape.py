@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from tokdyn import checks, draws, keys, tree
 from tokdyn.checks import bad
+from tokdyn.typing import PyTree
 
 Loss = Callable[[Any], jax.Array]
 
@@ -26,7 +27,7 @@ class Slice(NamedTuple):
     losses: jax.Array
 
 
-def filter_normalised(key: jax.Array, params: Any) -> Any:
+def filter_normalised(key: jax.Array, params: PyTree) -> Any:
     r"""A random direction in which every filter is as long as the weights that it moves.
 
     `d_f \leftarrow d_f |w_f| / |d_f|`, so that slices of differently scaled networks compare. A filter is what leads
@@ -66,7 +67,7 @@ def filter_normalised(key: jax.Array, params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(scaled, params)
 
 
-def slice_1d(loss_fn: Loss, params: Any, direction: Any, *, radius: float = 1.0, points: int = 21) -> Slice:
+def slice_1d(loss_fn: Loss, params: PyTree, direction: PyTree, *, radius: float = 1.0, points: int = 21) -> Slice:
     """The loss along a line.
 
     `L(w + a d)` for a from -radius to radius.
@@ -96,7 +97,7 @@ def slice_1d(loss_fn: Loss, params: Any, direction: Any, *, radius: float = 1.0,
 
 
 def slice_2d(
-    loss_fn: Loss, params: Any, directions: tuple[Any, Any], *, radius: float = 1.0, points: int = 21
+    loss_fn: Loss, params: PyTree, directions: tuple[Any, Any], *, radius: float = 1.0, points: int = 21
 ) -> Slice:
     """The loss on a plane.
 

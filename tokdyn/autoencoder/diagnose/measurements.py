@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from numpy.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.autoencoder.base import Code, Output, Variables
@@ -19,6 +18,7 @@ from tokdyn.autoencoder.losses import twice_softmaxed
 from tokdyn.autoencoder.quantizers.usage import active_share, perplexity, usage
 from tokdyn.checks import bad
 from tokdyn.dynamics.schedules import resolved
+from tokdyn.typing import PyTree
 
 # Logits that a loss is asked about: 30 for one word and 0 for the others is a sure answer in any vocabulary.
 SURE = 30.0
@@ -36,7 +36,7 @@ class Words(NamedTuple):
     validation: jax.Array | None = None
 
 
-def words_of(data: ArrayLike) -> Words:
+def words_of(data: object) -> Words:
     """The ``Words`` of a corpus, or of anything with its attributes.
 
     Args:
@@ -72,7 +72,7 @@ def measure(
     *,
     key: jax.Array,
     loss: Any = None,
-    num_steps: ArrayLike = 0,
+    num_steps: int | jax.Array = 0,
     samples: int = 16,
 ) -> dict[str, jax.Array]:
     """All numbers that ``decide`` judges; pure, to be jitted and vmapped.
@@ -130,7 +130,7 @@ def measure(
     return {name: jnp.asarray(value, jnp.result_type(float)) for name, value in found.items()}
 
 
-def relative_movement(params: Any, initial: Any) -> jax.Array:
+def relative_movement(params: PyTree, initial: PyTree) -> jax.Array:
     r"""How far training moved the weights, `|w - w_0| / |w_0|` over all of them `[]`."""
     moved = sum(jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(initial), strict=True))
     length = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(initial))

@@ -15,7 +15,7 @@ The published curves (5.2575, 5.2166 and 5.2664 for 192 words) are three of thes
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -203,7 +203,7 @@ def falling_share(curve: ArrayLike) -> float:
     return (third - last) / (middles[3] - middles[2]) * (middles[3] - middles[0]) / (first - last)
 
 
-def finite_curve(curve: Any) -> np.ndarray:
+def finite_curve(curve: ArrayLike) -> np.ndarray:
     """The records `[records]` in float64, without what is not finite.
 
     Raises:

@@ -97,7 +97,7 @@ def check_scales(**scales: Any) -> dict[str, Any]:
     return {name: checks.hyperparameter(name, scale, at_least=0.0) for name, scale in scales.items()}
 
 
-def check_data(name: str, value: Any, *, axes: str) -> jax.Array:
+def check_data(name: str, value: object, *, axes: str) -> jax.Array:
     """A floating-point array that an encoder holds as data; it must be finite where that is known, and not empty.
 
     Raises:
@@ -111,7 +111,7 @@ def check_data(name: str, value: Any, *, axes: str) -> jax.Array:
     return array
 
 
-def fan_in(gain: Any) -> layers.Initializer:
+def fan_in(gain: float | jax.Array) -> layers.Initializer:
     r"""Normal weights of standard deviation `g / \sqrt{in}`: the outputs are `g` times as large as the inputs.
 
     The gain may be traced. `\sqrt 2` keeps the scale where the inputs have passed a ReLU.
@@ -128,11 +128,11 @@ def floating() -> Any:
     return jnp.result_type(float)
 
 
-def table_of_vectors(module: layers.Module, name: str, shape: tuple[int, ...], std: Any) -> jax.Array:
+def table_of_vectors(module: layers.Module, name: str, shape: tuple[int, ...], std: float | jax.Array) -> jax.Array:
     """A trained table with normal initial values."""
     return module.param(name, layers.normal(std), shape, floating())
 
 
-def convolution(features: int, gain: Any) -> layers.Module:
+def convolution(features: int, gain: float | jax.Array) -> layers.Module:
     """A convolution over three neighbouring positions, which keeps their number."""
     return layers.Convolution(features, kernel=fan_in(gain))

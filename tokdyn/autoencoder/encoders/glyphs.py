@@ -66,7 +66,12 @@ class Glyphs:
 
 
 def glyphs(
-    *, images: ArrayLike, pool: int = 1, channels: int = 1, threshold: ArrayLike | None = None, strength: float = 1.0
+    *,
+    images: ArrayLike,
+    pool: int = 1,
+    channels: int = 1,
+    threshold: Any = None,
+    strength: float = 1.0,
 ) -> Glyphs:
     """The rendered word, cell by cell: a code that was made for reading, and is never trained.
 

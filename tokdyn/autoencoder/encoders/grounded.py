@@ -49,7 +49,7 @@ class Grounded(common.WordEncoder):
         return jnp.asarray(self.vectors)[ids]
 
     def encode_vectors(
-        self, variables: Variables, vectors: Any, *, key: jax.Array | None = None, train: bool = False
+        self, variables: Variables, vectors: ArrayLike, *, key: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Any]:
         """Any vectors of the same space `[batch, E]` -> (`[batch, cells, channels]`, state).
 

@@ -125,14 +125,14 @@ def multiscale(
         raise checks.bad("levels", "rising sides of grids, each dividing the next", levels)
     if strengths is None:
         strengths = np.full(len(levels), 1 / math.sqrt(len(levels)))
-    strengths = checks.hyperparameter("strengths", strengths, at_least=0.0)
-    if np.shape(strengths) != (len(levels),):
+    shares = checks.hyperparameter("strengths", strengths, at_least=0.0)
+    if np.shape(shares) != (len(levels),):
         expected = f"one number for each of the {len(levels)} levels"
-        raise checks.bad("strengths", expected, checks.describe_array(strengths))
+        raise checks.bad("strengths", expected, checks.describe_array(shares))
     numbers, num_groups = _groups(groups, sizes["vocabulary_size"])
     scales = common.check_scales(embedding_std=embedding_std, hidden_gain=hidden_gain, output_gain=output_gain)
     return Multiscale(
-        strengths=strengths, groups=numbers, **scales, **sizes, cells=levels[-1] ** 2, levels=levels,
+        strengths=shares, groups=numbers, **scales, **sizes, cells=levels[-1] ** 2, levels=levels,
         num_groups=num_groups, depth=checks.whole_number("depth", depth, at_least=0),
     )  # fmt: skip
 

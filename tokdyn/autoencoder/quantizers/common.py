@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from tokdyn import checks, draws, keys
 from tokdyn.autoencoder.base import Code
 from tokdyn.numerics import safe_norm
+from tokdyn.typing import PyTree
 
 # Below this length a vector has no direction (also the floor of the oracle's normalisation).
 MIN_NORM = 1e-6
@@ -37,7 +38,7 @@ class Cells(NamedTuple):
     dtype: Any
 
 
-def prepare(inputs: Any, mask: ArrayLike, channels: int) -> Cells:
+def prepare(inputs: PyTree, mask: ArrayLike | None, channels: int) -> Cells:
     """Inputs `[..., cells, channels]` and a mask `[..., cells]`, checked; what is masked may be NaN.
 
     Raises:
@@ -151,7 +152,7 @@ def input_channels(params: dict[str, Any], code_channels: int) -> int:
     return params["project_in"]["kernel"].shape[0] if "project_in" in params else code_channels
 
 
-def floating_codes(codes: Any, channels: int) -> jax.Array:
+def floating_codes(codes: jax.Array | np.ndarray, channels: int) -> jax.Array:
     """Codes `[..., channels]` in float32 at least.
 
     Raises:
@@ -163,7 +164,7 @@ def floating_codes(codes: Any, channels: int) -> jax.Array:
     return jnp.asarray(codes, jnp.promote_types(codes.dtype, jnp.float32))
 
 
-def integer_indices(indices: Any, *, columns: int | None) -> jax.Array:
+def integer_indices(indices: jax.Array | np.ndarray, *, columns: int | None) -> jax.Array:
     """Indices as int32, `[..., cells]`, or `[..., cells, columns]` where columns is a number.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +53,7 @@ class Product:
         """Indices of levels `[..., cells, dimensions]` int32."""
         return jnp.sum(levels * self._basis(), axis=-1, dtype=jnp.int32) if self.joint else levels
 
-    def unpack(self, indices: Any) -> tuple[jax.Array, jax.Array]:
+    def unpack(self, indices: jax.Array | np.ndarray) -> tuple[jax.Array, jax.Array]:
         """Levels `[..., cells, dimensions]` of indices, and which cells `[..., cells]` have an index at all."""
         indices = integer_indices(indices, columns=None if self.joint else len(self.sizes))
         if self.joint:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning.audit.schema import CLEAN, MEDIATION, Run
+from tokdyn.typing import EitherArray
 
 
 class Settings(NamedTuple):
@@ -150,7 +151,7 @@ def mediation(run: Run, settings: Settings) -> Any:
     return frame([*rows, {"effect": "indirect / total", **ends, "set": str(share.kind), "n": share.n}])
 
 
-def margin(logits: Any, pointed: np.ndarray, own: np.ndarray) -> np.ndarray:
+def margin(logits: EitherArray, pointed: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Log-odds `[items]` of the donor's answer against the own one."""
     items = np.arange(len(own))
     return np.asarray(logits, np.float64)[items, pointed] - np.asarray(logits, np.float64)[items, own]

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn.numerics import namespace
+from tokdyn.typing import EitherArray
 
 
 def program(function: Callable[..., Any], *values: Any, static: tuple[str, ...] = ()) -> Callable[..., Any]:
@@ -22,12 +23,12 @@ def program(function: Callable[..., Any], *values: Any, static: tuple[str, ...] 
     return function if namespace(*values) is np else _jitted(function, static)
 
 
-def product(left: Any, right: Any) -> Any:
+def product(left: EitherArray, right: EitherArray) -> Any:
     """Matrix product in full precision; a GPU would round float32 to fewer digits."""
     return left @ right if namespace(left, right) is np else jnp.matmul(left, right, precision="highest")
 
 
-def log_softmax(logits: Any) -> Any:
+def log_softmax(logits: EitherArray) -> Any:
     """Over the last axis."""
     if namespace(logits) is jnp:
         return jax.nn.log_softmax(logits, axis=-1)
@@ -36,12 +37,12 @@ def log_softmax(logits: Any) -> Any:
     return special.log_softmax(logits, axis=-1)
 
 
-def each(function: Callable[[Any], Any], rows: Any) -> Any:
+def each(function: Callable[[Any], Any], rows: EitherArray) -> Any:
     """``function(rows[0])``, ``function(rows[1])``, ...: one after the other in NumPy, batched in jax."""
     return np.stack([function(row) for row in rows]) if namespace(rows) is np else jax.vmap(function)(rows)
 
 
-def one_by_one(function: Callable[[Any], Any], rows: Any) -> Any:
+def one_by_one(function: Callable[[Any], Any], rows: EitherArray) -> Any:
     """The same without a batch, for functions that return an array or a tuple of arrays."""
     if namespace(rows) is jnp:
         return jax.lax.map(function, rows)

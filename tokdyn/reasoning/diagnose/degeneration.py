@@ -17,6 +17,7 @@ from tokdyn.metrics.geometry import rank_of, spectrum_of
 from tokdyn.numerics import namespace
 from tokdyn.reasoning.diagnose.arrays import each
 from tokdyn.reasoning.diagnose.similarity import checked_latents, checked_vectors
+from tokdyn.typing import EitherArray
 
 _DIFFERENCES = 2**22  # numbers at a time: 16 MB
 
@@ -95,7 +96,7 @@ def degeneration(
     )
 
 
-def norm_ratio(norm: Any, reference: Any) -> Any:
+def norm_ratio(norm: EitherArray, reference: EitherArray) -> Any:
     """Lengths over the mean length of a reference `[..., features]`."""
     xp = namespace(norm, reference)
     typical = xp.linalg.norm(reference, axis=-1).mean()

@@ -339,7 +339,7 @@ def _ridge(features: Any, targets: Any, kept: Any, strength: Any) -> Any:
 
 
 def correct_at_sites(
-    features: Any,
+    features: ArrayLike,
     tasks: ArrayLike,
     folds: ArrayLike,
     *,
@@ -374,7 +374,7 @@ def _at_sites(
 
 
 def grouped_intervals(
-    key: jax.Array, values: np.ndarray, groups: Any, num_resamples: int, confidence: float
+    key: jax.Array, values: np.ndarray, groups: ArrayLike | None, num_resamples: int, confidence: float
 ) -> np.ndarray:
     """Ends `[T, 2]` of the means of `[T, items]`: groups resampled where there are some, else items."""
     if groups is None:

@@ -161,7 +161,9 @@ def cosines(left: ArrayLike, right: ArrayLike) -> jax.Array:
     return xp.clip(product(a, xp.swapaxes(b, -1, -2)), -1.0, 1.0)
 
 
-def similarity(latents: ArrayLike, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1) -> Similarity:
+def similarity(
+    latents: ArrayLike, reference: ArrayLike | None = None, *, space: str = "raw", shrinkage: ArrayLike = 0.1
+) -> Similarity:
     """How alike latents are between items at one slot index, and between the slots of one item.
 
     Latents that are the same for every item have raw cosine 1 between items, and no direction at all once centred on
@@ -205,7 +207,12 @@ def similarity(latents: ArrayLike, reference: Any = None, *, space: str = "raw",
 
 
 def cross_task(
-    latents: ArrayLike, other: ArrayLike, reference: Any = None, *, space: str = "raw", shrinkage: Any = 0.1
+    latents: ArrayLike,
+    other: ArrayLike,
+    reference: ArrayLike | None = None,
+    *,
+    space: str = "raw",
+    shrinkage: ArrayLike = 0.1,
 ) -> CrossTask:
     """How alike the latents of two tasks are, beside how alike they are within each. Works under jit.
 
@@ -283,7 +290,7 @@ def similarity_table(latents: ArrayLike, references: Mapping[str, Any] | None = 
 def retrieval(
     latents: ArrayLike,
     targets: ArrayLike,
-    reference: Any = None,
+    reference: ArrayLike | None = None,
     *,
     space: str = "centred",
     shrinkage: float = 0.1,
@@ -340,7 +347,7 @@ def retrieval(
     )
 
 
-def checked_vectors(name: str, value: Any, *, xp: Any = jnp) -> jax.Array:
+def checked_vectors(name: str, value: ArrayLike, *, xp: Any = jnp) -> jax.Array:
     """`[..., features]` in float32 or wider."""
     array = xp.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating) or array.ndim < 2 or 0 in array.shape:
@@ -348,7 +355,7 @@ def checked_vectors(name: str, value: Any, *, xp: Any = jnp) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def checked_latents(value: Any, name: str = "latents", *, xp: Any = jnp) -> jax.Array:
+def checked_latents(value: ArrayLike, name: str = "latents", *, xp: Any = jnp) -> jax.Array:
     """`[items, slots, features]` in float32 or wider, at least two items."""
     array = floating(name, value, axes="[items, slots, features]", xp=xp)
     if len(array) < 2:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.checks import Status
-from tokdyn.dynamics.schedules import resolved
+from tokdyn.dynamics.schedules import Scalar, resolved
 from tokdyn.numerics import safe_norm
 from tokdyn.reasoning.latent_optimisation.gradient import (
     Reward,
@@ -63,7 +63,7 @@ def optimise(
     *,
     key: jax.Array,
     num_steps: int,
-    sigma: ArrayLike = 0.1,
+    sigma: Scalar = 0.1,
     num_samples: int = 8,
     baseline: str = "leave_one_out",
     antithetic: bool = False,

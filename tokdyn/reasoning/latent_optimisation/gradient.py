@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
+from tokdyn.dynamics.schedules import Scalar, Schedule
 
 Reward = Callable[..., Any]
 BASELINES = ("none", "leave_one_out")
@@ -41,7 +42,7 @@ def estimate_gradient(
     latent: ArrayLike,
     *,
     key: jax.Array,
-    sigma: ArrayLike,
+    sigma: float | jax.Array,
     num_samples: int,
     baseline: str = "none",
     antithetic: bool = False,
@@ -99,8 +100,8 @@ def estimate_gradient(
     latent = checked_latent(latent)
     checks.random_key("key", key)
     sampling = checked_sampling(num_samples, baseline, antithetic)
-    sigma = checked_sigma(sigma) * scale(latent, unit)
-    found = perturbed(called(reward, latent, stochastic), latent, key, sigma, sampling)
+    width = checked_sigma(sigma) * scale(latent, unit)
+    found = perturbed(called(reward, latent, stochastic), latent, key, width, sampling)
     demand_finite(found.rewards)
     return found
 
@@ -117,7 +118,7 @@ def perturbed(
     reward: Callable[[jax.Array, jax.Array], jax.Array],
     latent: jax.Array,
     key: jax.Array,
-    sigma: Any,
+    sigma: ArrayLike,
     sampling: Sampling,
 ) -> Estimate:
     """``estimate_gradient`` of checked arguments; the reward takes a key."""
@@ -188,7 +189,7 @@ def scale(latent: jax.Array, unit: str) -> Any:
     return size
 
 
-def checked_latent(latent: Any) -> jax.Array:
+def checked_latent(latent: ArrayLike) -> jax.Array:
     """A floating-point array of any shape, not empty.
 
     Raises:
@@ -200,13 +201,13 @@ def checked_latent(latent: Any) -> jax.Array:
     return array
 
 
-def checked_sigma(sigma: Any) -> Any:
+def checked_sigma(sigma: Scalar) -> Any:
     """One number above 0, or a schedule of them.
 
     Raises:
         ValueError: anything else.
     """
-    if np.ndim(sigma) != 0:
+    if not isinstance(sigma, Schedule) and np.ndim(sigma) != 0:
         raise checks.bad("sigma", "one number above 0", checks.describe_array(sigma))
     return checks.hyperparameter("sigma", sigma, above=0)
 

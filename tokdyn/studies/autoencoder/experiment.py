@@ -99,7 +99,7 @@ def loss_of(program: Program, numbers: dict[str, Any]) -> ae.losses.Objective:
     return ae.losses.objective(**terms)
 
 
-def batches_of(program: Program, skew: Any) -> tuple[Any, int | None]:
+def batches_of(program: Program, skew: float) -> tuple[Any, int | None]:
     """``(data, batch_size)`` for ``fit``: the text in epochs, or draws from its frequencies."""
     text = corpus_of(program.words)
     if program.batch == "epochs":
@@ -179,9 +179,9 @@ def _expected(code: ae.Code) -> jax.Array:
 
 def information_in(program: Program, code: ae.Code, key: jax.Array) -> jax.Array:
     """Bits that a code `[words, cells, ...]` carries about the word, all words being equally likely."""
-    if program.bottleneck in ("categorical", "gumbel"):
+    if code.probabilities is not None and program.bottleneck in ("categorical", "gumbel"):
         return stochastic_information(code.probabilities, key=key, samples=INFORMATION_SAMPLES).bits
-    if program.bottleneck == "straight_through":
+    if code.indices is not None and program.bottleneck == "straight_through":
         return deterministic_information(code.indices).bits
     return gaussian_information(code.values, CHANNEL_NOISE, key=key, samples=INFORMATION_SAMPLES).bits
 

@@ -13,6 +13,7 @@ from tokdyn.reasoning.audit.schema import CLEAN
 from tokdyn.stats import clopper_pearson, paired_t_test
 from tokdyn.stats.intervals import ProportionInterval
 from tokdyn.studies.output import interval_text
+from tokdyn.typing import EitherArray
 
 Rows = list[dict[str, Any]]
 
@@ -86,7 +87,7 @@ def alarms(dataset: xarray.Dataset) -> xarray.DataArray:
     return xarray.concat(parts, dataset["diagnostic"]).transpose("diagnostic", "reference", "training", "dial")
 
 
-def exact(flags: Any) -> tuple[int, int, ProportionInterval]:
+def exact(flags: EitherArray) -> tuple[int, int, ProportionInterval]:
     """Alarms, those judged, and the exact interval of the rate."""
     flags = np.asarray(flags, float)
     flags = flags[np.isfinite(flags)]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike
 
 from tokdyn.reasoning import diagnose
+from tokdyn.reasoning.items import Item
 from tokdyn.stats import holm
 from tokdyn.studies.latent_optimisation.comparison import compared, detectable, exact, mean_of, verdict
 from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, RATES, SIGMAS, TWINS, Config, halves
@@ -102,7 +102,7 @@ VARIABLES = {
 Parts = dict[str, tuple[tuple[str, ...], Any]]
 
 
-def analysed(name: str, items: ArrayLike, found: Mapping[str, Any], config: Config) -> xarray.Dataset:
+def analysed(name: str, items: Item, found: Mapping[str, Any], config: Config) -> xarray.Dataset:
     """One reasoner's part of the Dataset.
 
     Args:

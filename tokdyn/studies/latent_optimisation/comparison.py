@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn.stats import clopper_pearson, mcnemar_test, mean_interval, minimal_detectable_difference
 from tokdyn.stats import proportions_equivalence as equivalence
+from tokdyn.typing import EitherArray
 
 ALPHA = 0.05
 
@@ -77,7 +78,7 @@ def _equivalence(first: np.ndarray, second: np.ndarray, bound: float) -> np.ndar
     return np.asarray(equivalence(first, second, bound=bound).p_value)
 
 
-def detectable(count: int, discordance: Any) -> np.ndarray:
+def detectable(count: int, discordance: EitherArray) -> np.ndarray:
     """Smallest difference that McNemar's test finds on that many items with a power of 0.8."""
     return np.asarray(minimal_detectable_difference(count, np.round(discordance, 3)))
 
@@ -95,14 +96,14 @@ def verdict(p_value: float, equivalent: bool) -> str:
     return "effect" if p_value <= ALPHA else "inconclusive"
 
 
-def exact(right: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def exact(right: EitherArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Accuracy over `[..., seeds, items]`, and the exact 95 % interval that covers those of every seed."""
     right = np.asarray(right, bool)
     found = clopper_pearson(right.sum(axis=-1), right.shape[-1])
     return right.mean(axis=(-2, -1)), np.min(found.low, axis=-1), np.max(found.high, axis=-1)
 
 
-def mean_of(values: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mean_of(values: EitherArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and Student's 95 % interval over items, seeds averaged first; of `[..., seeds, items]`; finite ones only."""
     values = np.asarray(values, float).mean(axis=-2)
     ends = np.full((3, *values.shape[:-1]), np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import xarray
@@ -19,9 +19,9 @@ def cells(dataset: xarray.Dataset) -> list[tuple[str, float]]:
     return [(str(name), float(noise)) for name in dataset["reference"].values for noise in dataset["noise"].values]
 
 
-def gain_interval(low: Any, high: Any) -> str:
+def gain_interval(low: SupportsFloat, high: SupportsFloat) -> str:
     """Of a gain of reward, which may be very small."""
-    return f"[{float(low):.2g}, {float(high):.2g}]" if np.isfinite(low) else "-"
+    return f"[{float(low):.2g}, {float(high):.2g}]" if np.isfinite(float(low)) else "-"
 
 
 def points(one: xarray.Dataset, name: str, ends: str | None = None) -> str:

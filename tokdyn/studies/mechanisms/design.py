@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.dynamics.parts import part
+from tokdyn.dynamics.schedules import Scalar
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import tasks, training
 from tokdyn.reasoning.interventions import Intervention
@@ -237,7 +237,7 @@ class Aligned:
         return sum(terms.values()), (state, {"right": right})
 
 
-def aligned(weights: ArrayLike, done: Any) -> Aligned:
+def aligned(weights: jax.Array, done: Scalar) -> Aligned:
     """The loss of a method.
 
     Args:

@@ -14,14 +14,14 @@ from tokdyn import draws, keys
 from tokdyn.compiling import Compiled, Effort, Program, compiled, wanted
 from tokdyn.reasoning.arms import run_arms
 from tokdyn.reasoning.exchange import exchange_margins, other_picture
-from tokdyn.reasoning.items import Item
+from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Variables
 from tokdyn.reasoning.references import Reference
 from tokdyn.studies.mediation.contraction import gains
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, IMAGE_NOISE, SHOWN, SITES, WORDS, battery
 
 
-def chain_under(task: Any, items: Item) -> jax.Array:
+def chain_under(task: Task, items: Item) -> jax.Array:
     """The exact steps to the answer that the items' pictures give to their questions `[items, num_steps]`.
 
     All hops are alike, so that the place after k hops is the answer of a chain that has k hops to go.
@@ -33,7 +33,7 @@ def chain_under(task: Any, items: Item) -> jax.Array:
     return jnp.stack([place(hops) for hops in range(1, task.num_steps + 1)], axis=1)
 
 
-def points_at(task: Any, items: Item, steps: jax.Array) -> dict[str, jax.Array]:
+def points_at(task: Task, items: Item, steps: jax.Array) -> dict[str, jax.Array]:
     """The answers that foreign latents speak for, by the step that they are followed from `{"after step k": [items]}`.
 
     Slot k, from 1, is fed the state whose likeliest word is step k. Given the donor's, the own picture leads on from

@@ -69,7 +69,7 @@ def of_accuracy(row: Mapping[str, Any], *, alpha: float = ALPHA) -> str:
     return YES if float(row["holm"]) <= alpha else UNDECIDED
 
 
-def of_lifts(lows: ArrayLike, highs: Any, *, bound: float) -> str:
+def of_lifts(lows: ArrayLike, highs: ArrayLike, *, bound: float) -> str:
     """Do answers follow donors?
 
     Args:
@@ -105,7 +105,7 @@ def of_share(kind: str, low: float, high: float, *, share: float) -> str:
     return NO if -share < low and high < share else UNDECIDED
 
 
-def better_than_chance(right: Any, chance: float) -> bool:
+def better_than_chance(right: ArrayLike, chance: float) -> bool:
     """Whether more answers are right than by guessing, by the exact interval: otherwise nothing can be broken."""
     right = np.asarray(right)
     return bool(clopper_pearson(int(right.sum()), right.size).low > chance)

@@ -101,6 +101,39 @@ def test_none_among_the_arguments():
     np.testing.assert_allclose(mapped, jax.vmap(shift, (None, 0))({"a": None, "b": 1.0}, keys), rtol=1e-5)
 
 
+def on_four_devices(script):
+    """What a script prints in a process with four devices made of the processor."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_gradients_through_fixed_points_inside_shard_map_and_through_it():
+    script = """
+import jax, jax.numpy as jnp, numpy as np, tokdyn as td
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("run",))
+groups = 4.0 * jnp.repeat(jnp.arange(2.0), 10)[:, None]
+features = groups + 0.3 * jax.random.normal(jax.random.key(0), (4, 20, 2))
+temperatures = jnp.linspace(0.5, 2.0, 4)
+spec = jax.sharding.PartitionSpec("run")
+
+def loss(temperature, features):
+    dynamics, key = td.compose(attract=td.attraction(temperature=temperature)), jax.random.key(3)
+    options = dict(num_tokens=2, max_steps=300, tol=1e-5, adjoint="implicit")
+    return jnp.sum(td.run(dynamics, key, features, **options).tokens ** 2)
+
+expected = jax.jit(jax.vmap(jax.grad(loss)))(temperatures, features)
+assert jnp.isfinite(expected).all() and (expected != 0).all()
+inside = jax.shard_map(td.vmap(jax.grad(loss)), mesh=mesh, in_specs=spec, out_specs=spec)
+through = lambda *inputs: jax.shard_map(td.vmap(loss), mesh=mesh, in_specs=spec, out_specs=spec)(*inputs).sum()
+for found in (jax.jit(inside)(temperatures, features), jax.jit(jax.grad(through))(temperatures, features)):
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+"""
+    on_four_devices(script)
+
+
 def test_runs_inside_shard_map_stop_on_each_device_by_itself():
     """On four forced host devices, each with its own early stop: the same numbers as a loop, and no collective."""
     script = """
@@ -120,8 +153,4 @@ for adjoint in ("none", "unroll"):
     assert "all-reduce" not in text and "all-gather" not in text
 print(len(jax.devices()))
 """
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "4\n"
+    assert on_four_devices(script) == "4\n"

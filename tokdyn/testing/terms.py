@@ -258,7 +258,7 @@ def coincident_tokens_have_finite_gradients(case: Case) -> None:
 def gradient_equals_finite_differences(case: Case) -> None:
     """Reverse mode through three steps equals central differences in float64, for tokens, features and numbers."""
     with jax.enable_x64(True):
-        wide = make_case(case.dynamics)  # the same inputs, in float64
+        wide = make_case(case.dynamics, num_dimensions=case.features.shape[1])  # the same inputs, in float64
         dynamics = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 1e-3, wide.dynamics)
         point = jax.tree.map(np.asarray, (dynamics, wide.features, wide.tokens))
         generator = np.random.default_rng(1)

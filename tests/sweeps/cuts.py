@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +227,7 @@ def check(stores: Stores, name: str, at: int, *, full: bool) -> None:
     if name != "repair" and stores.place.is_dir():
         found, _ = faults.said(lambda: td.open_sweep(stores.place))
         if found is not None:
-            begun = found["x"].shape == stores.begun["x"].shape  # not yet extended
-            faults.same(found, stores.begun if begun else stores.expected, f"{name} cut at {at}")
+            faults.same_so_far(found, stores, f"{name} cut at {at}")
     if name == "repair":
         faults.mended(stores, stores.place, [f"{name} cut at {at}"])
         return
@@ -242,22 +242,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="try each of so many changes")
     chosen = parser.parse_args()
-    failed = tried = 0
     with tempfile.TemporaryDirectory() as folder:
         stores = Stores(Path(folder).resolve())
         print(stores.changes, flush=True)
-        for name, changes in stores.changes.items():
-            for full in (False, True):
-                for at in range(0, changes, chosen.every):
-                    tried += 1
-                    try:
-                        check(stores, name, at, full=full)
-                    except BaseException as error:
-                        if isinstance(error, KeyboardInterrupt):
-                            raise
-                        failed += 1
-                        print(f"{name} {at} full={full}: {type(error).__name__}: {error}", flush=True)
-    print(f"{tried} cuts; {failed} failed")
+        trials = [
+            (f"{name} {at} full={full}", partial(check, stores, name, at, full=full))
+            for name, changes in stores.changes.items()
+            for full in (False, True)
+            for at in range(0, changes, chosen.every)
+        ]
+        failed = faults.num_failed(trials)
+    print(f"{len(trials)} cuts; {failed} failed")
     return int(failed > 0)
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def digest(found: Any) -> str:
 
 
 class Several:
-    """Processes on one store.
+    """Processes on one store; none outlives its ``with``.
 
     Args:
         place: the store.
@@ -84,6 +85,14 @@ class Several:
         for process in self.processes:
             process.start()
         self.begin.set()
+
+    def __enter__(self) -> Several:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.join(LONGEST)
 
     def begun(self, number: int) -> None:
         """Wait until a process calls ``sweep``."""
@@ -121,20 +130,19 @@ def kill(stores: Any, number: int, place: str) -> str:
         elif generator.integers(2):
             options |= {"worker": int(generator.integers(2)), "of": 2}
         how = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT][generator.integers(4)]
-        several = Several(place, [options], [0.0])
-        several.begun(0)
         moment = float(generator.uniform(0, stores.seconds))
-        time.sleep(moment)
-        process = several.processes[0]
-        if process.is_alive():
-            os.kill(process.pid, how)
-        process.join(LONGEST)
-        assert process.exitcode is not None, "it does not end"
+        with Several(place, [options], [0.0]) as several:
+            several.begun(0)
+            time.sleep(moment)
+            process = several.processes[0]
+            if process.is_alive():
+                os.kill(process.pid, how)
+            process.join(LONGEST)
+            assert process.exitcode is not None, "it does not end"
         happened.append(f"{how.name} after {moment:.2f} s of {options}")
         found, _ = faults.said(lambda: td.open_sweep(place))
         if found is not None:
-            begun = found["x"].shape == stores.begun["x"].shape  # not yet extended
-            faults.same(found, stores.begun if begun else stores.expected, happened)
+            faults.same_so_far(found, stores, happened)
     there = open_store(place) is not None
     whole = swept(store=place, extend=there, **CASES["everything"][1])
     faults.same(whole, stores.expected, happened)
@@ -167,10 +175,10 @@ def start(stores: Any, number: int, place: str, *, together: int, kind: str) -> 
     elif kind == "others":
         every = [{"case": 1 if generator.integers(2) else int(generator.integers(2, 5))} for _ in every]
     waits = [float(wait) for wait in generator.uniform(0, 0.1, together) * (generator.random(together) < 0.7)]
-    several = Several(place, every, waits)
-    for process in range(together):
-        several.begun(process)
-    ends = [several.ended(process) for process in range(together)]
+    with Several(place, every, waits) as several:
+        for process in range(together):
+            several.begun(process)
+        ends = [several.ended(process) for process in range(together)]
     assert all(end in ("done", "said") for end, _, _ in ends), ends
     assert all(said and "\n" not in said for end, said, _ in ends if end == "said"), ends
     winners = [options["case"] for options, (end, _, _) in zip(every, ends, strict=True) if end == "done"]
@@ -181,7 +189,7 @@ def start(stores: Any, number: int, place: str, *, together: int, kind: str) -> 
     assert "finished" not in found
     if winners[0] == 1:
         faults.same(found, stores.expected, ends)
-        digests = {digest for end, _, digest in ends if end == "done"}
+        digests = {told for end, _, told in ends if end == "done"}
         if kind in ("same", "extend"):
             assert digests == {digest(stores.expected)}, "what they were given differs from the sweep"
     else:
@@ -196,8 +204,10 @@ class Stores:
         from test_extend import CASES, swept
 
         self.begun, self.expected = (swept(**case) for case in CASES["everything"])
-        with tempfile.TemporaryDirectory() as folder:
-            several = Several(f"{folder}/store", [{"case": 1}], [0.0])
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Several(f"{folder}/store", [{"case": 1}], [0.0]) as several,
+        ):
             several.begun(0)
             began = time.perf_counter()
             assert several.ended(0)[0] == "done"
@@ -211,24 +221,19 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=20, help="rounds, each of two, three and four processes")
     parser.add_argument("--url", default=None, help="where stores are made; by default a folder")
     chosen = parser.parse_args()
-    failed = 0
+    import faults
+
     stores = Stores()
     print(f"a sweep takes {stores.seconds:.2f} s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         root = chosen.url or str(Path(folder).resolve())
-        jobs = [("kill", number, 1, "") for number in range(chosen.kills)]
+        trials = [(f"kill {n}", partial(kill, stores, n, f"{root}/{uuid.uuid4().hex}")) for n in range(chosen.kills)]
         for number in range(chosen.starts):
-            jobs += [("start", number, together, STARTS[number % len(STARTS)]) for together in (2, 3, 4)]
-        for what, number, together, kind in jobs:
-            place = f"{root}/{uuid.uuid4().hex}"
-            try:
-                if what == "kill":
-                    kill(stores, number, place)
-                else:
-                    start(stores, number, place, together=together, kind=kind)
-            except Exception as error:
-                failed += 1
-                print(f"{what} {number} {together} {kind}: {type(error).__name__}: {error}", flush=True)
+            kind = STARTS[number % len(STARTS)]
+            for together in (2, 3, 4):
+                begun = partial(start, stores, number, f"{root}/{uuid.uuid4().hex}", together=together, kind=kind)
+                trials.append((f"start {number} {together} {kind}", begun))
+        failed = faults.num_failed(trials)
     print(f"{chosen.kills} times killed, {3 * chosen.starts} times started together; {failed} failed")
     return int(failed > 0)
 

@@ -8,6 +8,7 @@ import uuid
 
 import faults
 import numpy as np
+import object_store
 import pytest
 import several
 from test_extend import CASES, swept
@@ -15,9 +16,8 @@ from test_extend import CASES, swept
 from tokdyn.sweeps import places
 from tokdyn.sweeps.places import place_of
 
-pytest.importorskip("moto.moto_server")
-s3fs = pytest.importorskip("s3fs")
-object_store = pytest.importorskip("object_store")
+pytest.importorskip("moto.moto_server", reason="no server of objects here: pip install moto[s3,server]")
+s3fs = pytest.importorskip("s3fs", reason="nothing that speaks to one here: pip install s3fs")
 pytestmark = pytest.mark.slow
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import xarray
 
-from tokdyn import checks
+from tokdyn import checks, files
 from tokdyn.sweeps.labelled import Source, dataset
 from tokdyn.sweeps.layout import Layout
 from tokdyn.sweeps.places import place_of
-from tokdyn.sweeps.store import DamagedStore, reason
+from tokdyn.sweeps.store import DamagedStore
 
 _ATTRIBUTE = "tokdyn_sweep"
 _WRITTEN = 1 << 32
@@ -56,7 +56,7 @@ def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset | None:
     except DamagedStore:
         raise
     except OSError as error:
-        raise checks.bad("path", "a store that can be read", f"{path} ({reason(error)})") from None
+        raise checks.bad("path", "a store that can be read", f"{path} ({files.reason(error)})") from None
     except Exception as error:  # Zarr fails in many ways on damaged files
         raise DamagedStore(f"path: {path} is a damaged store of version 1 ({error or type(error).__name__})") from None
     warnings.warn(

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tokdyn import checks, interrupts
+from tokdyn import checks, files, interrupts
 from tokdyn.sweeps import machines
 from tokdyn.sweeps.layout import Layout
 from tokdyn.sweeps.places import Place, place_of
@@ -259,7 +259,7 @@ def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
         manifest = {"schema_version": SCHEMA_VERSION, "number": number, "record": record}
         place.create(f"{_folder_of(number)}/{_MANIFEST}", _sealed(manifest))
     except OSError as error:
-        raise checks.bad("store", "a place that can be written", f"{place} ({reason(error)})") from None
+        raise checks.bad("store", "a place that can be written", f"{place} ({files.reason(error)})") from None
     part = _read_part(place, number)
     assert part is not None  # it was made a moment ago
     return part
@@ -280,7 +280,7 @@ def open_store(path: str | os.PathLike[str]) -> Store | None:
         folders = [name for name in place.names("") if _PART.fullmatch(name)]
         parts = [part for name in folders if (part := _read_part(place, int(name.removeprefix("part-")))) is not None]
     except OSError as error:
-        raise checks.bad("store", "a folder that can be read", f"{place} ({reason(error)})") from None
+        raise checks.bad("store", "a folder that can be read", f"{place} ({files.reason(error)})") from None
     return Store(place, parts) if parts else None
 
 
@@ -306,11 +306,6 @@ def _read_part(place: Place, number: int) -> Part | None:
 
 def _damaged(place: Place, path: str, what: str) -> DamagedStore:
     return DamagedStore(f"store: {path} {what} (in {place}); {REPAIR}")
-
-
-def reason(error: OSError) -> str:
-    """What the system said."""
-    return error.strerror or str(error)
 
 
 def _folder_of(number: int) -> str:

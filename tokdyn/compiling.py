@@ -232,8 +232,8 @@ def watched(show: Callable[[Progress], None]) -> Iterator[None]:
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from tokdyn.compiling import watched
-        >>> seen = []
+        >>> from tokdyn.compiling import Progress, watched
+        >>> seen: list[Progress] = []
         >>> with watched(seen.append):
         ...     _ = jax.jit(lambda x: x * 3 + 1)(jnp.arange(5.0))
         >>> seen[-1].done == seen[-1].known > 0

@@ -48,7 +48,7 @@ class Code(NamedTuple):
     """
 
     values: jax.Array
-    indices: jax.Array | None
+    indices: jax.Array  # not "or None": with a quantizer it always is one
     loss: jax.Array
     probabilities: jax.Array | None = None
 

@@ -23,7 +23,7 @@ class WordDraws:
     share: Any
     batch_size: int = static()
 
-    def __call__(self, key: jax.Array, step: jax.Array) -> jax.Array:
+    def __call__(self, key: jax.Array, step: jax.Array | int) -> jax.Array:
         """The words of a step `[batch]` int32."""
         now = resolved(self, step)
         frequencies = jnp.asarray(now.frequencies, jnp.result_type(float))

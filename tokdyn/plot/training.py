@@ -118,7 +118,7 @@ def loss_curves(
         >>> import numpy as np
         >>> from tokdyn import plot
         >>> made = plot.loss_curves([0, 1], {"repaired": np.array([[5.0, 1.0], [5.0, 3.0]])}, levels={"ln V": 5.26})
-        >>> made.axes[0].lines[0].get_ydata().tolist()
+        >>> np.asarray(made.axes[0].lines[0].get_ydata()).tolist()
         [5.0, 2.0]
     """
     steps = numbers("steps", steps, "[n]")

@@ -35,7 +35,7 @@ class Numbers:
     tree: Any
     paths: tuple[str, ...] = static()
 
-    def init(self, key: jax.Array) -> dict[str, Any]:
+    def init(self, key: jax.Array | None) -> dict[str, Any]:
         """The weights at the start, whatever the key: ``{path: number on the real line}``."""
         leaves, limits = values(self.tree), ranges(self.tree)
         return {"params": {path: to_line(leaves[path], limits.get(path, Range())) for path in self.paths}, "state": {}}

@@ -69,9 +69,10 @@ def indices_to_codes(quantizer: Any, variables: Variables, indices: jax.Array) -
         ValueError: indices that are no integers, or another number of codebooks.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> from tokdyn.autoencoder import quantizers
-        >>> quantizer, variables = quantizers.finite_scalar_quantizer(levels=(5, 3)), {"params": {}, "state": {}}
+        >>> quantizer = quantizers.finite_scalar_quantizer(levels=(5, 3))
+        >>> variables = quantizer.init(jax.random.key(0), channels=2)
         >>> codes = quantizers.indices_to_codes(quantizer, variables, jnp.array([0, 3, 14]))
         >>> codes.tolist(), quantizers.codes_to_indices(quantizer, variables, codes).tolist()
         ([[-1.0, -1.0], [0.5, -1.0], [1.0, 1.0]], [0, 3, 14])

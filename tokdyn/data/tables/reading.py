@@ -94,14 +94,14 @@ def read_table(
             naming the file, and the line and the column where there are such.
 
     Example:
-        >>> import pathlib, tempfile, tokdyn as td
+        >>> import pathlib, tempfile, numpy as np, tokdyn as td
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder) / "flowers.csv"
         ...     _ = file.write_text("id;width;kind\n1;1,5;rose\n2;2,25;rose\n3;0,5;tulip\n")
         ...     table = td.data.read_table(file, labels="kind")
         >>> table.features.ravel().tolist(), table.columns
         ([1.5, 2.25, 0.5], ('width',))
-        >>> table.labels.tolist(), table.label_names, table.ids.tolist()
+        >>> np.asarray(table.labels).tolist(), table.label_names, np.asarray(table.ids).tolist()
         ([0, 0, 1], ('rose', 'tulip'), ['1', '2', '3'])
         >>> table.notes
         ("Column 'id' is called an id, and its numbers are different in every row: it names rows and is no feature.",)

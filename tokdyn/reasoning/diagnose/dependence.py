@@ -210,6 +210,7 @@ def relation(
     Example:
         >>> from tokdyn.reasoning.diagnose import relation
         >>> found = relation([0.2, 0.3, 0.4, 0.7, 0.8, 0.9], [0, 0, 0, 1, 1, 1], calibrate=True)
+        >>> assert found.area and found.calibration  # since the outcomes are right or wrong, and it was asked for
         >>> float(found.area.estimate), round(found.calibration.expected, 3)
         (1.0, 0.25)
     """
@@ -250,6 +251,7 @@ def confidence_relations(
         >>> from tokdyn.reasoning.diagnose import confidence_relations
         >>> sure = [0.2, 0.3, 0.4, 0.7, 0.8, 0.9]
         >>> found = confidence_relations(sure, {"answer": [0, 0, 0, 1, 1, 1], "grounding": [5, 4, 3, 2, 1, 0]})
+        >>> assert found["answer"].area  # since its outcomes are right or wrong
         >>> float(found["answer"].area.estimate), round(found["grounding"].plain.estimate, 3)
         (1.0, -1.0)
     """

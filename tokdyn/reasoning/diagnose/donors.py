@@ -173,6 +173,7 @@ def margin_shift(
         >>> import jax
         >>> from tokdyn.reasoning.diagnose import margin_shift
         >>> found = margin_shift(jax.random.key(0), [-1.0, -2.0], [1.0, -1.5], [-1.0, -2.0], num_resamples=50)
+        >>> assert found.excess is not None  # since the third are an unrelated donor's margins
         >>> found.shift.estimate, found.excess.estimate, found.flipped
         (1.25, 1.25, 0.5)
     """

@@ -48,7 +48,7 @@ class Code(NamedTuple):
     """
 
     values: jax.Array
-    indices: jax.Array  # not "or None": with a quantizer it always is one
+    indices: Any  # not "jax.Array | None": which of both it is follows from the bottleneck, not from its type
     loss: jax.Array
     probabilities: jax.Array | None = None
 

@@ -121,8 +121,10 @@ def fit(
     Example:
         >>> import jax, jax.numpy as jnp, tokdyn as td
         >>> class Line:
-        ...     init = lambda self, key: {"params": jnp.zeros(2), "state": {}}
-        ...     apply = lambda self, variables, x, **_: (variables["params"] @ jnp.stack([x, jnp.ones_like(x)]), {})
+        ...     def init(self, key):
+        ...         return {"params": jnp.zeros(2), "state": {}}
+        ...     def apply(self, variables, x, **_):
+        ...         return variables["params"] @ jnp.stack([x, jnp.ones_like(x)]), {}
         >>> x = jnp.linspace(0.0, 1.0, 20)
         >>> def loss(model, variables, batch, key):
         ...     guess, state = model.apply(variables, batch["x"])

@@ -84,7 +84,7 @@ def test_numbers_are_those_of_run(tmp_path, name, kind):
     expected = in_memory(name, "soft")
     result = td.run_streamed(
         DYNAMICS[name](), KEY, source, num_tokens=NUM_TOKENS, max_steps=12, tol=1e-2, assignment="soft", out=out,
-        rows_at_once=6_000,
+        rows_at_once=8_000,
     )  # fmt: skip
     assert result.assignment is out
     np.testing.assert_allclose(result.tokens, expected.tokens, atol=2e-5)

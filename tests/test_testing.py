@@ -8,6 +8,7 @@ import pytest
 
 import tokdyn as td
 from tokdyn import testing
+from tokdyn.testing import terms
 
 
 class _Push(td.Term):
@@ -101,15 +102,15 @@ class MovesAtRest(td.Term):
 @pytest.mark.parametrize(
     ("faulty", "law", "sentence"),
     [
-        (ChangesDtype(), testing.keeps_shape_and_dtype, "tokens are not finite after a run"),
-        (DependsOnOrder(), testing.tokens_are_exchangeable, "permuting the tokens does more than permute"),
-        (ReadsMaskedFeatures(), testing.masked_features_have_no_influence, "masking features is not the same"),
-        (FirstFeatureOnly(), testing.order_of_features_is_irrelevant, "tokens depend on the order of the features"),
-        (FeelsMaskedTokens(), testing.masked_tokens_have_no_influence, "masking a token is not the same"),
-        (NanAtCoincidence(), testing.coincident_tokens_have_finite_gradients, "not finite with coincident tokens"),
-        (HiddenRandomness(), testing.randomness_is_the_keys, "another key changes nothing"),
-        (StopsTheGradient(), testing.gradient_equals_finite_differences, "reverse mode gives .*, finite differences"),
-        (MovesAtRest(), testing.memory_at_rest_does_nothing, "tokens at rest are displaced"),
+        (ChangesDtype(), terms.keeps_shape_and_dtype, "tokens are not finite after a run"),
+        (DependsOnOrder(), terms.tokens_are_exchangeable, "permuting the tokens does more than permute"),
+        (ReadsMaskedFeatures(), terms.masked_features_have_no_influence, "masking features is not the same"),
+        (FirstFeatureOnly(), terms.order_of_features_is_irrelevant, "tokens depend on the order of the features"),
+        (FeelsMaskedTokens(), terms.masked_tokens_have_no_influence, "masking a token is not the same"),
+        (NanAtCoincidence(), terms.coincident_tokens_have_finite_gradients, "not finite with coincident tokens"),
+        (HiddenRandomness(), terms.randomness_is_the_keys, "another key changes nothing"),
+        (StopsTheGradient(), terms.gradient_equals_finite_differences, "reverse mode gives .*, finite differences"),
+        (MovesAtRest(), terms.memory_at_rest_does_nothing, "tokens at rest are displaced"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -197,10 +197,8 @@ def test_a_convolution_is_jax_s(axes):
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():
-    class Module:
-        make_rng = staticmethod(lambda name: KEY)
-
-    values = compiled(lambda: layers.dropped(Module(), jnp.ones((200, 200)), 0.3, train=True))()
+    drop = layers.dropout(0.3, train=True)
+    values = compiled(lambda: drop.apply({}, jnp.ones((200, 200)), rngs={"draws": KEY}))()
     dropped = float(np.mean(values == 0))
     assert abs(dropped - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 40_000)
     np.testing.assert_allclose(np.unique(values), [0.0, 1 / 0.7], rtol=1e-6)

@@ -61,7 +61,7 @@ DYNAMICS = {
     "differences and a second attraction": lambda: td.compose(
         near=td.attraction(temperature=50.0, distances="difference", rate=0.5),
         far=td.attraction(temperature=300.0, rate=0.3),
-    ),
+    ).assigning("far"),
 }
 
 
@@ -84,7 +84,7 @@ def test_numbers_are_those_of_run(tmp_path, name, kind):
     expected = in_memory(name, "soft")
     result = td.run_streamed(
         DYNAMICS[name](), KEY, source, num_tokens=NUM_TOKENS, max_steps=12, tol=1e-2, assignment="soft", out=out,
-        rows_at_once=6_000,
+        rows_at_once=8_000,
     )  # fmt: skip
     assert result.assignment is out
     np.testing.assert_allclose(result.tokens, expected.tokens, atol=2e-5)

@@ -31,6 +31,9 @@ CHUNK = 1 << 22
 
 Reader = Callable[[], Iterator[tuple[int, jax.Array]]]
 
+# As one program: op by op a schedule would be six.
+_resolved = jax.jit(resolved, static_argnums=2)
+
 
 def run_streamed(
     dynamics: Dynamics,
@@ -128,9 +131,10 @@ def run_streamed(
     reader: Reader = lambda: _chunks(source, size)  # noqa: E731
 
     frame = _framed(sample, reader, shape[0])
+    at_start = _resolved(dynamics, 0, sample.dtype) if schedules(dynamics) else dynamics
     contexts = tuple(
         _context_of(name, part, shape, sample.dtype, frame, token_mask)
-        for name, part in zip(dynamics.names, resolved(dynamics, 0, sample.dtype).parts, strict=True)
+        for name, part in zip(dynamics.names, at_start.parts, strict=True)
     )
     state = _at_rest(dynamics, tokens, contexts, token_mask)
     least = max([at_least, *(float(schedule.num_steps) for schedule in schedules(dynamics))])

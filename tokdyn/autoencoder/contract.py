@@ -217,12 +217,11 @@ def _items_are_apart(trial: _Trial) -> None:
 def _gradients_are_finite(trial: _Trial) -> None:
     """Of a number that all outputs enter, in the weights, while training."""
 
-    def number(params: Any) -> Any:
-        variables = {**trial.variables, "params": params}
-        output, _ = trial.apply(variables, trial.inputs, jax.random.key(1), train=True)
+    def number(params: Any, variables: Any, inputs: Any, key: Any) -> Any:
+        output, _ = trial.apply({**variables, "params": params}, inputs, key, train=True)
         return jnp.sum(jnp.sin(output))
 
-    slopes = jax.jit(jax.grad(number))(trial.variables["params"])
+    slopes = jax.jit(jax.grad(number))(trial.variables["params"], trial.variables, trial.inputs, jax.random.key(1))
     finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(slopes)))
     trial.demand(finite, "expected finite gradients in all weights, got NaN or infinity")
 
@@ -231,8 +230,8 @@ def _vmap_equals_loop(trial: _Trial) -> None:
     """An ensemble of weights gives what each gives."""
     members = [trial.made(seed) for seed in (0, 1)]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    key = jax.random.key(1)
-    mapped = jax.jit(jax.vmap(lambda v: trial.apply(v, trial.inputs, key)[0], axis_size=len(members)))(stacked)
+    together = jax.jit(jax.vmap(lambda v, x, key: trial.apply(v, x, key)[0], (0, None, None), axis_size=len(members)))
+    mapped = together(stacked, trial.inputs, jax.random.key(1))
     for one, member in zip(np.asarray(mapped), members, strict=True):
         error = float(np.max(np.abs(one - trial.output(trial.inputs, 1, member))))
         trial.demand(error < 1e-3, f"expected vmap over weights to equal a loop, got a difference of {error:.2g}")

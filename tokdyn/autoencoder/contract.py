@@ -199,8 +199,8 @@ def _one_key_one_result(trial: _Trial) -> None:
     """Weights and outputs are functions of the key and nothing else."""
     same = jax.tree.map(np.array_equal, trial.variables, trial.made(0))
     trial.demand(all(jax.tree.leaves(same)), "expected the same weights for the same key, got others")
-    both = [trial.output(trial.inputs, 1) for _ in range(2)]
-    trial.demand(np.array_equal(*both, equal_nan=True), "expected the same output for the same key, got another")
+    first, second = (trial.output(trial.inputs, 1) for _ in range(2))
+    trial.demand(np.array_equal(first, second, equal_nan=True), "expected the same output for the same key, got another")
 
 
 def _items_are_apart(trial: _Trial) -> None:

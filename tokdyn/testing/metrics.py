@@ -51,7 +51,8 @@ def check_metric(
     """
     if not examples:
         raise ValueError("examples: expected at least one tuple of the metric's arguments, got none")
-    arrays = [tuple(jnp.asarray(x) for x in example) for example in examples]
+    # NumPy's, in the dtypes that JAX would give them: what is rearranged here in JAX compiles for every shape.
+    arrays = [tuple(_on_host(x) for x in example) for example in examples]
     shapes = {tuple((x.shape, x.dtype.name) for x in example) for example in arrays}
     if len(shapes) != 1:
         raise ValueError(f"examples: expected the same shapes and dtypes in all, got {len(shapes)} kinds")
@@ -65,13 +66,18 @@ def check_metric(
     return [law.__name__ for law in laws]
 
 
+def _on_host(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+
+
 class _Trial:
     """A metric and inputs to try it on."""
 
     def __init__(
         self,
         metric: Metric,
-        examples: list[tuple[jax.Array, ...]],
+        examples: list[tuple[np.ndarray, ...]],
         bounds: tuple[float, float],
         options: dict[str, Any],
     ) -> None:
@@ -111,8 +117,8 @@ def other_values_compile_nothing(case: _Trial) -> None:
 
 def vmap_equals_a_loop(case: _Trial) -> None:
     """Under ``vmap`` as one by one."""
-    stacked = [jnp.stack(column) for column in zip(*case.examples, strict=True)]
-    mapped = jax.jit(jax.vmap(case.call))(*stacked)
+    stacked = [np.stack(column) for column in zip(*case.examples, strict=True)]
+    mapped = np.asarray(jax.jit(jax.vmap(case.call))(*stacked))
     for number, example in enumerate(case.examples):
         case.close(vmap_equals_a_loop, mapped[number], case.call(*example), f"example {number} under vmap and alone")
 
@@ -120,7 +126,7 @@ def vmap_equals_a_loop(case: _Trial) -> None:
 def order_of_rows_is_irrelevant(case: _Trial) -> None:
     """The rows of all arguments in another order."""
     for number, example in enumerate(case.examples):
-        turned = [jnp.roll(x, 1, axis=0)[::-1] if x.ndim else x for x in example]
+        turned = [np.roll(x, 1, axis=0)[::-1] if x.ndim else x for x in example]
         told = case.call(*turned)
         case.close(order_of_rows_is_irrelevant, told, case.call(*example), f"example {number} in another order")
 
@@ -131,10 +137,10 @@ def masked_rows_have_no_influence(case: _Trial) -> None:
         length = example[0].shape[0]
         longer = []
         for x in example:
-            nothing = jnp.nan if jnp.issubdtype(x.dtype, jnp.floating) else 0
-            row = jnp.full((1, *x.shape[1:]), nothing, x.dtype)
-            longer.append(jnp.concatenate([x, row]) if x.ndim and x.shape[0] == length else x)
-        told = case.call(*longer, **{str(case.mask): jnp.arange(length + 1) < length})
+            nothing = np.nan if jnp.issubdtype(x.dtype, jnp.floating) else 0
+            row = np.full((1, *x.shape[1:]), nothing, x.dtype)
+            longer.append(np.concatenate([x, row]) if x.ndim and x.shape[0] == length else x)
+        told = case.call(*longer, **{str(case.mask): np.arange(length + 1) < length})
         case.close(masked_rows_have_no_influence, told, case.call(*example), f"example {number} with a masked row")
 
 
@@ -144,4 +150,4 @@ def slopes_are_finite(case: _Trial) -> None:
     for number, example in enumerate(case.examples):
         for place, slope in zip(case.floating, slopes(*example), strict=True):
             what = f"the gradient in argument {place} of example {number} is nan or infinite"
-            case.demand(slopes_are_finite, jnp.isfinite(slope).all(), what)
+            case.demand(slopes_are_finite, np.isfinite(slope).all(), what)

@@ -197,10 +197,12 @@ class _Trial:
 
 def _one_key_one_result(trial: _Trial) -> None:
     """Weights and outputs are functions of the key and nothing else."""
-    same = jax.tree.map(np.array_equal, trial.variables, trial.made(0))
-    trial.demand(all(jax.tree.leaves(same)), "expected the same weights for the same key, got others")
+    equal = jax.tree.map(np.array_equal, trial.variables, trial.made(0))
+    trial.demand(all(jax.tree.leaves(equal)), "expected the same weights for the same key, got others")
     first, second = (trial.output(trial.inputs, 1) for _ in range(2))
-    trial.demand(np.array_equal(first, second, equal_nan=True), "expected the same output for the same key, got another")
+    trial.demand(
+        np.array_equal(first, second, equal_nan=True), "expected the same output for the same key, got another"
+    )
 
 
 def _items_are_apart(trial: _Trial) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn import checks
 from tokdyn.dynamics.parts import part, static
@@ -93,8 +94,8 @@ def _is_edge(value: Any, limits: Range) -> bool:
     """Whether a number is known, and where no number of the real line leads."""
     if not checks.is_concrete(value):
         return False
-    lowest = max(limits.above, limits.at_least)
-    return bool(jnp.any((value <= lowest) | (value >= limits.below) | ~jnp.isfinite(value)))
+    numbers, lowest = np.asarray(value), max(limits.above, limits.at_least)
+    return bool(np.any((numbers <= lowest) | (numbers >= limits.below) | ~np.isfinite(numbers)))
 
 
 def to_line(value: float | jax.Array, limits: Range) -> jax.Array:

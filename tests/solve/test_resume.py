@@ -40,8 +40,9 @@ def same(found, expected, tolerance=0.0):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
-@pytest.mark.parametrize("adjoint", ["none", "unroll", "checkpoint"])
+@pytest.mark.parametrize(
+    ("adjoint", "name"), [*(("none", name) for name in DYNAMICS), ("unroll", "noisy"), ("checkpoint", "annealed")]
+)
 def test_resumed_is_uninterrupted(name, adjoint):
     """To the last bit; the scans of the adjoints to rounding: XLA compiles one of another length another way."""
     options = {"adjoint": adjoint, "keep": tokens_and_force, "every": 2}

@@ -101,7 +101,8 @@ def _poisoned(tangent: jax.Array, is_bad: jax.Array, *, num_mapped: int) -> jax.
 
 
 def _poison_mapped(operands: Any, axes: Any, *, num_mapped: int) -> tuple[jax.Array, int]:
-    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not batching.not_mapped)
+    # None says that an operand is not mapped (jax 0.10 names it `not_mapped`, jax 0.12 no longer does).
+    size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
     moved = [batching.bdim_at_front(x, axis, size) for x, axis in zip(operands, axes, strict=True)]
     return _poison.bind(*moved, num_mapped=num_mapped + 1), 0
 

@@ -217,6 +217,40 @@ def squared_distances(left: jax.Array, right: jax.Array) -> jax.Array:
     return (differences * differences).sum(axis=1)
 
 
+@jax.custom_jvp
+def ratio(sums: jax.Array, masses: jax.Array) -> jax.Array:
+    """``sums / masses``, with a derivative that stays finite where masses are tiny.
+
+    The usual derivative divides by the mass squared, which underflows below 1e-22 (float32) while the mass itself is
+    a good number. Below ``16384 * finfo.tiny``, 2e-34, where the weights that make up a mass underflow one by one, the
+    derivative is taken to be zero.
+
+    Args:
+        sums: any shape.
+        masses: broadcastable to it; where 0, the result is 0.
+
+    Returns:
+        Of the shape of both.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from tokdyn.numerics import ratio
+        >>> slope = jax.grad(lambda mass: ratio(2 * mass, mass))  # constant, whatever the mass
+        >>> float(slope(1e-25)), bool(jnp.isnan(jax.grad(lambda mass: 2 * mass / mass)(1e-25)))
+        (0.0, True)
+    """
+    return jnp.where(masses == 0, 0.0, sums / jnp.where(masses == 0, 1.0, masses))
+
+
+@ratio.defjvp
+def _ratio_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (sums, masses), (more, heavier) = primals, tangents
+    value = ratio(sums, masses)
+    is_counted = jnp.abs(masses) >= 16384 * float(jnp.finfo(masses.dtype).tiny)
+    slope = (more - value * heavier) / jnp.where(is_counted, masses, 1.0)
+    return value, jnp.where(is_counted, slope, 0.0)
+
+
 def masked_mean(values: jax.Array, mask: jax.Array | None, *, axis: int = 0) -> jax.Array:
     """Mean over the entries that the mask keeps; zero where it keeps none. Masked values may be NaN.
 

@@ -244,3 +244,22 @@ def test_a_batch_with_a_run_that_did_not_converge_spoils_only_that_run(scene):
     assert np.isnan(both[1])
     assert first[0] == both[0]
     assert first[1] == 0.0
+
+
+def test_gradients_of_a_token_that_hardly_any_feature_reaches():
+    """Its mass is about 1e-25, whose square is no number of float32 any more; the target's slope is an ordinary one."""
+    features = np.array([[0.0, 0.0], [0.3, 0.1], [0.1, -0.4], [-0.2, 0.2]], np.float32)
+    tokens = np.array([[0.0, 0.1], [7.6, 0.0]], np.float32)
+
+    def slopes(dtype):
+        return jax.jit(jax.grad(loss_of, argnums=(0, 1, 2)), static_argnames=("max_steps", "tol", "adjoint"))(
+            td.catalog.soft_kmeans(temperature=1.0), features.astype(dtype), tokens.astype(dtype),
+            max_steps=1, tol=0.0, adjoint="unroll",
+        )  # fmt: skip
+
+    with jax.enable_x64(True):
+        expected = jax.tree.leaves(slopes(np.float64))
+    weights = np.exp(-np.sum((features[:, None] - tokens.astype(float)) ** 2, axis=2))
+    assert 1e-26 < (weights[:, 1] / weights.sum(axis=1)).sum() < 1e-22
+    for got, wanted in zip(jax.tree.leaves(slopes(np.float32)), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=2e-3, atol=1e-4 * float(np.abs(wanted).max(initial=1e-3)))

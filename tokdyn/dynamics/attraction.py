@@ -13,6 +13,7 @@ from tokdyn.dynamics.arrangement import Columns, Frame, Rows, Summed
 from tokdyn.dynamics.base import Flow, Memory, Term
 from tokdyn.dynamics.parts import part, static
 from tokdyn.dynamics.schedules import Scalar
+from tokdyn.numerics import ratio
 from tokdyn.ranges import built, number
 
 
@@ -63,7 +64,7 @@ class Attraction(Term):
         # The published floor pulls toward the origin of the data, which is at minus where the sums are counted from.
         sums, mass = sums - self.mass_floor * to_centre, mass[:, None] + self.mass_floor
         massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
-        target = sums / jnp.where(massless, 1.0, mass) * frame.scale
+        target = ratio(sums, mass) * frame.scale
         # A token whose mass has underflowed to nothing stays where it is.
         return flow.push(jnp.where(massless, 0.0, self.rate * (target - moved))), memory
 

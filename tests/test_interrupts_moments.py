@@ -93,7 +93,7 @@ def stopped_at(name, folder, moment):
         found = re.fullmatch(line, error)
         assert (code, bool(found)) == (130, True), error
         # A task may be finished between the signal and the line.
-        markers = len(list((folder / "out" / "written" / "c").glob("*")))
+        markers = len(list((folder / "out" / "part-0000" / "tasks").glob("*.json")))
         assert markers - 1 <= int(found[1]) <= markers
     elif made:
         assert (code, error) == (130, "tokdyn: interrupted; the results are in out\n")

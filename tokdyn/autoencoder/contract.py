@@ -46,12 +46,11 @@ def check_shapes(kind: str, part: Any, sizes: Sizes) -> tuple[Any, Any]:
     Raises:
         ValueError: naming the part, what was expected and what came.
     """
-    part = resolved(part, 0)
     for name in {"encoder": ("vocabulary_size", "cells", "channels"), "decoder": ("vocabulary_size",)}.get(kind, ()):
         checks.whole_number(f"{kind}.{name}", getattr(part, name, None), at_least=1)
     key = jax.eval_shape(lambda: jax.random.key(0))
     more = {"encoder": (), "bottleneck": (sizes.channels,), "decoder": tuple(sizes)}[kind]
-    variables = _traced(f"{kind}.init", lambda key: part.init(key, *more), key)
+    variables = _traced(f"{kind}.init", lambda key: resolved(part, 0).init(key, *more), key)
     if not (isinstance(variables, dict) and {"params", "state"} <= set(variables)):
         got = f"keys {sorted(variables)}" if isinstance(variables, dict) else f"a {type(variables).__name__}"
         raise checks.bad(f"{kind}.init", 'a dict {"params": ..., "state": ...}', got)
@@ -60,7 +59,7 @@ def check_shapes(kind: str, part: Any, sizes: Sizes) -> tuple[Any, Any]:
         inputs = jax.ShapeDtypeStruct((BATCH, *sizes), jnp.result_type(float))
 
     def apply(variables: Any, inputs: Any, key: Any) -> Any:
-        return part.apply(variables, inputs, key=key, train=True)
+        return resolved(part, 0).apply(variables, inputs, key=key, train=True)
 
     told = _traced(f"{kind}.apply", apply, variables, inputs, key)
     if not (isinstance(told, tuple) and len(told) == 2 and not hasattr(told, "_fields")):

@@ -162,7 +162,7 @@ def run_streamed(
     exists = np.ones(num_tokens, bool) if token_mask is None else np.asarray(token_mask)
     if not (is_finite and np.isfinite(np.asarray(state.tokens)[exists]).all()):
         status = Status.NONFINITE
-    if not (exists.any() and bool(in_range(dynamics))):
+    if not (exists.any() and bool(_in_range(dynamics))):
         status = Status.INVALID
     distinct = _num_distinct(state.tokens, sample, None, token_mask)
     soft, hard = (found, None) if assignment == "soft" else (None, found)
@@ -172,6 +172,7 @@ def run_streamed(
 
 _at_rest = jax.jit(stepping.at_rest)
 _num_distinct = jax.jit(num_distinct)
+_in_range = jax.jit(in_range)
 
 
 def _step(

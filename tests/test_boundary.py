@@ -500,7 +500,7 @@ def test_a_broken_study_of_somebody_else_hides_no_other(place, monkeypatch, caps
     from tokdyn import studies
 
     modules = {
-        "silent_study": "Config = dict\ndef run(config): ...\ndef report(dataset, folder): ...\n",
+        "silent_study": "def run(config): ...\ndef report(dataset, folder): ...\n",
         "failing_study": "raise RuntimeError('on purpose\\nand on two lines')\n",
         "leaving_study": "import sys\nsys.exit('bye')\n",
         "wrong_study": "def f(:\n",

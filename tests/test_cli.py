@@ -156,20 +156,19 @@ def test_a_reader_that_stops_early_is_no_error():
 def test_third_parties_bring_studies(monkeypatch, tmp_path):
     import importlib.metadata
 
-    (tmp_path / "my_study.py").write_text(
-        '"""Mine."""\nConfig = dict\ndef run(config): ...\ndef report(dataset, folder): ...\n'
-    )
-    (tmp_path / "broken_study.py").write_text('"""Lacks a report."""\nConfig = dict\ndef run(config): ...\n')
+    (tmp_path / "my_study.py").write_text('"""Mine."""\ndef run(config): ...\ndef report(dataset, folder): ...\n')
+    (tmp_path / "broken_study.py").write_text('"""Lacks a report."""\ndef run(config): ...\n')
     points = [
         importlib.metadata.EntryPoint(name, value, studies.GROUP)
         for name, value in (("mine", "my_study"), ("broken", "broken_study"), ("absent", "no_such_module"))
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     monkeypatch.syspath_prepend(tmp_path)
-    assert studies.load("mine").__doc__ == "Mine."
+    assert studies.load("mine").description == "Mine."
     assert set(studies.available()) == {"mine", "broken", "absent"} | set(studies.OURS)
     with pytest.raises(
-        ValueError, match="study: expected a module with Config, run and report in broken_study, got no report"
+        ValueError,
+        match=r"study: expected a module with STUDY, or with run\(config\) and .* in broken_study, got no report",
     ):
         studies.load("broken")
     with pytest.raises(ValueError, match="study: expected a module no_such_module that can be imported"):

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from tokdyn import checks, failures, interrupts
 
@@ -102,44 +102,53 @@ def _study(words: list[str]) -> None:
             raise ValueError(f"study: expected a name, one of {names}, got none")
         return
     name, rest = words[0], words[1:]
-    module = studies.load(name)
-    recorded = _recorded_config(rest, module)
+    study = studies.load(name)
 
     @dataclasses.dataclass(frozen=True)
     class Options:
         """How to run the study, and where to write."""
 
-        design: tyro.conf.OmitArgPrefixes[module.Config]  # type: ignore[name-defined]
+        design: tyro.conf.OmitArgPrefixes[study.Config]  # type: ignore[name-defined]
         """The design."""
         out: Path = Path("results") / name
         """Folder of the results."""
         plots: bool = True
         """Draw the figures."""
         quick: bool = False
-        """A few seeds only, to see that everything works."""
+        """A small design (a few seeds), to see that everything works."""
         config: Path | None = None
         """A metadata.json: repeat the run it records. Other options change it."""
         cache: bool = True
         """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
 
-    options = tyro.cli(
-        Options, prog=f"tokdyn study {name}", args=rest, default=Options(design=recorded),
-        description=(module.__doc__ or "").strip(),
+    offered = {
+        "store": (str, "", "Folder in which an interrupted study continues; empty for none."),
+        "workers": (int, 2, "How many trainings run side by side."),
+    }
+    taken = {option: one for option, one in offered.items() if option in study.takes}
+    extended = dataclasses.make_dataclass(
+        "Options",
+        [(option, Annotated[kind, tyro.conf.arg(help=text)], dataclasses.field(default=default))
+         for option, (kind, default, text) in taken.items()],
+        bases=(Options,), frozen=True,
     )  # fmt: skip
-    design = options.design
-    if options.quick:
-        design = dataclasses.replace(design, seeds=min(design.seeds, 3))
+    options = tyro.cli(
+        extended, prog=f"tokdyn study {name}", args=rest, default=extended(design=_recorded_config(rest, study)),
+        description=study.description,
+    )  # fmt: skip
+    design = study.quick(options.design) if options.quick else options.design
     output.demand_writable(options.out)
     with _programs_kept(options.cache):
         with _progress(f"study {name}") as progress:
-            dataset = module.run(design, progress=progress, with_example=options.plots)
-        path = module.report(dataset, options.out, plots=options.plots, wall_seconds=time.perf_counter() - STARTED)
-    if hasattr(module, "headline"):
-        print(module.headline(dataset))
+            chosen = {option: getattr(options, option) for option in taken}
+            dataset = study.run(design, progress=progress, with_example=options.plots, **chosen)
+        path = study.report(dataset, options.out, plots=options.plots, wall_seconds=time.perf_counter() - STARTED)
+    if study.headline is not None:
+        print(study.headline(dataset))
     print(path)
 
 
-def _recorded_config(words: list[str], module: Any) -> Any:
+def _recorded_config(words: list[str], study: Any) -> Any:
     """The design in the metadata that ``--config`` names, else the study's default."""
     from tokdyn import files
     from tokdyn.studies import output
@@ -156,8 +165,8 @@ def _recorded_config(words: list[str], module: Any) -> Any:
             raise ValueError(f"config: expected a metadata.json, got {given} ({error})") from None
         if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
             raise ValueError(f"config: expected a metadata.json written by tokdyn, got {given}")
-        return output.config_from(module.Config, stored["config"])
-    return module.Config()
+        return output.config_from(study.Config, stored["config"])
+    return study.Config()
 
 
 def _run(words: list[str]) -> None:

@@ -31,7 +31,7 @@ def _summary(study: str) -> str:
     from tokdyn import studies
 
     try:
-        text = studies.load(study).__doc__ or ""
+        text = studies.load(study).description
     except ValueError as error:
         return f"cannot be loaded: {error}"
     return next((line.strip() for line in text.splitlines() if line.strip()), "(says nothing about itself)")

@@ -161,13 +161,13 @@ class TestReport:
     def test_the_folder(self, tmp_path):
         path = autoencoder.report(self.pretended(), tmp_path / "out", wall_seconds=1.0)
         text = path.read_text()
-        for needed in ("47.73%", "3^25", "## Published claims", "faults.png"):
+        for needed in ("47.73%", "3^25", "## Claim by claim", "faults.png"):
             assert needed in text
         names = {item.name for item in (tmp_path / "out").iterdir()}
         assert {"report.md", "runs.csv", "runs.zarr", "claims.json", "metadata.json", "plots"} <= names
         metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
         assert output.config_from(autoencoder.Config, metadata["config"]) == autoencoder.Config()
-        assert autoencoder.headline(self.pretended()).count("\n") == 3
+        assert autoencoder.STUDY.headline(self.pretended()).count("\n") == 3
 
 
 def test_the_notebook_s_own_gate():

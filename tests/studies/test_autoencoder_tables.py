@@ -174,7 +174,7 @@ class TestReport:
         section = text.split("## Tables A to F")[1].split("\n## ")[0]
         assert "2 of 3 cells are inside" in section
         assert "| quick | 1.000 | right 1.000 | inside our spread |" in section
-        assert "## Published claims" in text
+        assert "## Claim by claim" in text
         frame = pd.read_csv(tmp_path / "tables.csv")
         assert list(frame) == list(tables.as_frame(dataset))
         assert frame["cell"].tolist() == tables.as_frame(dataset)["cell"].tolist()

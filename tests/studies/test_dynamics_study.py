@@ -13,7 +13,7 @@ import xarray
 
 from tokdyn import claims
 from tokdyn.studies import dynamics, output
-from tokdyn.studies.dynamics import design, experiment, scenes, tables
+from tokdyn.studies.dynamics import design, scenes, tables
 
 sys.path.insert(0, str(Path(__file__).parent))
 import published_rule
@@ -28,7 +28,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def runs(dataset):
-    return tables.runs_table(dataset)
+    return tables.runs_table(dataset, dynamics.Config())
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ class TestFolder:
 
     def test_store_holds_the_dataset(self, folder, dataset):
         stored = xarray.open_zarr(folder / "runs.zarr", consolidated=False)
-        assert stored.attrs["schema_version"] == experiment.SCHEMA_VERSION
+        assert stored.attrs["schema_version"] == dynamics.STUDY.schema_version
         np.testing.assert_array_equal(stored.ari, dataset.ari)
         assert float(stored.ari.sel(rule="inertia").mean()) == float(dataset.ari.sel(rule="inertia").mean())
 

@@ -206,7 +206,7 @@ class TestDesign:
 
     def test_a_name_with_a_dash(self):
         assert td.studies.latent_optimisation is latent_optimisation
-        assert load("latent-optimisation") is latent_optimisation
+        assert load("latent-optimisation").Config is latent_optimisation.Config
 
 
 class TestReport:

@@ -14,7 +14,7 @@ from tokdyn.plot import mechanisms as figures
 from tokdyn.reasoning import training
 from tokdyn.stats import fieller_interval
 from tokdyn.studies import mechanisms, output
-from tokdyn.studies.mechanisms import design, experiment, findings, judging
+from tokdyn.studies.mechanisms import design, experiment, judging, published
 
 TASK = reasoning.tasks.pointer_chase(side=2, hops=1)
 CONFIG = mechanisms.Config(tasks=("pointer_chase",), seeds=2, num_steps=10, rl_steps=10, num_items=50, batch_size=8)
@@ -253,18 +253,18 @@ class TestStudy:
         assert output.config_from(mechanisms.Config, metadata["config"]) == CONFIG
         assert len(list((tmp_path / "out" / "plots").iterdir())) == 4
         assert not (tmp_path / "out" / "claims.json").exists()  # another design than the default
-        assert set(findings.found(dataset)) <= {claim.id for claim in findings.claims.load()}
+        assert set(published.findings(dataset)) <= {claim.id for claim in published.claims.load()}
 
     def test_an_interrupted_study_goes_on_from_its_store(self, tmp_path):
-        config = mechanisms.Config(tasks=("pointer_chase",), store=str(tmp_path / "store"))
+        config, store = mechanisms.Config(tasks=("pointer_chase",)), str(tmp_path / "store")
         made = {"variables": {"params": np.arange(3.0), "state": {}}, "curve": np.zeros(2)}
-        first = experiment._stored(config, "pointer_chase", "direct", lambda: made)
-        again = experiment._stored(config, "pointer_chase", "direct", lambda: pytest.fail("trained again"))
+        first = experiment._stored(config, store, "pointer_chase", "direct", lambda: made)
+        again = experiment._stored(config, store, "pointer_chase", "direct", lambda: pytest.fail("trained again"))
         np.testing.assert_array_equal(first.value["variables"]["params"], again.value["variables"]["params"])
         assert again.seconds == first.seconds  # of the training, not of reading the file
-        other = mechanisms.Config(tasks=("pointer_chase",), store=config.store, num_steps=10)
+        other = mechanisms.Config(tasks=("pointer_chase",), num_steps=10)
         anew = {**made, "curve": np.ones(2)}
-        assert experiment._stored(other, "pointer_chase", "direct", lambda: anew).value["curve"].all()
+        assert experiment._stored(other, store, "pointer_chase", "direct", lambda: anew).value["curve"].all()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tokdyn.studies.output import markdown_table, write_json, written_together
+from tokdyn.studies.documents import table as markdown_table
+from tokdyn.studies.output import write_json, written_together
 
 
 def fill(place):

@@ -9,7 +9,6 @@ import pytest
 
 from tokdyn.autoencoder import quantizers as q
 from tokdyn.studies import output, quantizers, scaling
-from tokdyn.studies.quantizers import experiment
 
 
 class TestQuantizers:
@@ -41,8 +40,8 @@ class TestQuantizers:
         assert len(list((tmp_path / "out" / "plots").iterdir())) == 2
 
     def test_items_are_centred_and_held_out_items_are_others(self):
-        for name in experiment.DATA:
-            training, held_out = experiment.items(name)
+        for name in quantizers.DATA:
+            training, held_out = quantizers.items(name)
             np.testing.assert_allclose(training.mean(axis=0), 0, atol=1e-5)
             assert len(held_out) == pytest.approx(len(training) / 4, abs=1)
             assert training.shape[1] == held_out.shape[1]
@@ -50,7 +49,7 @@ class TestQuantizers:
     def test_codes_of_several_books_are_counted_together(self):
         quantizer = q.grouped_quantizer(q.vector_quantizer(num_codes=3), groups=2)
         indices = jnp.array([[[0, 0]], [[2, 1]], [[2, 1]]])
-        used = experiment._use(quantizer, type("Code", (), {"indices": indices})())
+        used = quantizers._use(quantizer, type("Code", (), {"indices": indices})())
         assert float(used["dead"]) == 7
         np.testing.assert_allclose(used["bits"], np.log2(3) - 2 / 3, rtol=1e-5)
 
@@ -84,7 +83,7 @@ class TestScaling:
             return np.asarray(found["types_curve"])
 
         whole = types()
-        monkeypatch.setattr("tokdyn.studies.scaling.experiment.JUDGED", 7)
+        monkeypatch.setattr("tokdyn.studies.scaling.JUDGED", 7)
         jax.clear_caches()
         np.testing.assert_allclose(types(), whole, rtol=1e-6)
 

@@ -13,7 +13,8 @@ import jax
 from tokdyn import environment
 from tokdyn.checks import whole_number
 from tokdyn.reasoning import audit
-from tokdyn.studies.output import demand_writable, markdown_table, write_json, written_together
+from tokdyn.studies import documents
+from tokdyn.studies.output import demand_writable, write_json, written_together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,20 +76,19 @@ def _write(made: audit.Audit, path: Path, options: Options, folder: str | os.Pat
             **environment.describe(),
         }
         write_json(place / "metadata.json", record)
-        (place / "report.md").write_text(_text(made, name), encoding="utf-8")
+        documents.write(_contents(made, name), place)
 
 
-def _text(made: audit.Audit, file: str) -> str:
+def _contents(made: audit.Audit, file: str) -> documents.Report:
     options = ", ".join(f"{name} {value:g}" for name, value in made.settings.items())
     blocks = [
-        f"# Audit of {made.name or file}",
         f"{made.num_items} items of {file}; {options}. One checkpoint: intervals speak of these weights on new items.",
-        "\n".join(f"* {sentence}" for sentence in made.findings),
+        documents.bullets(made.findings),
     ]
-    for name, table in made.tables.items():
-        blocks += [f"## {audit.PARTS[name].title}", markdown_table(_rows(table)), f"`tables/{name}.csv`"]
-    blocks += ["## Left out", markdown_table(_rows(made.left_out))]
-    return "\n\n".join(blocks) + "\n"
+    for name, frame in made.tables.items():
+        blocks += [f"## {audit.PARTS[name].title}", documents.table(_rows(frame)), f"`tables/{name}.csv`"]
+    blocks += ["## Left out", documents.table(_rows(made.left_out))]
+    return documents.Report(f"Audit of {made.name or file}", blocks)
 
 
 def _rows(table: Any) -> list[dict[str, Any]]:

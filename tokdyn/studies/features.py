@@ -19,10 +19,11 @@ from tokdyn.data import Standardised, Table, read_table, standardised
 from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repulsion
 from tokdyn.solve import Result, init, trajectory
 from tokdyn.solve.starts import LARGEST, best_of
-from tokdyn.studies.output import demand_writable, markdown_table, write_json, written_together
+from tokdyn.studies import documents
+from tokdyn.studies.output import demand_writable, write_json, written_together
 from tokdyn.theory import Guide
 
-FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md")
+FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md", "report.html")
 FIGURES = ("plots/tokens.png", "plots/convergence.png")
 RESOLUTIONS = (0.001, 0.01, 0.1, 0.5)
 # Silhouette compares all pairs of features: of more numbers, or features, than these a sample stands for them.
@@ -148,6 +149,7 @@ def cluster_file(
             name, features.shape, diagnostics, described, sizes, figures, _what_was_read(table, scaled), warnings
         )
         (place / "report.md").write_text(text, encoding="utf-8")
+        documents.write_page(text, place)
     return Path(folder) / "report.md"
 
 
@@ -342,7 +344,7 @@ def _text(
         {"diagnostic": f"distinct tokens at {r}", "value": str(n)} for r, n in diagnostics["distinct_tokens"].items()
     ]
     rows += [{"diagnostic": path, "value": f"{value:g}"} for path, value in dynamics.items()]
-    blocks.append(markdown_table(rows))
+    blocks.append(documents.table(rows))
     blocks += [f"![{caption}](plots/{file})\n\n{caption}" for file, caption in figures]
     blocks.append(
         "`assignments.csv`: a row a feature; `tokens.csv`: a row a token; `diagnostics.json`: all of the above."

@@ -10,11 +10,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tokdyn import claims, environment, interrupts
+from tokdyn import claims, interrupts
 from tokdyn.checks import bad
 from tokdyn.files import path_of, reason
 
@@ -38,6 +38,8 @@ def config_from(kind: type[Design], stored: dict[str, Any]) -> Design:
         ValueError: a field that the design does not have, or a design that cannot be run.
     """
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    # Earlier studies wrote down where and how they were carried out, too.
+    stored = {name: value for name, value in stored.items() if name in known or name not in ("store", "workers")}
     for name in stored:
         if name not in known:
             raise bad("config", f"fields among {', '.join(sorted(known))}", repr(name))
@@ -47,34 +49,6 @@ def config_from(kind: type[Design], stored: dict[str, Any]) -> Design:
         return made.checked() if hasattr(made, "checked") else made
     except (TypeError, AttributeError, KeyError, OverflowError) as error:  # a value of a type that it never has
         raise bad("config", "fields as a study of this name writes them", reason(error)) from None
-
-
-def config_of(kind: type[Design], dataset: xarray.Dataset) -> Design:
-    """The design that a study's Dataset was made with."""
-    return config_from(kind, json.loads(dataset.attrs["config"]))
-
-
-def recorded(
-    dataset: xarray.Dataset, study: str, design: Mapping[str, Any], *, schema_version: int, seconds: float, **more: Any
-) -> xarray.Dataset:
-    """The Dataset with what every study says of itself in its attributes.
-
-    Args:
-        dataset: of the study.
-        study: its name.
-        design: fields that its numbers depend on, as plain values.
-        schema_version: of the Dataset.
-        seconds: of the run, training included.
-        **more: further attributes.
-    """
-    return dataset.assign_attrs(
-        schema_version=schema_version,
-        study=study,
-        config=json.dumps(dict(design)),
-        environment=json.dumps(environment.describe()),
-        simulation_seconds=seconds,
-        **more,
-    )
 
 
 def import_ahead() -> None:
@@ -87,12 +61,6 @@ def import_ahead() -> None:
 
     xarray.Dataset({"first": ("made", [0.0])})  # looks for dask
     zarr.config.get("async")
-
-
-def machine(dataset: xarray.Dataset) -> str:
-    """What a study was run on, for its report: "jax 0.10.1, cpu: cpu, 2 cores"."""
-    record = json.loads(dataset.attrs["environment"])
-    return f"jax {record['versions']['jax']}, {record['devices'][0]}, {record['cores']} cores"
 
 
 def write_record(
@@ -245,56 +213,3 @@ def _plain(content: Any) -> Any:
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
-
-
-def figure_blocks(figures: list[tuple[str, str]]) -> list[str]:
-    """A report's blocks that show its figures; none where there are none.
-
-    Args:
-        figures: names of files in the folder ``plots``, and their captions.
-    """
-    if not figures:
-        return []
-    return ["## Figures", *[f"![{caption}](plots/{name})\n\n*{caption}*" for name, caption in figures]]
-
-
-def claim_blocks(found: Mapping[str, claims.Finding]) -> list[str]:
-    """A report's blocks that hold its findings against the published claims; none where there are none."""
-    if not found:
-        return []
-    rows = [
-        {"claim": claim.claim, "published": str(claim.published), "ours": str(claim.ours or "-"),
-         "verdict": claim.verdict, "note": claim.note}
-        for claim in claims.updated(found) if claim.id in found
-    ]  # fmt: skip
-    return ["## Claim by claim", markdown_table(rows)]
-
-
-def interval_text(low: SupportsFloat, high: SupportsFloat, digits: int = 3) -> str:
-    """An interval as text; "-" where there is none."""
-    return f"[{float(low):.{digits}f}, {float(high):.{digits}f}]" if math.isfinite(low) else "-"
-
-
-def markdown_table(rows: list[dict[str, Any]]) -> str:
-    """A table from records with the same names.
-
-    Args:
-        rows: at least one.
-
-    Returns:
-        Markdown, numbers to the right.
-    """
-    names = list(rows[0])
-    numeric = [all(isinstance(row[name], (int, float)) for row in rows) for name in names]
-    lines = [
-        "| " + " | ".join(names) + " |",
-        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
-    ]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return "-" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1e-3 and value != 0 else f"{value:.4f}"

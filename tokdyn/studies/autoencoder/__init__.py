@@ -2,8 +2,9 @@
 
 from tokdyn.studies.autoencoder.design import condition
 from tokdyn.studies.autoencoder.published import findings
-from tokdyn.studies.autoencoder.report import headline, report
+from tokdyn.studies.autoencoder.report import STUDY
 from tokdyn.studies.autoencoder.study import Config
-from tokdyn.studies.autoencoder.study import run_study as run
 
-__all__ = ["Config", "condition", "findings", "headline", "report", "run"]
+run, report = STUDY.run, STUDY.report
+
+__all__ = ["STUDY", "Config", "condition", "findings", "report", "run"]

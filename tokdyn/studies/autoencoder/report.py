@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
 
-from tokdyn import claims
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.stats import mean_interval
 from tokdyn.studies.autoencoder import design, published, tables
-from tokdyn.studies.autoencoder.experiment import corpus_of
-from tokdyn.studies.autoencoder.study import Config
-from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
+from tokdyn.studies.autoencoder.experiment import VARIABLES, corpus_of
+from tokdyn.studies.autoencoder.study import Config, measure
+from tokdyn.studies.documents import Figure, Report, brackets, table
+from tokdyn.studies.skeleton import Study, machine
 
 # Columns of the table of conditions: variable, heading.
 COLUMNS = {
@@ -37,39 +37,12 @@ def headline(dataset: xarray.Dataset) -> str:
     return "\n".join(_answers(dataset))
 
 
-def report(
-    dataset: xarray.Dataset,
-    folder: str | os.PathLike[str],
-    *,
-    plots: bool = True,
-    wall_seconds: float | None = None,
-) -> Path:
-    """Write everything the study has to say.
-
-    Args:
-        dataset: from ``run``.
-        folder: made where it is missing; its files appear together, at the end.
-        plots: also draw the figures.
-        wall_seconds: of the whole command so far, for the metadata.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        ValueError: the folder cannot be written.
-    """
-    config = config_of(Config, dataset)
-    # Tables change nothing in the conditions, on which the findings rest.
-    found = published.findings(dataset) if dataclasses.replace(config, tables=False) == Config() else {}
-    with written_together(folder) as place:
-        write_record(place, dataset, found, wall_seconds=wall_seconds)
-        names = [name for name in dataset if "seed" in dataset[name].dims and "record" not in dataset[name].dims]
-        dataset[names].to_dataframe().reset_index().to_csv(place / "runs.csv", index=False)
-        if "table_row" in dataset.dims:
-            tables.as_frame(dataset).to_csv(place / "tables.csv", index=False)
-        figures = _draw(dataset, place / "plots") if plots else []
-        (place / "report.md").write_text(_text(dataset, config, found, figures), encoding="utf-8")
-    return Path(folder) / "report.md"
+def write(dataset: xarray.Dataset, folder: Path) -> None:
+    """Every training, and every cell of the tables, a row each."""
+    names = [name for name in dataset if "seed" in dataset[name].dims and "record" not in dataset[name].dims]
+    dataset[names].to_dataframe().reset_index().to_csv(folder / "runs.csv", index=False)
+    if "table_row" in dataset.dims:
+        tables.as_frame(dataset).to_csv(folder / "tables.csv", index=False)
 
 
 def _mean(dataset: xarray.Dataset, condition: str, variable: str = "types") -> float:
@@ -125,11 +98,11 @@ def _conditions(dataset: xarray.Dataset, group: str) -> str:
             row[heading] = float(values.mean())
             if variable == "types" and len(values) > 1:
                 interval = mean_interval(values)
-                row["95 %"] = f"[{float(interval.low):.3f}, {float(interval.high):.3f}]"
+                row["95 %"] = brackets(interval.low, interval.high)
         text = corpus_of(str(one["words"].values))
         row["ceiling"], row["chance"] = text.ceiling, text.constant_accuracy
         rows.append(row)
-    return markdown_table(rows)
+    return table(rows)
 
 
 def _capacity() -> str:
@@ -139,7 +112,7 @@ def _capacity() -> str:
         rows.append({"grid": name, "inputs of the decoder": side * side * colours,
                      "patterns": f"{colours}^{side * side} = {float(colours) ** (side * side):.3g}",
                      "bits": bits, "bits for 192 words": math.log2(192)})  # fmt: skip
-    return markdown_table(rows)
+    return table(rows)
 
 
 def _costs(dataset: xarray.Dataset) -> str:
@@ -156,7 +129,7 @@ def _costs(dataset: xarray.Dataset) -> str:
             "memory x": float(one[names[5]]), "time x": float(one[names[6]]),
         }  # fmt: skip
         rows.append(row)
-    return markdown_table(rows)
+    return table(rows)
 
 
 def _tables(dataset: xarray.Dataset) -> list[str]:
@@ -181,7 +154,7 @@ def _tables(dataset: xarray.Dataset) -> list[str]:
             rows.append(
                 {"cell": cell, **ours, "prototype": one["prototype"].iloc[0], "verdict": one["verdict"].iloc[0]}
             )
-        blocks += [f"### Table {letter}", tables.TITLES[str(letter)], markdown_table(rows)]
+        blocks += [f"### Table {letter}", tables.TITLES[str(letter)], table(rows)]
     return blocks
 
 
@@ -216,12 +189,10 @@ _GROUPS = {
 }
 
 
-def _text(
-    dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
-) -> str:
+def contents(dataset: xarray.Dataset, config: Config) -> Report:
+    """The study in words, tables and figures."""
     text = corpus_of("large")
     blocks: list[str] = [
-        "# Visual-token autoencoders: the published collapse, its causes and its repairs",
         f"{dataset.sizes['condition']} conditions x {config.seeds} seeds, "
         f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}). "
         "Intervals are 95 % (Student, over seeds).",
@@ -241,7 +212,7 @@ def _text(
             if group == "factorial":
                 blocks += [
                     "What each fault costs alone (95 %, paired by seed), and what repairing it alone brings where the "
-                    "others stay.", markdown_table(published.effects(dataset)),
+                    "others stay.", table(published.effects(dataset)),
                 ]  # fmt: skip
     blocks += [
         "## What a step costs",
@@ -252,56 +223,47 @@ def _text(
     ]  # fmt: skip
     if "table_row" in dataset.dims:
         blocks += _tables(dataset)
-    if found:
-        rows = [
-            {"claim": claim.id, "published": str(claim.published), "ours": str(claim.ours), "verdict": claim.verdict}
-            for claim in claims.updated(found) if claim.id in found
-        ]  # fmt: skip
-        blocks += ["## Published claims", markdown_table(rows)]
-    blocks += figure_blocks(figures)
-    blocks += [
-        "## Files",
-        "`runs.csv` (every training), `runs.zarr` (with the curves, xarray), `claims.json` (for the default design), "
-        "`metadata.json` (versions, machine, design; `tokdyn study autoencoder --config metadata.json` repeats it).",
-    ]  # fmt: skip
-    return "\n\n".join(blocks) + "\n"
+    files = {"runs.csv": "a row for every training"}
+    if "table_row" in dataset.dims:
+        files["tables.csv"] = "a row for every training of Tables A to F"
+    title = "Visual-token autoencoders: the published collapse, its causes and its repairs"
+    return Report(title, blocks, _figures(dataset), files=files)
 
 
-def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
-    """All figures; returns (file, caption)."""
+def _figures(dataset: xarray.Dataset) -> list[Figure]:
+    made = []
+    if (dataset["group"] == "factorial").any():
+        caption = "Share of the words that come back right, for every combination of faults."
+        made.append(Figure("faults.png", caption, partial(_faults, dataset)))
+    made += [
+        Figure(f"{group}.png", caption, partial(_outcomes, dataset, group))
+        for group, caption in (
+            ("phases", "The notebook's phases, as published (crosses) and repaired, with 95 % intervals."),
+            ("extreme", "The extreme decoder by learning rate."),
+            ("sizes", "Vocabulary and frequencies, as published and repaired."),
+        )
+        if (dataset["group"] == group).any()
+    ]
+    if (dataset["condition"] == published.LARGE).any():
+        caption = (
+            "Training loss of the extreme decoder beside the published log (means of 20 steps); bands span the seeds."
+        )
+        made.append(Figure("extreme_loss.png", caption, partial(_curves, dataset)))
+    return made + (_looked_at(dataset) if "example_patterns" in dataset else [])
+
+
+def _faults(dataset: xarray.Dataset) -> Any:
     from tokdyn import plot
 
-    folder.mkdir()
-    made: list[tuple[str, Any, str]] = []
-    if (dataset["group"] == "factorial").any():
-        columns = [one.faults for one in design.factorial(["sigmoid"])]
-        values = [
-            [_mean(dataset, design.condition(*faults, bottleneck=kind).name) for faults in columns]
-            for kind in design.BOTTLENECKS
-        ]
-        names = ["\n".join(faults) or "repaired" for faults in columns]
-        figure = plot.fault_matrix(
-            values, row_names=list(design.BOTTLENECKS), column_names=names, label="share of words right"
-        )
-        made.append(("faults.png", figure, "Share of the words that come back right, for every combination of faults."))
-    for group, name, caption in (
-        ("phases", "phases.png", "The notebook's phases, as published (crosses) and repaired, with 95 % intervals."),
-        ("extreme", "extreme.png", "The extreme decoder by learning rate."),
-        ("sizes", "sizes.png", "Vocabulary and frequencies, as published and repaired."),
-    ):
-        if (dataset["group"] == group).any():
-            made.append((name, _outcomes(dataset, group), caption))
-    if (dataset["condition"] == published.LARGE).any():
-        made.append(("extreme_loss.png", _curves(dataset), "Training loss of the extreme decoder beside the published "
-                     "log (means of 20 steps); bands span the seeds."))  # fmt: skip
-    if "example_patterns" in dataset:
-        made += _looked_at(dataset, folder)
-    captions = []
-    for name, figure, caption in made:
-        if figure is not None:
-            plot.save(figure, folder / name)
-        captions.append((name, caption))
-    return captions
+    columns = [one.faults for one in design.factorial(["sigmoid"])]
+    values = [
+        [_mean(dataset, design.condition(*faults, bottleneck=kind).name) for faults in columns]
+        for kind in design.BOTTLENECKS
+    ]
+    names = ["\n".join(faults) or "repaired" for faults in columns]
+    return plot.fault_matrix(
+        values, row_names=list(design.BOTTLENECKS), column_names=names, label="share of words right"
+    )
 
 
 def _outcomes(dataset: xarray.Dataset, group: str) -> Any:
@@ -344,32 +306,67 @@ def _depth(layer: str) -> str:
     return f"{layer.startswith('decoder')}{not layer.endswith('embedding')}{layer}"
 
 
-def _looked_at(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, Any, str]]:
-    from tokdyn import plot
-
+def _looked_at(dataset: xarray.Dataset) -> list[Figure]:
+    """The close look at one seed."""
     side = math.isqrt(dataset.sizes["cell"])
     names, words = [str(x) for x in dataset["example"].values], [str(x) for x in dataset["word"].values]
     patterns = dataset["example_patterns"].values
-    rows = np.concatenate([patterns[:1, 0], patterns[-1:, 0], patterns[:, -1]])
-    titles = ["published start", "repaired start", *(f"trained: {name}" for name in names)]
-    gallery = plot.pattern_gallery(rows, side=side, words=words, rows=titles)
-    matrices = plot.association_matrices(
-        dataset["example_association"].values, titles=names, label="cosine of two words' patterns"
-    )
-    # From the word to the answer.
-    dataset = dataset.sortby(xarray.DataArray([_depth(str(x)) for x in dataset["layer"].values], dims="layer"))
-    layers = [str(x).replace("Mlp_0.", "").replace(".kernel", "") for x in dataset["layer"].values]
-    gradients = dict(zip(names, dataset["example_gradient"].values, strict=True))
-    slices = dict(zip(names, dataset["example_landscape"].values, strict=True))
-    plot.save_pattern_animation(
-        folder / "training.gif", patterns[-1], side=side, words=words, steps=dataset["frame"].values,
-        values=dataset["example_types"].values[-1], label="words right",
-    )  # fmt: skip
+
+    def gallery() -> Any:
+        from tokdyn import plot
+
+        rows = np.concatenate([patterns[:1, 0], patterns[-1:, 0], patterns[:, -1]])
+        titles = ["published start", "repaired start", *(f"trained: {name}" for name in names)]
+        return plot.pattern_gallery(rows, side=side, words=words, rows=titles)
+
+    def association() -> Any:
+        from tokdyn import plot
+
+        values = dataset["example_association"].values
+        return plot.association_matrices(values, titles=names, label="cosine of two words' patterns")
+
+    def gradients() -> Any:
+        from tokdyn import plot
+
+        # From the word to the answer.
+        by_depth = dataset.sortby(xarray.DataArray([_depth(str(x)) for x in dataset["layer"].values], dims="layer"))
+        layers = [str(x).replace("Mlp_0.", "").replace(".kernel", "") for x in by_depth["layer"].values]
+        return plot.gradient_flow(layers, dict(zip(names, by_depth["example_gradient"].values, strict=True)))
+
+    def landscape() -> Any:
+        from tokdyn import plot
+
+        slices = dict(zip(names, dataset["example_landscape"].values, strict=True))
+        return plot.landscape(dataset["across"].values, slices)
+
+    def training(path: Path) -> object:
+        from tokdyn import plot
+
+        return plot.save_pattern_animation(
+            path, patterns[-1], side=side, words=words, steps=dataset["frame"].values,
+            values=dataset["example_types"].values[-1], label="words right",
+        )  # fmt: skip
+
     return [
-        ("gallery.png", gallery, "Probabilities of the colours in every cell, for twelve words (Gumbel codes)."),
-        ("association.png", matrices, "How alike the trained patterns of 48 words are."),
-        ("gradients.png", plot.gradient_flow(layers, gradients), "Norm of the first gradient, layer by layer."),
-        ("landscape.png", plot.landscape(dataset["across"].values, slices),
-         "The loss around the end of training, on a plane of two filter-normalised random directions."),
-        ("training.gif", None, "Patterns while they are learned, loss and start repaired."),
-    ]  # fmt: skip
+        Figure("gallery.png", "Probabilities of the colours in every cell, for twelve words (Gumbel codes).", gallery),
+        Figure("association.png", "How alike the trained patterns of 48 words are.", association),
+        Figure("gradients.png", "Norm of the first gradient, layer by layer.", gradients),
+        Figure(
+            "landscape.png",
+            "The loss around the end of training, on a plane of two filter-normalised random directions.",
+            landscape,
+        ),
+        Figure("training.gif", "Patterns while they are learned, loss and start repaired.", write=training),
+    ]
+
+
+def decides(config: Config) -> bool:
+    """Tables change nothing in the conditions, on which the findings rest."""
+    return dataclasses.replace(config, tables=False) == Config()
+
+
+STUDY = Study(
+    "autoencoder", measure, Config, contents=contents, write=write, headline=headline, findings=published.findings,
+    decides=decides,
+    variables={**VARIABLES, "seconds": "wall time of the condition, its share of compilation included"},
+)  # fmt: skip

@@ -13,10 +13,7 @@ from tokdyn.studies.autoencoder import design, tables
 from tokdyn.studies.autoencoder.costs import costs
 from tokdyn.studies.autoencoder.design import Condition
 from tokdyn.studies.autoencoder.examples import examples
-from tokdyn.studies.autoencoder.experiment import VARIABLES, joined, run_program
-from tokdyn.studies.output import recorded
-
-SCHEMA_VERSION = 1
+from tokdyn.studies.autoencoder.experiment import joined, run_program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +25,9 @@ class Config:
     groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
     """Parts of the study: factorial, phases, extreme, sizes."""
     full: bool = False
-    """The whole factorial over bottlenecks, decoders and grids: hours; use a store."""
+    """The whole factorial over bottlenecks, decoders and grids: hours; use ``--store``."""
     tables: bool = False
     """Also Tables A to F of the earlier prototype, 87 cells with 2 to 5 seeds each (but no more than ``seeds``)."""
-    store: str | None = None
-    """Folder in which an interrupted study is continued; None keeps everything in memory."""
     key: int = 0
     """Seed of the JAX key."""
 
@@ -55,8 +50,8 @@ class Config:
         return [one for one in made if one.group in (*self.groups, "full")]
 
 
-def run_study(
-    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+def measure(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True, store: str = ""
 ) -> xarray.Dataset:
     """The study's Dataset.
 
@@ -64,15 +59,12 @@ def run_study(
         config: conditions and seeds.
         progress: called with runs finished and runs in all.
         with_example: also look closely at one seed, for the figures.
+        store: a folder in which an interrupted study continues.
 
     Returns:
         ``VARIABLES`` over condition and seed; the curves over record too, NaN after the end of training; what a step
         costs, by model; with ``config.tables``, ``table_...`` over table_row.
-
-    Raises:
-        ValueError: a design that cannot be run.
     """
-    config = config.checked()
     conditions = config.conditions()
     groups = design.by_program(conditions)
     total, start = len(conditions) * config.seeds, time.perf_counter()
@@ -88,7 +80,7 @@ def run_study(
         began = time.perf_counter()
         part = run_program(
             program, members, seeds=config.seeds, key=config.key, progress=show,
-            store=None if config.store is None else f"{config.store}/{number:03d}",
+            store=f"{store}/{number:03d}" if store else None,
         )  # fmt: skip
         for one in members:
             seconds[one.name] = (time.perf_counter() - began) / len(members)
@@ -99,28 +91,19 @@ def run_study(
     )
     if with_example:
         dataset = dataset.merge(examples(config.key))
-    for name, meaning in VARIABLES.items():
-        dataset[name].attrs["long_name"] = meaning
-    dataset["seconds"].attrs["long_name"] = "wall time of the condition, its share of compilation included"
-    dataset = recorded(
-        dataset,
-        "autoencoder",
-        dataclasses.asdict(config),
-        schema_version=SCHEMA_VERSION,
-        seconds=time.perf_counter() - start,
-    )
+    # The tables take a time of their own, told beside them.
+    dataset = dataset.assign_attrs(simulation_seconds=time.perf_counter() - start)
     if config.tables:
-        # After the conditions' own time has been taken.
-        dataset = _with_tables(dataset, config, lambda finished, _: progress and progress(done + finished, total))
+        dataset = _with_tables(dataset, config, lambda made, _: progress and progress(done + made, total), store)
     return dataset
 
 
 def _with_tables(
-    dataset: xarray.Dataset, config: Config, progress: Callable[[int, int], None] | None = None
+    dataset: xarray.Dataset, config: Config, progress: Callable[[int, int], None] | None = None, store: str = ""
 ) -> xarray.Dataset:
     start = time.perf_counter()
-    store = None if config.store is None else f"{config.store}/tables"
-    frame = tables.run_tables(seeds=config.seeds, key=config.key, store=store, progress=progress)
+    place = f"{store}/tables" if store else None
+    frame = tables.run_tables(seeds=config.seeds, key=config.key, store=place, progress=progress)
     return dataset.merge(tables.as_dataset(frame)).assign_attrs(tables_seconds=time.perf_counter() - start)
 
 

@@ -1,7 +1,8 @@
 """How often diagnostics of latent tokens are right: sensitivity and false alarms over many trainings of known truth."""
 
 from tokdyn.studies.calibration.design import Config
-from tokdyn.studies.calibration.experiment import run_study as run
-from tokdyn.studies.calibration.report import headline, report
+from tokdyn.studies.calibration.report import STUDY
 
-__all__ = ["Config", "headline", "report", "run"]
+run, report = STUDY.run, STUDY.report
+
+__all__ = ["STUDY", "Config", "report", "run"]

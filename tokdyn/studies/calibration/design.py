@@ -11,8 +11,6 @@ SCALE = "small"
 BASE = "direct, two modes"  # of the marker-driven reasoner's gain
 # Trainings of a program that is compiled once; what a cut-off run loses at most.
 BLOCK = 10
-# Fields that say how a run is carried out, not what it computes.
-RUNNING = ("workers", "store")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +31,6 @@ class Config:
     """Shares of items in which the answer goes through the slots."""
     alpha: float = 0.05
     """A p-value at or below it is an alarm; scores get the threshold that this share of null reasoners exceeds."""
-    workers: int = 2
-    """References trained at the same time."""
-    store: str = ""
-    """Folder that keeps trained weights, so that a run that was cut off goes on where it was."""
     key: int = 0
     """Seed of the JAX key."""
 
@@ -60,7 +54,6 @@ class Config:
         if self.num_steps % 20:
             raise checks.bad("num_steps", "a multiple of 20", self.num_steps)
         checks.whole_number("num_items", self.num_items, at_least=24)
-        checks.whole_number("workers", self.workers, at_least=1)
         checks.whole_number("key", self.key, at_least=0, at_most=2**63 - 1)
         checks.hyperparameter("alpha", self.alpha, above=0.0, below=1.0)
         if not all(0 <= dial <= 1 for dial in self.dials):

@@ -27,7 +27,7 @@ def references(config: Config) -> dict[str, Reference]:
 
 
 def train_all(
-    config: Config, known: dict[str, Reference], finished: Callable[[], None]
+    config: Config, known: dict[str, Reference], finished: Callable[[], None], *, store: str, workers: int
 ) -> tuple[dict[str, dict[str, Any]], float]:
     """All trainings, and the seconds of all blocks together, whenever they were trained.
 
@@ -35,6 +35,8 @@ def train_all(
         config: of the study.
         known: from ``references``.
         finished: called after each block.
+        store: a folder that keeps trained weights, so that a run that was cut off goes on where it was; "" for none.
+        workers: blocks trained at the same time.
 
     Returns:
         By reference ``variables``, ``history`` and ``accuracy``, leaves `[trainings, ...]`; and the seconds.
@@ -44,12 +46,12 @@ def train_all(
     lock = threading.Lock()
 
     def block(job: tuple[str, Reference, int]) -> Kept:
-        made = _block(config, *job)
+        made = _block(config, store, *job)
         with lock:
             finished()
         return made
 
-    with ThreadPoolExecutor(min(config.workers, len(jobs))) as pool:
+    with ThreadPoolExecutor(min(workers, len(jobs))) as pool:
         parts = list(pool.map(block, jobs))
     trained = {
         name: jax.tree.map(
@@ -66,7 +68,7 @@ def num_blocks(config: Config) -> int:
     return sum(-(-config.trainings(name) // BLOCK) for name in config.trained)
 
 
-def _block(config: Config, name: str, reference: Reference, start: int) -> Kept:
+def _block(config: Config, store: str, name: str, reference: Reference, start: int) -> Kept:
     """Up to ``BLOCK`` trainings; a seed's weights do not depend on how many are trained."""
     seeds = range(start, min(start + BLOCK, config.trainings(name)))
     key = keys.for_purpose(jax.random.key(config.key), name)
@@ -74,6 +76,6 @@ def _block(config: Config, name: str, reference: Reference, start: int) -> Kept:
               "task": repr(reference.task), "loss": repr(reference.loss), "batch_size": reference.batch_size,
               "learning_rate": reference.learning_rate}  # fmt: skip
     return kept(
-        config.store, f"{name} {start}", design, lambda: shipped.ensemble(reference, key, seeds),
+        store, f"{name} {start}", design, lambda: shipped.ensemble(reference, key, seeds),
         format=FORMAT, schema_version=SCHEMA_VERSION,
     )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +16,10 @@ from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS
 from tokdyn.reasoning.audit.schema import CLEAN, Run
 from tokdyn.reasoning.references import CHANNELS, Reference
 from tokdyn.reasoning.training import items_of
-from tokdyn.studies.calibration.design import BASE, RUNNING, SCALE, Config
+from tokdyn.studies.calibration.design import BASE, SCALE, Config
 from tokdyn.studies.calibration.ensembles import num_blocks, references, train_all
-from tokdyn.studies.output import recorded
 from tokdyn.tree import unstacked
 
-SCHEMA_VERSION = 1
 VARIABLES = {
     "value": "p-value, 1 for yes and 0 for no, or score; NaN where a reference has fewer trainings or no dial",
     "kind": "what the value is: p-value, verdict, score",
@@ -38,23 +34,13 @@ VARIABLES = {
 }
 
 
-def run_study(
-    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
+def measure(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, store: str = "", workers: int = 2
 ) -> xarray.Dataset:
-    """The study's Dataset.
+    """``VARIABLES`` over diagnostic, reference, training, dial, arm, channel.
 
-    Args:
-        config: reasoners, trainings, items, dials.
-        progress: called with steps finished and steps in all: blocks of trainings, then reasoners that were judged.
-        with_example: there is none; accepted because every study takes it.
-
-    Returns:
-        ``VARIABLES`` over diagnostic, reference, training, dial, arm, channel.
-
-    Raises:
-        ValueError: a design that cannot be run.
+    Progress counts blocks of trainings, then reasoners that were judged.
     """
-    config, start = config.checked(), time.perf_counter()
     blocks = num_blocks(config)
     total, done = blocks + sum(config.trainings(name) for name in config.references), 0
 
@@ -65,7 +51,7 @@ def run_study(
             progress(done, total)
 
     known = references(config)
-    trained, training_seconds = train_all(config, known, finished)
+    trained, training_seconds = train_all(config, known, finished, store=store, workers=workers)
     suite = audit.suite(
         _members(config, known, trained), dials=config.dials, repetitions=1, num_items=config.num_items, key=config.key
     )
@@ -77,13 +63,7 @@ def run_study(
     dataset = _assembled(config, known, trained, found, suite.dials)
     if "marker" in config.references:
         dataset["base_accuracy"] = ("training", _padded(_base(config, known[BASE], trained[BASE]), config))
-    for variable in dataset.data_vars:
-        dataset[variable].attrs["long_name"] = VARIABLES[str(variable)]
-    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in RUNNING}
-    return recorded(
-        dataset, "calibration", fields, schema_version=SCHEMA_VERSION, seconds=time.perf_counter() - start,
-        training_seconds=training_seconds, suite=suite.sha256, scale=SCALE,
-    )  # fmt: skip
+    return dataset.assign_attrs(training_seconds=training_seconds, suite=suite.sha256, scale=SCALE)
 
 
 def _members(config: Config, known: dict[str, Reference], trained: dict[str, Any]) -> list[audit.Member]:

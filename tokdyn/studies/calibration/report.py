@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import xarray
 
@@ -11,7 +12,9 @@ from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS
 from tokdyn.reasoning.references import catalog
 from tokdyn.studies.calibration import tables
 from tokdyn.studies.calibration.design import SCALE, Config
-from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
+from tokdyn.studies.calibration.experiment import VARIABLES, measure
+from tokdyn.studies.documents import Figure, Report, bullets, table
+from tokdyn.studies.skeleton import Study, machine
 
 _PANELS = {
     "caches of slots": (
@@ -65,96 +68,78 @@ def headline(dataset: xarray.Dataset) -> str:
     return "\n".join(lines)
 
 
-def report(
-    dataset: xarray.Dataset,
-    folder: str | os.PathLike[str],
-    *,
-    plots: bool = True,
-    wall_seconds: float | None = None,
-) -> Path:
-    """Write everything the study has to say.
-
-    Args:
-        dataset: from ``run``.
-        folder: made where it is missing; its files appear together, at the end.
-        plots: also draw the figures.
-        wall_seconds: of the whole command so far, for the metadata.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        ValueError: the folder cannot be written.
-    """
+def write(dataset: xarray.Dataset, folder: Path) -> None:
+    """The rates of every diagnostic as a table."""
     import pandas as pd
 
-    config = config_of(Config, dataset)
-    with written_together(folder) as place:
-        write_record(place, dataset, {}, wall_seconds=wall_seconds)
-        pd.DataFrame(tables.rates(dataset)).to_csv(place / "rates.csv", index=False)
-        figures = _draw(dataset, place / "plots") if plots else []
-        (place / "report.md").write_text(_text(dataset, config, figures), encoding="utf-8")
-    return Path(folder) / "report.md"
+    pd.DataFrame(tables.rates(dataset)).to_csv(folder / "rates.csv", index=False)
 
 
-def _text(dataset: xarray.Dataset, config: Config, figures: list[tuple[str, str]]) -> str:
+def contents(dataset: xarray.Dataset, config: Config) -> Report:
+    """How often is each diagnostic wrong?"""
     known, gain = catalog(SCALE), tables.marker_gain(dataset)
     counts = {name: config.trainings(name) for name in config.references}
     blocks = [
-        "# How often diagnostics of latent tokens are right",
         f"{len(DIAGNOSTICS)} diagnostics on {sum(counts.values())} trainings of {len(counts)} reasoners of known truth "
         f"({', '.join(f'{name} {count}' for name, count in counts.items())}), {config.num_items} fresh items each, "
         f"level {config.alpha:g}; {dataset.attrs['simulation_seconds']:.0f} s ({machine(dataset)}); the trainings took "
         f"{dataset.attrs['training_seconds']:.0f} s, those side by side added, whether now or before. "
         "Brackets are 95 %.",
-        *[f"* {line}" for line in headline(dataset).splitlines()],
+        bullets(headline(dataset).splitlines()),
         "## Sensitivity and false alarms",
         "Sensitivity at the full dial over all load-bearing trainings; false alarms over all null ones; the rank is by "
-        "mean sensitivity over dials above 0 minus false alarms. \"keeps its level\": \"no\" with the null reasoners "
-        "on which the whole interval of false alarms is above the level; \"yes\" where there is none, and the interval "
+        'mean sensitivity over dials above 0 minus false alarms. "keeps its level": "no" with the null reasoners '
+        'on which the whole interval of false alarms is above the level; "yes" where there is none, and the interval '
         "over all null reasoners ends below twice the level.",
-        markdown_table(tables.summary(dataset)),
+        table(tables.summary(dataset)),
         "## Alarms by reasoner",
-        markdown_table(tables.by_reasoner(dataset)),
+        table(tables.by_reasoner(dataset)),
         "## Sensitivity over the dial",
-        markdown_table(tables.curves(dataset)),
+        table(tables.curves(dataset)),
         "## Ways of asking that mislead, and by how much",
         "A false alarm says that latents are used where they are not; a miss says that they are not where they are.",
-        markdown_table(tables.protocols(dataset)),
+        table(tables.protocols(dataset)),
         "## Do the declared truths hold?",
         "Accuracy, means over trainings. What is declared follows from masks and training:",
-        *[f"* {name}: {known[name].because}." for name in config.references],
-        markdown_table(tables.truths(dataset)),
+        bullets([f"{name}: {known[name].because}." for name in config.references]),
+        table(tables.truths(dataset)),
         *([gain] if gain else []),
-        *figure_blocks(figures),
-        "## What to know", _NOTES, "## Files",
-        "`rates.csv` (the first table in full), `runs.zarr` (every value of every diagnostic on every training: "
-        "xarray), `metadata.json` (versions, machine, design; `tokdyn study calibration --config metadata.json` "
-        "repeats the run). `--store FOLDER` keeps trained weights: a run that was cut off goes on where it was.",
-    ]  # fmt: skip
-    return "\n\n".join(blocks) + "\n"
-
-
-def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
-    """The figures, as (file name, caption)."""
-    from tokdyn import plot
-    from tokdyn.plot import calibration as draw
-
-    folder.mkdir()
-    rows = tables.rates(dataset)
-    order = [row["diagnostic"] for row in rows]
-    shares = tables.shares_by_reasoner(dataset).sel(diagnostic=order)
-    names = [str(name) for name in dataset["reference"].values]
-    plot.save(
-        draw.alarm_map(shares.values, order, names, bears=dataset["bears"].values.tolist()), folder / "alarms.png"
-    )
-    known = tables.sensitivity(dataset)
-    curves = {title: {name: known[name] for name in group} for title, group in _PANELS.items()}
-    plot.save(draw.sensitivity_curves(dataset["dial"].values.tolist(), curves), folder / "sensitivity.png")
-    rates = {row["diagnostic"]: (row["false"], row["false_low"], row["false_high"]) for row in rows}
-    plot.save(draw.false_alarms(rates, alpha=tables.alpha_of(dataset)), folder / "false_alarms.png")
-    return [
-        ("alarms.png", "Share of trainings with an alarm, best diagnostic on top."),
-        ("sensitivity.png", "Sensitivity over the dial, all load-bearing trainings together."),
-        ("false_alarms.png", "False alarms over all null trainings."),
     ]
+    return Report("How often diagnostics of latent tokens are right", blocks, _figures(dataset), _NOTES, FILES)
+
+
+def _figures(dataset: xarray.Dataset) -> list[Figure]:
+    def alarms(rows: list[dict[str, Any]]) -> Any:
+        from tokdyn.plot import calibration as draw
+
+        order = [row["diagnostic"] for row in rows]
+        shares = tables.shares_by_reasoner(dataset).sel(diagnostic=order)
+        names = [str(name) for name in dataset["reference"].values]
+        return draw.alarm_map(shares.values, order, names, bears=dataset["bears"].values.tolist())
+
+    def curves() -> Any:
+        from tokdyn.plot import calibration as draw
+
+        known = tables.sensitivity(dataset)
+        panels = {title: {name: known[name] for name in group} for title, group in _PANELS.items()}
+        return draw.sensitivity_curves(dataset["dial"].values.tolist(), panels)
+
+    def false_alarms(rows: list[dict[str, Any]]) -> Any:
+        from tokdyn.plot import calibration as draw
+
+        rates = {row["diagnostic"]: (row["false"], row["false_low"], row["false_high"]) for row in rows}
+        return draw.false_alarms(rates, alpha=tables.alpha_of(dataset))
+
+    rows = tables.rates(dataset)
+    return [
+        Figure("alarms.png", "Share of trainings with an alarm, best diagnostic on top.", partial(alarms, rows)),
+        Figure("sensitivity.png", "Sensitivity over the dial, all load-bearing trainings together.", curves),
+        Figure("false_alarms.png", "False alarms over all null trainings.", partial(false_alarms, rows)),
+    ]
+
+
+FILES = {
+    "rates.csv": "the first table in full; `tokdyn study calibration --store FOLDER` keeps trained weights, so that a "
+    "run that was cut off goes on where it was"
+}
+STUDY = Study("calibration", measure, Config, contents=contents, write=write, headline=headline, variables=VARIABLES)

@@ -12,7 +12,7 @@ from tokdyn import claims
 from tokdyn.reasoning.audit.schema import CLEAN
 from tokdyn.stats import clopper_pearson, paired_t_test
 from tokdyn.stats.intervals import ProportionInterval
-from tokdyn.studies.output import interval_text
+from tokdyn.studies.documents import brackets
 from tokdyn.typing import EitherArray
 
 Rows = list[dict[str, Any]]
@@ -139,10 +139,10 @@ def summary(dataset: xarray.Dataset) -> Rows:
         {
             "rank": row["rank"],
             "diagnostic": row["diagnostic"],
-            "sensitivity": f"{row['sensitivity']:.3f} {interval_text(row['sensitivity_low'], row['sensitivity_high'])}",
+            "sensitivity": f"{row['sensitivity']:.3f} {brackets(row['sensitivity_low'], row['sensitivity_high'])}",
             "mean over dials": row["mean_sensitivity"],
             "80 % from dial": row["dial80"],
-            "false alarms": f"{row['false']:.3f} {interval_text(row['false_low'], row['false_high'])}",
+            "false alarms": f"{row['false']:.3f} {brackets(row['false_low'], row['false_high'])}",
             "worst null": f"{row['worst']}: {row['false_worst']:.2f}",
             "keeps its level": _level(row, alpha_of(dataset)),
         }
@@ -251,7 +251,7 @@ def protocols(dataset: xarray.Dataset) -> Rows:
 def _worst(found: xarray.DataArray, diagnostic: str, reference: str, dial: float, *, wanted: float) -> str:
     flags = found.sel(diagnostic=diagnostic, reference=reference, dial=dial).values
     count, judged, interval = exact(np.where(np.isfinite(flags), flags == wanted, np.nan))
-    return f"{reference}: {count} of {judged} {interval_text(float(interval.low), float(interval.high))}"
+    return f"{reference}: {count} of {judged} {brackets(float(interval.low), float(interval.high))}"
 
 
 def _published(ids: tuple[str, ...]) -> str:
@@ -264,4 +264,4 @@ def _mean(values: np.ndarray) -> str:
     if not np.ptp(values):
         return f"{values[0]:.3f}"
     found = paired_t_test(values)
-    return f"{values.mean():.3f} {interval_text(float(found.low), float(found.high))}"
+    return f"{values.mean():.3f} {brackets(float(found.low), float(found.high))}"

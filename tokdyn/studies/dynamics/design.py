@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tokdyn import checks
 from tokdyn.dynamics import catalog
-from tokdyn.studies import output
-
-if TYPE_CHECKING:
-    import xarray
 
 # "rule", not "method": that is an argument of xarray's sel, which would silently select nothing.
 DIMENSIONS = ("rule", "noise", "clusters", "seed")
@@ -99,8 +95,3 @@ class Shape(NamedTuple):
     num_tokens: int
     max_steps: int
     num_labels: int
-
-
-def config_of(dataset: xarray.Dataset) -> Config:
-    """The design that a Dataset was made with."""
-    return output.config_of(Config, dataset)

@@ -23,12 +23,10 @@ from tokdyn.solve import run, trajectory, vmap
 from tokdyn.solve.lanes import MOST_LANES
 from tokdyn.studies.dynamics.design import DIMENSIONS, Config, Shape
 from tokdyn.studies.dynamics.scenes import chunks_of, published_scenes
-from tokdyn.studies.output import import_ahead, recorded
+from tokdyn.studies.output import import_ahead
 
 if TYPE_CHECKING:
     import xarray
-
-SCHEMA_VERSION = 1
 
 
 class Ended(NamedTuple):
@@ -135,6 +133,16 @@ VARIABLES = {
 }
 
 
+MEANINGS = {
+    **VARIABLES,
+    **{f"{name}_{precision}": f"{VARIABLES[name]}, in {precision}"
+       for name in ("ari", "num_steps") for precision in ("float32", "float64")},
+    "example_features": "features of the scene that the figures show",
+    "example_labels": "true cluster of each of its features",
+    "example_path": "positions of the tokens in it, the start as step 0",
+}  # fmt: skip
+
+
 # From so many runs on a study goes on for long enough to earn what lanes take longer to compile: 0.2 s against 0.04 s
 # that 1,080 runs in float32 save (2 cores, jax 0.10.1).
 MANY_RUNS = 10_000
@@ -206,29 +214,10 @@ def _block(many: bool) -> int | None:
     return MOST_LANES if many else 1
 
 
-def run_study(
+def measure(
     config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
 ) -> xarray.Dataset:
-    """The whole study.
-
-    Args:
-        config: the design.
-        progress: called with (runs done, runs in all) after each chunk.
-        with_example: also compute the paths of the tokens in one scene, for the figures.
-
-    Returns:
-        A Dataset with dimensions rule, noise, clusters, seed; the design, versions and times in ``attrs``.
-
-    Raises:
-        ValueError: a design that cannot be run.
-
-    Example:
-        >>> from tokdyn.studies import dynamics
-        >>> dataset = dynamics.run(dynamics.Config(seeds=2, clusters=(3,)), with_example=False)
-        >>> dict(dataset.sizes)
-        {'rule': 4, 'noise': 3, 'clusters': 1, 'seed': 2}
-    """
-    config = config.checked()
+    """``VARIABLES`` over rule, noise, clusters and seed; with an example, the paths of the tokens in one scene, too."""
     start = time.perf_counter()
     main, other = ("float64", "float32") if config.x64 else ("float32", "float64")
     # The published scenes in the other precision too: how many rows hang on the last digits?
@@ -243,15 +232,11 @@ def run_study(
         "clusters": list(config.clusters),
         "seed": np.arange(config.seeds),
     }
-    variables = {name: (DIMENSIONS, values, {"long_name": VARIABLES[name]}) for name, values in scores[main].items()}
+    variables = {name: (DIMENSIONS, values) for name, values in scores[main].items()}
     for name in ("ari", "num_steps") if other in scores else ():
-        variables[f"{name}_{other}"] = DIMENSIONS, scores[other][name], {"long_name": f"{VARIABLES[name]}, in {other}"}
-    dataset = xarray.Dataset(variables, coordinates)
-    if with_example:
-        dataset = dataset.merge(example(config))
-    return recorded(
-        dataset, "dynamics", dataclasses.asdict(config), schema_version=SCHEMA_VERSION, seconds=seconds, precision=main
-    )
+        variables[f"{name}_{other}"] = DIMENSIONS, scores[other][name]
+    dataset = xarray.Dataset(variables, coordinates, {"precision": main, "simulation_seconds": seconds})
+    return dataset.merge(example(config)) if with_example else dataset
 
 
 def _all_runs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tokdyn.claims import Finding
 from tokdyn.studies.dynamics import tables
@@ -29,18 +29,17 @@ LOW_NOISE = {
 }
 
 
-def findings(dataset: xarray.Dataset, tests: dict[str, list[dict[str, Any]]] | None = None) -> dict[str, Finding]:
+def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     """Our value and verdict for every claim that this Dataset can judge.
 
     Args:
         dataset: the published design, from ``run``.
-        tests: what ``tables.tests`` says of it; computed where it is not given.
 
     Returns:
         ``{claim id: Finding}``.
     """
     means = tables.means_by_method(dataset)
-    tests = tables.tests(dataset) if tests is None else tests
+    tests = tables.tests(dataset)
     each = tests["per_condition"]
     clustered = {record["comparison"]: record for record in tests["clustered_by_seed"]}
     cell = dataset.sel(noise=0.3, clusters=4)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tokdyn import claims
 from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
+from tokdyn.studies.documents import Figure, Report, brackets, table
 from tokdyn.studies.dynamics import published, tables
-from tokdyn.studies.dynamics.design import config_of
-from tokdyn.studies.output import machine, markdown_table, write_json, write_record, written_together
+from tokdyn.studies.dynamics.design import Config
+from tokdyn.studies.dynamics.experiment import MEANINGS, measure
+from tokdyn.studies.output import write_json
+from tokdyn.studies.skeleton import Study, machine
 
 if TYPE_CHECKING:
     import xarray
@@ -21,43 +23,15 @@ if TYPE_CHECKING:
 READABLE = {name: name.replace("_", " + ") for name in catalog.PUBLISHED_METHODS}
 
 
-def report(
-    dataset: xarray.Dataset,
-    folder: str | os.PathLike[str],
-    *,
-    plots: bool = True,
-    wall_seconds: float | None = None,
-) -> Path:
-    """Write everything the study has to say.
-
-    Args:
-        dataset: from ``run``.
-        folder: made where it is missing; its files appear together, at the end.
-        plots: also draw the figures (needs the example in the Dataset).
-        wall_seconds: of the whole command so far, for the metadata.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        ValueError: the folder cannot be written, or a sample to check is no sample.
-    """
-    config = config_of(dataset)
-    checked = {Path(path).parent.name or Path(path).stem: check_samples(path) for path in config.samples}
-    runs = tables.runs_table(dataset)
-    tests = tables.tests(dataset)
-    found = published.findings(dataset, tests) if config.is_published() else {}
-    with written_together(folder) as place:
-        runs.to_csv(place / "runs.csv", index=False)
-        tables.summary_table(runs).to_csv(place / "summary.csv", index=False)
-        write_json(place / "stat_tests.json", tests)
-        if checked:
-            write_json(place / "data_checks.json", checked)
-        write_record(place, dataset, found, wall_seconds=wall_seconds)
-        figures = _draw(dataset, place / "plots") if plots else []
-        text = _text(dataset, tests, found, checked, figures)
-        (place / "report.md").write_text(text, encoding="utf-8")
-    return Path(folder) / "report.md"
+def write(dataset: xarray.Dataset, folder: Path) -> None:
+    """The published files' tables, the tests, and what the samples hold."""
+    config = STUDY.config_of(dataset)
+    runs = tables.runs_table(dataset, config)
+    runs.to_csv(folder / "runs.csv", index=False)
+    tables.summary_table(runs).to_csv(folder / "summary.csv", index=False)
+    write_json(folder / "stat_tests.json", tables.tests(dataset))
+    if config.samples:
+        write_json(folder / "data_checks.json", _checked(config))
 
 
 def headline(dataset: xarray.Dataset) -> str:
@@ -75,58 +49,16 @@ def headline(dataset: xarray.Dataset) -> str:
     return means.reset_index().to_string(index=False)
 
 
-def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
-    """The figures, as (file name, caption)."""
-    from tokdyn import plot
-
-    folder.mkdir()
-    made = [
-        ("ari.png", "ari", "adjusted Rand index", None, False, "Clustering quality against noise."),
-        ("steps.png", "num_steps", "steps to the tolerance", None, False, "Steps taken against noise."),
-        (
-            "collapse.png", "collapsed", "share of runs flagged", (-0.02, 1.02), True,
-            "The published collapse flag against noise.",
-        ),
-        (
-            "merged.png", "merged", "share of runs merged", (-0.02, 1.02), True,
-            "What the flag cannot see: runs with fewer distinct tokens than tokens.",
-        ),
-    ]  # fmt: skip
-    with_merged = dataset.assign(merged=dataset["distinct_tokens"] < config_of(dataset).num_tokens)
-    captions = []
-    for name, variable, label, limits, share, caption in made:
-        figure = plot.score_against_noise(
-            with_merged, variable, label=label, limits=limits, share=share, names=READABLE
-        )
-        plot.save(figure, folder / name)
-        captions.append((name, caption))
-    if "example_path" in dataset:
-        names = [READABLE[str(name)] for name in dataset["rule"].values]
-        scene = (dataset["example_features"].values, dataset["example_labels"].values, dataset["example_path"].values)
-        plot.save(plot.token_paths(*scene, names), folder / "trajectories.png")
-        captions.append(("trajectories.png", "Tokens in one scene, in the plane of its two principal components."))
-        plot.save_animation(*scene, names, folder / "tokens.gif")
-        captions.append(("tokens.gif", "The same, moving."))
-    return captions
-
-
-def _text(
-    dataset: xarray.Dataset,
-    tests: dict[str, list[dict[str, Any]]],
-    found: dict[str, claims.Finding],
-    checked: dict[str, dict[str, Any]],
-    figures: list[tuple[str, str]],
-) -> str:
-    config = config_of(dataset)
+def contents(dataset: xarray.Dataset, config: Config) -> Report:
+    """What the study has to say."""
     is_published = config.is_published()
-    blocks = ["# Token dynamics: four update rules on Gaussian clusters"]
-    blocks.append(
+    blocks = [
         f"{dataset['ari'].size:,} runs: {', '.join(config.rules)}; noise {_listed(config.noises)}; "
         f"{_listed(config.clusters)} clusters; {config.seeds:,} seeds; {config.num_tokens} tokens; "
         f"{config.data} data; {dataset.attrs['precision']}. "
         f"Simulation and metrics took {dataset.attrs['simulation_seconds']:.2f} s, compilation included "
         f"({machine(dataset)})."
-    )
+    ]
     if is_published:
         blocks.append(f"Published numbers are those of {published.SOURCE}.")
     else:
@@ -134,12 +66,12 @@ def _text(
     blocks += ["## Means over all conditions", _means(dataset, is_published)]
     if is_published:
         blocks += ["## Noise 0.3, four clusters", _low_noise(dataset)]
-    blocks += _tests(tests)
-    blocks += _collapse(dataset)
+    blocks += _tests(tables.tests(dataset))
+    blocks += _collapse(dataset, config)
     if set(config.noises) >= {0.3, 0.9} and "baseline" in config.rules:
         blocks += _noise(dataset)
-    blocks += _precision(dataset)
-    if checked:
+    blocks += _precision(dataset, config)
+    if config.samples:
         rows = [
             {
                 "sample": name,
@@ -147,26 +79,16 @@ def _text(
                 "missing programs": record["missing_programs"],
                 "fields": ", ".join(record["fields"]),
             }
-            for name, record in checked.items()
+            for name, record in _checked(config).items()
         ]
-        blocks += ["## Data samples", markdown_table(rows)]
-    if found:
-        rows = [
-            {"claim": claim.claim, "published": str(claim.published), "ours": str(claim.ours), "verdict": claim.verdict}
-            for claim in claims.updated(found)
-            if claim.id in found
-        ]
-        blocks += ["## Claim by claim", markdown_table(rows)]
-    if figures:
-        blocks.append("## Figures")
-        blocks += [f"![{caption}](plots/{name})\n\n{caption}" for name, caption in figures]
-    blocks.append(
-        "## Files\n\n"
-        "`runs.csv` (a row a run), `summary.csv` (a row a condition), `stat_tests.json`, `runs.zarr` (everything, with "
-        "labels: `xarray.open_zarr(path, consolidated=False)`), `metadata.json` (versions, machine, design; "
-        "`tokdyn study dynamics --config metadata.json` repeats the run)."
-    )
-    return "\n\n".join(blocks) + "\n"
+        blocks += ["## Data samples", table(rows)]
+    title = "Token dynamics: four update rules on Gaussian clusters"
+    return Report(title, blocks, _figures(dataset, config), files=FILES)
+
+
+def _checked(config: Config) -> dict[str, dict[str, Any]]:
+    """What the data samples hold, by name."""
+    return {Path(path).parent.name or Path(path).stem: check_samples(path) for path in config.samples}
 
 
 def _means(dataset: xarray.Dataset, is_published: bool) -> str:
@@ -189,7 +111,7 @@ def _means(dataset: xarray.Dataset, is_published: bool) -> str:
             "merge-aware ARI": float(row.merged_ari),
         }
         rows.append(record)
-    return markdown_table(rows)
+    return table(rows)
 
 
 def _low_noise(dataset: xarray.Dataset) -> str:
@@ -207,7 +129,7 @@ def _low_noise(dataset: xarray.Dataset) -> str:
                 "steps, published": f"{steps:.2f}",
             }
         )
-    return markdown_table(rows)
+    return table(rows)
 
 
 def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -221,7 +143,7 @@ def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
             "clusters": record["n_clusters"],
             "comparison": record["comparison"],
             "difference": record["mean_diff"],
-            "95 % interval": f"[{record['ci_low']:.4f}, {record['ci_high']:.4f}]",
+            "95 % interval": brackets(record["ci_low"], record["ci_high"], 4),
             "d": record["cohens_d"],
             "p": record["p_value"],
             "Holm": record["p_holm"],
@@ -239,14 +161,14 @@ def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
         f"Holm's correction"
         + (f"; {degenerate} have no variance and are marked degenerate" if degenerate else "")
         + f". The {len(rows)} smallest p-values:",
-        markdown_table(rows),
+        table(rows),
     ]
     clustered = tests["clustered_by_seed"]
     rows = [
         {
             "comparison": record["comparison"],
             "difference": record["mean_diff"],
-            "95 % interval": f"[{record['ci_low']:.5f}, {record['ci_high']:.5f}]",
+            "95 % interval": brackets(record["ci_low"], record["ci_high"], 5),
             "p (t)": record["p_value"],
             "p (sign flips)": record["p_sign_flip"],
             "detectable at 80 % power": record["minimal_detectable_effect"],
@@ -256,12 +178,12 @@ def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
     blocks += [
         f"For one seed all conditions share draws, so the unit of evidence is the seed ({clustered[0]['seeds']} of "
         "them), not the run. Means over conditions, signs flipped for whole seeds:",
-        markdown_table(rows),
+        table(rows),
     ]
     return blocks
 
 
-def _collapse(dataset: xarray.Dataset) -> list[str]:
+def _collapse(dataset: xarray.Dataset, config: Config) -> list[str]:
     shares = tables.close_pairs(dataset)
     rows = [{"method": name, **{column: float(v) for column, v in row.items()}} for name, row in shares.iterrows()]
     blocks = [
@@ -269,20 +191,19 @@ def _collapse(dataset: xarray.Dataset) -> list[str]:
         f"The flag fires in {float(dataset['collapsed'].mean()):.2%} of runs: for up to five tokens or clusters it "
         "needs every point to go to one token. Tokens merge all the same. Share of runs whose two nearest tokens lie "
         "within a distance:",
-        markdown_table(rows),
+        table(rows),
     ]
     if "baseline" in dataset["rule"]:
-        merged = dataset["distinct_tokens"] < config_of(dataset).num_tokens
+        merged = dataset["distinct_tokens"] < config.num_tokens
         by_cell = merged.sel(rule="baseline").mean("seed")
         rows = [
             {"noise": f"{float(noise):g}"}
             | {f"{int(k)} clusters": float(by_cell.sel(noise=noise, clusters=k)) for k in by_cell["clusters"].values}
             for noise in by_cell["noise"].values
         ]
-        resolution = config_of(dataset).resolution
         blocks += [
-            f"Share of baseline runs with merged tokens (nearer than {resolution:g}), by condition:",
-            markdown_table(rows),
+            f"Share of baseline runs with merged tokens (nearer than {config.resolution:g}), by condition:",
+            table(rows),
         ]
     return blocks
 
@@ -302,7 +223,7 @@ def _noise(dataset: xarray.Dataset) -> list[str]:
     ]
 
 
-def _precision(dataset: xarray.Dataset) -> list[str]:
+def _precision(dataset: xarray.Dataset, config: Config) -> list[str]:
     others = [str(name) for name in dataset.data_vars if str(name).startswith("ari_float")]
     if not others:
         return []
@@ -311,7 +232,7 @@ def _precision(dataset: xarray.Dataset) -> list[str]:
     differ = difference > 1e-6
     steps = int((dataset["num_steps"] != dataset[f"num_steps_{other}"]).sum())
     shift = float(np.abs((dataset["ari"] - dataset[f"ari_{other}"]).mean(("noise", "clusters", "seed"))).max())
-    merged = int((differ & (dataset["distinct_tokens"] < config_of(dataset).num_tokens)).sum())
+    merged = int((differ & (dataset["distinct_tokens"] < config.num_tokens)).sum())
     count = int(differ.sum())
     return [
         "## Float32 against float64",
@@ -324,3 +245,55 @@ def _precision(dataset: xarray.Dataset) -> list[str]:
 
 def _listed(values: tuple[Any, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
+    def scores(variable: str, label: str, limits: tuple[float, float] | None, share: bool) -> Any:
+        from tokdyn import plot
+
+        with_merged = dataset.assign(merged=dataset["distinct_tokens"] < config.num_tokens)
+        return plot.score_against_noise(with_merged, variable, label=label, limits=limits, share=share, names=READABLE)
+
+    whole = (-0.02, 1.02)
+    made = [
+        Figure(file, caption, partial(scores, variable, label, limits, share))
+        for file, variable, label, limits, share, caption in (
+            ("ari.png", "ari", "adjusted Rand index", None, False, "Clustering quality against noise."),
+            ("steps.png", "num_steps", "steps to the tolerance", None, False, "Steps taken against noise."),
+            ("collapse.png", "collapsed", "share of runs flagged", whole, True,
+             "The published collapse flag against noise."),
+            ("merged.png", "merged", "share of runs merged", whole, True,
+             "What the flag cannot see: runs with fewer distinct tokens than tokens."),
+        )
+    ]  # fmt: skip
+    if "example_path" not in dataset:
+        return made
+    names = [READABLE[str(name)] for name in dataset["rule"].values]
+    scene = (dataset["example_features"].values, dataset["example_labels"].values, dataset["example_path"].values)
+
+    def paths() -> Any:
+        from tokdyn import plot
+
+        return plot.token_paths(*scene, names)
+
+    def moving(path: Path) -> object:
+        from tokdyn import plot
+
+        return plot.save_animation(*scene, names, path)
+
+    return [
+        *made,
+        Figure("trajectories.png", "Tokens in one scene, in the plane of its two principal components.", paths),
+        Figure("tokens.gif", "The same, moving.", write=moving),
+    ]
+
+
+FILES = {
+    "runs.csv": "a row a run",
+    "summary.csv": "a row a condition",
+    "stat_tests.json": "every paired test",
+}
+STUDY = Study(
+    "dynamics", measure, Config, contents=contents, write=write, headline=headline, findings=published.findings,
+    decides=Config.is_published, variables=MEANINGS,
+)  # fmt: skip

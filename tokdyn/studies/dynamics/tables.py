@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from tokdyn import stats
 from tokdyn.dynamics import catalog
-from tokdyn.studies.dynamics.design import DIMENSIONS, config_of
+from tokdyn.studies.dynamics.design import DIMENSIONS, Config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,18 +21,18 @@ SD_FLOOR = 1e-9
 THRESHOLDS = (0.001, 0.01, 0.05, 0.1, 0.5)
 
 
-def runs_table(dataset: xarray.Dataset) -> pd.DataFrame:
+def runs_table(dataset: xarray.Dataset, config: Config) -> pd.DataFrame:
     """One row a run, with the columns and the order of the published ``token_dynamics_runs.csv``.
 
     Args:
         dataset: from ``run``.
+        config: its design.
 
     Returns:
         A data frame of methods x noises x clusters x seeds rows.
     """
     import pandas as pd
 
-    config = config_of(dataset)
     names = ["ari", "nmi", "sse", "num_steps", "min_token_distance", "collapsed"]
     # Order of the published rows: noise, clusters, method, seed.
     frame = dataset[names].to_dataframe(dim_order=["noise", "clusters", "rule", "seed"]).reset_index()
@@ -170,7 +171,9 @@ def means_by_method(dataset: xarray.Dataset) -> pd.DataFrame:
     """Every score, averaged over conditions and seeds; one row a method, in the design's order."""
     names = [name for name in dataset.data_vars if dataset[name].dims == DIMENSIONS and name != "status"]
     frame = dataset[names].mean(("noise", "clusters", "seed")).to_dataframe()
-    frame["converged"] = (dataset["num_steps"] < config_of(dataset).max_steps).mean(("noise", "clusters", "seed"))
+    frame["converged"] = (dataset["num_steps"] < json.loads(dataset.attrs["config"])["max_steps"]).mean(
+        ("noise", "clusters", "seed")
+    )
     return frame
 
 

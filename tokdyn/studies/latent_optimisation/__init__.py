@@ -1,7 +1,8 @@
 """Does optimising latent tokens at test time raise accuracy, or its own reward only? (After DMLR and its relatives.)"""
 
 from tokdyn.studies.latent_optimisation.design import Config
-from tokdyn.studies.latent_optimisation.experiment import run_study as run
-from tokdyn.studies.latent_optimisation.report import headline, report
+from tokdyn.studies.latent_optimisation.report import STUDY, findings
 
-__all__ = ["Config", "headline", "report", "run"]
+run, report = STUDY.run, STUDY.report
+
+__all__ = ["STUDY", "Config", "findings", "report", "run"]

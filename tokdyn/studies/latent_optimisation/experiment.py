@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 
@@ -16,30 +15,13 @@ from tokdyn.reasoning.training import items_of
 from tokdyn.studies.latent_optimisation import analysis
 from tokdyn.studies.latent_optimisation.design import METHODS, Config, noised
 from tokdyn.studies.latent_optimisation.measurement import measurements
-from tokdyn.studies.output import recorded
 
-SCHEMA_VERSION = 1
 _drawn = jax.jit(items_of, static_argnums=(0, 2))
 
 
-def run_study(
-    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
-) -> xarray.Dataset:
-    """The study's Dataset.
-
-    Args:
-        config: reasoners, pictures, seeds, items, bound.
-        progress: called with methods finished and methods in all.
-        with_example: there is none; accepted because every study takes it.
-
-    Returns:
-        ``analysis.VARIABLES`` over reference, noise, method, ...; what a reference does not have is NaN.
-
-    Raises:
-        ValueError: a design that cannot be run, or weights that are not there.
-    """
-    config = config.checked()
-    start, key = time.perf_counter(), jax.random.key(config.key)
+def measure(config: Config, *, progress: Callable[[int, int], None] | None = None) -> xarray.Dataset:
+    """``analysis.VARIABLES`` over reference, noise, method, ...; what a reference does not have is NaN."""
+    key = jax.random.key(config.key)
     models = {name: shipped.load(name, config.weights or shipped.FOLDER) for name in config.references}
     parts, done = [], 0
 
@@ -61,10 +43,4 @@ def run_study(
             found = measured(variables, items, keys.for_purpose(key, f"ascents of {name}"), finished)
             found["seconds"] = time.perf_counter() - began
             parts.append(analysis.analysed(name, items, found, config))
-    dataset = xarray.concat(parts, "reference", join="outer", fill_value=np.nan, data_vars="all")
-    for variable, meaning in analysis.VARIABLES.items():
-        dataset[variable].attrs["long_name"] = meaning
-    return recorded(
-        dataset, "latent-optimisation", dataclasses.asdict(config), schema_version=SCHEMA_VERSION,
-        seconds=time.perf_counter() - start,
-    )  # fmt: skip
+    return xarray.concat(parts, "reference", join="outer", fill_value=np.nan, data_vars="all")

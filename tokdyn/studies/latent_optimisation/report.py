@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray
 
-from tokdyn import claims
 from tokdyn.reasoning.references import catalog
+from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
 from tokdyn.studies.latent_optimisation import tables
+from tokdyn.studies.latent_optimisation.analysis import VARIABLES
 from tokdyn.studies.latent_optimisation.design import CONTROLS, DMLR, METHODS, RATES, SIGMAS, Config
+from tokdyn.studies.latent_optimisation.experiment import measure
 from tokdyn.studies.latent_optimisation.published import findings
-from tokdyn.studies.output import (
-    claim_blocks,
-    config_of,
-    figure_blocks,
-    interval_text,
-    machine,
-    markdown_table,
-    write_record,
-    written_together,
-)
+from tokdyn.studies.skeleton import Study, machine
 
 _NOTES = """\
 * A gain of the reward alone is no success. The best reward so far cannot fall, so that random steps gain too.
@@ -56,45 +50,17 @@ def headline(dataset: xarray.Dataset) -> str:
     return "\n".join([tables.conclusion(dataset), *lines])
 
 
-def report(
-    dataset: xarray.Dataset,
-    folder: str | os.PathLike[str],
-    *,
-    plots: bool = True,
-    wall_seconds: float | None = None,
-) -> Path:
-    """Write everything the study has to say.
-
-    Args:
-        dataset: from ``run``.
-        folder: made where it is missing; its files appear together, at the end.
-        plots: also draw the figures.
-        wall_seconds: of the whole command so far, for the metadata.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        ValueError: the folder cannot be written.
-    """
-    config = config_of(Config, dataset)
-    found = findings(dataset) if config == Config() else {}
-    with written_together(folder) as place:
-        write_record(place, dataset, found, wall_seconds=wall_seconds)
-        tables.frame(dataset).to_csv(place / "methods.csv", index=False)
-        figures = _draw(dataset, config, place / "plots") if plots else []
-        (place / "report.md").write_text(_text(dataset, config, found, figures), encoding="utf-8")
-    return Path(folder) / "report.md"
+def write(dataset: xarray.Dataset, folder: Path) -> None:
+    """Every method on every reasoner as a table."""
+    tables.frame(dataset).to_csv(folder / "methods.csv", index=False)
 
 
-def _text(
-    dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
-) -> str:
+def contents(dataset: xarray.Dataset, config: Config) -> Report:
+    """Reward beside accuracy, and what was found in words for every reasoner."""
     known, names = catalog(), [str(name) for name in dataset["reference"].values]
     levels = ", ".join(f"{noise:g}" for noise in config.noises)
     first, *lines = headline(dataset).splitlines()
     blocks = [
-        "# Latent tokens optimised at test time: reward, and accuracy",
         f"{len(names)} reasoners x {len(METHODS)} methods x {len(config.noises)} levels of noise on the picture "
         f"(standard deviation {levels}; pixels are from 0 to 1) x {config.seeds} seeds x {config.num_items} fresh "
         f"items, and a sweep of {len(SIGMAS) * len(RATES)} settings, in {dataset.attrs['simulation_seconds']:.0f} s, "
@@ -105,113 +71,112 @@ def _text(
         "over no step, and over controls that spend as many evaluations on random directions. Methods are those of "
         "DMLR (arXiv 2512.12623; as published and as released), LTPO (2510.04182) and LatentSeek (2505.13308).",
         f"**{first}**",
-        *[f"* {line}" for line in lines],
+        bullets(lines),
         "## Against controls that cost as much",
         "Accuracy of a method minus that of a control on the same items, with the same random numbers.",
-        markdown_table(tables.against_controls(dataset)),
+        table(tables.against_controls(dataset)),
         "## Step sizes chosen on one half of the items, judged on the other",
         "What a larger step buys (gain of the reward, then accuracy; the half of the items that chooses; sigma 0.1 of "
         "the latents' root mean square):",
-        markdown_table(tables.hacking(dataset)),
+        table(tables.hacking(dataset)),
         "The settings that were chosen, and what they are worth on the other half:",
-        markdown_table(tables.sweep(dataset)),
+        table(tables.sweep(dataset)),
         "Reinforced against random steps, each at the setting chosen for it:",
-        markdown_table(tables.twins(dataset)),
+        table(tables.twins(dataset)),
         "## What confidence goes with before any step",
         "Areas under the ROC curve for right answers (0.5: no relation), and rank correlations over items. \"Right "
         "steps said\": share of the exact steps that the likeliest words after the start marker and the slots say "
         "(soft_prompt was not trained to); \"attention to what matters\": share of the slots' attention to "
         "the picture that goes to patches that some step reads. \"-\": one of the two does not vary.",
-        markdown_table(tables.premise(dataset)),
+        table(tables.premise(dataset)),
     ]  # fmt: skip
     for name in names:
         blocks += [f"## {name}", f"{tables.headline(dataset.sel(reference=name))} What is true of it: "
                    f"{known[name].because}."]  # fmt: skip
         for noise in config.noises:
             one = dataset.sel(reference=name, noise=noise)
-            bounds = interval_text(one["accuracy_before_low"], one["accuracy_before_high"])
+            bounds = brackets(one["accuracy_before_low"], one["accuracy_before_high"])
             blocks += [
                 f"**Noise {noise:g}: {float(one['accuracy_before']):.1%} right before any step {bounds}.**",
-                markdown_table(tables.methods(one)), markdown_table(tables.changes(one)),
+                table(tables.methods(one)), table(tables.changes(one)),
             ]  # fmt: skip
-    blocks += claim_blocks(found) + figure_blocks(figures)
-    blocks += [
-        "## What to know", _NOTES, "## Files",
-        "`methods.csv` (every method on every reasoner), `runs.zarr` (everything, with the answers of every item: "
-        "xarray), `metadata.json` (versions, machine, design; `tokdyn study latent-optimisation --config "
-        "metadata.json` repeats the run), `claims.json` (for the default design).",
-    ]  # fmt: skip
-    return "\n\n".join(blocks) + "\n"
+    title = "Latent tokens optimised at test time: reward, and accuracy"
+    return Report(title, blocks, _figures(dataset, config), _NOTES, FILES)
 
 
-def _draw(dataset: xarray.Dataset, config: Config, folder: Path) -> list[tuple[str, str]]:
-    """The figures, as (file name, caption)."""
-    from tokdyn import plot
-    from tokdyn.plot import latent_optimisation as draw
-
-    folder.mkdir()
+def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
     names = [str(name) for name in dataset["reference"].values]
     last = dataset.isel(noise=-1)
     noise = f"noise {config.noises[-1]:g}"
-    captions = []
-
-    def kept(figure: object, name: str, caption: str) -> None:
-        plot.save(figure, folder / name)  # type: ignore[arg-type]
-        captions.append((name, caption))
-
-    shown = (DMLR, *CONTROLS)
-    three = lambda one, name: np.stack([one[f"{name}{end}"].values for end in ("", "_low", "_high")])  # noqa: E731
-    kept(
-        draw.reward_beside_accuracy(
-            {name: {method: _curve(last.sel(reference=name, rule=method)) for method in shown} for name in names},
-            {name: {method: three(last.sel(reference=name, rule=method), "accuracy") for method in shown}
-             for name in names},
-            before={name: float(last["accuracy_before"].sel(reference=name)) for name in names},
+    return [
+        Figure(
+            "reward_and_accuracy.png",
+            "Best reward so far by evaluations spent (mean over items, 95 % intervals), and accuracy in the end beside "
+            f"it; {noise}. Dashed: accuracy before any step.",
+            partial(_rewards, last, names),
         ),
-        "reward_and_accuracy.png",
-        "Best reward so far by evaluations spent (mean over items, 95 % intervals), and accuracy in the end beside it; "
-        f"{noise}. Dashed: accuracy before any step.",
-    )  # fmt: skip
-    for i, level in enumerate(config.noises):
-        at = dataset.isel(noise=i)
-        changes = {
-            name: np.stack([at[part].sel(reference=name).values
-                            for part in ("difference", "difference_low", "difference_high")])
-            for name in names
-        }  # fmt: skip
-        methods = [str(name) for name in dataset["rule"].values]
-        kept(
-            draw.accuracy_changes(methods, changes, bound=config.bound),
-            f"accuracy_change_noise_{level:g}.png",
-            f"Change of accuracy by method at noise {level:g}, with 95 % intervals; grey: within the bound of "
-            f"{config.bound:g}.",
-        )
-    known = catalog()
-    for name in names:
-        one = last.sel(reference=name)
-        there = np.isfinite(one["tree_taken"].values).all(axis=(0, 1))
-        trees = [
-            draw.Tree(
-                image=one["tree_image"].values[i],
-                start=one["tree_start"].values[i] > 0,
-                candidates=one["tree_candidates"].values[i][:, there] > 0,
-                rewards=one["tree_reward"].values[i][:, there],
-                taken=one["tree_taken"].values[i][:, there] > 0,
-                best=one["tree_best"].values[i],
-                title=", ".join(
-                    f"{_RIGHT[bool(one[f'tree_{when}'].values[i])]} {when}" for when in ("before", "after")
-                ),
+        *[
+            Figure(
+                f"accuracy_change_noise_{level:g}.png",
+                f"Change of accuracy by method at noise {level:g}, with 95 % intervals; grey: within the bound of "
+                f"{config.bound:g}.",
+                partial(_changes, dataset.isel(noise=i), names, config.bound),
             )
-            for i in range(one.sizes["shown"])
-        ]
-        kept(
-            draw.injection_trees(trees, patch=known[name].task.patch),
-            f"injections_{name}.png",
-            f"Patches that DMLR injected in '{name}' at {noise}, in items that took and rejected many: orange frames "
-            "were there from the start, numbers are in the order of acceptance; beside, every candidate by iteration "
-            "and reward.",
+            for i, level in enumerate(config.noises)
+        ],
+        *[
+            Figure(
+                f"injections_{name}.png",
+                f"Patches that DMLR injected in '{name}' at {noise}, in items that took and rejected many: orange "
+                "frames were there from the start, numbers are in the order of acceptance; beside, every candidate by "
+                "iteration and reward.",
+                partial(_trees, last.sel(reference=name), name),
+            )
+            for name in names
+        ],
+    ]
+
+
+def _three(one: xarray.Dataset, name: str) -> np.ndarray:
+    """A value and the ends of its interval `[3, ...]`."""
+    return np.stack([one[f"{name}{end}"].values for end in ("", "_low", "_high")])
+
+
+def _rewards(last: xarray.Dataset, names: list[str]) -> Any:
+    from tokdyn.plot import latent_optimisation as draw
+
+    each = {name: {method: last.sel(reference=name, rule=method) for method in (DMLR, *CONTROLS)} for name in names}
+    return draw.reward_beside_accuracy(
+        {name: {method: _curve(one) for method, one in methods.items()} for name, methods in each.items()},
+        {name: {method: _three(one, "accuracy") for method, one in methods.items()} for name, methods in each.items()},
+        before={name: float(last["accuracy_before"].sel(reference=name)) for name in names},
+    )
+
+
+def _changes(at: xarray.Dataset, names: list[str], bound: float) -> Any:
+    from tokdyn.plot import latent_optimisation as draw
+
+    changes = {name: _three(at.sel(reference=name), "difference") for name in names}
+    return draw.accuracy_changes([str(name) for name in at["rule"].values], changes, bound=bound)
+
+
+def _trees(one: xarray.Dataset, name: str) -> Any:
+    from tokdyn.plot import latent_optimisation as draw
+
+    there = np.isfinite(one["tree_taken"].values).all(axis=(0, 1))
+    trees = [
+        draw.Tree(
+            image=one["tree_image"].values[i],
+            start=one["tree_start"].values[i] > 0,
+            candidates=one["tree_candidates"].values[i][:, there] > 0,
+            rewards=one["tree_reward"].values[i][:, there],
+            taken=one["tree_taken"].values[i][:, there] > 0,
+            best=one["tree_best"].values[i],
+            title=", ".join(f"{_RIGHT[bool(one[f'tree_{when}'].values[i])]} {when}" for when in ("before", "after")),
         )
-    return captions
+        for i in range(one.sizes["shown"])
+    ]
+    return draw.injection_trees(trees, patch=catalog()[name].task.patch)
 
 
 def _curve(one: xarray.Dataset) -> np.ndarray:
@@ -221,3 +186,10 @@ def _curve(one: xarray.Dataset) -> np.ndarray:
     steps = curves.shape[1] - 1
     spent = 1 + np.arange(steps + 1) * (float(one["evaluations"]) - 1) / max(steps, 1)
     return np.concatenate([spent[None], curves])
+
+
+FILES = {"methods.csv": "every method on every reasoner"}
+STUDY = Study(
+    "latent-optimisation", measure, Config, contents=contents, write=write, headline=headline, findings=findings,
+    variables=VARIABLES,
+)  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any, SupportsFloat
 import numpy as np
 import xarray
 
+from tokdyn.studies.documents import brackets
 from tokdyn.studies.latent_optimisation.comparison import ALPHA
 from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, EXACT, ORACLE, TWINS
-from tokdyn.studies.output import interval_text
 
 Rows = list[dict[str, Any]]
 
@@ -104,7 +104,7 @@ def methods(one: xarray.Dataset) -> Rows:
                 "method": str(name),
                 "accuracy": float(at["accuracy"]),
                 "change": float(at["difference"]),
-                "95 %": interval_text(at["difference_low"], at["difference_high"]),
+                "95 %": brackets(at["difference_low"], at["difference_high"]),
                 "p (Holm)": float(at["holm"]),
                 "verdict": str(at["verdict"].item()),
                 "detectable": float(at["minimal_detectable_effect"]),
@@ -144,7 +144,7 @@ def area(one: xarray.Dataset, name: str) -> str:
     """An area under a ROC curve with its interval; "-" where one class is empty."""
     if not np.isfinite(one[name]):
         return "-"
-    return f"{float(one[name]):.2f} {interval_text(one[f'{name}_low'], one[f'{name}_high'], 2)}"
+    return f"{float(one[name]):.2f} {brackets(one[f'{name}_low'], one[f'{name}_high'], 2)}"
 
 
 def against_controls(dataset: xarray.Dataset) -> Rows:
@@ -162,7 +162,7 @@ def against_controls(dataset: xarray.Dataset) -> Rows:
                     "method": method,
                     "minus": control,
                     "difference": float(one["advantage"]),
-                    "95 %": interval_text(one["advantage_low"], one["advantage_high"]),
+                    "95 %": brackets(one["advantage_low"], one["advantage_high"]),
                     "p": float(one["advantage_p_value"]),
                     "within the bound": "shown" if float(one["advantage_equivalent"]) else "not shown",
                     "evaluations": f"{float(one['evaluations']):.0f} and {float(other):.0f}",
@@ -188,7 +188,7 @@ def sweep(dataset: xarray.Dataset) -> Rows:
                         "rate": f"{float(one['chosen_rate']):g}",
                         "before": float(one["judged_before"]),
                         "after": float(one["judged_accuracy"]),
-                        "95 % of the change": interval_text(one["judged_low"], one["judged_high"]),
+                        "95 % of the change": brackets(one["judged_low"], one["judged_high"]),
                         "p": float(one["judged_p_value"]),
                         "verdict": str(one["judged_verdict"].item()),
                     }
@@ -210,7 +210,7 @@ def twins(dataset: xarray.Dataset) -> Rows:
                         "accepts": str(twin),
                         "chosen by": choice,
                         "reinforced minus random": float(one["twin_difference"]),
-                        "95 %": interval_text(one["twin_low"], one["twin_high"]),
+                        "95 %": brackets(one["twin_low"], one["twin_high"]),
                         "p": float(one["twin_p_value"]),
                     }
                 )
@@ -246,9 +246,7 @@ def premise(dataset: xarray.Dataset) -> Rows:
             for outcome in one["outcome"].values:
                 at = one.sel(outcome=outcome)
                 there = not (float(at["correlation_low"]) == -1 and float(at["correlation_high"]) == 1)
-                text = (
-                    f"{float(at['correlation']):+.2f} {interval_text(at['correlation_low'], at['correlation_high'], 2)}"
-                )
+                text = f"{float(at['correlation']):+.2f} {brackets(at['correlation_low'], at['correlation_high'], 2)}"
                 row[str(outcome)] = text if there else "-"
             rows.append(row)
     return rows

@@ -1,7 +1,8 @@
 """Slots, boundary markers and format of small latent reasoners, taken apart: which of them carries the gain?"""
 
 from tokdyn.studies.mechanisms.design import Config
-from tokdyn.studies.mechanisms.experiment import run_study as run
-from tokdyn.studies.mechanisms.report import headline, report
+from tokdyn.studies.mechanisms.report import STUDY, findings
 
-__all__ = ["Config", "headline", "report", "run"]
+run, report = STUDY.run, STUDY.report
+
+__all__ = ["STUDY", "Config", "findings", "report", "run"]

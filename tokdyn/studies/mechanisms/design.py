@@ -113,10 +113,6 @@ class Config:
     """Of Adam at the start; falls to a thirtieth. Reinforcement takes a tenth of it."""
     key: int = 0
     """Seed of the JAX key."""
-    workers: int = 2
-    """Tasks that are worked on side by side."""
-    store: str = ""
-    """A folder for trained weights, from which an interrupted study goes on; empty for none."""
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -130,7 +126,7 @@ class Config:
                 raise checks.bad(name, "at least one name, each once", ", ".join(given) or "none")
             for each in given:
                 checks.choice(name, each, tuple(known))
-        for name in ("seeds", "batch_size", "workers"):
+        for name in ("seeds", "batch_size"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         for name in ("num_steps", "rl_steps"):
             if checks.whole_number(name, getattr(self, name), at_least=1) % NUM_RECORDS:
@@ -138,10 +134,6 @@ class Config:
         checks.whole_number("num_items", self.num_items, at_least=50)
         checks.hyperparameter("learning_rate", self.learning_rate, above=0.0)
         return self
-
-
-# What only runs the study, and is no part of its result.
-RUNNING = ("workers", "store")
 
 
 def protocols() -> dict[str, Protocol]:

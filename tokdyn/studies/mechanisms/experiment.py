@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,12 +20,10 @@ from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.solve.batching import vmap
 from tokdyn.studies.mechanisms import design, judging
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
-from tokdyn.studies.output import recorded
 from tokdyn.studies.store import Kept, kept
 from tokdyn.train import fit
 
-SCHEMA_VERSION = 1
-FORMAT = "tokdyn.mechanisms"
+FORMAT, SCHEMA_VERSION = "tokdyn.mechanisms", 1  # of the weights that are kept
 FINAL_SHARE = 1 / 30  # of the learning rate, at the end
 PROGRAMS = ("latent", "reinforced", "direct", "pause", "soft prompt", "text")
 VARIABLES = {
@@ -77,23 +74,14 @@ VARIABLES = {
 _JUDGING = threading.Lock()
 
 
-def run_study(
-    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
-) -> xarray.Dataset:
-    """The study's Dataset.
+def measure(
+    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True, store: str = "",
+    workers: int = 2,
+) -> xarray.Dataset:  # fmt: skip
+    """``VARIABLES`` over task, supervision, stage, arm, base, seed and item; tasks are worked on side by side.
 
-    Args:
-        config: tasks, methods, seeds, steps.
-        progress: called with programs trained and programs in all.
-        with_example: whether attention maps of some items of the first task are kept.
-
-    Returns:
-        ``VARIABLES`` over task, supervision, stage, arm, base, seed and item.
-
-    Raises:
-        ValueError: a design that cannot be run.
+    With an example, attention maps of some items of the first task are kept.
     """
-    config, start = config.checked(), time.perf_counter()
     done, lock = [0], threading.Lock()
 
     def finished() -> None:
@@ -102,22 +90,12 @@ def run_study(
             if progress is not None:
                 progress(done[0], len(PROGRAMS) * len(config.tasks))
 
-    with ThreadPoolExecutor(min(config.workers, len(config.tasks))) as pool:
-        parts = list(pool.map(lambda name: one_task(config, name, finished, with_example), config.tasks))
-    dataset = xarray.concat(parts, "task", join="outer").assign_coords(task=list(config.tasks))
-    for name in dataset.data_vars:
-        dataset[name].attrs["long_name"] = VARIABLES[str(name)]
-    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in design.RUNNING}
-    return recorded(
-        dataset,
-        "mechanisms",
-        fields,
-        schema_version=SCHEMA_VERSION,
-        seconds=time.perf_counter() - start,
-    )
+    with ThreadPoolExecutor(min(workers, len(config.tasks))) as pool:
+        parts = list(pool.map(lambda name: one_task(config, name, finished, with_example, store), config.tasks))
+    return xarray.concat(parts, "task", join="outer").assign_coords(task=list(config.tasks))
 
 
-def one_task(config: Config, name: str, finished: Callable[[], None], with_example: bool) -> xarray.Dataset:
+def one_task(config: Config, name: str, finished: Callable[[], None], with_example: bool, store: str) -> xarray.Dataset:
     """Everything about one task."""
     task, key = TASKS[name](), keys.for_purpose(jax.random.key(config.key), name)
     models = design.models(task)
@@ -126,11 +104,9 @@ def one_task(config: Config, name: str, finished: Callable[[], None], with_examp
     seconds: dict[str, float] = {}
     for program in PROGRAMS:
         trained[program], seconds[program] = _stored(
-            config,
-            name,
-            program,
+            config, store, name, program,
             lambda: _train(config, program, task, models, key, operations, trained),  # noqa: B023
-        )
+        )  # fmt: skip
         finished()
     items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)
     with _JUDGING:
@@ -231,11 +207,10 @@ def base_places() -> Iterator[tuple[str, str, str, int]]:
         yield (name, *places[name])
 
 
-def _stored(config: Config, task: str, program: str, train: Callable[[], Any]) -> Kept:
+def _stored(config: Config, store: str, task: str, program: str, train: Callable[[], Any]) -> Kept:
     """What a program trained, from the store where it is there, and the seconds that it took, whenever that was."""
-    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in design.RUNNING}
-    fields = {name: value for name, value in fields.items() if name not in ("tasks", "num_items")}
-    return kept(config.store, f"{task} {program}", fields, train, format=FORMAT, schema_version=SCHEMA_VERSION)
+    fields = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("tasks", "num_items")}
+    return kept(store, f"{task} {program}", fields, train, format=FORMAT, schema_version=SCHEMA_VERSION)
 
 
 def _costs(models: dict[str, Reasoner], trained: dict[str, Any], operations: dict[str, float]) -> xarray.Dataset:

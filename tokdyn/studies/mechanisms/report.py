@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import xarray
 
-from tokdyn import claims, keys
+from tokdyn import keys
 from tokdyn.reasoning import training
-from tokdyn.studies.mechanisms import design, findings
+from tokdyn.studies.documents import Figure, Report, bullets, table
+from tokdyn.studies.mechanisms import design
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
-from tokdyn.studies.output import config_of, figure_blocks, machine, markdown_table, write_record, written_together
+from tokdyn.studies.mechanisms.experiment import VARIABLES, measure
+from tokdyn.studies.mechanisms.published import accuracy, findings, sentences, settings
+from tokdyn.studies.skeleton import Study, machine
 
 HEAD_TO_HEAD = {
     "direct": "direct", "direct, matched operations": "direct", "pause": "pause", "pause, chain": "pause",
@@ -24,45 +26,13 @@ HEAD_TO_HEAD = {
 
 def headline(dataset: xarray.Dataset) -> str:
     """The findings, a line each."""
-    return "\n".join(findings.sentences(dataset))
+    return "\n".join(sentences(dataset))
 
 
-def report(
-    dataset: xarray.Dataset,
-    folder: str | os.PathLike[str],
-    *,
-    plots: bool = True,
-    wall_seconds: float | None = None,
-) -> Path:
-    """Write everything the study has to say.
-
-    Args:
-        dataset: from ``run``.
-        folder: made where it is missing; its files appear together, at the end.
-        plots: also draw the figures.
-        wall_seconds: of the whole command so far, for the metadata.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        ValueError: the folder cannot be written.
-    """
-    config = config_of(Config, dataset)
-    found = findings.found(dataset) if config == Config() else {}
-    with written_together(folder) as place:
-        write_record(place, dataset, found, wall_seconds=wall_seconds)
-        figures = _draw(dataset, config, place / "plots") if plots else []
-        (place / "report.md").write_text(_text(dataset, config, found, figures), encoding="utf-8")
-    return Path(folder) / "report.md"
-
-
-def _text(
-    dataset: xarray.Dataset, config: Config, found: dict[str, claims.Finding], figures: list[tuple[str, str]]
-) -> str:
-    every = list(findings.settings(dataset))
+def contents(dataset: xarray.Dataset, config: Config) -> Report:
+    """Which of slots, markers and format carries the gain?"""
+    every = list(settings(dataset))
     blocks = [
-        "# Mechanisms: slots, boundary markers and format taken apart",
         f"{len(every)} settings (task x supervision x stage), {config.seeds} seeds, {config.num_items} fresh items, "
         f"{config.num_steps} supervised steps of {config.batch_size} items, {config.rl_steps} of reinforcement, in "
         f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}); the "
@@ -70,9 +40,9 @@ def _text(
         f"The image stays visible; {design.SLOTS} slots are fed the last state; {design.LAYERS} layers. "
         "Small reasoners cannot judge the published models: what is said here is about these.",
         "## Findings",
-        "\n".join(f"- {line}" for line in findings.sentences(dataset)),
+        bullets(sentences(dataset)),
         "## Supervision",
-        "\n".join(f"- **{name}**: {METHODS[name].like}" for name in config.methods),
+        bullets([f"**{name}**: {METHODS[name].like}" for name in config.methods]),
         "Reinforcement: sampled answers, reward 1 for the right one, from the supervised weights. Its base is `direct` "
         "too, which had no reinforcement. The start marker is forced; the trigger rate is how often the reasoner would "
         "have started by itself.",
@@ -80,11 +50,11 @@ def _text(
         "Same items, same number of layers and widths. Operations count products of matrices for one item; a training "
         "step costs about three times as many. 'direct, matched operations' got more steps, no other reasoner did; the "
         "teacher of alignment is not counted.",
-        markdown_table(_head_to_head(dataset)),
-        "\n".join(f"- **{name}**: {meaning}." for name, meaning in BASES.items()),
+        table(_head_to_head(dataset)),
+        bullets([f"**{name}**: {meaning}." for name, meaning in BASES.items()]),
         "## Accuracy by arm",
-        markdown_table([
-            {"arm": str(arm), **{_short(one): findings.accuracy(one, arm) for _, one in every}}
+        table([
+            {"arm": str(arm), **{_short(one): accuracy(one, arm) for _, one in every}}
             for arm in dataset["arm"].values
         ]),
         "## Gain kept",
@@ -93,30 +63,22 @@ def _text(
         "'channel off' is the same weights with slots and markers hidden; its arm 'slots and markers removed' keeps "
         "nothing by definition.",
         *[block for base in dataset["gain_base"].values for block in
-          (f"### Base: {base}", markdown_table([row for name, one in every for row in _gain_rows(name, one, base)]))],
+          (f"### Base: {base}", table([row for name, one in every for row in _gain_rows(name, one, base)]))],
         "## Attention to the image",
-        markdown_table([{"setting": name, **_attention(one)} for name, one in every]),
+        table([{"setting": name, **_attention(one)} for name, one in every]),
         "## What slots hold",
         "Linear probes on attributes never asked for: from the question alone (blind), from the slots, and from the "
         "pixels of the patches that the steps read (upper bound). Likeness: cosine of slots to the item's own patches "
         "minus that to another item's.",
-        markdown_table([{"setting": name, **_held(one)} for name, one in every]),
+        table([{"setting": name, **_held(one)} for name, one in every]),
         "## Dependence on the image, and confidence",
         "S: log probability of the right answer with the image minus with pixels plus noise of that standard "
         "deviation. Areas under ROC: 0.5 says nothing about right or wrong; '-' where all answers are right "
         "or all wrong.",
-        markdown_table([{"setting": name, **_sure(one)} for name, one in every]),
+        table([{"setting": name, **_sure(one)} for name, one in every]),
     ]  # fmt: skip
-    if found:
-        rows = [
-            {"claim": claim.claim, "published": str(claim.published), "ours": str(claim.ours), "verdict": claim.verdict,
-             "note": claim.note}
-            for claim in claims.updated(found) if claim.id in found
-        ]  # fmt: skip
-        blocks += ["## Published claims", markdown_table(rows)]
-    blocks += figure_blocks(figures)
-    blocks += ["## Files", "`runs.zarr` (xarray, every outcome), `metadata.json` (versions, machine, design)."]
-    return "\n\n".join(blocks) + "\n"
+    title = "Mechanisms: slots, boundary markers and format taken apart"
+    return Report(title, blocks, _figures(dataset, config))
 
 
 def _short(one: xarray.Dataset) -> str:
@@ -218,48 +180,67 @@ def _sure(one: xarray.Dataset) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _draw(dataset: xarray.Dataset, config: Config, folder: Path) -> list[tuple[str, str]]:
-    from tokdyn import plot
-    from tokdyn.plot import mechanisms as figures
-
-    folder.mkdir()
-    every, captions = list(findings.settings(dataset)), []
-    shown = ["slots removed", "markers removed", "slots and markers removed"]
-    for base in ("direct", "channel off"):
-        table = {
-            name: np.array([one[name].sel(gain_base=base, kept_arm=shown).values for _, one in every])
-            for name in ("gain", "gain_low", "gain_high")
-        }
-        made = figures.gain_retained_bars(
-            [name for name, _ in every], shown, table["gain"], table["gain_low"], table["gain_high"], base=base
+def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
+    made = [
+        Figure(
+            f"gain_kept_{base.replace(' ', '_')}.png",
+            f"Share of the gain over '{base}' that is kept, with Fieller's 95 % sets.",
+            partial(_gains, dataset, base),
         )
-        name = f"gain_kept_{base.replace(' ', '_')}.png"
-        plot.save(made, folder / name)
-        captions.append((name, f"Share of the gain over '{base}' that is kept, with Fieller's 95 % sets."))
-    order = ("task", "supervision", "stage", "arm")
-    right = dataset["right"].mean(["seed", "item"]).transpose(*order).values
+        for base in ("direct", "channel off")
+    ]
+    made.append(
+        Figure(
+            "accuracy_by_arm.png", "Share of answers right under every arm, mean over seeds and items.",
+            partial(_by_arm, dataset, config),
+        )
+    )  # fmt: skip
+    if "map" in dataset:
+        caption = (
+            f"{config.tasks[0].replace('_', ' ')}, {config.methods[0]}, SFT, first seed: attention over the image, "
+            "mean over layers, heads and positions; framed are the patches that a step reads."
+        )
+        made.append(Figure("attention.png", caption, partial(_maps, dataset, config)))
+    return made
+
+
+def _gains(dataset: xarray.Dataset, base: str) -> Any:
+    from tokdyn.plot import mechanisms as draw
+
+    every = list(settings(dataset))
+    shown = ["slots removed", "markers removed", "slots and markers removed"]
+    kept = [
+        np.array([one[name].sel(gain_base=base, kept_arm=shown).values for _, one in every])
+        for name in ("gain", "gain_low", "gain_high")
+    ]
+    return draw.gain_retained_bars([name for name, _ in every], shown, *kept, base=base)
+
+
+def _by_arm(dataset: xarray.Dataset, config: Config) -> Any:
+    from tokdyn.plot import mechanisms as draw
+
+    right = dataset["right"].mean(["seed", "item"]).transpose("task", "supervision", "stage", "arm").values
     columns = [
         f"{str(method).removesuffix('-like')}{'' if stage == 'SFT' else ' + RL'}"
         for method in dataset["supervision"].values for stage in dataset["stage"].values
     ]  # fmt: skip
-    by_arm = right.reshape(len(right), len(columns), -1)
-    made = figures.accuracy_by_arm(list(config.tasks), columns, [str(arm) for arm in dataset["arm"].values], by_arm)
-    plot.save(made, folder / "accuracy_by_arm.png")
-    captions.append(("accuracy_by_arm.png", "Share of answers right under every arm, mean over seeds and items."))
-    if "map" in dataset:
-        task, first = TASKS[config.tasks[0]](), dataset.isel(task=0)
-        key = keys.for_purpose(jax.random.key(config.key), config.tasks[0])
-        items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)
-        patches = slice(0, int(np.prod(task.image_shape[:2])) // task.patch**2)
-        examples = first.sizes["example"]
-        made = figures.attention_maps(
-            np.asarray(items.image[:examples]), first["map_relevant"].values[:, patches].astype(bool),
-            first["map"].values[..., patches], positions=list(dataset["position"].values), patch=task.patch,
-        )  # fmt: skip
-        plot.save(made, folder / "attention.png")
-        captions.append((
-            "attention.png",
-            f"{config.tasks[0].replace('_', ' ')}, {config.methods[0]}, SFT, first seed: attention over the image, "
-            "mean over layers, heads and positions; framed are the patches that a step reads.",
-        ))  # fmt: skip
-    return captions
+    arms = [str(arm) for arm in dataset["arm"].values]
+    return draw.accuracy_by_arm(list(config.tasks), columns, arms, right.reshape(len(right), len(columns), -1))
+
+
+def _maps(dataset: xarray.Dataset, config: Config) -> Any:
+    from tokdyn.plot import mechanisms as draw
+
+    task, first = TASKS[config.tasks[0]](), dataset.isel(task=0)
+    key = keys.for_purpose(jax.random.key(config.key), config.tasks[0])
+    items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)
+    patches = slice(0, int(np.prod(task.image_shape[:2])) // task.patch**2)
+    return draw.attention_maps(
+        np.asarray(items.image[: first.sizes["example"]]), first["map_relevant"].values[:, patches].astype(bool),
+        first["map"].values[..., patches], positions=list(dataset["position"].values), patch=task.patch,
+    )  # fmt: skip
+
+
+STUDY = Study(
+    "mechanisms", measure, Config, contents=contents, headline=headline, findings=findings, variables=VARIABLES
+)

@@ -1,7 +1,8 @@
 """Image to latents to answer: interventions and mediation on reasoners whose truth is known (after CapImagine)."""
 
 from tokdyn.studies.mediation.design import Config
-from tokdyn.studies.mediation.experiment import run_study as run
-from tokdyn.studies.mediation.report import headline, report
+from tokdyn.studies.mediation.report import STUDY, findings
 
-__all__ = ["Config", "headline", "report", "run"]
+run, report = STUDY.run, STUDY.report
+
+__all__ = ["STUDY", "Config", "findings", "report", "run"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,10 +18,8 @@ from tokdyn.reasoning.training import items_of
 from tokdyn.studies.mediation import analysis
 from tokdyn.studies.mediation.design import Config, mates
 from tokdyn.studies.mediation.measurement import measurements
-from tokdyn.studies.output import recorded
 from tokdyn.tree import unstacked
 
-SCHEMA_VERSION = 1
 _drawn = jax.jit(items_of, static_argnums=(0, 2))
 
 
@@ -40,23 +37,8 @@ def weights_of(name: str, config: Config) -> tuple[Reference, list[Any]]:
     return first.reference, variables
 
 
-def run_study(
-    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
-) -> xarray.Dataset:
-    """The study's Dataset.
-
-    Args:
-        config: reasoners, items, bounds.
-        progress: called with measurements finished and measurements in all.
-        with_example: there is none; accepted because every study takes it.
-
-    Returns:
-        ``analysis.VARIABLES`` over reference, arm, slot, ...; what a reference does not have is NaN, -1 or "".
-
-    Raises:
-        ValueError: a design that cannot be run, or weights that are not there.
-    """
-    config = config.checked()
+def measure(config: Config, *, progress: Callable[[int, int], None] | None = None) -> xarray.Dataset:
+    """``analysis.VARIABLES`` over reference, arm, slot, ...; what a reference does not have is NaN, -1 or ""."""
     start, key = time.perf_counter(), jax.random.key(config.key)
     models = {name: weights_of(name, config) for name in config.references}
     trained = time.perf_counter() - start
@@ -85,13 +67,7 @@ def run_study(
     fills = analysis.fills(parts)
     dataset = xarray.concat(parts, "reference", join="outer", fill_value=fills)
     names = {axis: _in_order([part[axis].values for part in parts]) for axis in ("arm", "place")}
-    dataset = dataset.reindex(names, fill_value=fills)
-    for variable, meaning in analysis.VARIABLES.items():
-        dataset[variable].attrs["long_name"] = meaning
-    return recorded(
-        dataset, "mediation", dataclasses.asdict(config), schema_version=SCHEMA_VERSION,
-        seconds=time.perf_counter() - start, training_seconds=trained,
-    )  # fmt: skip
+    return dataset.reindex(names, fill_value=fills).assign_attrs(training_seconds=trained)
 
 
 def _stacked(found: Sequence[Any]) -> Any:

@@ -8,9 +8,9 @@ import numpy as np
 import xarray
 
 from tokdyn.reasoning.references import UNDECLARED
+from tokdyn.studies.documents import brackets
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, EFFECTS, EXCHANGES, SITES, SPACES
 from tokdyn.studies.mediation.protocols import OUTCOMES, QUESTIONS
-from tokdyn.studies.output import interval_text
 
 Rows = list[dict[str, Any]]
 NOTHING = 1e-3  # nats; a divergence below it is called none
@@ -93,7 +93,7 @@ def readable(dataset: xarray.Dataset) -> Rows:
                 "fewest readable": float(one["parse_rate"][lowest]),
                 "in arm": str(one["arm"].values[lowest]),
                 "accuracy": float(clean["accuracy"]),
-                "95 %": interval_text(clean["accuracy_low"], clean["accuracy_high"]),
+                "95 %": brackets(clean["accuracy_low"], clean["accuracy_high"]),
                 "detectable change": float(clean["minimal_detectable_effect"]),
             }
         )
@@ -146,7 +146,7 @@ def recurrence(dataset: xarray.Dataset) -> Rows:
             "gain": float(dataset["latent_gain"].sel(reference=name, slot=slot)),
             "donor here (KL, nats)": float(dataset["donor_divergence"].sel(reference=name, slot=slot)),
             "correlation": float(dataset["gain_correlation"].sel(reference=name, slot=slot)),
-            "95 %": interval_text(
+            "95 %": brackets(
                 dataset["gain_correlation_low"].sel(reference=name, slot=slot),
                 dataset["gain_correlation_high"].sel(reference=name, slot=slot),
                 2,
@@ -191,7 +191,7 @@ def donors(dataset: xarray.Dataset) -> Rows:
                     "follow the donor": float(one["donor_rate"]),
                     "control": float(one["control_rate"]),
                     "lift": float(one["lift"]),
-                    "95 %": interval_text(one["lift_low"], one["lift_high"]),
+                    "95 %": brackets(one["lift_low"], one["lift_high"]),
                     "stay right": float(one["own_rate"]),
                 }
             )
@@ -208,14 +208,12 @@ def mediation(dataset: xarray.Dataset) -> Rows:
             for effect in EFFECTS:
                 of = one.sel(effect_name=effect)
                 cells[effect] = (
-                    f"{float(of['effect']):.2f} {interval_text(of['effect_low'], of['effect_high'], 2)}"
+                    f"{float(of['effect']):.2f} {brackets(of['effect_low'], of['effect_high'], 2)}"
                 )  # fmt: skip
             kind = str(one["mediated_share_kind"].item())
             share = f"{float(one['mediated_share']):.3f} "
             share += (
-                interval_text(one["mediated_share_low"], one["mediated_share_high"])
-                if kind == "interval"
-                else f"({kind})"
+                brackets(one["mediated_share_low"], one["mediated_share_high"]) if kind == "interval" else f"({kind})"
             )
             rows.append({"exchanged": exchange, "reasoner": name, **cells, "indirect / total": share})
     return rows
@@ -246,7 +244,7 @@ def arms(one: xarray.Dataset) -> Rows:
                 "parsed": float(at["parse_rate"]),
                 "accuracy": float(at["accuracy"]),
                 "change": float(at["difference"]),
-                "95 %": interval_text(at["difference_low"], at["difference_high"]),
+                "95 %": brackets(at["difference_low"], at["difference_high"]),
                 "p (Holm)": float(at["holm"]),
                 "verdict": str(at["verdict"].item()),
                 "flipped": float(at["flip_rate"]),

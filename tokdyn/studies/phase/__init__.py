@@ -1,7 +1,8 @@
 """Phases of token dynamics: where tokens merge, rest or oscillate, over temperature, repulsion and momentum."""
 
 from tokdyn.studies.phase.experiment import Config
-from tokdyn.studies.phase.experiment import run_study as run
-from tokdyn.studies.phase.report import headline, report
+from tokdyn.studies.phase.report import STUDY, findings
 
-__all__ = ["Config", "headline", "report", "run"]
+run, report = STUDY.run, STUDY.report
+
+__all__ = ["STUDY", "Config", "findings", "report", "run"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +17,9 @@ from tokdyn.data import blobs
 from tokdyn.dynamics import catalog
 from tokdyn.numerics import safe_norm
 from tokdyn.solve import random_features, run, trajectory
-from tokdyn.studies.output import recorded
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.tree import with_values
 
-SCHEMA_VERSION = 1
 RATIO, REPULSION, MOMENTUM = "ratio", "dynamics.repel.strength", "dynamics.inertia.momentum"
 NAMES = {RATIO: "temperature / $T_c$", REPULSION: "repulsion strength", MOMENTUM: "momentum"}
 # Steps taken beyond the end of a run to tell an oscillation from a slow approach.
@@ -160,29 +157,8 @@ VARIABLES = {
 }
 
 
-def run_study(
-    config: Config, *, progress: Callable[[int, int], None] | None = None, with_example: bool = True
-) -> xarray.Dataset:
-    """The study's Dataset.
-
-    Args:
-        config: the grid.
-        progress: called with runs finished and runs in all.
-        with_example: there is none; accepted because every study takes it.
-
-    Returns:
-        ``VARIABLES`` over ratio, repulsion, momentum and seed.
-
-    Raises:
-        ValueError: a design that cannot be run.
-
-    Example:
-        >>> from tokdyn.studies import phase
-        >>> tiny = phase.Config(temperatures=2, repulsions=2, momenta=(0.0,), seeds=2, max_steps=20)
-        >>> dict(phase.run(tiny).sizes)["seed"]
-        2
-    """
-    config = config.checked()
+def measure(config: Config, *, progress: Callable[[int, int], None] | None = None) -> xarray.Dataset:
+    """``VARIABLES`` over ratio, repulsion, momentum and seed; ``distinct_tokens`` over resolution, too."""
     base = {
         "dynamics": catalog.published("inertia_repulsion"),
         "ratio": 1.0,
@@ -199,19 +175,9 @@ def run_study(
     def bound(cell: dict[str, Any], key: jax.Array) -> dict[str, jax.Array]:
         return evaluate(cell, key, num_tokens=config.num_tokens, clusters=config.clusters, max_steps=config.max_steps)
 
-    start = time.perf_counter()
     dataset = sweep(
         bound, base, space, seeds=config.seeds, key=jax.random.key(config.key),
         dims={"distinct_tokens": ("resolution",)}, progress=progress or False,
     )  # fmt: skip
     assert not isinstance(dataset, Plan)
-    dataset = dataset.assign_coords(resolution=list(config.resolutions))
-    for name, meaning in VARIABLES.items():
-        dataset[name].attrs["long_name"] = meaning
-    return recorded(
-        dataset,
-        "phase",
-        dataclasses.asdict(config),
-        schema_version=SCHEMA_VERSION,
-        seconds=time.perf_counter() - start,
-    )
+    return dataset.assign_coords(resolution=list(config.resolutions))

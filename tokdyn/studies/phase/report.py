@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,10 @@ import xarray
 
 from tokdyn.claims import Finding
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
-from tokdyn.studies.output import (
-    config_of,
-    figure_blocks,
-    machine,
-    markdown_table,
-    write_json,
-    write_record,
-    written_together,
-)
-from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, Config
+from tokdyn.studies.documents import Figure, Report, table
+from tokdyn.studies.output import write_json
+from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, VARIABLES, Config, measure
+from tokdyn.studies.skeleton import Study, machine
 
 # Shown in the figures of four panels or fewer; the tables have all.
 _SUMMARY = ("at_rest", "period_two", "num_steps", "ari", "merged_ari")
@@ -37,11 +31,13 @@ def front_of(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     The best of thousands of cells on the seeds that chose it would look better than it is.
 
     Args:
-        dataset: from ``run``, with at least two seeds.
+        dataset: from ``run``.
 
     Returns:
-        One record for each cell of the front, by rising number of steps.
+        One record for each cell of the front, by rising number of steps; none where there is one seed only.
     """
+    if dataset.sizes["seed"] < 2:
+        return []
     cells = [MOMENTUM, REPULSION, RATIO]
     chosen, fresh = (dataset.isel(seed=slice(start, None, 2)) for start in (0, 1))
     means = {name: chosen[name].mean("seed").stack(cell=cells) for name in ("num_steps", "merged_ari")}
@@ -97,44 +93,16 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     }
 
 
-def report(
-    dataset: xarray.Dataset,
-    folder: str | os.PathLike[str],
-    *,
-    plots: bool = True,
-    wall_seconds: float | None = None,
-) -> Path:
-    """Write everything the study has to say.
-
-    Args:
-        dataset: from ``run``.
-        folder: made where it is missing; its files appear together, at the end.
-        plots: also draw the figures.
-        wall_seconds: of the whole command so far, for the metadata.
-
-    Returns:
-        The path of ``report.md``.
-
-    Raises:
-        ValueError: the folder cannot be written.
-    """
-    config = config_of(Config, dataset)
-    front = front_of(dataset) if config.seeds > 1 else []
-    with written_together(folder) as place:
-        found = findings(dataset) if config == Config() else {}
-        write_record(place, dataset, found, wall_seconds=wall_seconds)
-        means = dataset[list(_SUMMARY)].astype(float).mean("seed").to_dataframe().reset_index()
-        means.to_csv(place / "cells.csv", index=False)
-        write_json(place / "front.json", front)
-        figures = _draw(dataset, place / "plots") if plots else []
-        text = _text(dataset, config, front, figures)
-        (place / "report.md").write_text(text, encoding="utf-8")
-    return Path(folder) / "report.md"
+def write(dataset: xarray.Dataset, folder: Path) -> None:
+    """The means of every cell, and the front."""
+    means = dataset[list(_SUMMARY)].astype(float).mean("seed").to_dataframe().reset_index()
+    means.to_csv(folder / "cells.csv", index=False)
+    write_json(folder / "front.json", front_of(dataset))
 
 
 def _answers(dataset: xarray.Dataset) -> list[str]:
     """The three questions, answered from the Dataset."""
-    config = config_of(Config, dataset)
+    config = STUDY.config_of(dataset)
     own = config.own_resolution
     distinct = dataset["distinct_tokens"].sel(resolution=own)
     apart = (distinct == config.num_tokens).mean("seed")
@@ -170,28 +138,22 @@ def _crossings(apart: xarray.DataArray, one: xarray.DataArray) -> str:
     return f"{first}, {last}"
 
 
-def _text(
-    dataset: xarray.Dataset,
-    config: Config,
-    front: list[dict[str, Any]],
-    figures: list[tuple[str, str]],
-) -> str:
+def contents(dataset: xarray.Dataset, config: Config) -> Report:
+    """What the phases say, in words, tables and figures."""
+    front = front_of(dataset)
     critical = dataset["critical"].isel({MOMENTUM: 0, REPULSION: 0, RATIO: 0})
-    blocks = ["# Phases of token dynamics"]
-    blocks.append(
+    blocks = [
         f"{dataset['num_steps'].size:,} runs: {config.temperatures} temperatures x {config.repulsions} repulsions x "
         f"{len(config.momenta)} momenta x {config.seeds} scenes; {config.num_tokens} tokens, "
         f"{config.clusters} clusters, noise {config.noise:g}; the published rule, at most {config.max_steps} steps, "
         f"float32. {dataset.attrs['simulation_seconds']:.0f} s, compilation included "
-        f"({machine(dataset)})."
-    )
-    blocks.append(
+        f"({machine(dataset)}).",
         "Temperatures are in units of each scene's critical temperature, twice the largest variance of its features "
         f"(mean {float(critical.mean()):.1f}, standard deviation {float(critical.std()):.1f}): the published "
         f"temperature of 1 is T/T_c = {float((1 / critical).mean()):.3f} on average. A run is at rest where the "
         f"largest force on a token is below {config.tol:g}; it has period two where it is not, but is back "
-        "at its place every second step."
-    )
+        "at its place every second step.",
+    ]
     blocks += ["## Answers", *_answers(dataset)]
     if front:
         best = max(front, key=lambda record: record["merge-aware ARI"])
@@ -204,17 +166,10 @@ def _text(
         blocks += [
             "## The front of steps against quality",
             "Cells were chosen on the seeds of even number and measured on those of odd number, with 95 % intervals.",
-            markdown_table(front),
+            table(front),
         ]
     blocks += ["## Merging without repulsion, by resolution", _by_resolution(dataset, config)]
-    blocks += figure_blocks(figures)
-    blocks += [
-        "## Files",
-        "`cells.csv` (means of every cell), `front.json`, `claims.json` (for the default design), `runs.zarr` (every "
-        "run, xarray), `metadata.json` (versions, "
-        "machine, design; `tokdyn study phase --config metadata.json` repeats it).",
-    ]
-    return "\n\n".join(blocks) + "\n"
+    return Report("Phases of token dynamics", blocks, _figures(dataset, config), files=FILES)
 
 
 def _published_cell(dataset: xarray.Dataset, critical: xarray.DataArray) -> str:
@@ -236,54 +191,64 @@ def _by_resolution(dataset: xarray.Dataset, config: Config) -> str:
         {"T/T_c": float(row[RATIO]), **{f"{r:g} x noise": float(row.sel(resolution=r)) for r in config.resolutions}}
         for row in part.transpose(RATIO, "resolution")[::step]
     ]
-    return "Mean number of distinct tokens, by the distance below which two count as one.\n\n" + markdown_table(rows)
+    return "Mean number of distinct tokens, by the distance below which two count as one.\n\n" + table(rows)
 
 
-def _draw(dataset: xarray.Dataset, folder: Path) -> list[tuple[str, str]]:
-    """All figures; returns (file, caption)."""
-    from tokdyn import plot
-
-    folder.mkdir()
-    config = config_of(Config, dataset)
-    own = config.own_resolution
+def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
     # Repulsion 0 has no place on a logarithmic axis: it has its own figure.
     repelled = dataset.sel({REPULSION: dataset[REPULSION] > 0})
     few = repelled.isel({MOMENTUM: sorted({0, len(config.momenta) // 2, len(config.momenta) - 1})})
     axes: dict[str, Any] = {"x": RATIO, "y": REPULSION, "panels": MOMENTUM, "names": NAMES, "log": (RATIO, REPULSION)}
-    made = []
-    for name, values, label, levels, limits, caption in (
-        (
-            "quality", few["merged_ari"], "merge-aware ARI", (0.7, 0.93), (None, 1.0),
-            "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
+    free = dataset["distinct_tokens"].sel({REPULSION: 0.0}).drop_vars(REPULSION)
+
+    def diagram(variable: str, label: str, levels: tuple[float, ...], limits: tuple[float | None, float | None]) -> Any:
+        from tokdyn import plot
+
+        return plot.phase_diagram(few[variable], **axes, label=label, levels=levels, limits=limits)
+
+    def merging() -> Any:
+        from tokdyn import plot
+
+        values = free.sel(resolution=config.own_resolution).drop_vars("resolution")
+        return plot.slices(values, RATIO, lines=MOMENTUM, label="distinct tokens", names=NAMES, log=True)
+
+    def resolutions() -> Any:
+        from tokdyn import plot
+
+        return plot.slices(
+            free.sel({MOMENTUM: config.momenta[0]}).drop_vars(MOMENTUM), RATIO, lines="resolution",
+            label="distinct tokens", names={**NAMES, "resolution": "resolution / noise"}, log=True,
+        )  # fmt: skip
+
+    def front() -> Any:
+        from tokdyn import plot
+
+        return plot.pareto(
+            dataset["num_steps"], dataset["merged_ari"], colour=MOMENTUM, cost_label="steps", names=NAMES,
+            quality_label="merge-aware ARI", scale="log",
+        )  # fmt: skip
+
+    return [
+        Figure(
+            "quality.png", "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
+            partial(diagram, "merged_ari", "merge-aware ARI", (0.7, 0.93), (None, 1.0)),
         ),
-        (
-            "rest", few["at_rest"], "share of runs at rest", (0.75,), (None, 1.0),
-            "Share of runs at rest within the steps.",
+        Figure(
+            "rest.png", "Share of runs at rest within the steps.",
+            partial(diagram, "at_rest", "share of runs at rest", (0.75,), (None, 1.0)),
         ),
-        (
-            "period_two", few["period_two"], "share with period two", (0.2,), (0.0, None),
-            "Share of runs that oscillate with period two.",
+        Figure(
+            "period_two.png", "Share of runs that oscillate with period two.",
+            partial(diagram, "period_two", "share with period two", (0.2,), (0.0, None)),
         ),
-        ("steps", few["num_steps"], "steps", (50, 100), (0, None), "Mean number of steps."),
-    ):  # fmt: skip
-        figure = plot.phase_diagram(values, **axes, label=label, levels=levels, limits=limits)
-        plot.save(figure, folder / f"{name}.png")
-        made.append((f"{name}.png", caption))
-    free = dataset["distinct_tokens"].sel({REPULSION: 0.0, "resolution": own}).drop_vars([REPULSION, "resolution"])
-    figure = plot.slices(free, RATIO, lines=MOMENTUM, label="distinct tokens", names=NAMES, log=True)
-    plot.save(figure, folder / "merging.png")
-    made.append(("merging.png", "Distinct tokens without repulsion, with 95 % bands."))
-    curve = dataset["distinct_tokens"].sel({REPULSION: 0.0, MOMENTUM: config.momenta[0]})
-    figure = plot.slices(
-        curve.drop_vars([REPULSION, MOMENTUM]), RATIO, lines="resolution", label="distinct tokens",
-        names={**NAMES, "resolution": "resolution / noise"}, log=True,
-    )  # fmt: skip
-    plot.save(figure, folder / "resolutions.png")
-    made.append(("resolutions.png", "The same for every resolution, without momentum."))
-    figure = plot.pareto(
-        dataset["num_steps"], dataset["merged_ari"], colour=MOMENTUM, cost_label="steps", names=NAMES,
-        quality_label="merge-aware ARI", scale="log",
-    )  # fmt: skip
-    plot.save(figure, folder / "pareto.png")
-    made.append(("pareto.png", "Every cell; the front with 95 % intervals, on all seeds."))
-    return made
+        Figure("steps.png", "Mean number of steps.", partial(diagram, "num_steps", "steps", (50, 100), (0, None))),
+        Figure("merging.png", "Distinct tokens without repulsion, with 95 % bands.", merging),
+        Figure("resolutions.png", "The same for every resolution, without momentum.", resolutions),
+        Figure("pareto.png", "Every cell; the front with 95 % intervals, on all seeds.", front),
+    ]  # fmt: skip
+
+
+FILES = {"cells.csv": "means of every cell", "front.json": "the front of steps against quality"}
+STUDY = Study(
+    "phase", measure, Config, contents=contents, write=write, headline=headline, findings=findings, variables=VARIABLES
+)

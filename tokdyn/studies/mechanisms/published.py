@@ -109,7 +109,7 @@ def sentences(dataset: xarray.Dataset) -> list[str]:
     return lines
 
 
-def found(dataset: xarray.Dataset) -> dict[str, claims.Finding]:
+def findings(dataset: xarray.Dataset) -> dict[str, claims.Finding]:
     """What the study says to published claims: never more than "qualified", and open where nothing was learned."""
     every = list(settings(dataset))
     good = [(name, one) for name, one in every if learned(one)]

@@ -292,8 +292,8 @@ def _functions(evaluate: Evaluate, keywords: dict[str, Any], paired: bool, devic
 def _known_functions(
     evaluate: Evaluate, keywords: tuple[tuple[str, Any], ...], paired: bool, devices: tuple[Any, ...]
 ) -> tuple[Any, Any]:
-    one = _one_run(evaluate, dict(keywords), paired)
-    return jax.jit(one), _unit_function(one, devices)
+    one = jax.jit(_one_run(evaluate, dict(keywords), paired))  # so that a unit of it is not traced again
+    return one, _unit_function(one, devices)
 
 
 def _one_run(evaluate: Evaluate, keywords: dict[str, Any], paired: bool) -> Callable[..., dict[str, jax.Array]]:

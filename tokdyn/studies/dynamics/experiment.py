@@ -1,6 +1,6 @@
 """One run of the token-dynamics study, and all of them at once.
 
-Every run is a pure function of a scene and a method; a chunk of seeds is one call of one compiled program.
+Every run is a pure function of a scene and a method; a chunk of seeds is a sweep over numbers of rules and scenes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import checks, metrics
-from tokdyn.compiling import Compiled, Program, compiled, started
+from tokdyn.compiling import started
 from tokdyn.data import Blobs
 from tokdyn.dynamics import Dynamics, catalog
-from tokdyn.solve import run, trajectory, vmap
-from tokdyn.solve.lanes import MOST_LANES
+from tokdyn.solve import run, trajectory
 from tokdyn.studies.dynamics.design import DIMENSIONS, Config, Shape
 from tokdyn.studies.dynamics.scenes import chunks_of, published_scenes
 from tokdyn.studies.output import import_ahead
+from tokdyn.sweeps import grid, sweep
 
 if TYPE_CHECKING:
     import xarray
@@ -148,70 +148,32 @@ MEANINGS = {
 MANY_RUNS = 10_000
 
 
-@functools.partial(jax.jit, static_argnames=("max_steps", "many"))
-def simulate(
-    methods: Dynamics, scenes: Blobs, tokens: jax.Array, tol: jax.Array, *, max_steps: int, many: bool = False
-) -> Ended:
-    """Every method on every scene, method by method.
+def by_number(config: dict[str, Any], key: jax.Array, *, shape: Shape, names: tuple[str, ...]) -> dict[str, jax.Array]:
+    """A run of scenes that were drawn before, for a sweep over numbers of rules and scenes.
+
+    The run is simulated in the precision of the features and judged in that of ``config["resolution"]``: what then
+    differs between two precisions is how the runs ended.
 
     Args:
-        methods: leaves `[M]`.
-        scenes: leaves `[R, ...]`.
-        tokens: `[R, K, D]`.
-        tol: `[]`.
-        max_steps: at most so many steps (static).
-        many: whether there will be enough runs in all to earn a program that compiles for longer (static).
-
-    Returns:
-        Leaves `[M R, ...]`.
+        config: ``methods``, leaves `[M]`; ``scenes`` and ``tokens``, leaves `[R, ...]`; ``num_clusters`` `[R]`; the
+            numbers ``rule`` and ``scene``; ``tol``; ``resolution``.
+        key: unused: nothing is drawn.
+        shape: what chooses the program (static).
+        names: of ``VARIABLES`` to return (static).
     """
-    num_methods, num_scenes = jax.tree.leaves(methods)[0].shape[0], tokens.shape[0]
 
-    def one(method: jax.Array, scene: jax.Array) -> Ended:
-        dynamics = jax.tree.map(lambda leaf: leaf[method], methods)
-        return ended(dynamics, jax.tree.map(lambda leaf: leaf[scene], scenes), tokens[scene], tol, max_steps=max_steps)
+    def picked(tree: Any, number: jax.Array) -> Any:
+        return jax.tree.map(lambda leaf: leaf[number], tree)
 
-    method, scene = (jnp.asarray(index) for index in np.divmod(np.arange(num_methods * num_scenes), num_scenes))
-    return vmap(one, batch_size=_block(many))(method, scene)
-
-
-@functools.partial(jax.jit, static_argnames=("num_labels", "many"))
-def score(
-    found: Ended,
-    scenes: Blobs,
-    num_clusters: jax.Array,
-    resolution: jax.Array,
-    *,
-    num_labels: int,
-    many: bool = False,
-) -> dict[str, jax.Array]:
-    """Every run that ``simulate`` returned, judged: by name `[M R]`.
-
-    A program of its own: compiled together with the loop, the two take half as long again as apart.
-
-    Args:
-        found: leaves `[M R, ...]`.
-        scenes: leaves `[R, ...]`.
-        num_clusters: `[R]`.
-        resolution: `[]`.
-        num_labels: the largest number of clusters (static).
-        many: as in ``simulate`` (static).
-    """
-    scene = jnp.arange(len(found.num_steps)) % len(num_clusters)
-
-    def one(run: Ended, index: jax.Array) -> dict[str, jax.Array]:
-        chosen = jax.tree.map(lambda leaf: leaf[index], scenes)
-        return scored(run, chosen, num_clusters[index], resolution, num_labels=num_labels)
-
-    return vmap(one, batch_size=_block(many))(found, scene)
-
-
-def _block(many: bool) -> int | None:
-    """Runs of a block: as many as lanes, or one; on other devices all at once."""
-    if jax.default_backend() != "cpu":
-        return None
-    # Not more: with so few runs in a block, a loop that loads others would take longer to compile than it saves.
-    return MOST_LANES if many else 1
+    scene, tokens = picked((config["scenes"], config["tokens"]), config["scene"])
+    found = ended(picked(config["methods"], config["rule"]), scene, tokens, config["tol"], max_steps=shape.max_steps)
+    precision = config["resolution"].dtype
+    found, scene = jax.tree.map(
+        lambda leaf: leaf.astype(precision) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, (found, scene)
+    )
+    count = config["num_clusters"][config["scene"]]
+    scores = scored(found, scene, count, config["resolution"], num_labels=shape.num_labels)
+    return {name: scores[name] for name in names}
 
 
 def measure(
@@ -220,10 +182,35 @@ def measure(
     """``VARIABLES`` over rule, noise, clusters and seed; with an example, the paths of the tokens in one scene, too."""
     start = time.perf_counter()
     main, other = ("float64", "float32") if config.x64 else ("float32", "float64")
-    # The published scenes in the other precision too: how many rows hang on the last digits?
-    precisions = (main, other) if config.data == "published" else (main,)
-    scores = _all_runs(config, precisions, progress)
-    seconds = time.perf_counter() - start
+    chosen = {main: tuple(VARIABLES)}
+    if config.data == "published":  # in the other precision too: how many rows hang on the last digits?
+        chosen[other] = ("ari", "num_steps")
+    shape = Shape(config.num_tokens, config.max_steps, max(config.clusters))
+    lead = (len(config.rules), len(config.noises), len(config.clusters))
+    total = int(np.prod(lead)) * config.seeds
+    evaluate = {
+        precision: functools.partial(by_number, shape=shape, names=names) for precision, names in chosen.items()
+    }
+    if total < MANY_RUNS and jax.default_backend() == "cpu":
+        # One after the other: a loop that many runs take turns in would take longer to compile than it saves.
+        evaluate = {precision: jax.custom_batching.sequential_vmap(one) for precision, one in evaluate.items()}
+    parts: dict[str, list[np.ndarray]] = {}
+    with jax.enable_x64(main == "float64"):
+        for seeds, scenes, tokens, num_clusters in chunks_of(config, main):
+            base = {"scenes": scenes, "tokens": tokens, "num_clusters": num_clusters}
+            swept = {
+                precision: started(_swept, config, one, base, precision, main) for precision, one in evaluate.items()
+            }
+            if not parts:
+                import_ahead()
+            for precision, names in chosen.items():
+                found = swept[precision].result()
+                for name in names:
+                    # Rule x (noise x clusters x seed); the last chunk is padded.
+                    values = found[name].values.reshape(*lead, -1)[..., : len(seeds)]
+                    parts.setdefault(name if precision == main else f"{name}_{other}", []).append(values)
+            if progress is not None:
+                progress((int(seeds[-1]) + 1) * total // config.seeds, total)
     import xarray
 
     coordinates = {
@@ -232,85 +219,22 @@ def measure(
         "clusters": list(config.clusters),
         "seed": np.arange(config.seeds),
     }
-    variables = {name: (DIMENSIONS, values) for name, values in scores[main].items()}
-    for name in ("ari", "num_steps") if other in scores else ():
-        variables[f"{name}_{other}"] = DIMENSIONS, scores[other][name]
+    variables = {name: (DIMENSIONS, np.concatenate(chunks, axis=-1)) for name, chunks in parts.items()}
+    seconds = time.perf_counter() - start
     dataset = xarray.Dataset(variables, coordinates, {"precision": main, "simulation_seconds": seconds})
     return dataset.merge(example(config)) if with_example else dataset
 
 
-def _all_runs(
-    config: Config, precisions: tuple[str, ...], progress: Callable[[int, int], None] | None
-) -> dict[str, dict[str, np.ndarray]]:
-    """By precision of the simulation every variable as ``[rule, noise, clusters, seed]``, chunk by chunk.
-
-    All are judged in the first precision: what differs then is how the runs ended.
-    """
-    main = precisions[0]
-    lead = (len(config.rules), len(config.noises), len(config.clusters))
-    total = int(np.prod(lead)) * config.seeds
-    parts: dict[str, dict[str, list[np.ndarray]]] = {p: {name: [] for name in VARIABLES} for p in precisions}
-    programs: dict[str, Compiled] = {}
-    done = 0
-    with jax.enable_x64(main == "float64"):
-        for seeds, scenes, tokens, num_clusters in chunks_of(config, main):
-            if not programs:
-                programs = _programs(config, precisions, scenes, tokens, num_clusters, total)
-            judge = functools.partial(_judged, config, programs, scenes, tokens, num_clusters, main)
-            scores = {precision: started(judge, precision) for precision in precisions}
-            if done == 0:
-                import_ahead()
-            for precision in precisions:
-                for name, values in scores[precision].result().items():
-                    # [M R] with R = noise x clusters x seed; the last chunk is padded.
-                    parts[precision][name].append(values.reshape(*lead, -1)[..., : len(seeds)])
-            done += len(seeds) * total // config.seeds
-            if progress is not None:
-                progress(done, total)
-    return {p: {name: np.concatenate(chunks, axis=-1) for name, chunks in parts[p].items()} for p in precisions}
-
-
-def _judged(
-    config: Config, programs: dict[str, Compiled], scenes: Blobs, tokens: Any, num_clusters: np.ndarray, main: str,
-    precision: str,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """A chunk simulated in one precision and judged in another, ``main``: by name `[M R]`."""
-    found = programs[precision](*_simulated(config, precision, scenes, tokens))
-    found = jax.tree.map(lambda leaf: _cast(leaf, main), found)
-    scores = programs["score"](found, scenes, num_clusters, np.float64(config.resolution))
-    return {name: np.asarray(values) for name, values in scores.items()}
-
-
-def _programs(
-    config: Config, precisions: tuple[str, ...], scenes: Blobs, tokens: Any, num_clusters: np.ndarray, total: int
-) -> dict[str, Compiled]:
-    """The simulation in each precision, by its name, and ``score``; compiled side by side."""
-    many = total >= MANY_RUNS
-    limits = {"max_steps": config.max_steps, "many": many}
-    ready: dict[str, Compiled] = {}
-    simulated = {}
-    for precision in precisions:
-        with jax.enable_x64(precision == "float64"):
-            simulated[precision] = _simulated(config, precision, scenes, tokens)
-            ready |= compiled({precision: Program(simulate, simulated[precision], limits)})
-    found = jax.eval_shape(functools.partial(simulate, **limits), *simulated[precisions[0]])
-    judged = (found, scenes, num_clusters, np.float64(config.resolution))
-    sizes = {"num_labels": max(config.clusters), "many": many}
-    # Judging 1,080 runs takes 0.1 s, and compiling the program 1.3 s; with little effort 0.2 and 0.4.
-    return ready | compiled({"score": Program(score, judged, sizes, "usual" if many else "little")})
-
-
-def _simulated(config: Config, precision: str, scenes: Blobs, tokens: Any) -> tuple[Any, ...]:
-    """The arguments of ``simulate``."""
-    scenes = scenes._replace(features=_cast(scenes.features, precision))
-    return stacked_methods(config), scenes, _cast(tokens, precision), np.float64(config.tol)
-
-
-def _cast(array: Any, precision: str) -> Any:
-    """Floating numbers in that precision, the rest as it is; by NumPy, which compiles nothing."""
-    if array.dtype == precision or not np.issubdtype(array.dtype, np.floating):
-        return array
-    return np.asarray(array).astype(precision)
+def _swept(config: Config, evaluate: Any, base: dict[str, Any], precision: str, main: str) -> xarray.Dataset:
+    """A chunk, simulated in one precision and judged in another, ``main``: dimensions rule, scene, seed."""
+    with jax.enable_x64(main == "float64" or precision == "float64"):
+        base = jax.tree.map(
+            lambda leaf: np.asarray(leaf, precision if np.issubdtype(leaf.dtype, np.floating) else leaf.dtype), base
+        )
+        base |= {"methods": stacked_methods(config), "rule": 0, "scene": 0, "tol": np.asarray(config.tol, precision)}
+        base["resolution"] = np.asarray(config.resolution, main)
+        space = grid({"rule": range(len(config.rules)), "scene": range(len(base["num_clusters"]))})
+        return sweep(evaluate, base, space, seeds=1, key=jax.random.key(0))
 
 
 def stacked_methods(config: Config) -> Dynamics:

@@ -173,17 +173,27 @@ def measure(*, repeats: int, quick: bool) -> Section:
 def efforts() -> dict[str, dict[str, str]]:
     """By effort, seconds to compile and to run: the study's simulation in float32, and nine arms of a reasoner."""
     import jax
+    import jax.numpy as jnp
 
     from tokdyn import reasoning
     from tokdyn.compiling import jitted
     from tokdyn.reasoning import interventions as do
     from tokdyn.studies import dynamics
-    from tokdyn.studies.dynamics.experiment import simulate, stacked_methods
+    from tokdyn.studies.dynamics.experiment import ended, stacked_methods
     from tokdyn.studies.dynamics.scenes import chunks_of
 
     config = dynamics.Config()
     _, scenes, tokens, _ = next(chunks_of(config, "float32"))
-    study = lambda *of: simulate.__wrapped__(*of, max_steps=config.max_steps)  # noqa: E731
+
+    def study(methods: Any, scenes: Any, tokens: Any, tol: Any) -> Any:
+        def one(numbers: tuple[Any, Any]) -> Any:
+            rule, scene = (jax.tree.map(lambda leaf, i=i: leaf[i], of) for i, of in zip(numbers, stacked, strict=True))
+            return ended(rule, scene[0], scene[1], tol, max_steps=config.max_steps)
+
+        stacked = methods, (scenes, tokens)
+        numbers = np.divmod(np.arange(len(config.rules) * len(tokens)), len(tokens))
+        return jax.lax.map(one, tuple(jnp.asarray(number) for number in numbers))
+
     one = reasoning.shipped.load("content")
     items = reasoning.training.items_of(one.reference.task, jax.random.key(0), 48)
     kinds = {"swap": do.swap, "zero": do.zero, "mean": do.mean}

@@ -150,12 +150,12 @@ def phase_diagram(
             panel.set_title(f"{called.get(panels, panels)} {value:g}")
     axes[0, 0].set_ylabel(called.get(y, y))
     made.colorbar(mesh, ax=list(axes[0]), label=label, shrink=0.9)
-    at = ", ".join(f"{level:g}" for level in sorted(drawn["solid"] | drawn["dotted"]))
+    at = {style: ", ".join(f"{level:g}" for level in sorted(found)) for style, found in drawn.items()}
     entries = [
         Line2D([], [], color="white", linewidth=width, linestyle=style, label=text,
                path_effects=[withStroke(linewidth=width + 1.2, foreground="0.25")])
         for style, width, text in (
-            ("solid", 1.2, f"mean = {at}"), ("dotted", 0.9, f"an end of its 95 % interval = {at}"),
+            ("solid", 1.2, f"mean = {at['solid']}"), ("dotted", 0.9, f"an end of its 95 % interval = {at['dotted']}"),
         )
         if drawn[style]
     ] + [line() for line in lines_given]  # fmt: skip

@@ -136,30 +136,19 @@ for ratio in (0.05, 0.5, 1.0, 1.5):
 # tokens stay merged where the two factors sum to less than one, that is above $T/T_c = 1/(1-K\rho/\varepsilon^3)$, the
 # dashed line below ($\varepsilon = 1$). Momentum does not move it: at rest there is none.
 #
-# A figure is an ordinary matplotlib figure, so a line can be added. Solid contours are those of the mean over seeds,
+# `curves` draws lines of a theory and names them in the legend. Solid contours are those of the mean over seeds,
 # dotted ones those of the two ends of its 95 % interval.
 
+# %%
+above = np.geomspace(1.0, 4.0, 100)
+axes = {
+    "x": RATIO, "y": REPULSION, "panels": MOMENTUM, "names": names, "log": (RATIO,),
+    "curves": {"theory: right of this line merged tokens stay merged": (above, (1 - 1 / above) / 4)},
+}  # fmt: skip
+display(td.plot.phase_diagram(dataset["distinct"], **axes, label="distinct tokens", levels=(1.5,), limits=(1, 4)))
 
 # %%
-def with_line(figure):
-    """The figure with the line of stability in each of its panels."""
-    above = np.geomspace(1.0, 4.0, 100)
-    for panel in figure.axes[: space.shape[0]]:
-        panel.plot(above, (1 - 1 / above) / 4, color=td.plot.COLOURS[5], linestyle="--", linewidth=1.8)
-    return figure
-
-
-axes = {"x": RATIO, "y": REPULSION, "panels": MOMENTUM, "names": names, "log": (RATIO,)}
-display(
-    with_line(td.plot.phase_diagram(dataset["distinct"], **axes, label="distinct tokens", levels=(1.5,), limits=(1, 4)))
-)
-
-# %%
-display(
-    with_line(
-        td.plot.phase_diagram(dataset["merged_ari"], **axes, label="merge-aware ARI", levels=(0.5,), limits=(0, 1))
-    )
-)
+display(td.plot.phase_diagram(dataset["merged_ari"], **axes, label="merge-aware ARI", levels=(0.5,), limits=(0, 1)))
 
 # %% [markdown]
 # Away from the line every single run, at each of the momenta, is on the side that it says. Near it the stability is

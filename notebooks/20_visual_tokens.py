@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 import tokdyn as td
 from tokdyn import autoencoder as ae
@@ -93,14 +94,15 @@ runs = {
     )
     for start in ("published", "unit")
 }
-figure, panel = plt.subplots(figsize=(5, 3), layout="constrained")
-steps = np.arange(1, 11) * 20
-for start, fits in runs.items():
-    for i, loss in enumerate(("logits", "double softmax")):
-        panel.plot(steps, fits.history["types"][i].mean(axis=0), marker="os"[i], label=f"{start} start, {loss}")
-panel.set(xlabel="step", ylabel="share of words right", ylim=(-0.03, 1.03))
-panel.legend(fontsize=8)
-plt.show()
+curves = {
+    f"{start} start, {loss}": fits.history["types"][i]  # [seeds, points]
+    for start, fits in runs.items()
+    for i, loss in enumerate(("logits", "double softmax"))
+}
+display(td.plot.loss_curves(np.arange(1, 11) * 20, curves, label="share of words right"))
+
+# %% [markdown]
+# Lines are means, bands reach from the lowest seed to the highest.
 
 # %% [markdown]
 # ## Naming the cause

@@ -20,14 +20,16 @@
 # known, with the controls that tell ascent from search. About a minute and a half on two cores, mostly compilation.
 
 # %%
+# %matplotlib inline
 import dataclasses
 import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from IPython.display import display
 
-from tokdyn import plot, reasoning
+from tokdyn import reasoning
 from tokdyn.plot.latent_optimisation import Tree, injection_trees
 from tokdyn.reasoning.latent_optimisation import CONFIGURATIONS, controls, estimate_gradient, optimise, optimise_latents
 
@@ -155,7 +157,7 @@ trees = [
     )
     for i in np.argsort(-both)[:3]
 ]  # fmt: skip
-print(plot.save(injection_trees(trees, patch=task.patch), "injections.png"))
+display(injection_trees(trees, patch=task.patch))
 
 # %% [markdown]
 # `tokdyn study latent-optimisation` does all this for seven reasoners, with intervals, equivalence tests, settings

@@ -59,6 +59,50 @@ def test_a_phase_diagram_shows_the_means(values):
     assert made.axes[3].get_ylabel() == "score"
 
 
+def test_a_legend_says_what_contours_and_lines_are(values):
+    lines = {"theory": ([0.1, 1.0, 1e9], [0.0, 1.0, 2.0]), "bound": ([1.0, 1.0], [0.0, 4.0])}
+    made = plot.phase_diagram(values, "a", "b", panels="p", label="score", log=("a",), levels=(1.5, 9.0), curves=lines)
+    assert [text.get_text() for text in made.legends[0].get_texts()] == [
+        "mean = 1.5", "an end of its 95 % interval = 1.5", "theory", "bound",
+    ]  # fmt: skip
+    plain = plot.phase_diagram(values, "a", "b", panels="p", label="score", log=("a",))
+    assert not plain.legends
+    for panel, bare in zip(made.axes[:3], plain.axes[:3], strict=True):
+        for line, (across, up) in zip(panel.lines, lines.values(), strict=True):
+            np.testing.assert_allclose(line.get_xydata(), np.c_[across, up])
+        assert panel.get_xlim() == bare.get_xlim()
+    made.canvas.draw()
+    box, size = made.get_tightbbox(made.canvas.get_renderer()), made.get_size_inches()
+    assert min(box.x0, box.y0) >= -0.01
+    assert (np.array([box.x1, box.y1]) <= size + 0.01).all()
+
+
+def test_cells_lie_around_their_values_on_the_scale_that_is_shown(values):
+    """On a logarithmic axis of powers of ten the borders are half a decade away; the outermost cells are whole."""
+    panel = plot.phase_diagram(values, "a", "b", panels="p", label="score", log=("a",), levels=(1.5,)).axes[0]
+    borders = panel.collections[0].get_coordinates()
+    np.testing.assert_allclose(borders[0, :, 0], 10.0 ** np.arange(-1.5, 3))
+    np.testing.assert_allclose(borders[:, 0, 1], np.arange(-0.5, 5))
+    np.testing.assert_allclose(panel.get_xlim(), [10**-1.5, 10**2.5])
+    one = plot.phase_diagram(values.isel(p=0, a=[0], drop=True), "a", "b", label="score")
+    np.testing.assert_allclose(one.axes[0].get_xlim(), [-0.4, 0.6])
+
+
+def test_curves_that_cannot_be_drawn_get_a_sentence(values):
+    shown = values.sel(p=0.0, drop=True)
+    with pytest.raises(ValueError, match=r"curves\['one'\]\[1\]: expected numbers \[n\] with n = 2"):
+        plot.phase_diagram(shown, "a", "b", label="score", curves={"one": ([1, 2], [1])})
+    with pytest.raises(ValueError, match="curves: expected at most 4 of them, got 5"):
+        plot.phase_diagram(shown, "a", "b", label="score", curves={str(i): ([1], [1]) for i in range(5)})
+
+
+def test_lines_that_coincide_are_all_seen(values):
+    """Each is thinner than those beneath it."""
+    made = plot.slices(values.sel(b=2.0), "a", lines="p", label="score", log=True)
+    widths = [line.get_linewidth() for line in made.axes[0].lines]
+    assert widths == sorted(set(widths), reverse=True)
+
+
 def test_slices_and_bands(values):
     made = plot.slices(values.sel(b=2.0), "a", lines="p", label="score", log=True)
     for i, line in enumerate(made.axes[0].lines):

@@ -8,6 +8,7 @@ from tokdyn.plot.autoencoder import (
     save_pattern_animation,
     usage_bars,
 )
+from tokdyn.plot.differences import paired_differences
 from tokdyn.plot.dynamics import convergence, save_animation, score_against_noise, token_paths
 from tokdyn.plot.style import COLOURS, MARKERS, figure, save
 from tokdyn.plot.sweeps import pareto, pareto_front, phase_diagram, slices
@@ -24,6 +25,7 @@ __all__ = [
     "landscape",
     "loss_curves",
     "outcomes",
+    "paired_differences",
     "pareto",
     "pareto_front",
     "pattern_colours",

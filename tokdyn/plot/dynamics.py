@@ -48,7 +48,10 @@ def score_against_noise(
     shown = names or {}
     clusters = values["clusters"].values
     made, axes = figure(1, len(clusters), sharey=True)
-    spread = 0.012 * (np.arange(len(methods)) - (len(methods) - 1) / 2)  # side by side, so that intervals can be read
+    # Side by side over a half of the gap between two levels, so that markers and intervals can be told apart.
+    levels = np.unique(values["noise"].values)
+    gap = float(np.diff(levels).min()) if len(levels) > 1 else 0.3
+    spread = 0.5 * gap / len(methods) * (np.arange(len(methods)) - (len(methods) - 1) / 2)
     for panel, count in zip(axes[0], clusters, strict=True):
         for i, method in enumerate(methods):
             runs = values.sel(rule=method, clusters=count).values

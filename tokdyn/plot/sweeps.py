@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray
@@ -12,9 +13,18 @@ from numpy.typing import ArrayLike
 from tokdyn import stats
 from tokdyn.checks import bad, choice
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
+from tokdyn.plot.training import legend_below, numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# Of the lines of a theory: no colour of the map, and each with dashes of its own.
+_LOOKS = (
+    (COLOURS[5], (0, (4, 2))),
+    (COLOURS[0], (0, (1, 1.5))),
+    (COLOURS[3], (0, (6, 2, 1, 2))),
+    (COLOURS[4], (0, (8, 3))),
+)
 
 
 def _needs(values: xarray.DataArray, **dims: str | None) -> None:
@@ -61,10 +71,12 @@ def phase_diagram(
     levels: Sequence[float] = (),
     limits: tuple[float | None, float | None] = (None, None),
     log: Sequence[str] = (),
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
 ) -> Figure:
-    """Means over repetitions as a heat map of two axes; contours with their intervals.
+    """Means over repetitions as a heat map of two axes; contours with their intervals, and lines of a theory.
 
-    Solid contours are those of the mean; dotted ones those of the two ends of its 95 % interval.
+    Solid contours are those of the mean; dotted ones those of the two ends of its 95 % interval. A legend below says
+    so, and names the lines.
 
     Args:
         values: one variable of a sweep, with the dimensions named here.
@@ -77,48 +89,111 @@ def phase_diagram(
         levels: of the contours.
         limits: of the colours.
         log: dimensions on a logarithmic scale (their values must be positive).
+        curves: name in the legend -> its x `[n]` and y `[n]`: lines that are drawn in every panel (at most four). They
+            do not widen the axes.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: a dimension that is not there.
+        ValueError: a dimension that is not there, a curve whose two arrays do not match, or more than four curves.
+
+    Example:
+        >>> import numpy as np, xarray
+        >>> from tokdyn import plot
+        >>> values = xarray.DataArray(np.arange(24.0).reshape(3, 4, 2), dims=("a", "b", "seed"))
+        >>> values = values.assign_coords(a=[1, 2, 3], b=[1, 2, 3, 4])
+        >>> made = plot.phase_diagram(values, "a", "b", label="score", levels=[8], curves={"theory": ([1, 3], [1, 4])})
+        >>> [text.get_text() for text in made.legends[0].get_texts()][::2]
+        ['mean = 8', 'theory']
     """
+    from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
     _needs(values, x=x, y=y, panels=panels, over=over)
+    lines_given = _curves(curves or {})
     called = names or {}
     mean, low, high = mean_and_interval(values, over)
     shown = mean[panels].values if panels else [None]
     made, axes = figure(1, len(shown), width=2.5, height=2.6, sharey=True)
     low_limit = float(mean.min()) if limits[0] is None else limits[0]
     high_limit = float(mean.max()) if limits[1] is None else limits[1]
+    drawn: dict[str, set[float]] = {"solid": set(), "dotted": set()}
     for panel, value in zip(axes[0], shown, strict=True):
         part = [m.sel({panels: value}) if panels else m for m in (mean, low, high)]
         maps = [m.transpose(y, x) for m in part]
         across, up = maps[0][x].values, maps[0][y].values
+        edges = [_edges(at, dim in log) for at, dim in ((across, x), (up, y))]
         mesh = panel.pcolormesh(
-            across, up, maps[0].values, shading="nearest", cmap="cividis", vmin=low_limit, vmax=high_limit,
+            *edges, maps[0].values, shading="flat", cmap="cividis", vmin=low_limit, vmax=high_limit,
             rasterized=True,
         )  # fmt: skip
         for m, style, width in zip(maps, ("solid", "dotted", "dotted"), (1.2, 0.7, 0.7), strict=True):
             inside = [level for level in levels if np.nanmin(m.values) < level < np.nanmax(m.values)]
             if inside:
+                drawn[style].update(inside)
                 lines = panel.contour(across, up, m.values, inside, colors="white", linewidths=width, linestyles=style)
                 # A dark rim, because neither white nor black can be read on every colour.
                 lines.set(path_effects=[withStroke(linewidth=width + 1.2, foreground="0.25")])
-                if style == "solid":
-                    for text in panel.clabel(lines, fontsize=7):
-                        text.set_path_effects([withStroke(linewidth=1.5, foreground="0.25")])
+                if style == "solid" and len(levels) > 1:  # else the legend says which
+                    for text in panel.clabel(lines, fontsize=7, inline=False):  # a gap would eat short lines
+                        text.set_path_effects([withStroke(linewidth=2.5, foreground="0.25")])
         for dim, scale in ((x, panel.set_xscale), (y, panel.set_yscale)):
             if dim in log:
                 scale("log")
+        for line in lines_given:
+            panel.add_line(line())
+        panel.set(xlim=(edges[0].min(), edges[0].max()), ylim=(edges[1].min(), edges[1].max()))
         panel.grid(False)
         panel.set_xlabel(called.get(x, x))
         if panels:
             panel.set_title(f"{called.get(panels, panels)} {value:g}")
     axes[0, 0].set_ylabel(called.get(y, y))
     made.colorbar(mesh, ax=list(axes[0]), label=label, shrink=0.9)
+    at = {style: ", ".join(f"{level:g}" for level in sorted(found)) for style, found in drawn.items()}
+    entries = [
+        Line2D([], [], color="white", linewidth=width, linestyle=style, label=text,
+               path_effects=[withStroke(linewidth=width + 1.2, foreground="0.25")])
+        for style, width, text in (
+            ("solid", 1.2, f"mean = {at['solid']}"), ("dotted", 0.9, f"an end of its 95 % interval = {at['dotted']}"),
+        )
+        if drawn[style]
+    ] + [line() for line in lines_given]  # fmt: skip
+    if entries:
+        legend_below(made, entries, [str(entry.get_label()) for entry in entries])
+    return made
+
+
+def _edges(at: np.ndarray, log: bool) -> np.ndarray:
+    """Borders `[n + 1]` of cells around `[n]` places, half way between them on the axis that is shown."""
+    places = np.log(at) if log else np.asarray(at, float)
+    between = (places[1:] + places[:-1]) / 2
+    if places.size > 1:
+        borders = np.concatenate([[2 * places[0] - between[0]], between, [2 * places[-1] - between[-1]]])
+    else:
+        borders = places + np.array([-0.5, 0.5])
+    return np.exp(borders) if log else borders
+
+
+def _curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> list[Callable[[], Any]]:
+    """For each curve what makes its line anew: a line belongs to one panel."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
+
+    if len(curves) > len(_LOOKS):
+        raise bad("curves", f"at most {len(_LOOKS)} of them", len(curves))
+    made: list[Callable[[], Any]] = []
+    for (name, both), (colour, dashes) in zip(curves.items(), _LOOKS, strict=False):
+        if len(both) != 2:
+            raise bad(f"curves[{name!r}]", "its x [n] and its y [n]", f"{len(both)} of them")
+        across = numbers(f"curves[{name!r}][0]", both[0], "[n]")
+        up = numbers(f"curves[{name!r}][1]", both[1], "[n]", n=len(across))
+        made.append(
+            functools.partial(
+                Line2D, across, up, color=colour, linestyle=dashes, linewidth=1.6, label=name, zorder=3,
+                path_effects=[withStroke(linewidth=2.8, foreground="white")],
+            )
+        )  # fmt: skip
     return made
 
 
@@ -162,12 +237,15 @@ def slices(
     made, axes = figure(width=4.2, height=3.0)
     panel = axes[0, 0]
     mean, low, high = mean_and_interval(values, over)
-    for i, value in enumerate(mean[lines].values if lines else [None]):
+    shown = mean[lines].values if lines else [None]
+    for i, value in enumerate(shown):
         parts = [m.sel({lines: value}) if lines else m for m in (mean, low, high)]
         name = None if value is None else f"{value:g}" if isinstance(value, (float, np.number)) else str(value)
+        # Lines that coincide are thinner and thinner, and their markers smaller: each shows around the next.
+        outside = (len(shown) - 1 - i) * min(1.0, 4 / len(shown))
         panel.plot(
-            mean[x], parts[0], color=COLOURS[i], marker=MARKERS[i], markersize=3, linewidth=1.2, label=name,
-            markevery=max(1, mean.sizes[x] // 10),
+            mean[x], parts[0], color=COLOURS[i], marker=MARKERS[i], markersize=3 + 1.1 * outside,
+            linewidth=1.2 + 0.9 * outside, label=name, markevery=max(1, mean.sizes[x] // 10),
         )  # fmt: skip
         panel.fill_between(mean[x], parts[1], parts[2], color=COLOURS[i], alpha=0.2, linewidth=0)
     if log:

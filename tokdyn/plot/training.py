@@ -72,7 +72,8 @@ def outcomes(
     rows = np.arange(len(names))
     panel.errorbar(
         values, rows, xerr=np.maximum([values - low, high - values], 0), color=COLOURS[1], marker=MARKERS[0],
-        markersize=5, linestyle="none", elinewidth=1.2, capsize=2.5, label="here, with 95 % interval", zorder=3,
+        markersize=5, linestyle="none", elinewidth=1.2, capsize=2.5, zorder=3,
+        label="here, with 95 % interval" if reported else "value and 95 % interval",
     )  # fmt: skip
     if reported:
         places = [names.index(name) for name in reported]
@@ -300,6 +301,8 @@ def scaling_curves(
     for name, array in (("sizes", sizes), ("seconds", seconds)):
         if (array <= 0).any():
             raise bad(name, "positive numbers", f"{array.min():g}")
+    from matplotlib.ticker import NullLocator
+
     made, axes = figure(1, 2, width=3.0, height=2.4, sharex=True)
     for panel, array, text in zip(axes[0], (values, seconds), (label, "training time (s)"), strict=True):
         panel.fill_between(sizes, array.min(axis=1), array.max(axis=1), color=COLOURS[1], alpha=0.2, linewidth=0)
@@ -311,6 +314,12 @@ def scaling_curves(
         panel.set_ylabel(wrap(text, 2.2))
     axes[0, 0].set_xscale("log")
     axes[0, 1].set_yscale("log")
+    ticks = [sizes.min()]  # at sizes that were run, where their numbers have room
+    for size in np.sort(sizes):
+        if np.log(size / ticks[-1]) > 0.2 * np.log(sizes.max() / sizes.min()):
+            ticks.append(size)
+    axes[0, 0].set_xticks(ticks, [f"{size:,g}" for size in ticks])  # shared by both panels
+    axes[0, 0].xaxis.set_minor_locator(NullLocator())
     legend_below(made, *axes[0, 0].get_legend_handles_labels(), title=f"band: range of {values.shape[1]} seeds")
     return made
 

@@ -266,6 +266,13 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
              "What the flag cannot see: runs with fewer distinct tokens than tokens."),
         )
     ]  # fmt: skip
+    if dataset.sizes["seed"] > 1 and len(config.rules) > 1:
+        caption = (
+            f"ARI of a rule minus that of {config.rules[0]} on the same scene and start: what pairing shows and means "
+            "with intervals between seeds hide. Filled: p < 0.05 after Holm's correction. The last row has the seed as "
+            "its unit."
+        )
+        made.append(Figure("differences.png", caption, partial(_differences, dataset, config)))
     if "example_path" not in dataset:
         return made
     names = [READABLE[str(name)] for name in dataset["rule"].values]
@@ -286,6 +293,26 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
         Figure("trajectories.png", "Tokens in one scene, in the plane of its two principal components.", paths),
         Figure("tokens.gif", "The same, moving.", write=moving),
     ]
+
+
+def _differences(dataset: xarray.Dataset, config: Config) -> Any:
+    from tokdyn import plot
+
+    tests = tables.tests(dataset)
+    overall = tests["clustered_by_seed"]
+    comparisons = [record["comparison"] for record in overall]
+    each = [[record for record in tests["per_condition"] if record["comparison"] == name] for name in comparisons]
+    mean, low, high, holm = (
+        [[record[name] for record in records] for records in each]
+        for name in ("mean_diff", "ci_low", "ci_high", "p_holm")
+    )
+    ends = [np.array([record[name] for record in overall]) for name in ("mean_diff", "ci_low", "ci_high")]
+    return plot.paired_differences(
+        [f"noise {record['noise']:g}, {record['n_clusters']} clusters" for record in each[0]], mean, low, high=high,
+        label="difference in adjusted Rand index", sure=np.array(holm) < 0.05, sure_label="p < 0.05 after Holm",
+        panels=[f"{READABLE[name]} minus {config.rules[0]}" for name in config.rules[1:]],
+        overall=("all conditions, by seed", ends[0], ends[1], ends[2]),
+    )  # fmt: skip
 
 
 FILES = {

@@ -22,13 +22,13 @@ class Options:
     """How to judge a run."""
 
     bound: float = 0.05
-    """The largest difference of accuracy that does not matter."""
+    """Differences in accuracy up to this size count as no effect."""
     alpha: float = 0.05
-    """Level of tests; intervals have confidence 1 - alpha."""
+    """Significance level of tests; confidence intervals have level 1 - alpha."""
     num_resamples: int = 2000
-    """Behind an interval."""
+    """Bootstrap resamples per interval."""
     seed: int = 0
-    """Of folds, control tasks and resamples."""
+    """Seed for cross-validation folds, control tasks and bootstrap resamples."""
 
 
 def audit_file(

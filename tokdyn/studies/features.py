@@ -35,41 +35,41 @@ class Options:
     """How to run token dynamics on a file of features."""
 
     num_tokens: int
-    """How many tokens."""
+    """Number of tokens."""
     temperature: float | Literal["auto"] = "auto"
-    """Of the softmax, in squared units of the features; auto chooses by their spectrum and the number of tokens."""
+    """Softmax temperature in squared units of the features; auto chooses it from their spectrum and num_tokens."""
     rate: float = 1.0
-    """Of the attraction."""
+    """Share of the way to its target that a token moves in a step."""
     repulsion: float = 0.0
-    """Strength of the repulsion between tokens; 0 for none."""
+    """Strength of the repulsion between tokens; 0 turns it off."""
     momentum: float = 0.0
-    """Share of the last displacement that is kept; 0 for none."""
+    """Share of the last displacement that a token keeps; 0 turns inertia off."""
     dynamics: Path | None = None
     """A dynamics written by td.save, in place of the four numbers above."""
     max_steps: int = 300
-    """At most so many steps."""
+    """Largest number of steps of a run."""
     tol: float = 1e-4
-    """Largest displacement of a token at which a run stops."""
+    """A run stops once no token moves farther than this in a step."""
     num_starts: int = 10
-    """Random starts, of which the one with the smallest sum of squared errors is kept."""
+    """Number of random starts; the run with the smallest sum of squared errors is kept."""
     seed: int = 0
-    """Of the random starts."""
+    """Seed of the random starts."""
     x64: bool = True
     """Compute in float64 or float32."""
     columns: str | None = None
-    """Which are features, by name, position from 1 or range ("2:5,width"); by default all but labels and ids."""
+    """Columns to use as features: names, positions from 1, ranges ("2:5,width"); by default all but labels and ids."""
     labels: str | None = None
-    """Column (or array of an .npz) of true clusters, as numbers or text: compared with, not clustered on."""
+    """Column (or array of an .npz) with true clusters (numbers or text), only compared with the result."""
     array: str | None = None
     """Which array of an .npz holds the features."""
     standardise: bool = False
-    """Bring columns to mean 0, standard deviation 1 first: the temperature's units then; tokens.csv has the file's."""
+    """Scale columns to mean 0 and standard deviation 1 first; tokens.csv is in the units of the file all the same."""
     header: Literal["auto", "yes", "no"] = "auto"
-    """Whether the first line of a text holds names of columns."""
+    """Whether the first line of a text file holds the names of the columns."""
     delimiter: str | None = None
-    """Between the columns of a text: a character, or comma, semicolon, tab, space or pipe; found out by default."""
+    """Separator of columns in a text file: a character, or comma, semicolon, tab, space, pipe; detected by default."""
     decimal: Literal["auto", "point", "comma"] = "auto"
-    """Decimal mark of a text."""
+    """Decimal mark of a text file."""
 
 
 def cluster_file(

@@ -66,17 +66,17 @@ class Config:
     """Which quantizers on which data, how many seeds."""
 
     seeds: int = 5
-    """Initial weights, batches and draws."""
+    """Number of trainings of each quantizer on each kind of data."""
     data: tuple[str, ...] = DATA
-    """Kinds of patterns: patterns (random one-hot grids), digits, glyphs (words drawn in DejaVu Sans Mono)."""
+    """Kinds of data: patterns (random one-hot grids), digits, glyphs (words drawn in DejaVu Sans Mono)."""
     quantizers: tuple[str, ...] = tuple(QUANTIZERS)
-    """Names of quantizers."""
+    """Names of the quantizers to compare."""
     num_steps: int = 400
-    """Optimiser steps of 128 items."""
+    """Optimiser steps, each on 128 items."""
     learning_rate: float = 3e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

@@ -41,17 +41,17 @@ class Config:
     """Which vocabularies, how many seeds."""
 
     sizes: tuple[int, ...] = (192, 1000, 3000, 10_000)
-    """Words."""
+    """Sizes of the vocabulary, in words."""
     seeds: int = 5
-    """Initial weights and batches."""
+    """Number of trainings for each vocabulary."""
     batch_size: int = 2000
-    """Words of a step at most, in shuffled passes over the vocabulary."""
+    """Largest number of words in a batch; batches come from shuffled passes over the vocabulary."""
     num_steps: int = 400
-    """Optimiser steps at most."""
+    """Largest number of optimiser steps."""
     learning_rate: float = 3e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

@@ -21,15 +21,15 @@ class Config:
     """Which conditions, how many seeds; the default is 55 conditions x 12 seeds."""
 
     seeds: int = 12
-    """Initial weights, batches and noise, the same in every condition."""
+    """Number of trainings per condition; seed s has the same initial weights, batches and noise in every condition."""
     groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
-    """Parts of the study: factorial, phases, extreme, sizes."""
+    """Which parts of the study to run: factorial, phases, extreme, sizes."""
     full: bool = False
-    """The whole factorial over bottlenecks, decoders and grids: hours; use ``--store``."""
+    """Run the whole factorial over bottlenecks, decoders and grids. It takes hours: use ``--store``."""
     tables: bool = False
-    """Also Tables A to F of the earlier prototype, 87 cells with 2 to 5 seeds each (but no more than ``seeds``)."""
+    """Also run Tables A to F of the earlier prototype: 87 cells with 2 to 5 seeds each, but no more than ``seeds``."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

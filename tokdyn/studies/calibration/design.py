@@ -18,21 +18,21 @@ class Config:
     """How many reasoners of known truth, on how many items, at which level."""
 
     references: tuple[str, ...] = (*LOAD_BEARING, *NULL)
-    """Reasoners of known truth, in their small scale; at least one load-bearing and one null."""
+    """Reference reasoners in their small scale; at least one load-bearing and one null."""
     seeds: int = 20
-    """Trainings of each load-bearing reasoner."""
+    """Number of trainings of each load-bearing reasoner."""
     null_factor: int = 3
-    """Trainings of each null reasoner for one of a load-bearing one."""
+    """How many times as many trainings each null reasoner gets."""
     num_steps: int = 800
-    """Steps of training; a multiple of 20."""
+    """Training steps; a multiple of 20."""
     num_items: int = 200
-    """Fresh items of each reasoner."""
+    """Fresh items that each reasoner is judged on."""
     dials: tuple[float, ...] = DIALS
-    """Shares of items in which the answer goes through the slots."""
+    """Dials: shares of items whose answer goes through the slots."""
     alpha: float = 0.05
-    """A p-value at or below it is an alarm; scores get the threshold that this share of null reasoners exceeds."""
+    """A p-value up to alpha is an alarm; scores alarm above the threshold that this share of null reasoners exceeds."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

@@ -19,39 +19,39 @@ class Config:
     """The design of the study; the defaults are the published one."""
 
     data: Literal["published", "native"] = "published"
-    """published: NumPy's legacy streams, as in the study. native: drawn on the device from a JAX key."""
+    """published: scenes from NumPy's legacy random streams, as in the study. native: scenes drawn on the device."""
     seeds: int = 30
-    """Repetitions of every condition."""
+    """Number of runs of every condition."""
     noises: tuple[float, ...] = (0.3, 0.6, 0.9)
-    """Standard deviations of a cluster."""
+    """Standard deviations within a cluster."""
     clusters: tuple[int, ...] = (3, 4, 5)
     """True numbers of clusters."""
     rules: tuple[str, ...] = tuple(catalog.PUBLISHED_METHODS)
     """Names of published methods; the first is the baseline of the paired tests."""
     num_tokens: int = 4
-    """Tokens, whatever the number of clusters."""
+    """Number of tokens, the same for every number of clusters."""
     max_steps: int = 30
-    """At most so many steps."""
+    """Largest number of steps of a run."""
     tol: float = 1e-3
-    """Largest displacement of a token at which a run stops."""
+    """A run stops once no token moves farther than this in a step."""
     temperature: float = 1.0
-    """Of the softmax, in squared units of the features."""
+    """Temperature of the softmax over tokens, in squared units of the features."""
     rate: float = 1.0
-    """Of the attraction."""
+    """Share of the way to its target that a token moves in a step."""
     points_per_cluster: int = 80
-    """Features of each cluster."""
+    """Number of features in each cluster."""
     num_dimensions: int = 6
-    """Dimensions of a feature."""
+    """Number of dimensions of a feature."""
     resolution: float = 0.1
-    """Tokens nearer than this count as one."""
+    """Tokens closer together than this count as one."""
     key: int = 0
-    """Seed of the JAX key of native data."""
+    """Seed of the JAX random key for native data."""
     x64: bool = True
     """Compute in float64 (needed to equal the published rows) or float32."""
     chunk: int = 30
-    """Seeds that are simulated in one call."""
+    """Number of seeds whose scenes are held in memory at once."""
     samples: tuple[str, ...] = ()
-    """CLEVR or CLEVRER JSON samples to check, as the study did."""
+    """JSON samples of CLEVR or CLEVRER to check, as the study did."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

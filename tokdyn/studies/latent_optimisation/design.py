@@ -31,19 +31,19 @@ class Config:
     """Which reasoners, on which pictures, how often, and what counts as nothing."""
 
     references: tuple[str, ...] = REFERENCES
-    """Reasoners of known truth."""
+    """Names of reference reasoners, whose truth is known."""
     noises: tuple[float, ...] = (0.0, 0.3)
-    """Standard deviations of the noise on pixels, which are from 0 to 1; answers stay those of the clean picture."""
+    """Standard deviations of noise added to pixels in [0, 1]; the right answer stays that of the clean picture."""
     seeds: int = 2
-    """Optimisations of every item."""
+    """Number of optimisations of every item."""
     num_items: int = 256
-    """Fresh items; an even number, half of which choose the settings of the sweep and half judge them."""
+    """Number of fresh items, even: one half chooses the settings of the sweep, the other half judges them."""
     bound: float = 0.03
-    """Largest difference of accuracy that counts as none."""
+    """Differences in accuracy up to this size count as no effect."""
     weights: str = ""
-    """Folder of weights in place of the shipped ones."""
+    """Folder of weights to use instead of the shipped ones."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

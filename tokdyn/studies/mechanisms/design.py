@@ -96,23 +96,23 @@ class Config:
     """Which tasks and methods, how long, how many seeds."""
 
     tasks: tuple[str, ...] = tuple(TASKS)
-    """Families of questions."""
+    """Names of the tasks."""
     methods: tuple[str, ...] = tuple(METHODS)
-    """Ways to supervise slots."""
+    """Names of the ways to supervise slots."""
     seeds: int = 2
-    """Initial weights and items of training."""
+    """Number of trainings of each setting."""
     num_steps: int = 2000
-    """Of supervised training, a multiple of 10."""
+    """Steps of supervised training; a multiple of 10."""
     rl_steps: int = 200
-    """Of reinforcement from the supervised weights, a multiple of 10."""
+    """Steps of reinforcement after supervised training; a multiple of 10."""
     num_items: int = 512
-    """Fresh items that are judged."""
+    """Number of fresh items that every reasoner is judged on."""
     batch_size: int = 64
-    """Items of a step."""
+    """Items in a batch."""
     learning_rate: float = 4e-3
-    """Of Adam at the start; falls to a thirtieth. Reinforcement takes a tenth of it."""
+    """Initial learning rate of Adam; it falls to a thirtieth. Reinforcement uses a tenth of it."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

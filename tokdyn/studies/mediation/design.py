@@ -32,21 +32,21 @@ class Config:
     """Which reasoners, how many items, and what counts as nothing."""
 
     references: tuple[str, ...] = REFERENCES
-    """Reasoners of known truth."""
+    """Names of reference reasoners, whose truth is known."""
     seeds: int = 1
-    """Trainings: the first has the shipped weights, all others are trained anew (minutes each)."""
+    """Number of trainings of each; the first uses the shipped weights, the others are trained anew (minutes each)."""
     num_items: int = 512
-    """Fresh items."""
+    """Number of fresh items."""
     bound: float = 0.02
     """Largest difference of accuracy, and largest donor lift, that counts as none."""
     share: float = 0.1
-    """Smallest share of the total effect that counts as mediated."""
+    """Share of the total effect from which on it counts as mediated."""
     resamples: int = 2000
-    """Bootstrap resamples behind an interval."""
+    """Bootstrap resamples per interval."""
     weights: str = ""
-    """Folder of weights in place of the shipped ones."""
+    """Folder of weights to use instead of the shipped ones."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

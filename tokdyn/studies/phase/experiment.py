@@ -31,31 +31,31 @@ class Config:
     """The grid of the study; the defaults are 400,000 runs."""
 
     temperatures: int = 40
-    """Temperatures, spaced geometrically in units of each scene's critical temperature."""
+    """Number of temperatures, spaced geometrically, in units of each scene's critical temperature."""
     lowest: float = 0.005
-    """The lowest of them."""
+    """Lowest temperature, in units of the critical one."""
     highest: float = 2.0
-    """The highest."""
+    """Highest temperature, in units of the critical one."""
     repulsions: int = 20
-    """Strengths of the repulsion: none, and the others spaced geometrically from 0.001 to 3."""
+    """Number of repulsion strengths: zero, and the others spaced geometrically from 0.001 to 3."""
     momenta: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)
-    """Momenta of the inertia."""
+    """Momenta: shares of the last displacement that tokens keep."""
     seeds: int = 100
-    """Scenes and starts, the same in every cell."""
+    """Number of scenes and starts, the same in every cell of the grid."""
     num_tokens: int = 4
-    """Tokens."""
+    """Number of tokens."""
     clusters: int = 4
-    """True clusters of 80 features in 6 dimensions."""
+    """Number of true clusters, each of 80 features in 6 dimensions."""
     noise: float = 0.6
-    """Standard deviation of a cluster; the published study's middle level."""
+    """Standard deviation within a cluster; 0.6 is the middle level of the published study."""
     max_steps: int = 200
-    """At most so many steps."""
+    """Largest number of steps of a run."""
     tol: float = 1e-3
-    """A run is at rest where the largest force on a token is below this."""
+    """A run is at rest once the largest force on any token is below this."""
     resolutions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
     """Distances below which tokens count as one, in units of the noise; the third is the study's own."""
     key: int = 0
-    """Seed of the JAX key."""
+    """Seed of the JAX random key."""
 
     def checked(self) -> Config:
         """This design, if it can be run.

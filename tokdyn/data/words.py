@@ -44,11 +44,33 @@ class Corpus:
         words: the word of each id; the first three are ``<pad>``, ``<unk>`` and ``<eos>``.
         train: ids `[T]` int32.
         validation: ids `[S]` int32; 1 for a word that the training text lacks.
+        train_lengths: words of each sentence of ``train`` `[sentences]` int32, or None where the text has no sentences.
+        validation_lengths: the same of ``validation``.
     """
 
     words: tuple[str, ...]
     train: np.ndarray
     validation: np.ndarray
+    train_lengths: np.ndarray | None = None
+    validation_lengths: np.ndarray | None = None
+
+    @property
+    def train_sentences(self) -> tuple[np.ndarray, ...]:
+        """Ids of each sentence of the training text, `[words]` int32 each.
+
+        Raises:
+            ValueError: the text has no sentences (``zipf_corpus`` draws words one by one).
+        """
+        return _cut("train_sentences", self.train, self.train_lengths)
+
+    @property
+    def validation_sentences(self) -> tuple[np.ndarray, ...]:
+        """Ids of each sentence of the validation text, `[words]` int32 each.
+
+        Raises:
+            ValueError: the text has no sentences (``zipf_corpus`` draws words one by one).
+        """
+        return _cut("validation_sentences", self.validation, self.validation_lengths)
 
     @property
     def vocabulary_size(self) -> int:
@@ -91,7 +113,7 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
     """Sentences to numbers: lower case, words between white space, the commonest word first, then by the alphabet.
 
     Args:
-        train: sentences; their words are the vocabulary.
+        train: sentences; their words are the vocabulary. A sentence without words is left out.
         validation: sentences; words that ``train`` lacks become id 1.
 
     Returns:
@@ -107,8 +129,10 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
         (('the', 'stone', 'sun', 'warms'), [3, 5, 6, 3, 4], [3, 1, 4])
         >>> round(text.ceiling, 3), round(text.constant_accuracy, 3)
         (0.667, 0.333)
+        >>> [sentence.tolist() for sentence in text.train_sentences]
+        [[3, 5, 6, 3, 4]]
     """
-    tokens, held_out = _tokens("train", train), _tokens("validation", validation)
+    (tokens, lengths), (held_out, held_out_lengths) = _tokens("train", train), _tokens("validation", validation)
     if not tokens:
         raise checks.bad("train", "sentences with at least one word", "an empty corpus")
     if not held_out:
@@ -122,7 +146,7 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
     numbers = np.array([ids.get(word, UNKNOWN) for word in held_out], np.int32)
     if np.all(numbers == UNKNOWN):
         raise checks.bad("validation", "at least one word of the training text", "an all-unknown validation set")
-    return Corpus(words, np.array([ids[word] for word in tokens], np.int32), numbers)
+    return Corpus(words, np.array([ids[word] for word in tokens], np.int32), numbers, lengths, held_out_lengths)
 
 
 def published_sentences(size: str = "large") -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -280,10 +304,18 @@ def _all_pseudo_words() -> Iterable[str]:
             yield "".join(syllables) + _ENDINGS[ending]
 
 
-def _tokens(name: str, sentences: Iterable[str]) -> list[str]:
+def _tokens(name: str, sentences: Iterable[str]) -> tuple[list[str], np.ndarray]:
+    """All words in order, and how many each sentence has that has any."""
     if isinstance(sentences, str):
         raise checks.bad(name, "a sequence of sentences", "one string")
-    return [word for sentence in sentences for word in sentence.lower().split()]
+    split = [words for sentence in sentences if (words := sentence.lower().split())]
+    return list(itertools.chain.from_iterable(split)), np.array([len(words) for words in split], np.int32)
+
+
+def _cut(name: str, ids: np.ndarray, lengths: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    if lengths is None:
+        raise checks.bad(name, "a text made of sentences (td.data.corpus, read_corpus)", "one without")
+    return tuple(np.split(ids, np.cumsum(lengths)[:-1]))
 
 
 def _dealt(tokens: Sequence[str], lengths: Sequence[int]) -> tuple[str, ...]:

@@ -35,9 +35,9 @@ def nearest(cells: jax.Array, codebook: jax.Array, *, cosine: bool = False) -> j
         `[...]` int32.
     """
     # About the codebook's mean, so that little cancels where all of it is far from the origin.
-    middle = None if cosine else jnp.mean(codebook, axis=0)
+    middle = jnp.zeros((), codebook.dtype) if cosine else jnp.mean(codebook, axis=0)
     centred = codebook if cosine else codebook - middle
-    halves = None if cosine else 0.5 * jnp.sum(centred * centred, axis=-1)
+    halves = 0.5 * jnp.sum(centred * centred, axis=-1)
 
     def chosen(cells: jax.Array) -> jax.Array:
         scores = jnp.matmul(cells if cosine else cells - middle, centred.T, precision=jax.lax.Precision.HIGHEST)

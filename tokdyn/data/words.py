@@ -1,4 +1,4 @@
-"""Small corpora of words: the published shape in our own words, and any number of words by Zipf's law.
+"""Small corpora of words: a text of your own, the published shape in our own words, any number by Zipf's law.
 
 A corpus is what an autoencoder of words is trained and judged on. Its ceiling is part of it: words that the training
 text lacks all become one id that training never sees, so no model can name them.
@@ -11,6 +11,7 @@ import functools
 import importlib.resources
 import itertools
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import jax
 import numpy as np
 
 from tokdyn import checks
+from tokdyn.data import texts
 
 PAD, UNKNOWN, END = 0, 1, 2
 SPECIAL = ("<pad>", "<unk>", "<eos>")
@@ -147,6 +149,68 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
     if np.all(numbers == UNKNOWN):
         raise checks.bad("validation", "at least one word of the training text", "an all-unknown validation set")
     return Corpus(words, np.array([ids[word] for word in tokens], np.int32), numbers, lengths, held_out_lengths)
+
+
+def read_corpus(
+    path: str | os.PathLike[str],
+    *,
+    validation: float | str | os.PathLike[str] = 0.1,
+    sentences: texts.Cut = "auto",
+    most_words: int | None = None,
+    key: int | jax.Array = 0,
+) -> Corpus:
+    r"""A text of your own: a plain text file, read as sentences, some of which are kept for validation.
+
+    Words stand between white space, in lower case and without punctuation around them ("Don't!" is "don't"). A language
+    that is written without spaces needs to be cut into words before.
+
+    Args:
+        path: a file in UTF-8.
+        validation: share of the sentences that are drawn for validation, at least one of them; or another such file.
+        sentences: ``"lines"`` for one sentence a line, ``"punctuation"`` for one up to each full stop, question or
+            exclamation mark and empty line; ``"auto"`` takes lines where more than one has words.
+        most_words: only so many words, the commonest, make the vocabulary; others are left out of the training text,
+            and unknown (id 1) in validation, as all words are that training lacks. None takes all.
+        key: a whole number or a JAX key, for the choice of validation sentences.
+
+    Returns:
+        A ``Corpus`` with its sentences, the same for the same file and key.
+
+    Raises:
+        ValueError: no file, one that is empty, binary or not in UTF-8, fewer than two sentences or different words, a
+            validation text that training knows no word of, or a number out of range.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from tokdyn.data import words
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "poem.txt"
+        >>> _ = path.write_text("The sun warms the stone.\nThe stone, too, is warm!\nThe sun sets.\n")
+        >>> text = words.read_corpus(path, validation=0.3)
+        >>> text.words[3:6], len(text.train_sentences), len(text.validation_sentences)
+        (('the', 'stone', 'is'), 2, 1)
+    """
+    found = texts.read_sentences("path", path, sentences)
+    if isinstance(validation, (str, os.PathLike)):
+        train, held_out = found, texts.read_sentences("validation", validation, sentences)
+    else:
+        if not isinstance(validation, (int, float, np.number)) or not 0.0 < float(validation) < 1.0:
+            raise checks.bad("validation", "a share above 0 and below 1, or a text file", repr(validation))
+        if len(found) < 2:
+            raise checks.bad("path", "at least two sentences, one of them for validation", f"{path}, which has one")
+        number = min(max(1, round(float(validation) * len(found))), len(found) - 1)
+        chosen = set(_generator(key).permutation(len(found))[:number].tolist())
+        train = [sentence for place, sentence in enumerate(found) if place not in chosen]
+        held_out = [sentence for place, sentence in enumerate(found) if place in chosen]
+    occurrences = Counter(itertools.chain.from_iterable(sentence.split() for sentence in train))
+    if most_words is not None:
+        most_words = checks.whole_number("most_words", most_words, at_least=2)
+        ranked = sorted(occurrences, key=lambda word: (-occurrences[word], word))[:most_words]
+        occurrences = Counter({word: occurrences[word] for word in ranked})
+        train = [" ".join(word for word in sentence.split() if word in occurrences) for sentence in train]
+    if len(occurrences) < 2:
+        only = next(iter(occurrences))
+        raise checks.bad("path", "a training text of at least two different words", f"{path}, which has only {only!r}")
+    return corpus(train, held_out)
 
 
 def published_sentences(size: str = "large") -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -58,6 +58,50 @@ class TestDesign:
             make()
 
 
+class TestOwnText:
+    @pytest.fixture
+    @staticmethod
+    def path(tmp_path):
+        path = tmp_path / "poem.txt"
+        path.write_text("\n".join(f"the word{n} follows word{n // 2} and word{n % 3}" for n in range(12)))
+        return str(path)
+
+    def test_it_takes_the_place_of_the_large_published_one(self, path):
+        ours, published = autoencoder.Config(text=path).conditions(), autoencoder.Config().conditions()
+        text = experiment.corpus_of(ours[0].program.words)
+        large = [one for one in published if one.program.words == "large"]
+        assert len(ours) == len({one.name for one in ours}) == len(large) > 40
+        assert {one.program.words for one in ours} == {experiment.name_of_text(path)}
+        for one, theirs in zip(ours, large, strict=True):
+            assert one.name == theirs.name.replace("192 words", f"{text.vocabulary_size} words")
+            assert (one.numbers, one.faults, one.group) == (theirs.numbers, theirs.faults, theirs.group)
+            batches, size = experiment.batches_of(one.program, 1.0)
+            assert size is None or size == min(theirs.program.batch_size, len(text.train)) <= len(batches)
+
+    def test_what_it_is_is_said(self, path):
+        told = autoencoder.Config(text=path).described_text()
+        assert told.startswith(f"{path}: 11 sentences of 66 words, ")
+        assert "1 sentences of 6 words" in told
+        assert autoencoder.Config().described_text() is None
+
+    def test_another_content_is_another_text(self, path):
+        before = experiment.name_of_text(path)
+        with open(path, "a") as file:
+            file.write("\nthe end")
+        after = experiment.name_of_text(path)
+        assert before != after
+        assert len(experiment.corpus_of(after).train) != len(experiment.corpus_of(before).train)
+
+    def test_texts_that_cannot_be_used_are_refused(self, path, tmp_path):
+        with pytest.raises(ValueError, match=r"^text: expected a file of plain text in UTF-8, got .*no such file"):
+            autoencoder.Config(text=str(tmp_path / "none.txt")).checked()
+        (tmp_path / "one.txt").write_text("word\nword")
+        with pytest.raises(ValueError, match=r"^text: expected a training text of at least two different words"):
+            autoencoder.Config(text=str(tmp_path / "one.txt")).checked()
+        with pytest.raises(ValueError, match="tables: expected False beside a text of your own"):
+            autoencoder.Config(text=path, tables=True).checked()
+
+
 class TestRuns:
     @pytest.fixture(scope="class")
     @staticmethod

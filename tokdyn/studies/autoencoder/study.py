@@ -13,7 +13,7 @@ from tokdyn.studies.autoencoder import design, tables
 from tokdyn.studies.autoencoder.costs import costs
 from tokdyn.studies.autoencoder.design import Condition
 from tokdyn.studies.autoencoder.examples import examples
-from tokdyn.studies.autoencoder.experiment import VARIABLES, joined, run_program
+from tokdyn.studies.autoencoder.experiment import VARIABLES, corpus_of, joined, name_of_text, run_program
 from tokdyn.studies.output import recorded
 
 SCHEMA_VERSION = 1
@@ -31,6 +31,9 @@ class Config:
     """The whole factorial over bottlenecks, decoders and grids: hours; use a store."""
     tables: bool = False
     """Also Tables A to F of the earlier prototype, 87 cells with 2 to 5 seeds each (but no more than ``seeds``)."""
+    text: str | None = None
+    """Path of a text of your own, plain UTF-8 with a sentence a line: the conditions of the large published text run on
+    it, those of other sizes are left out, and no published number is judged."""
     store: str | None = None
     """Folder in which an interrupted study is continued; None keeps everything in memory."""
     key: int = 0
@@ -47,12 +50,33 @@ class Config:
             checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes"))
         if not self.groups:
             raise checks.bad("groups", "at least one part of the study", "none")
+        if self.text is not None:
+            if self.tables:
+                raise checks.bad("tables", "False beside a text of your own (they are of published texts)", self.tables)
+            name_of_text(self.text)
         return self
 
     def conditions(self) -> list[Condition]:
         """What is run."""
         made = design.full() if self.full else design.default()
-        return [one for one in made if one.group in (*self.groups, "full")]
+        chosen = [one for one in made if one.group in (*self.groups, "full")]
+        if self.text is None:
+            return chosen
+        name = name_of_text(self.text)
+        text = corpus_of(name)
+        return design.on_text(chosen, name, vocabulary_size=text.vocabulary_size, num_tokens=len(text.train))
+
+    def described_text(self) -> str | None:
+        """The user's text in words, for the report; None where the published ones are used."""
+        if self.text is None:
+            return None
+        text = corpus_of(name_of_text(self.text))
+        train, validation = len(text.train_sentences), len(text.validation_sentences)
+        return (
+            f"{self.text}: {train:,} sentences of {len(text.train):,} words, {len(text.types):,} of them different, "
+            f"for training; {validation:,} sentences of {len(text.validation):,} words, {text.unknown_share:.1%} of "
+            "them unknown, for validation"
+        )
 
 
 def run_study(
@@ -63,11 +87,12 @@ def run_study(
     Args:
         config: conditions and seeds.
         progress: called with runs finished and runs in all.
-        with_example: also look closely at one seed, for the figures.
+        with_example: also look closely at one seed of the published text, for the figures.
 
     Returns:
         ``VARIABLES`` over condition and seed; the curves over record too, NaN after the end of training; what a step
-        costs, by model; with ``config.tables``, ``table_...`` over table_row.
+        costs, by model; with ``config.tables``, ``table_...`` over table_row. With ``config.text``,
+        ``attrs["text"]`` says what text it was.
 
     Raises:
         ValueError: a design that cannot be run.
@@ -97,7 +122,7 @@ def run_study(
     dataset = _with_costs(joined(parts, conditions)).assign(
         seconds=("condition", [seconds[one.name] for one in conditions])
     )
-    if with_example:
+    if with_example and config.text is None:  # the close look is at the published text
         dataset = dataset.merge(examples(config.key))
     for name, meaning in VARIABLES.items():
         dataset[name].attrs["long_name"] = meaning
@@ -109,6 +134,8 @@ def run_study(
         schema_version=SCHEMA_VERSION,
         seconds=time.perf_counter() - start,
     )
+    if config.text is not None:
+        dataset = dataset.assign_attrs(text=config.described_text())
     if config.tables:
         # After the conditions' own time has been taken.
         dataset = _with_tables(dataset, config, lambda finished, _: progress and progress(done + finished, total))

@@ -20,6 +20,7 @@ PEERS = (
     "fast-pytorch-kmeans",
     "torchmetrics",
     "ott-jax",
+    "vector-quantize-pytorch",
 )
 
 

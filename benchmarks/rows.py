@@ -40,6 +40,7 @@ ROWS = {
     "devices": Row("sweeping:measure_devices", 0, "a sweep on four devices made of one processor", 4),
     "ensemble": Row("ensembles:measure_small", 0, "trainings of a 51-word autoencoder over rates and seeds"),
     "ensemble-large": Row("ensembles:measure_large", 0, "the same for 192 words"),
+    "quantizers": Row("quantizing:measure", 0, "training with quantizers, beside vector-quantize-pytorch"),
     "arms": Row("reasoning:measure", 0, "arms of an intervention battery that share a prompt"),
     "waiting": Row("waiting:measure", 0, "whole commands, the first and the second time, and where the time goes"),
     "cold": Row("cold:measure", 0, "whole processes: import, compile, run, write"),

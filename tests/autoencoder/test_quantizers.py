@@ -39,6 +39,7 @@ def normal(*shape, seed=0):
 
 
 nearest = compiled(books.nearest)
+cluster_sums = compiled(books.cluster_sums, static_argnums=3)
 kmeans = compiled(quantizers.kmeans, static_argnames="steps")
 
 
@@ -50,6 +51,42 @@ def test_nearest_is_the_brute_force_one_far_from_the_origin_too(origin):
     cells, codes = normal(200, 4) + np.float32(origin), normal(30, 4, seed=1) + np.float32(origin)
     exact = ((cells[:, None].astype(np.float64) - codes.astype(np.float64)) ** 2).sum(-1).argmin(1)
     np.testing.assert_array_equal(nearest(cells, codes), exact)
+
+
+def test_sums_of_clusters_are_those_of_the_one_hot_formula():
+    cells, indices, mask = normal(300, 5), np.random.default_rng(1).integers(0, 7, 300), normal(300, seed=2) > -1
+    sizes, sums = cluster_sums(np.where(mask[:, None], cells, np.nan), indices.astype(np.int32), mask, 9)
+    owned = (indices[:, None] == np.arange(9)) & mask[:, None]
+    np.testing.assert_array_equal(sizes, owned.sum(0))
+    # About 50 terms of size 1 in float32, whose rounding is 6e-8 each.
+    np.testing.assert_allclose(sums, owned.T.astype(np.float64) @ cells, rtol=0, atol=50 * 6e-8 * 4)
+
+
+def test_tiles_of_cells_have_the_nearest_codes_of_all_at_once(monkeypatch):
+    cells, codes = normal(2, 101, 4), normal(30, 4, seed=1)
+    exact = ((cells[:, :, None].astype(np.float64) - codes) ** 2).sum(-1).argmin(-1)
+    monkeypatch.setattr(books, "MOST_DISTANCES", 7 * 30)  # 202 cells are 28 tiles of 7 and a rest of 6
+    np.testing.assert_array_equal(compiled(lambda *args: books.nearest(*args))(cells, codes), exact)
+
+
+@pytest.mark.parametrize("options", [{"start": "kmeans", "revive_below": 0.5}, {"learned": True, "cosine": True}])
+def test_training_holds_no_array_of_all_cells_and_codes(options):
+    cells, codes, channels = 2**14, 2**12, 4
+    quantizer = quantizers.vector_quantizer(num_codes=codes, **options)
+
+    def step(variables, inputs, key):
+        def loss(params, inputs):
+            code, state = quantizer.apply({**variables, "params": params}, inputs, key=key, train=True)
+            return code.loss + jnp.sum(code.values), state
+
+        return jax.grad(loss, argnums=(0, 1), has_aux=True)(variables["params"], inputs)
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(lambda: quantizer.init(KEY, channels))
+    inputs = jax.ShapeDtypeStruct((1, cells, channels), jnp.float32)
+    memory = jax.jit(step).lower(variables, inputs, key).compile().memory_analysis()
+    # One tile of distances, and arrays as long as the cells or the codes; all distances are 268 MB, as flags 67 MB.
+    assert memory.temp_size_in_bytes < 4 * books.MOST_DISTANCES + 64 * channels * (cells + codes)
 
 
 def test_rotation_keeps_the_angle_between_gradient_and_vector():

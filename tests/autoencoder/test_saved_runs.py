@@ -10,7 +10,9 @@ from constant_keys import constant_key
 import tokdyn as td
 from tokdyn import autoencoder as ae
 from tokdyn import cli
+from tokdyn.autoencoder.files import FORMAT, SCHEMA_VERSION
 from tokdyn.data import words
+from tokdyn.dynamics import files
 
 CORPUS = words.corpus(["the sun warms the stone", "the stone is cold"], ["the cold moon"])
 SIZE = CORPUS.vocabulary_size
@@ -47,6 +49,7 @@ def test_a_run_comes_back(bottleneck, tmp_path):
     assert td.values(run.loss) == td.values(loss)
     assert run.corpus.words == CORPUS.words
     np.testing.assert_array_equal(run.corpus.validation, CORPUS.validation)
+    np.testing.assert_array_equal(run.corpus.train_lengths, [5, 4])
     np.testing.assert_array_equal(run.history["loss"], [0.0, 1.0, 2.0])
 
     @compiled
@@ -55,6 +58,16 @@ def test_a_run_comes_back(bottleneck, tmp_path):
         return model.apply(variables, np.arange(SIZE), key=constant_key(1))[0].logits
 
     np.testing.assert_array_equal(logits(model, variables), logits(run.model, run.variables))
+
+
+def test_a_run_of_an_earlier_release_has_no_sentences(tmp_path):
+    model = model_with(ae.bottlenecks.categorical())
+    path = ae.save_run(tmp_path / "run.npz", model, {"params": {}, "state": {}}, CORPUS)
+    structure, arrays = files.read(path, FORMAT, SCHEMA_VERSION, "a run")
+    kept = {name: value for name, value in structure.items() if not name.endswith("_lengths")}
+    corpus = ae.load_run(files.write(tmp_path / "old.npz", kept, arrays)).corpus
+    assert corpus.train_lengths is corpus.validation_lengths is None
+    np.testing.assert_array_equal(corpus.train, CORPUS.train)
 
 
 def test_the_command_names_the_cause(tmp_path, capsys):

@@ -49,6 +49,25 @@ def test_ids_fall_with_frequency_then_follow_the_alphabet():
     assert text.train.dtype == text.validation.dtype == text.types.dtype == np.int32
 
 
+def test_sentences_are_kept_and_put_together_are_the_text():
+    train, validation = words.published_sentences()
+    text = words.published_shape()
+    for sentences, cut, whole in (
+        (train, text.train_sentences, text.train), (validation, text.validation_sentences, text.validation),
+    ):  # fmt: skip
+        assert [len(ids) for ids in cut] == [len(sentence.split()) for sentence in sentences]
+        np.testing.assert_array_equal(np.concatenate(cut), whole)
+    assert [text.words[number] for number in text.train_sentences[7]] == train[7].split()
+    without_words = words.corpus(["a b", " ", "c"], ["", "a"])
+    assert [ids.tolist() for ids in without_words.train_sentences] == [[3, 4], [5]]
+    assert len(without_words.validation_sentences) == 1
+
+
+def test_a_drawn_text_has_no_sentences():
+    with pytest.raises(ValueError, match="train_sentences: expected a text made of sentences"):
+        _ = words.zipf_corpus(5).train_sentences
+
+
 @pytest.mark.parametrize(
     ("train", "validation", "sentence"),
     [

@@ -58,6 +58,65 @@ class TestDesign:
             make()
 
 
+class TestOwnText:
+    @pytest.fixture
+    @staticmethod
+    def path(tmp_path):
+        path = tmp_path / "poem.txt"
+        path.write_text("\n".join(f"the word{n} follows word{n // 2} and word{n % 3}" for n in range(12)))
+        return str(path)
+
+    def test_it_takes_the_place_of_the_large_published_one(self, path):
+        ours, published = autoencoder.Config(text=path).conditions(), autoencoder.Config().conditions()
+        text = experiment.corpus_of(ours[0].program.words)
+        large = [one for one in published if one.program.words == "large"]
+        assert len(ours) == len({one.name for one in ours}) == len(large) > 40
+        assert {one.program.words for one in ours} == {experiment.name_of_text(path)}
+        for one, theirs in zip(ours, large, strict=True):
+            assert one.name == theirs.name.replace("192 words", f"{text.vocabulary_size} words")
+            assert (one.numbers, one.faults, one.group) == (theirs.numbers, theirs.faults, theirs.group)
+            batches, size = experiment.batches_of(one.program, 1.0)
+            assert size is None or size == min(theirs.program.batch_size, len(text.train)) <= len(batches)
+
+    def test_what_it_is_is_said(self, path):
+        told = autoencoder.Config(text=path).described_text()
+        assert told.startswith(f"{path}: 11 sentences of 66 words, ")
+        assert "1 sentences of 6 words" in told
+        assert autoencoder.Config().described_text() is None
+
+    def test_the_report_speaks_of_it_and_judges_nothing(self, path, tmp_path):
+        dataset = TestReport.pretended()
+        name = experiment.name_of_text(path)
+        config = autoencoder.Config(text=path)
+        own = dataset.sel(condition=dataset["words"] == "large")
+        own = own.assign_coords(words=("condition", [name] * own.sizes["condition"]))
+        own.attrs |= {"config": json.dumps(dataclasses.asdict(config)), "text": config.described_text()}
+        text = autoencoder.report(own, tmp_path / "out").read_text()
+        size = experiment.corpus_of(name).vocabulary_size
+        assert config.described_text() in text
+        assert f"ln {size} = " in text
+        for published_only in ("47.73", "11.36", "GPU-hours", "ln 192", "Claim by claim", "published log"):
+            assert published_only not in text
+        assert not (tmp_path / "out" / "claims.json").exists()
+
+    def test_another_content_is_another_text(self, path):
+        before = experiment.name_of_text(path)
+        with open(path, "a") as file:
+            file.write("\nthe end")
+        after = experiment.name_of_text(path)
+        assert before != after
+        assert len(experiment.corpus_of(after).train) != len(experiment.corpus_of(before).train)
+
+    def test_texts_that_cannot_be_used_are_refused(self, path, tmp_path):
+        with pytest.raises(ValueError, match=r"^text: expected a file of plain text in UTF-8, got .*no such file"):
+            autoencoder.Config(text=str(tmp_path / "none.txt")).checked()
+        (tmp_path / "one.txt").write_text("word\nword")
+        with pytest.raises(ValueError, match=r"^text: expected a training text of at least two different words"):
+            autoencoder.Config(text=str(tmp_path / "one.txt")).checked()
+        with pytest.raises(ValueError, match="tables: expected False beside a text of your own"):
+            autoencoder.Config(text=path, tables=True).checked()
+
+
 class TestRuns:
     @pytest.fixture(scope="class")
     @staticmethod
@@ -82,7 +141,7 @@ class TestRuns:
     def test_the_loss_of_the_collapse_is_the_constant_s(self, dataset):
         """3 x 20 steps of 128 tokens: five standard errors of the share of the commonest word are 0.012."""
         found = dataset["loss_last"].sel(condition="published").mean()
-        assert abs(float(found) - published.constant_loss("large")) < 0.015
+        assert abs(float(found) - published.constant_loss(experiment.corpus_of("large"))) < 0.015
 
     def test_initial_information_tells_the_starts_apart(self, dataset):
         """Estimates from 2 draws a word: their standard errors are about 0.001 and 0.1 bits."""

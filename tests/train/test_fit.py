@@ -120,6 +120,80 @@ def test_an_epoch_takes_every_item_once():
     assert not np.array_equal(first, second)
 
 
+def epoch_orders(epochs):
+    """The order of the items in each epoch, as ``fit`` draws it."""
+    draw = compiled(lambda epoch: jax.random.permutation(td.keys.for_step(KEY, epoch, "epoch"), 20))
+    return [draw(np.int32(epoch)) for epoch in range(epochs)]
+
+
+def test_with_the_last_batch_kept_it_is_a_plain_loop_over_the_data():
+    """Batches of 7, 7 and 6 of 20 items, three passes: items, losses and weights of a loop in NumPy."""
+    seen = []
+
+    def squared_masked(model, variables, batch, key):
+        guess, state = model.apply(variables, batch.items["x"], train=True)
+        jax.debug.callback(
+            lambda *batch: seen.append(jax.tree.map(np.asarray, batch)), batch.items["x"][:, 0], batch.mask
+        )
+        return batch.mean((guess - batch.items["y"]) ** 2), (state, {})
+
+    with jax.enable_x64(True):
+        start = start_of()
+        weights = np.array([*start["slope"], start["offset"]])
+        data = {"x": INPUTS.astype(np.float64), "y": TARGETS.astype(np.float64)}
+        options = {"key": KEY, "num_steps": 9, "record_every": 1, "batch_size": 7, "last_batch": "keep"}
+        options |= {"optimiser": optax.sgd, "hyper": {"learning_rate": 0.05}}
+        result = compiled(lambda data: fit(Line(), squared_masked, data, **options))(data)
+        jax.effects_barrier()
+        orders = epoch_orders(3)
+    inputs, losses = np.c_[data["x"], np.ones(20)], []
+    for epoch, order in enumerate(orders):
+        for number in range(3):
+            rows = order[7 * number : 7 * number + 7]  # a list's end cuts the last batch short
+            first, mask = seen[3 * epoch + number]
+            np.testing.assert_array_equal(first[mask], data["x"][rows, 0])
+            residual = inputs[rows] @ weights - data["y"][rows]
+            losses.append(np.mean(residual**2))
+            weights -= 0.05 * 2 * inputs[rows].T @ residual / len(rows)
+        visited = np.concatenate([first[mask] for first, mask in seen[3 * epoch : 3 * epoch + 3]])
+        np.testing.assert_array_equal(np.sort(visited), np.sort(data["x"][:, 0]))  # each item once a pass
+    np.testing.assert_allclose(result.history["loss"], losses, rtol=1e-10)
+    found = result.variables["params"]
+    np.testing.assert_allclose([*found["slope"], found["offset"]], weights, rtol=1e-10)
+
+
+@pytest.mark.parametrize("batch_size", [5, None])
+def test_where_nothing_is_left_over_keeping_and_dropping_are_the_same(batch_size):
+    def plain(model, variables, batch, key):
+        items = batch.items if isinstance(batch, td.train.Masked) else batch
+        return squared(model, variables, items, key)
+
+    options = {"key": KEY, "num_steps": 8, "batch_size": batch_size}
+    kept, dropped = (
+        compiled(lambda last: fit(Line(), plain, DATA, last_batch=last, **options), static_argnums=0)(last)
+        for last in ("keep", "drop")
+    )
+    chex.assert_trees_all_equal(kept, dropped)
+
+
+def test_a_mask_that_the_data_have_goes_on_to_hold():
+    """Items `[3]` with a mask over words `[3, 2]`: in batches of two the third comes alone, with its own mask."""
+    data = td.train.Masked(
+        np.arange(6.0, dtype=np.float32).reshape(3, 2), np.array([[True, True], [True, False], [True, True]])
+    )
+    words = []
+
+    def total(model, variables, batch, key):
+        jax.debug.callback(
+            lambda *both: words.append(np.asarray(both[0])[np.asarray(both[1])]), batch.items, batch.mask
+        )
+        return batch.mean(batch.items) * variables["params"]["offset"], (variables["state"], {})
+
+    jax.jit(lambda: fit(Line(), total, data, key=KEY, num_steps=2, batch_size=2, last_batch="keep"))()
+    jax.effects_barrier()
+    np.testing.assert_array_equal(np.sort(np.concatenate(words)), [0, 1, 2, 4, 5])
+
+
 def test_each_member_stops_when_it_is_done():
     def until_small(rate):
         return train(rate, num_steps=400, stop=lambda record: record["error"] < 1e-3)
@@ -195,6 +269,7 @@ def test_batches_may_be_made_by_a_function():
         ({"num_steps": 0}, "num_steps: expected a static integer of at least 1"),
         ({"key": 3}, "key: expected one JAX key"),
         ({"batch_size": 21}, "batch_size: expected at most the 20 items of the data, got 21"),
+        ({"last_batch": "pad"}, "last_batch: expected one of 'drop', 'keep', got 'pad'"),
         ({"evaluate": None, "stop": lambda record: True}, "stop: expected evaluate beside it"),
         ({"evaluate": lambda *_: {"many": jnp.zeros(2)}}, r"many: expected one number a step, got shape \(2,\)"),
     ],
@@ -209,6 +284,8 @@ def test_bad_data():
         fit(Line(), squared, {"x": INPUTS, "y": TARGETS[:3]}, key=KEY, num_steps=1)
     with pytest.raises(ValueError, match="batch_size: expected None where data is a function"):
         fit(Line(), squared, lambda key, step: DATA, key=KEY, num_steps=1, batch_size=2)
+    with pytest.raises(ValueError, match="last_batch: expected 'drop' where data is a function"):
+        fit(Line(), squared, lambda key, step: DATA, key=KEY, num_steps=1, last_batch="keep")
     with pytest.raises(ValueError, match="model: expected an init that returns a dict with params"):
         fit(type("Odd", (), {"init": lambda self, key: 3})(), squared, DATA, key=KEY, num_steps=1)
 

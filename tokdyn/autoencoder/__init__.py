@@ -2,7 +2,7 @@
 
 from tokdyn.autoencoder import bottlenecks, decoders, diagnose, encoders, losses, quantizers
 from tokdyn.autoencoder.base import Autoencoder, Code, Model, Output, compose
-from tokdyn.autoencoder.batches import word_draws
+from tokdyn.autoencoder.batches import sentences, word_draws
 from tokdyn.autoencoder.contract import check_part
 from tokdyn.autoencoder.files import Run, load_run, save_run
 
@@ -22,5 +22,6 @@ __all__ = [
     "losses",
     "quantizers",
     "save_run",
+    "sentences",
     "word_draws",
 ]

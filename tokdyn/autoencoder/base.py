@@ -106,7 +106,11 @@ class Bottleneck(Protocol):
 
 
 class Decoder(Protocol):
-    """A code to logits over words. Static field: ``vocabulary_size``."""
+    """A code to logits over words. Static field: ``vocabulary_size``.
+
+    A decoder in which words of a batch know of each other in training (batch normalisation) sets ``takes_mask`` to True
+    and gets ``mask=`` `[batch]` too, where a batch has words that only fill it up.
+    """
 
     vocabulary_size: int
 
@@ -159,7 +163,13 @@ class Autoencoder:
         return bottleneck.apply(bottleneck.init(key, self.encoder.channels), pattern, key=key)[0].values
 
     def apply(
-        self, variables: Variables, ids: jax.Array, *, key: jax.Array | None = None, train: bool = False
+        self,
+        variables: Variables,
+        ids: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+        mask: jax.Array | None = None,
     ) -> tuple[Output, Any]:
         """One pass.
 
@@ -168,15 +178,18 @@ class Autoencoder:
             ids: numbers of words `[batch]`.
             key: for bottlenecks and decoders that draw; None where nothing does.
             train: whether this is a training step (dropout, codebook updates).
+            mask: words that exist, bool `[batch]`; None where all do. Others change nothing that is learned or carried:
+                neither codebooks nor the statistics of a batch.
 
         Returns:
-            ``(Output, state)``.
+            ``(Output, state)``; the output of a word that does not exist means nothing.
         """
         pattern, encoder_state = self.encode(variables, ids, key=key, train=train)
+        cells = {} if mask is None else {"mask": jnp.broadcast_to(mask[..., None], pattern.shape[:-1])}
         code, bottleneck_state = self.bottleneck.apply(
-            of_part(variables, "bottleneck"), pattern, key=_key(key, "bottleneck"), train=train
+            of_part(variables, "bottleneck"), pattern, key=_key(key, "bottleneck"), train=train, **cells
         )
-        logits, decoder_state = self.decode(variables, code.values, key=key, train=train)
+        logits, decoder_state = self.decode(variables, code.values, key=key, train=train, mask=mask)
         state = {"encoder": encoder_state, "bottleneck": bottleneck_state, "decoder": decoder_state}
         return Output(logits, pattern, code), state
 
@@ -187,10 +200,17 @@ class Autoencoder:
         return self.encoder.apply(of_part(variables, "encoder"), ids, key=_key(key, "encoder"), train=train)
 
     def decode(
-        self, variables: Variables, values: jax.Array, *, key: jax.Array | None = None, train: bool = False
+        self,
+        variables: Variables,
+        values: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+        mask: jax.Array | None = None,
     ) -> tuple[jax.Array, Any]:
         """Codes `[batch, cells, channels]` to logits `[batch, vocabulary]`; and the decoder's state."""
-        return self.decoder.apply(of_part(variables, "decoder"), values, key=_key(key, "decoder"), train=train)
+        words = {"mask": mask} if mask is not None and getattr(self.decoder, "takes_mask", False) else {}
+        return self.decoder.apply(of_part(variables, "decoder"), values, key=_key(key, "decoder"), train=train, **words)
 
 
 def compose(encoder: Any, bottleneck: Any, decoder: Any) -> Autoencoder:

@@ -1,4 +1,4 @@
-"""Batches of words: by their frequencies, by any power of them, or from the commonest to the rare (a curriculum)."""
+"""Batches of words: by frequencies or a power of them, from the commonest to the rare (a curriculum), by sentences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws
+from tokdyn.data.words import PAD, Corpus
 from tokdyn.dynamics.parts import part, static
 from tokdyn.dynamics.schedules import Scalar, resolved
+from tokdyn.train import Masked
 
 
 @part
@@ -77,3 +79,35 @@ def word_draws(frequencies: ArrayLike, *, batch_size: int, power: float = 1.0, s
         checks.hyperparameter("share", share, above=0.0, below=1.0 + 1e-9),
         checks.whole_number("batch_size", batch_size, at_least=1),
     )
+
+
+def sentences(text: Corpus) -> Masked:
+    """A training text as ``data`` for ``train.fit`` whose items are whole sentences: a batch is the words of some.
+
+    With ``batch_size=32, last_batch="keep"`` a step has the words of 32 sentences, and the last step of a pass those of
+    the sentences that are left: what the published notebook did, in which 50 sentences made two steps. Each sentence is
+    as long as the longest, so a text with a very long one computes mostly what is masked.
+
+    Args:
+        text: with sentences, as ``td.data.corpus`` and ``td.data.read_corpus`` make it.
+
+    Returns:
+        Ids `[sentences, longest]` int32, 0 where a sentence has ended, and a mask of that shape: True where a word is.
+
+    Raises:
+        ValueError: no corpus, or one without sentences.
+
+    Example:
+        >>> from tokdyn import autoencoder as ae
+        >>> from tokdyn.data import words
+        >>> data = ae.sentences(words.corpus(["the sun warms", "a stone"], ["the stone"]))
+        >>> data.items.tolist(), data.mask.sum(axis=1).tolist()
+        ([[6, 5, 7], [3, 4, 0]], [3, 2])
+    """
+    if not isinstance(text, Corpus):
+        raise checks.bad("text", "a Corpus (see td.data.corpus)", f"a {type(text).__name__}")
+    cut = text.train_sentences
+    mask = np.arange(max(len(ids) for ids in cut)) < np.array([len(ids) for ids in cut])[:, None]
+    items = np.full(mask.shape, PAD, np.int32)
+    items[mask] = text.train
+    return Masked(items, mask)  # type: ignore[arg-type]

@@ -68,7 +68,8 @@ def save_run(
         raise checks.bad("corpus", "a Corpus (see td.data.corpus)", f"a {type(corpus).__name__}")
     arrays: dict[str, np.ndarray] = {}
     kept = {"model": model, "variables": variables, "loss": _terms(loss), "initial": initial, "history": history,
-            "train": corpus.train, "validation": corpus.validation}  # fmt: skip
+            "train": corpus.train, "validation": corpus.validation, "train_lengths": corpus.train_lengths,
+            "validation_lengths": corpus.validation_lengths}  # fmt: skip
     structure = {name: files.encoded(value, name, arrays) for name, value in kept.items()}
     return files.write(
         path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "words": list(corpus.words), **structure}, arrays
@@ -95,7 +96,9 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     names = ("model", "variables", "loss", "initial", "history", "train", "validation")
     try:
         found = {name: files.decoded(structure[name], arrays) for name in names}
-        corpus = Corpus(tuple(structure["words"]), found.pop("train"), found.pop("validation"))
+        # Files of earlier releases say nothing of sentences.
+        lengths = [files.decoded(structure.get(f"{name}_lengths"), arrays) for name in ("train", "validation")]
+        corpus = Corpus(tuple(structure["words"]), found.pop("train"), found.pop("validation"), *lengths)
         terms = found.pop("loss")
         loss = None if terms is None else losses.objective(**terms)
     except files.DAMAGED as error:

@@ -19,6 +19,7 @@ from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.base import compose as _compose
 from tokdyn.dynamics.parts import part
 from tokdyn.numerics import safe_norm
+from tokdyn.train import Masked
 from tokdyn.typing import PyTree
 
 
@@ -31,6 +32,7 @@ class View(NamedTuple):
         ids: words of the batch `[batch]`, which are the targets.
         output: of the model on them.
         key: this term's own.
+        mask: which of the words exist, bool `[batch]`; None where all do.
     """
 
     model: Any
@@ -38,6 +40,11 @@ class View(NamedTuple):
     ids: jax.Array
     output: Output
     key: jax.Array
+    mask: jax.Array | None = None
+
+    def mean(self, values: jax.Array) -> jax.Array:
+        """Mean over the words that exist: `[batch, ...]` -> `[...]`."""
+        return values.mean(axis=0) if self.mask is None else Masked(self.ids, self.mask).mean(values)
 
     def logits_of(self, values: jax.Array) -> jax.Array:
         """The decoder once more, on other codes, as at evaluation (no dropout, no noise)."""
@@ -53,11 +60,14 @@ class Objective:
     def __call__(
         self, model: Any, variables: Variables, batch: PyTree, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-        """``(loss, (state, each term by name))`` of a batch of words `[batch]`."""
-        output, state = model.apply(variables, batch, key=keys.for_purpose(key, "model"), train=True)
+        """``(loss, (state, each term by name))`` of a batch of words `[batch]`, or of a ``Masked`` one `[...]`."""
+        ids, options = batch, {}
+        if isinstance(batch, Masked):
+            ids, options = jnp.ravel(batch.items), {"mask": jnp.ravel(batch.mask)}
+        output, state = model.apply(variables, ids, key=keys.for_purpose(key, "model"), train=True, **options)
         metrics = {}
         for name in self.terms:
-            view = View(model, variables, batch, output, keys.for_purpose(key, name))
+            view = View(model, variables, ids, output, keys.for_purpose(key, name), **options)
             metrics[name] = self.terms[name].apply(view)
         return sum(metrics.values()) + output.code.loss, (state, metrics)
 
@@ -98,9 +108,11 @@ class CrossEntropy:
         scores = twice_softmaxed(logits, self.double_softmax)
         losses = optax.softmax_cross_entropy_with_integer_labels(scores, view.ids)
         if self.frequencies is None:
-            return self.weight * losses.mean()
+            return self.weight * view.mean(losses)
         present = jnp.asarray(self.frequencies, losses.dtype)[view.ids]
         weights = jnp.maximum(present, jnp.finfo(losses.dtype).tiny) ** -self.rarity
+        if view.mask is not None:
+            weights = jnp.where(view.mask, weights, 0.0)
         return self.weight * jnp.sum(weights * losses) / jnp.sum(weights)
 
 
@@ -151,7 +163,7 @@ class Sensitivity:
         moved = jnp.clip(values + self.noise * draws.normal(view.key, values.shape, values.dtype), 0.0, 1.0)
         before = jax.nn.log_softmax(jax.lax.stop_gradient(view.output.logits))
         after = jax.nn.log_softmax(view.logits_of(moved))
-        divergence = optax.losses.kl_divergence_with_log_targets(after, before).mean()
+        divergence = view.mean(optax.losses.kl_divergence_with_log_targets(after, before))
         return self.weight * jax.nn.relu(self.least - divergence)
 
 
@@ -179,7 +191,7 @@ class Diversity:
     weight: jax.Array
 
     def apply(self, view: View) -> jax.Array:
-        return -self.weight * entropy_of(jax.nn.softmax(view.output.logits).mean(axis=0))
+        return -self.weight * entropy_of(view.mean(jax.nn.softmax(view.output.logits)))
 
 
 def diversity(*, weight: float = 0.1) -> Diversity:
@@ -204,7 +216,7 @@ class Confidence:
     weight: jax.Array
 
     def apply(self, view: View) -> jax.Array:
-        return self.weight * entropy_of(jax.nn.softmax(view.output.logits)).mean()
+        return self.weight * view.mean(entropy_of(jax.nn.softmax(view.output.logits)))
 
 
 def confidence(*, weight: float = 0.1) -> Confidence:
@@ -233,7 +245,8 @@ class Gram:
     vectors: jax.Array
 
     def apply(self, view: View) -> jax.Array:
-        return self.weight * jnp.mean((_cosines(view.output.pattern) - _cosines(self.vectors[view.ids])) ** 2)
+        gaps = (_cosines(view.output.pattern) - _cosines(self.vectors[view.ids])) ** 2
+        return self.weight * (jnp.mean(gaps) if view.mask is None else view.mean(jax.vmap(view.mean)(gaps)))
 
 
 def gram(vectors: ArrayLike, *, weight: float = 0.1) -> Gram:
@@ -265,7 +278,7 @@ class Alignment:
         # A fixed map, the same in every call: patterns and meanings have different lengths.
         shape = (pattern.shape[-1], targets.shape[-1])
         seen = pattern @ draws.normal(jax.random.key(0), shape, pattern.dtype) / jnp.sqrt(shape[0])
-        return self.weight * jnp.mean(optax.losses.cosine_distance(seen, targets, epsilon=1e-12))
+        return self.weight * view.mean(optax.losses.cosine_distance(seen, targets, epsilon=1e-12))
 
 
 def alignment(vectors: ArrayLike, *, weight: float = 1.0) -> Alignment:
@@ -293,7 +306,7 @@ class Adversarial:
 
     def apply(self, view: View) -> jax.Array:
         def error(values: jax.Array) -> jax.Array:
-            return optax.softmax_cross_entropy_with_integer_labels(view.logits_of(values), view.ids).mean()
+            return view.mean(optax.softmax_cross_entropy_with_integer_labels(view.logits_of(values), view.ids))
 
         values = view.output.code.values
         step = self.radius * jnp.sign(jax.grad(error)(jax.lax.stop_gradient(values)))

@@ -1,4 +1,4 @@
-"""Small corpora of words: the published shape in our own words, and any number of words by Zipf's law.
+"""Small corpora of words: a text of your own, the published shape in our own words, any number by Zipf's law.
 
 A corpus is what an autoencoder of words is trained and judged on. Its ceiling is part of it: words that the training
 text lacks all become one id that training never sees, so no model can name them.
@@ -11,6 +11,7 @@ import functools
 import importlib.resources
 import itertools
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import jax
 import numpy as np
 
 from tokdyn import checks
+from tokdyn.data import texts
 
 PAD, UNKNOWN, END = 0, 1, 2
 SPECIAL = ("<pad>", "<unk>", "<eos>")
@@ -44,11 +46,33 @@ class Corpus:
         words: the word of each id; the first three are ``<pad>``, ``<unk>`` and ``<eos>``.
         train: ids `[T]` int32.
         validation: ids `[S]` int32; 1 for a word that the training text lacks.
+        train_lengths: words of each sentence of ``train`` `[sentences]` int32, or None where the text has no sentences.
+        validation_lengths: the same of ``validation``.
     """
 
     words: tuple[str, ...]
     train: np.ndarray
     validation: np.ndarray
+    train_lengths: np.ndarray | None = None
+    validation_lengths: np.ndarray | None = None
+
+    @property
+    def train_sentences(self) -> tuple[np.ndarray, ...]:
+        """Ids of each sentence of the training text, `[words]` int32 each.
+
+        Raises:
+            ValueError: the text has no sentences (``zipf_corpus`` draws words one by one).
+        """
+        return _cut("train_sentences", self.train, self.train_lengths)
+
+    @property
+    def validation_sentences(self) -> tuple[np.ndarray, ...]:
+        """Ids of each sentence of the validation text, `[words]` int32 each.
+
+        Raises:
+            ValueError: the text has no sentences (``zipf_corpus`` draws words one by one).
+        """
+        return _cut("validation_sentences", self.validation, self.validation_lengths)
 
     @property
     def vocabulary_size(self) -> int:
@@ -91,7 +115,7 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
     """Sentences to numbers: lower case, words between white space, the commonest word first, then by the alphabet.
 
     Args:
-        train: sentences; their words are the vocabulary.
+        train: sentences; their words are the vocabulary. A sentence without words is left out.
         validation: sentences; words that ``train`` lacks become id 1.
 
     Returns:
@@ -107,8 +131,10 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
         (('the', 'stone', 'sun', 'warms'), [3, 5, 6, 3, 4], [3, 1, 4])
         >>> round(text.ceiling, 3), round(text.constant_accuracy, 3)
         (0.667, 0.333)
+        >>> [sentence.tolist() for sentence in text.train_sentences]
+        [[3, 5, 6, 3, 4]]
     """
-    tokens, held_out = _tokens("train", train), _tokens("validation", validation)
+    (tokens, lengths), (held_out, held_out_lengths) = _tokens("train", train), _tokens("validation", validation)
     if not tokens:
         raise checks.bad("train", "sentences with at least one word", "an empty corpus")
     if not held_out:
@@ -122,7 +148,69 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
     numbers = np.array([ids.get(word, UNKNOWN) for word in held_out], np.int32)
     if np.all(numbers == UNKNOWN):
         raise checks.bad("validation", "at least one word of the training text", "an all-unknown validation set")
-    return Corpus(words, np.array([ids[word] for word in tokens], np.int32), numbers)
+    return Corpus(words, np.array([ids[word] for word in tokens], np.int32), numbers, lengths, held_out_lengths)
+
+
+def read_corpus(
+    path: str | os.PathLike[str],
+    *,
+    validation: float | str | os.PathLike[str] = 0.1,
+    sentences: texts.Cut = "auto",
+    most_words: int | None = None,
+    key: int | jax.Array = 0,
+) -> Corpus:
+    r"""A text of your own: a plain text file, read as sentences, some of which are kept for validation.
+
+    Words stand between white space, in lower case and without punctuation around them ("Don't!" is "don't"). A language
+    that is written without spaces needs to be cut into words before.
+
+    Args:
+        path: a file in UTF-8.
+        validation: share of the sentences that are drawn for validation, at least one of them; or another such file.
+        sentences: ``"lines"`` for one sentence a line, ``"punctuation"`` for one up to each full stop, question or
+            exclamation mark and empty line; ``"auto"`` takes lines where more than one has words.
+        most_words: only so many words, the commonest, make the vocabulary; others are left out of the training text,
+            and unknown (id 1) in validation, as all words are that training lacks. None takes all.
+        key: a whole number or a JAX key, for the choice of validation sentences.
+
+    Returns:
+        A ``Corpus`` with its sentences, the same for the same file and key.
+
+    Raises:
+        ValueError: no file, one that is empty, binary or not in UTF-8, fewer than two sentences or different words, a
+            validation text that training knows no word of, or a number out of range.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from tokdyn.data import words
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "poem.txt"
+        >>> _ = path.write_text("The sun warms the stone.\nThe stone, too, is warm!\nThe sun sets.\n")
+        >>> text = words.read_corpus(path, validation=0.3)
+        >>> text.words[3:6], len(text.train_sentences), len(text.validation_sentences)
+        (('the', 'stone', 'is'), 2, 1)
+    """
+    found = texts.read_sentences("path", path, sentences)
+    if isinstance(validation, (str, os.PathLike)):
+        train, held_out = found, texts.read_sentences("validation", validation, sentences)
+    else:
+        if not isinstance(validation, (int, float, np.number)) or not 0.0 < float(validation) < 1.0:
+            raise checks.bad("validation", "a share above 0 and below 1, or a text file", repr(validation))
+        if len(found) < 2:
+            raise checks.bad("path", "at least two sentences, one of them for validation", f"{path}, which has one")
+        number = min(max(1, round(float(validation) * len(found))), len(found) - 1)
+        chosen = set(_generator(key).permutation(len(found))[:number].tolist())
+        train = [sentence for place, sentence in enumerate(found) if place not in chosen]
+        held_out = [sentence for place, sentence in enumerate(found) if place in chosen]
+    occurrences = Counter(itertools.chain.from_iterable(sentence.split() for sentence in train))
+    if most_words is not None:
+        most_words = checks.whole_number("most_words", most_words, at_least=2)
+        ranked = sorted(occurrences, key=lambda word: (-occurrences[word], word))[:most_words]
+        occurrences = Counter({word: occurrences[word] for word in ranked})
+        train = [" ".join(word for word in sentence.split() if word in occurrences) for sentence in train]
+    if len(occurrences) < 2:
+        only = next(iter(occurrences))
+        raise checks.bad("path", "a training text of at least two different words", f"{path}, which has only {only!r}")
+    return corpus(train, held_out)
 
 
 def published_sentences(size: str = "large") -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -280,10 +368,18 @@ def _all_pseudo_words() -> Iterable[str]:
             yield "".join(syllables) + _ENDINGS[ending]
 
 
-def _tokens(name: str, sentences: Iterable[str]) -> list[str]:
+def _tokens(name: str, sentences: Iterable[str]) -> tuple[list[str], np.ndarray]:
+    """All words in order, and how many each sentence has that has any."""
     if isinstance(sentences, str):
         raise checks.bad(name, "a sequence of sentences", "one string")
-    return [word for sentence in sentences for word in sentence.lower().split()]
+    split = [words for sentence in sentences if (words := sentence.lower().split())]
+    return list(itertools.chain.from_iterable(split)), np.array([len(words) for words in split], np.int32)
+
+
+def _cut(name: str, ids: np.ndarray, lengths: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    if lengths is None:
+        raise checks.bad(name, "a text made of sentences (td.data.corpus, read_corpus)", "one without")
+    return tuple(np.split(ids, np.cumsum(lengths)[:-1]))
 
 
 def _dealt(tokens: Sequence[str], lengths: Sequence[int]) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """Training as one pure function: ``fit`` is a member, ``td.vmap(fit)`` an ensemble, ``fit_in_segments`` a long one."""
 
-from tokdyn.train.fit import Fit, Progress, fit, record_names
+from tokdyn.train.fit import Fit, Masked, Progress, fit, record_names
 from tokdyn.train.numbers import Numbers, numbers, trained
 from tokdyn.train.reptile import reptile
 from tokdyn.train.segments import fit_in_segments
 
 __all__ = [
-    "Fit", "Numbers", "Progress", "fit", "fit_in_segments", "numbers", "record_names", "reptile", "trained",
+    "Fit", "Masked", "Numbers", "Progress", "fit", "fit_in_segments", "numbers", "record_names", "reptile", "trained",
 ]  # fmt: skip

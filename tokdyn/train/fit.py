@@ -6,7 +6,7 @@ Every number of the model, the loss and the optimiser is traced: members that di
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,39 @@ class Loss(Protocol):
     ) -> tuple[jax.Array, tuple[Any, Metrics]]:
         """``(loss [], (state, metrics))``; ``state`` is the model's new one."""
         ...
+
+
+class Masked(NamedTuple):
+    """Items of which some only fill up a shape: what a loss gets for a batch with ``last_batch="keep"``.
+
+    A loss takes its mean over those that exist, as ``mean`` does; what fills up repeats other items.
+
+    Attributes:
+        items: a pytree of arrays `[items, ...]`.
+        mask: which exist, bool `[items]`, or `[items, ...]` where parts of an item may be missing too.
+    """
+
+    items: PyTree
+    mask: jax.Array
+
+    def mean(self, values: jax.Array) -> jax.Array:
+        """Mean over what exists; 0 where nothing does.
+
+        Args:
+            values: one for each entry of the mask, `mask.shape + [...]`; where the mask is False it may be NaN.
+
+        Returns:
+            `[...]`.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from tokdyn.train import Masked
+            >>> float(Masked(jnp.arange(3), jnp.array([True, True, False])).mean(jnp.array([1.0, 2.0, 60.0])))
+            1.5
+        """
+        axes = tuple(range(self.mask.ndim))
+        kept = jnp.where(jnp.expand_dims(self.mask, tuple(range(self.mask.ndim, values.ndim))), values, 0.0)
+        return jnp.sum(kept, axis=axes) / jnp.maximum(jnp.sum(self.mask), 1).astype(kept.dtype)
 
 
 class Progress(NamedTuple):
@@ -78,6 +111,7 @@ def fit(
     hyper: Mapping[str, Any] | None = None,
     optimiser: Callable[..., optax.GradientTransformation] = optax.adam,
     batch_size: int | None = None,
+    last_batch: Literal["drop", "keep"] = "drop",
     record_every: int | None = None,
     evaluate: Callable[..., Metrics] | None = None,
     stop: Callable[[Metrics], jax.Array] | None = None,
@@ -102,8 +136,11 @@ def fit(
         num_steps: at most so many steps (static); a multiple of ``record_every``.
         hyper: keyword arguments of the optimiser, traced, schedules allowed; by default ``{"learning_rate": 1e-3}``.
         optimiser: makes an optax optimiser from them (static).
-        batch_size: items of a step, in shuffled epochs (what does not fill a batch is left for another epoch);
-            None takes all. Only for arrays.
+        batch_size: items of a step, in epochs that are shuffled anew; None takes all. Only for arrays.
+        last_batch: what becomes of items that do not fill a batch at the end of an epoch (static). ``"drop"`` leaves
+            them for another epoch. ``"keep"`` makes a short batch of them, so that an epoch has every item once: the
+            loss gets every batch as ``Masked(items, mask)``, filled up to ``batch_size``, and takes its mean where
+            the mask is True (``autoencoder.losses`` do). A short batch is one step, and counts as one in the history.
         record_every: steps between records; by default num_steps.
         evaluate: ``(model, variables, key) -> {name: []}`` at every record; of a dynamics ``(dynamics, key)``.
         stop: says from a record whether training is done.
@@ -149,7 +186,8 @@ def fit(
         raise checks.bad("paths", "None, because the model has weights of its own", paths)
     if isinstance(model, Numbers):
         loss, evaluate = as_loss(loss), as_evaluate(evaluate)
-    batch_of = _batches(data, batch_size, key)
+    checks.choice("last_batch", last_batch, ("drop", "keep"))
+    batch_of = _batches(data, batch_size, last_batch, key)
     rates = {"learning_rate": 1e-3} if hyper is None else dict(hyper)
     member = _Member(model, loss, rates, optimiser, batch_of, evaluate, key)
     state = _begun(member, num_steps // every, variables) if start is None else start
@@ -260,11 +298,14 @@ def _begun(member: _Member, num_records: int, variables: Any) -> Fit:
     return Fit(variables, memory, progress.step, jnp.int32(Status.MAX_STEPS), history)
 
 
-def _batches(data: Any, batch_size: int | None, key: jax.Array) -> Callable[[jax.Array], Any]:
+def _batches(data: Any, batch_size: int | None, last_batch: str, key: jax.Array) -> Callable[[jax.Array], Any]:
     """``step -> batch``."""
+    keeps = last_batch == "keep"
     if callable(data):
         if batch_size is not None:
             raise checks.bad("batch_size", "None where data is a function that makes batches", batch_size)
+        if keeps:
+            raise checks.bad("last_batch", "'drop' where data is a function that makes batches", repr(last_batch))
         return lambda step: data(keys.for_step(key, step, "batch"), step)
     lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else -1 for leaf in jax.tree.leaves(data)}
     if len(lengths) != 1 or -1 in lengths:
@@ -274,15 +315,29 @@ def _batches(data: Any, batch_size: int | None, key: jax.Array) -> Callable[[jax
     if length == 0:
         raise checks.bad("data", "at least one item", 0)
     if batch_size is None:
-        return lambda step: data
+        return lambda step: _masked(data, jnp.ones(length, bool)) if keeps else data
     size = checks.whole_number("batch_size", batch_size, at_least=1)
     if size > length:
         raise checks.bad("batch_size", f"at most the {length} items of the data", size)
-    batches = length // size
+    batches = -(-length // size) if keeps else length // size
 
     def batch(step: jax.Array) -> Any:
         order = jax.random.permutation(keys.for_step(key, step // batches, "epoch"), length)
-        rows = jax.lax.dynamic_slice_in_dim(order, step % batches * size, size)
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
+        if not keeps:
+            rows = jax.lax.dynamic_slice_in_dim(order, step % batches * size, size)
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
+        # Beyond the end of the epoch its first items come again, and the mask leaves them out: any item is better than
+        # zeros, which a loss might not be able to take the logarithm of.
+        places = step % batches * size + jnp.arange(size)
+        rows = order[places % length]
+        return _masked(jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data), places < length)
 
     return batch
+
+
+def _masked(items: Any, exists: jax.Array) -> Masked:
+    """With a mask over the items; one that they have already goes on to hold."""
+    if not isinstance(items, Masked):
+        return Masked(items, exists)
+    mask = jnp.asarray(items.mask)
+    return Masked(items.items, mask & jnp.expand_dims(exists, tuple(range(1, mask.ndim))))

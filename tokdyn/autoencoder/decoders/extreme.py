@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import jax
 import jax.numpy as jnp
 
@@ -36,7 +38,7 @@ class _Extreme(layers.Module):
     of: Extreme
 
     @layers.compact
-    def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, values: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
         of, words = self.of, self.of.vocabulary_size
         flat = layers.flat(values)
         spread = jnp.std(flat, axis=1, keepdims=True)
@@ -55,7 +57,7 @@ class _Extreme(layers.Module):
         spatial = _untouched(words, image, "spatial")(image)
         hidden = jax.nn.relu(_untouched(of.width, flat, "hash_in")(flat))
         hidden = layers.BatchNorm(momentum=0.9, dtype=hidden.dtype, param_dtype=hidden.dtype)(
-            hidden, use_running_average=not train
+            hidden, use_running_average=not train, mask=None if mask is None else mask[:, None]
         )
         hashed = _untouched(words, hidden, "hash_out")(hidden)
         paths = jnp.stack([*heads, mixed, spatial, hashed])
@@ -74,9 +76,21 @@ class Extreme(_Decoder):
     vocabulary_size: int = static()
     height: int = static()
     width: int = static(default=256)
+    takes_mask: ClassVar[bool] = True  # of all decoders, only this one normalises over the batch
 
     def module(self) -> layers.Module:
         return _Extreme(self)
+
+    def apply(
+        self,
+        variables: Variables,
+        values: jax.Array,
+        *,
+        key: jax.Array | None = None,
+        train: bool = False,
+        mask: jax.Array | None = None,
+    ) -> tuple[jax.Array, Any]:
+        return layers.applied(self.module(), variables, values, mask, key=key, train=train)
 
     def init(self, key: jax.Array, cells: int, channels: int) -> Variables:
         _check_grid(self.height, cells)
@@ -113,7 +127,7 @@ class _Hybrid(layers.Module):
     of: Hybrid
 
     @layers.compact
-    def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, values: jax.Array, mask: jax.Array | None = None, *, train: bool) -> jax.Array:
         of, words = self.of, self.of.vocabulary_size
         flat = layers.flat(values)
         image = layers.GridStack(of.height, untouched=True, name="grid")(values).mean(axis=(1, 2))

@@ -6,11 +6,16 @@ of the steps, what a revived code's size becomes) are those of vector-quantize-p
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, draws
 from tokdyn.autoencoder.quantizers.common import unit
+
+# Distances of cells and codes that are held at once: more cells than have room in these are taken a tile at a time.
+MOST_DISTANCES = 2**22
 
 # Laplace smoothing of the cluster sizes: an empty cluster divides by this share of one input, not by zero.
 SMOOTHING = 1e-5
@@ -18,6 +23,8 @@ SMOOTHING = 1e-5
 
 def nearest(cells: jax.Array, codebook: jax.Array, *, cosine: bool = False) -> jax.Array:
     """Number of the nearest code; of several, the first.
+
+    At most ``MOST_DISTANCES`` numbers of the array `[cells, codes]` exist at once, which is 16 MiB in float32.
 
     Args:
         cells: `[..., channels]`.
@@ -27,23 +34,33 @@ def nearest(cells: jax.Array, codebook: jax.Array, *, cosine: bool = False) -> j
     Returns:
         `[...]` int32.
     """
-    if cosine:
-        scores = jnp.matmul(cells, codebook.T, precision=jax.lax.Precision.HIGHEST)
-    else:
-        # About the codebook's mean, so that little cancels where all of it is far from the origin.
-        middle = jnp.mean(codebook, axis=0)
-        centred = codebook - middle
-        scores = jnp.matmul(cells - middle, centred.T, precision=jax.lax.Precision.HIGHEST)
-        scores = scores - 0.5 * jnp.sum(centred * centred, axis=-1)
-    return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+    # About the codebook's mean, so that little cancels where all of it is far from the origin.
+    middle = jnp.zeros((), codebook.dtype) if cosine else jnp.mean(codebook, axis=0)
+    centred = codebook if cosine else codebook - middle
+    halves = 0.5 * jnp.sum(centred * centred, axis=-1)
+
+    def chosen(cells: jax.Array) -> jax.Array:
+        scores = jnp.matmul(cells if cosine else cells - middle, centred.T, precision=jax.lax.Precision.HIGHEST)
+        return jnp.argmax(scores if cosine else scores - halves, axis=-1).astype(jnp.int32)
+
+    number, num_codes = math.prod(cells.shape[:-1]), codebook.shape[0]
+    if number * num_codes <= MOST_DISTANCES:
+        return chosen(cells)
+    tile = max(1, MOST_DISTANCES // num_codes)
+    flat = cells.reshape(number, cells.shape[-1])
+    tiles = jnp.pad(flat, ((0, -number % tile), (0, 0))).reshape(-1, tile, flat.shape[-1])
+    return jax.lax.map(chosen, tiles).reshape(-1)[:number].reshape(cells.shape[:-1])
 
 
 def cluster_sums(cells: jax.Array, indices: jax.Array, mask: jax.Array, num_codes: int) -> tuple[jax.Array, jax.Array]:
-    """Sizes `[codes]` and sums `[codes, channels]` of the cells of each code."""
-    owned = (indices[:, None] == jnp.arange(num_codes)) & mask[:, None]
-    weights = owned.astype(cells.dtype)
-    sizes = jnp.sum(owned, axis=0, dtype=jnp.int32).astype(cells.dtype)
-    return sizes, jnp.matmul(weights.T, cells, precision=jax.lax.Precision.HIGHEST)
+    """Sizes `[codes]` and sums `[codes, channels]` of the cells of each code.
+
+    Each cell is added to the row of its code, and no array of cells and codes is made. On a GPU the order of the
+    additions, and with it the last digit, may change from run to run (``--xla_gpu_deterministic_ops`` keeps it).
+    """
+    owners = jnp.where(mask, indices, num_codes)  # a row too many, which is left out: nobody owns a masked cell
+    sizes = jnp.zeros(num_codes, jnp.int32).at[owners].add(1, mode="drop").astype(cells.dtype)
+    return sizes, jnp.zeros((num_codes, cells.shape[-1]), cells.dtype).at[owners].add(cells, mode="drop")
 
 
 def averaged(sizes: jax.Array, sums: jax.Array, *, cosine: bool = False) -> jax.Array:

@@ -37,7 +37,8 @@ class Program:
     """What chooses the compiled program of a condition.
 
     Attributes:
-        words: ``"small"`` (51) and ``"large"`` (192) have the published shape; a number of types makes a Zipf corpus.
+        words: ``"small"`` (51) and ``"large"`` (192) have the published shape; a number of types makes a Zipf corpus;
+            what ``experiment.name_of_text`` returns is a text of the user's.
         grid: one of ``GRIDS``.
         bottleneck: ``"categorical"``, ``"gumbel"``, ``"sigmoid"`` or ``"straight_through"``.
         decoder: ``"dense"``, ``"linear"``, ``"convolutional"``, ``"hybrid"`` or ``"extreme"``.
@@ -226,6 +227,29 @@ def full() -> list[Condition]:
             for one in factorial((*BOTTLENECKS, "straight_through"), decoder=decoder, grid=grid):
                 if one.name not in names:
                     made.append(dataclasses.replace(one, group="full"))
+    return made
+
+
+def on_text(conditions: Iterable[Condition], name: str, *, vocabulary_size: int, num_tokens: int) -> list[Condition]:
+    """The conditions of the large published text, on another one; those of other sizes are left out.
+
+    Args:
+        conditions: of this design.
+        name: of the text, for ``Program.words``.
+        vocabulary_size: of that text, which stands in the names in place of 192.
+        num_tokens: of its training part: a batch of an epoch over it is at most as large.
+
+    Returns:
+        Conditions, in the same order.
+    """
+    made = []
+    for one in conditions:
+        if one.program.words == "large":
+            size = one.program.batch_size
+            size = min(size, num_tokens) if one.program.batch == "epochs" else size
+            program = dataclasses.replace(one.program, words=name, batch_size=size)
+            renamed = one.name.replace("192 words", f"{vocabulary_size:,} words")
+            made.append(dataclasses.replace(one, name=renamed, program=program))
     return made
 
 

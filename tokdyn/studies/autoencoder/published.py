@@ -10,6 +10,7 @@ import xarray
 
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.claims import Finding
+from tokdyn.data.words import Corpus
 from tokdyn.studies.autoencoder import design
 from tokdyn.studies.autoencoder.experiment import corpus_of
 
@@ -32,16 +33,15 @@ LARGE, SMALL = "7 extreme, rate 5e-05", "7 extreme, 51 words, rate 0.0003"
 SMALL_FAST, RATE_OF_ITS_OWN = "7 extreme, 51 words, rate 0.001", "7 extreme, rate 0.001"
 
 
-def constant_loss(name: str) -> float:
+def constant_loss(text: Corpus) -> float:
     """The double softmax of a model that is sure of the commonest word: `ln(e + V - 1) - f_max`.
 
     Args:
-        name: of a corpus, as in ``Program``.
+        text: whose words and frequencies count.
 
     Returns:
         Nats.
     """
-    text = corpus_of(name)
     return math.log(math.e + text.vocabulary_size - 1) - float(text.frequencies.max())
 
 
@@ -201,7 +201,7 @@ def _of_collapse(means: _Means) -> _Found:
             means.percent(gumbel, "validation"),
             (abs(means.percent(gumbel, "validation") - 4.55) < 0.1, "reproduced", "contradicted"),
             f"every prediction is the commonest word; final loss {means.of(gumbel, 'loss_last')}, and a double softmax "
-            f"of that constant is {constant_loss('large'):.4f}",
+            f"of that constant is {constant_loss(corpus_of('large')):.4f}",
         ),
         "collapse_the_frequency": (
             round(100 * text.constant_accuracy, 2),

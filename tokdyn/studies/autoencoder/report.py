@@ -12,9 +12,10 @@ import numpy as np
 import xarray
 
 from tokdyn.autoencoder.layers import capacity_bits
+from tokdyn.data.words import Corpus
 from tokdyn.stats import mean_interval
 from tokdyn.studies.autoencoder import design, published, tables
-from tokdyn.studies.autoencoder.experiment import VARIABLES, corpus_of
+from tokdyn.studies.autoencoder.experiment import TEXT, VARIABLES, corpus_of
 from tokdyn.studies.autoencoder.study import Config, measure
 from tokdyn.studies.documents import Figure, Report, brackets, table
 from tokdyn.studies.skeleton import Study, machine
@@ -49,11 +50,18 @@ def _mean(dataset: xarray.Dataset, condition: str, variable: str = "types") -> f
     return float(dataset[variable].sel(condition=condition).mean())
 
 
+def _text_of(dataset: xarray.Dataset) -> Corpus:
+    """The text of most conditions: the large published one, or the user's."""
+    names = [str(name) for name in dataset["words"].values]
+    own = [name for name in names if name.startswith(TEXT)]
+    return corpus_of(own[0] if own else "large")
+
+
 def _answers(dataset: xarray.Dataset) -> list[str]:
     """The findings, for the parts of the study that were run."""
     there = set(dataset["condition"].values)
-    seeds = dataset.sizes["seed"]
-    ceiling = corpus_of("large").ceiling
+    seeds, own_text = dataset.sizes["seed"], "text" in dataset.attrs
+    ceiling = _text_of(dataset).ceiling
     lines = []
     if "gumbel, repaired" in there:
         both = {kind: _mean(dataset, f"{kind}, double softmax, published start") for kind in design.BOTTLENECKS}
@@ -63,7 +71,7 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
         lines.append(
             f"Words that come back right as published, with the loss repaired, with loss and start repaired: {told}."
         )
-    if published.LARGE in there:
+    if published.LARGE in there and not own_text:
         slow, own = dataset.sel(condition=published.LARGE), dataset.sel(condition="7 extreme, rate 0.001")
         lines.append(
             f"The published 11.36 % is a learning rate of 5e-5 after 200 steps: {float(slow['validation'].mean()):.1%} "
@@ -71,7 +79,7 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
             f"default rate the same code reaches {float(own['validation'].mean()):.2%}, where unknown words set the "
             f"ceiling at {ceiling:.2%}."
         )
-    if "1,000 words, sigmoid, repaired" in there:
+    if "1,000 words, sigmoid, repaired" in there and not own_text:
         reached = [
             f"{int((dataset['types'].sel(condition=name) == 1).sum())} of {seeds} seeds at {label}"
             for label, name in (
@@ -80,9 +88,10 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
             )
         ]  # fmt: skip
         lines.append(f"Repaired, all words come back right in {', '.join(reached)} words.")
+    told = "" if own_text else ", where 200 GPU-hours were reported"
     lines.append(
         f"{dataset.sizes['condition']} conditions x {seeds} seeds in {dataset.attrs['simulation_seconds'] / 60:.1f} "
-        "minutes, where 200 GPU-hours were reported."
+        f"minutes{told}."
     )
     return lines
 
@@ -105,13 +114,13 @@ def _conditions(dataset: xarray.Dataset, group: str) -> str:
     return table(rows)
 
 
-def _capacity() -> str:
+def _capacity(size: int) -> str:
     rows = []
     for name, (side, colours) in design.GRIDS.items():
         bits = capacity_bits(side * side, colours)
         rows.append({"grid": name, "inputs of the decoder": side * side * colours,
                      "patterns": f"{colours}^{side * side} = {float(colours) ** (side * side):.3g}",
-                     "bits": bits, "bits for 192 words": math.log2(192)})  # fmt: skip
+                     "bits": bits, f"bits for {size} words": math.log2(size)})  # fmt: skip
     return table(rows)
 
 
@@ -171,7 +180,8 @@ def _spread(values: np.ndarray, *, whole: bool) -> str:
 _GROUPS = {
     "factorial": (
         "Every combination of the faults",
-        "192 words of the published frequencies, 8 x 8 x 5, dense decoder, 128 tokens a step, 200 steps at most.",
+        "The large text (192 words with the published frequencies, or yours), 8 x 8 x 5, dense decoder, 128 tokens a "
+        "step, 200 steps at most.",
     ),
     "phases": (
         "The notebook's phases, as they were and repaired",
@@ -191,20 +201,23 @@ _GROUPS = {
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
     """The study in words, tables and figures."""
-    text = corpus_of("large")
+    text, own_text = _text_of(dataset), dataset.attrs.get("text")
+    size = text.vocabulary_size
     blocks: list[str] = [
         f"{dataset.sizes['condition']} conditions x {config.seeds} seeds, "
         f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}). "
         "Intervals are 95 % (Student, over seeds).",
+        *([f"The text is not the published one, so that no published number stands beside ours: {own_text}."]
+          if own_text else []),
         "## Answers", *_answers(dataset),
         "## What the metric can say",
-        f"The published validation text has {len(text.validation)} tokens, of which "
+        f"The {'' if own_text else 'published '}validation text has {len(text.validation)} tokens, of which "
         f"{round(text.unknown_share * len(text.validation))} are unknown to the training text: **no model can exceed "
         f"{text.ceiling:.2%}**, and one that always says the commonest word has {text.constant_accuracy:.2%}. "
-        f"A uniform guess costs ln 192 = {math.log(192):.3f} nats; a double softmax lives between "
-        f"{math.log(math.e + 191) - 1:.3f} and {math.log(math.e + 191):.3f}, and the constant answer has "
-        f"{published.constant_loss('large'):.4f} there. *Words right* counts each of the {len(text.types)} words once.",
-        "## How much a grid can hold", _capacity(),
+        f"A uniform guess costs ln {size} = {math.log(size):.3f} nats; a double softmax lives between "
+        f"{math.log(math.e + size - 1) - 1:.3f} and {math.log(math.e + size - 1):.3f}, and the constant answer has "
+        f"{published.constant_loss(text):.4f} there. *Words right* counts each of the {len(text.types)} words once.",
+        "## How much a grid can hold", _capacity(size),
     ]  # fmt: skip
     for group, (title, words) in _GROUPS.items():
         if (dataset["group"] == group).any():
@@ -245,9 +258,8 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
         if (dataset["group"] == group).any()
     ]
     if (dataset["condition"] == published.LARGE).any():
-        caption = (
-            "Training loss of the extreme decoder beside the published log (means of 20 steps); bands span the seeds."
-        )
+        beside = "" if "text" in dataset.attrs else " beside the published log"
+        caption = f"Training loss of the extreme decoder{beside} (means of 20 steps); bands span the seeds."
         made.append(Figure("extreme_loss.png", caption, partial(_curves, dataset)))
     return made + (_looked_at(dataset) if "example_patterns" in dataset else [])
 
@@ -276,13 +288,13 @@ def _outcomes(dataset: xarray.Dataset, group: str) -> Any:
     values = part.values.astype(float)
     interval = mean_interval(values) if part.sizes["seed"] > 1 else None
     low, high = (interval.low, interval.high) if interval else (values[:, 0], values[:, 0])
-    text = corpus_of("large")
+    text = _text_of(dataset)
     if of_words:
         return plot.outcomes(names, values.mean(axis=1), low, high, label="share of words right")
     return plot.outcomes(
         names, values.mean(axis=1), low, high, label="accuracy on the validation text",
-        published={name: published.ACCURACY.get(name) for name in names},
-        lines={"ceiling, 192 words": text.ceiling, "always the commonest": text.constant_accuracy},
+        published={} if "text" in dataset.attrs else {name: published.ACCURACY.get(name) for name in names},
+        lines={f"ceiling, {text.vocabulary_size} words": text.ceiling, "always the commonest": text.constant_accuracy},
     )  # fmt: skip
 
 
@@ -297,8 +309,10 @@ def _curves(dataset: xarray.Dataset) -> Any:
         .values
         for name in rates
     }
-    levels = {"a uniform guess, ln 192": math.log(192)}
-    return plot.loss_curves(steps, curves, levels=levels, published=(steps, np.array(published.LOSS_CURVE)))
+    size, own_text = _text_of(dataset).vocabulary_size, "text" in dataset.attrs
+    levels = {f"a uniform guess, ln {size}": math.log(size)}
+    theirs = None if own_text else (steps, np.array(published.LOSS_CURVE))
+    return plot.loss_curves(steps, curves, levels=levels, published=theirs)
 
 
 def _depth(layer: str) -> str:

@@ -44,15 +44,15 @@ MAX_WARPS = 8
 
 
 def is_available() -> bool:
-    """Whether the kernel is not disabled and the default device can run it: an NVIDIA GPU, compute capability 8.0."""
+    """Whether the kernel is enabled and the default device can run it: an NVIDIA GPU of capability 8.0 or higher."""
     if os.environ.get("TOKDYN_FUSED") == "0" or jax.default_backend() != "gpu":
         return False
     capability = str(getattr(jax.devices()[0], "compute_capability", ""))
     if not capability.replace(".", "").isdigit() or float(capability) < 8.0:
-        return False  # AMD names its devices otherwise
+        return False  # AMD devices have other names
     try:
         from jax.experimental.pallas import triton  # noqa: F401
-    except ImportError:  # jax 0.12 says that this backend of Pallas will go
+    except ImportError:  # jax 0.12 announces the removal of this Pallas backend
         return False
     return True
 

@@ -20,7 +20,7 @@ class FiellerSet(NamedTuple):
     """The confidence set of a ratio; every field but n has the leading shape of the samples.
 
     Attributes:
-        n: items.
+        n: number of items.
         kind: "interval": the set is `[low, high]`; "complement": everything but the open `(low, high)`; "line": every
             number; "undefined": the denominator is 0 in every item, so that there is no ratio.
         ratio: of the means; infinity (with the numerator's sign) or 0 where the denominator's mean is 0.
@@ -29,7 +29,7 @@ class FiellerSet(NamedTuple):
         numerator: its mean.
         denominator: its mean.
         denominator_low: lower end of Student's interval of the denominator's mean, same confidence.
-        denominator_high: its upper end. The set is an "interval" exactly where this interval excludes 0.
+        denominator_high: upper end of the interval. The set is an "interval" exactly where this interval excludes 0.
         degenerate: neither sample varies: an interval of one point that knows no uncertainty, or "undefined".
     """
 
@@ -81,7 +81,7 @@ def fieller_interval(
         numerator: `[..., n]`, n at least 2.
         denominator: the same items `[..., n]`.
         axis: the axis of the items.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         `FiellerSet`.
@@ -152,11 +152,11 @@ def ratio_bootstrap(
     """Percentile interval of mean(numerator) / mean(denominator) by resampling the items, both values together.
 
     Args:
-        key: a key.
+        key: a JAX key.
         numerator: `[..., n]`, n at least 2.
         denominator: the same items `[..., n]`.
-        num_resamples: how many.
-        confidence: between 0 and 1.
+        num_resamples: number of resamples.
+        confidence: confidence level, between 0 and 1.
         axis: the axis of the items.
 
     Returns:

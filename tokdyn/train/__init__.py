@@ -1,4 +1,4 @@
-"""Training as one pure function: ``fit`` is a member, ``td.vmap(fit)`` an ensemble, ``fit_in_segments`` a long one."""
+"""Training as a pure function: ``fit`` for one member, ``td.vmap(fit)`` for ensembles, ``fit_in_segments`` if long."""
 
 from tokdyn.train.fit import Fit, Progress, fit, record_names
 from tokdyn.train.numbers import Numbers, numbers, trained

@@ -123,9 +123,12 @@ def _study(words: list[str]) -> None:
         """Keep compiled programs on disk for later commands (tokdyn info shows and clears them)."""
 
     options = tyro.cli(
-        Options, prog=f"tokdyn study {name}", args=rest, default=Options(design=recorded),
+        Options,
+        prog=f"tokdyn study {name}",
+        args=rest,
+        default=Options(design=recorded),
         description=(module.__doc__ or "").strip(),
-    )  # fmt: skip
+    )
     design = options.design
     if options.quick:
         design = dataclasses.replace(design, seeds=min(design.seeds, 3))
@@ -186,9 +189,13 @@ def _run(words: list[str]) -> None:
     options = tyro.cli(RunOptions, prog="tokdyn run", args=words)
     with _programs_kept(options.cache), _progress("run") as progress:
         path = features.cluster_file(
-            options.file, options.how, options.out, plots=options.plots, progress=progress,
+            options.file,
+            options.how,
+            options.out,
+            plots=options.plots,
+            progress=progress,
             say=lambda note: print(f"tokdyn: {note}", file=sys.stderr),
-        )  # fmt: skip
+        )
     for sentence in json.loads((path.parent / "diagnostics.json").read_text(encoding="utf-8"))["warnings"]:
         print(f"tokdyn: warning: {sentence}", file=sys.stderr)
     blocks = path.read_text(encoding="utf-8").split("\n\n")
@@ -236,11 +243,22 @@ def _sweep(words: list[str]) -> None:
         raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
     with _programs_kept(options.cache), jax.enable_x64(asked.x64):
         found = cast(Callable[..., object], sweeps.sweep)(
-            asked.evaluate, asked.base, asked.space, seeds=asked.seeds, key=jax.random.key(asked.key),
-            paired=asked.paired, dims=asked.dims, pad=asked.pad, store=options.store, worker=options.worker,
-            of=options.of, extend=options.extend, mixed=options.mixed, progress=sys.stderr.isatty(),
+            asked.evaluate,
+            asked.base,
+            asked.space,
+            seeds=asked.seeds,
+            key=jax.random.key(asked.key),
+            paired=asked.paired,
+            dims=asked.dims,
+            pad=asked.pad,
+            store=options.store,
+            worker=options.worker,
+            of=options.of,
+            extend=options.extend,
+            mixed=options.mixed,
+            progress=sys.stderr.isatty(),
             dry_run=options.dry_run,
-        )  # fmt: skip
+        )
     print(found if options.dry_run else options.store)
 
 
@@ -262,9 +280,14 @@ def _diagnose(words: list[str]) -> None:
         run = autoencoder.load_run(file)
         with _programs_kept(cache), _progress("diagnose"):
             found = autoencoder.diagnose.diagnose(
-                run.model, run.variables, run.corpus, key=jax.random.key(0), loss=run.loss, history=run.history,
+                run.model,
+                run.variables,
+                run.corpus,
+                key=jax.random.key(0),
+                loss=run.loss,
+                history=run.history,
                 initial=run.initial,
-            )  # fmt: skip
+            )
         print(found.to_json() if as_json else found)
 
     tyro.cli(diagnose, prog="tokdyn diagnose", args=words)

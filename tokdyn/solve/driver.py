@@ -319,9 +319,19 @@ def trajectory(
     """
     num_steps = checks.whole_number("num_steps", num_steps, at_least=1)
     result = run(
-        dynamics, key, features, num_tokens=num_tokens, max_steps=num_steps, tol=0.0, tokens=tokens, mask=mask,
-        token_mask=token_mask, adjoint="unroll", assignment="none", keep=keep or _tokens,
-    )  # fmt: skip
+        dynamics,
+        key,
+        features,
+        num_tokens=num_tokens,
+        max_steps=num_steps,
+        tol=0.0,
+        tokens=tokens,
+        mask=mask,
+        token_mask=token_mask,
+        adjoint="unroll",
+        assignment="none",
+        keep=keep or _tokens,
+    )
     return result.state, result.kept
 
 

@@ -244,9 +244,16 @@ def advance(
 
 
 def assignment_of(
-    dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, contexts: tuple[Context, ...],
-    mask: jax.Array | None, token_mask: jax.Array | None, *, hard: bool = False,
-) -> jax.Array:  # fmt: skip
+    dynamics: Dynamics,
+    step: jax.Array,
+    tokens: jax.Array,
+    features: jax.Array,
+    contexts: tuple[Context, ...],
+    mask: jax.Array | None,
+    token_mask: jax.Array | None,
+    *,
+    hard: bool = False,
+) -> jax.Array:
     """The assignment `[N, K]`, or labels `[N]`, by the part that assigns; if there is none, by the nearest token."""
     name = dynamics.assigner
     if name is not None:

@@ -119,9 +119,17 @@ def run_streamed(
     cut = arrangement.cut_of(*shape, num_tokens)
     if cut.size is None:
         result = run(
-            dynamics, key, _read(source, 0, shape[0]), tokens=tokens, max_steps=max_steps, tol=tol,
-            min_steps=min_steps, stop=stop, token_mask=token_mask, assignment=assignment,
-        )  # fmt: skip
+            dynamics,
+            key,
+            _read(source, 0, shape[0]),
+            tokens=tokens,
+            max_steps=max_steps,
+            tol=tol,
+            min_steps=min_steps,
+            stop=stop,
+            token_mask=token_mask,
+            assignment=assignment,
+        )
         return _written(result, assignment, out)
     tol = float(np.asarray(checks.one_number("tol", tol, at_least=0.0)))
     at_least = float(np.asarray(checks.one_number("min_steps", min_steps, at_least=0.0)))

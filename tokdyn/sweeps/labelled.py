@@ -45,9 +45,13 @@ class Source:
 
 
 def dataset(
-    whole: Whole, outputs: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Sequence[Source]], *, lazy: bool,
+    whole: Whole,
+    outputs: Mapping[str, Mapping[str, Any]],
+    sources: Mapping[str, Sequence[Source]],
+    *,
+    lazy: bool,
     counts: Mapping[str, Sequence[int]],
-) -> xarray.Dataset:  # fmt: skip
+) -> xarray.Dataset:
     """The labelled Dataset of a sweep.
 
     Args:

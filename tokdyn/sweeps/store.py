@@ -368,10 +368,15 @@ class _Codec:
         fill = np.nan if dtype.kind == "f" else np.zeros((), dtype).item()
         files: dict[str, Any] = {}
         array = zarr.create_array(
-            zarr.storage.MemoryStore(files), shape=(rows, *self._shape[1:]), dtype=dtype, fill_value=fill,
-            chunks=tuple(max(1, n) for n in (chunk, *self._shape[1:])), zarr_format=3,
-            dimension_names=("run", *self._output["dims"]), config={"write_empty_chunks": True},
-        )  # fmt: skip
+            zarr.storage.MemoryStore(files),
+            shape=(rows, *self._shape[1:]),
+            dtype=dtype,
+            fill_value=fill,
+            chunks=tuple(max(1, n) for n in (chunk, *self._shape[1:])),
+            zarr_format=3,
+            dimension_names=("run", *self._output["dims"]),
+            config={"write_empty_chunks": True},
+        )
         return files, array
 
     def encoded(self, values: np.ndarray) -> bytes:

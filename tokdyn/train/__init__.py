@@ -6,5 +6,13 @@ from tokdyn.train.reptile import reptile
 from tokdyn.train.segments import fit_in_segments
 
 __all__ = [
-    "Fit", "Numbers", "Progress", "fit", "fit_in_segments", "numbers", "record_names", "reptile", "trained",
-]  # fmt: skip
+    "Fit",
+    "Numbers",
+    "Progress",
+    "fit",
+    "fit_in_segments",
+    "numbers",
+    "record_names",
+    "reptile",
+    "trained",
+]

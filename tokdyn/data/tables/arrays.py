@@ -102,10 +102,13 @@ def _from_array(array: np.ndarray, file: str) -> Raw:
     numbers = array if is_text else _native(array)
     values = [_texts(column) if is_text else column for column in numbers.T]
     return Raw(
-        values, [None] * array.shape[1], lambda column: _texts(array[:, column]),
-        lambda row, column: f"index [{row}, {column}]", lambda row, column: str(array[row, column]),
+        values,
+        [None] * array.shape[1],
+        lambda column: _texts(array[:, column]),
+        lambda row, column: f"index [{row}, {column}]",
+        lambda row, column: str(array[row, column]),
         matrix=None if is_text else numbers,
-    )  # fmt: skip
+    )
 
 
 def _native(array: np.ndarray) -> np.ndarray:
@@ -126,9 +129,12 @@ def _from_records(array: np.ndarray, file: str) -> Raw:
     fields = [array[name] for name in names]
     values = [_texts(field) if field.dtype.kind in "US" else _native(field) for field in fields]
     return Raw(
-        values, list(names), lambda column: _texts(fields[column]),
-        lambda row, column: f"index {row} of field {names[column]!r}", lambda row, column: str(fields[column][row]),
-    )  # fmt: skip
+        values,
+        list(names),
+        lambda column: _texts(fields[column]),
+        lambda row, column: f"index {row} of field {names[column]!r}",
+        lambda row, column: str(fields[column][row]),
+    )
 
 
 def _texts(array: np.ndarray) -> np.ndarray:
@@ -164,9 +170,12 @@ def read_parquet(file: Path) -> Raw:
         return np.array(["" if none else str(x) for x, none in zip(columns[column], empty, strict=True)], dtype=object)
 
     return Raw(
-        columns, names, texts, lambda row, column: f"row {row + 1}, column {names[column] or column + 1!r}",
+        columns,
+        names,
+        texts,
+        lambda row, column: f"row {row + 1}, column {names[column] or column + 1!r}",
         lambda row, column: texts(column)[row],
-    )  # fmt: skip
+    )
 
 
 def _column(column: Any) -> np.ndarray:

@@ -186,10 +186,14 @@ class _Choice:
         texts = raw.label_texts if label is None else raw.texts(label)[: self._rows]
         found, names = self._labels(texts, label) if texts is not None else (None, ())
         return Table(
-            values, tuple(raw.name(place) for place in features), found, names,
+            values,
+            tuple(raw.name(place) for place in features),
+            found,
+            names,
             None if ids is None else raw.texts(ids)[: self._rows],
-            None if ids is None else raw.names[ids], tuple(self._notes),
-        )  # fmt: skip
+            None if ids is None else raw.names[ids],
+            tuple(self._notes),
+        )
 
     def _label_column(self, labels: str | None, asked: list[int] | None) -> int | None:
         if labels is None or self._raw.label_texts is not None:
@@ -223,9 +227,10 @@ class _Choice:
         if not self._raw.is_text or self._rows < 2:
             return places
         empty = [
-            place for place in places
+            place
+            for place in places
             if _is_empty(self._raw.values[place][0]) and all(map(_is_empty, self._raw.values[place]))
-        ]  # fmt: skip
+        ]
         if empty and len(empty) < len(places):
             self._notes.append(f"{self._called(empty)} without any value, left out.")
             return [place for place in places if place not in empty]
@@ -297,9 +302,11 @@ class _Choice:
         others = f"; text also in {', '.join(repr(raw.name(other)) for other in texts[1:6])}" if texts[1:] else ""
         shown = shown if len(shown) <= 40 else shown[:37] + "..."
         raise bad(
-            "file", "numbers in all columns", f"{shown!r}{what} in {raw.where(row, column)} of {self._file}{others} "
+            "file",
+            "numbers in all columns",
+            f"{shown!r}{what} in {raw.where(row, column)} of {self._file}{others} "
             "(columns says which columns to read, labels which one holds true clusters)",
-        )  # fmt: skip
+        )
 
     def _refuse_infinite(self, values: np.ndarray, features: list[int]) -> None:
         wrong = ~np.isfinite(values)

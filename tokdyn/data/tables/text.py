@@ -230,9 +230,10 @@ def _is_header(first: list[str], rows: list[list[str]], width: int) -> tuple[boo
         return True, None
     rows = rows[: max(10, _FIELDS // width)]
     numeric = [
-        column for column in range(width)
+        column
+        for column in range(width)
         if sum(column < len(row) and cells.is_value(row[column]) for row in rows) * 2 > len(rows)
-    ]  # fmt: skip
+    ]
     over = [filled[column] for column in numeric if column in filled]
     if not over:
         return False, None
@@ -293,10 +294,15 @@ class _Rows:
 
         try:
             return pd.read_csv(
-                io.StringIO(self._body), sep={" ": r"\s+", "\n": "\x1f"}.get(self._delimiter, self._delimiter),
-                header=None, names=range(width), skipinitialspace=True, keep_default_na=False, low_memory=False,
+                io.StringIO(self._body),
+                sep={" ": r"\s+", "\n": "\x1f"}.get(self._delimiter, self._delimiter),
+                header=None,
+                names=range(width),
+                skipinitialspace=True,
+                keep_default_na=False,
+                low_memory=False,
                 **options,
-            )  # fmt: skip
+            )
         except pd.errors.ParserError as error:
             self.demand_width(width)
             reason = str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: ")

@@ -22,12 +22,12 @@ COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
     "sweep": "many runs from a file: tokdyn sweep SPEC.toml --store PATH",
-    "diagnose": "why an autoencoder of words collapsed: tokdyn diagnose FILE",
-    "audit": "what a saved run of your own latent reasoner shows: tokdyn audit RUN.npz",
+    "diagnose": "find out why an autoencoder of words collapsed: tokdyn diagnose FILE",
+    "audit": "diagnose a saved run of your own latent reasoner: tokdyn audit RUN.npz",
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
-    "claims": "every published claim, and what came of it",
-    "list": "the studies and systems there are",
-    "info": "versions, devices, kept programs (--clear-cache), or what PATH holds (a store: --verify, --repair)",
+    "claims": "every published claim, with our verdict",
+    "list": "available studies and systems",
+    "info": "versions, devices, compiled programs (--clear-cache), or what PATH holds (stores: --verify, --repair)",
 }
 STARTED = time.perf_counter()
 

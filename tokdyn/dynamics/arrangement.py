@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from tokdyn import environment
 from tokdyn.numerics import binary_scale, largest_finite, row_sums
 
-# Up to these sizes features are arranged as columns; those of few dimensions up to larger ones.
+# Up to these sizes features are arranged as columns; the limit is larger for few dimensions.
 MOST_DIMENSIONS = 16
 MOST_NUMBERS = 1 << 16
 FEW_DIMENSIONS = 4
 MOST_OF_FEW = 1 << 20
-# More rows than this are read in tiles of about this many; but not those of few dimensions that a cache holds.
+# More rows than this are read in tiles of about this size, unless they have few dimensions and fit into a cache.
 MOST_ROWS = 8192
 TILE = 512
 MOST_IN_CACHE = 1 << 20

@@ -288,12 +288,12 @@ def _one_area(
         return 0.5, 0.0, 0.0, 1.0, num_positive, num_negative, True
     high, low = scores[positive], scores[~positive]
     ranks = mid_ranks(scores)
-    # What each item beats of the other class: its rank among all minus its rank in its own class.
+    # How many items of the other class each item beats: its rank among all minus its rank within its own class.
     beats = (ranks[positive] - mid_ranks(high)) / num_negative
     loses = 1 - (ranks[~positive] - mid_ranks(low)) / num_positive
     area = float(beats.mean())
     if method == "delong":
-        # One item of a class has no spread that could be seen; the largest there is for its mean bounds it.
+        # A class with a single item has no observable spread; use the largest one possible for its mean as a bound.
         spread_positive = beats.var(ddof=1) if num_positive > 1 else area * (1 - area)
         spread_negative = loses.var(ddof=1) if num_negative > 1 else area * (1 - area)
         variance = spread_positive / num_positive + spread_negative / num_negative

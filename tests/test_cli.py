@@ -15,8 +15,13 @@ from tokdyn.environment import cheap_compiler_settings
 def tokdyn(*words, cwd=None, environment=None):
     return subprocess.run(
         [sys.executable, "-m", "tokdyn", *map(str, words)],
-        capture_output=True, text=True, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 def test_a_study_needs_no_terminal_no_display_and_no_home(tmp_path):

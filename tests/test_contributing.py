@@ -23,7 +23,10 @@ def test_its_code_runs(heading):
 
 
 def test_every_contract_has_an_example():
-    for heading, contract in (("A schedule", "td.schedule("), ("A part of an autoencoder", "check_part("),
-                              ("A metric", "check_metric(")):  # fmt: skip
+    for heading, contract in (
+        ("A schedule", "td.schedule("),
+        ("A part of an autoencoder", "check_part("),
+        ("A metric", "check_metric("),
+    ):
         assert any(contract in block for block in SECTIONS[heading])
     assert any("tether" in block for blocks in SECTIONS.values() for block in blocks)

@@ -1,6 +1,6 @@
 """The command line: ``tokdyn study``, ``run``, ``sweep``, ``audit``, ``check-data``, ``claims``, ``list``, ``info``.
 
-Every command imports what it needs when it is called, so that ``tokdyn --help`` is quick.
+Every command imports what it needs only when it is called, so that ``tokdyn --help`` is fast.
 """
 
 # No "from __future__ import annotations": tyro reads the types of the option classes that are built below.
@@ -22,12 +22,12 @@ COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
     "sweep": "many runs from a file: tokdyn sweep SPEC.toml --store PATH",
-    "diagnose": "why an autoencoder of words collapsed: tokdyn diagnose FILE",
-    "audit": "what a saved run of your own latent reasoner shows: tokdyn audit RUN.npz",
+    "diagnose": "find out why an autoencoder of words collapsed: tokdyn diagnose FILE",
+    "audit": "diagnose a saved run of your own latent reasoner: tokdyn audit RUN.npz",
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
-    "claims": "every published claim, and what came of it",
-    "list": "the studies and systems there are",
-    "info": "versions, devices, kept programs (--clear-cache), or what PATH holds (a store: --verify, --repair)",
+    "claims": "every published claim, with our verdict",
+    "list": "available studies and systems",
+    "info": "versions, devices, compiled programs (--clear-cache), or what PATH holds (stores: --verify, --repair)",
 }
 STARTED = time.perf_counter()
 
@@ -36,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: without the program's name; by default those of the process.
+        arguments: the arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0, or 2 for bad input (one sentence on standard error), 130 when interrupted, 1 for a mistake of
-        ours (one line; with TOKDYN_DEBUG=1 in the environment its traceback).
+        The exit code: 0 for success, 2 for bad input (one sentence on standard error), 130 if interrupted, 1 for an
+        internal error (one line; with TOKDYN_DEBUG=1 in the environment, its traceback).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
@@ -72,13 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         actions[command](rest)
     except BrokenPipeError:
-        raise  # the reader of our output has seen enough
+        raise  # the reader of our output has closed the pipe
     except Exception as error:
         code, line = failures.told(error)
         print(line, file=sys.stderr)
         return code
     except KeyboardInterrupt as interrupt:
-        # A sweep says what it has kept; everything else writes at the end or not at all.
+        # A sweep reports what it has kept; every other command writes at the end or not at all.
         print(f"tokdyn: interrupted; {str(interrupt) or 'nothing was written'}", file=sys.stderr)
         return 130
     return 0
@@ -106,20 +106,20 @@ def _study(words: list[str]) -> None:
 
     @dataclasses.dataclass(frozen=True)
     class Options:
-        """How to run the study, and where to write."""
+        """How to run the study, and where to write its results."""
 
         design: tyro.conf.OmitArgPrefixes[study.Config]  # type: ignore[name-defined]
-        """The design."""
+        """Design of the study."""
         out: Path = Path("results") / name
-        """Folder of the results."""
+        """Folder for the results."""
         plots: bool = True
-        """Draw the figures."""
+        """Whether to draw the figures."""
         quick: bool = False
-        """A small design (a few seeds), to see that everything works."""
+        """Run a small design (only a few seeds), to check that everything works."""
         config: Path | None = None
-        """A metadata.json: repeat the run it records. Other options change it."""
+        """Repeat the run recorded in this metadata.json, except for what other options change."""
         cache: bool = True
-        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
+        """Keep compiled programs on disk for later commands (tokdyn info shows and clears them)."""
 
     offered = {
         "store": (str, "", "Folder in which an interrupted study continues; empty for none."),
@@ -149,7 +149,7 @@ def _study(words: list[str]) -> None:
 
 
 def _recorded_config(words: list[str], study: Any) -> Any:
-    """The design in the metadata that ``--config`` names, else the study's default."""
+    """The design recorded in the metadata given by ``--config``, or else the default of the study."""
     from tokdyn import files
     from tokdyn.studies import output
 
@@ -178,26 +178,30 @@ def _run(words: list[str]) -> None:
     class RunOptions:
         """Run token dynamics on a file of features: text (.csv, .txt, ..., also compressed), .parquet, .npy or .npz.
 
-        What is left out, such as an id, or guessed is said first; help(td.data.read_table) has the rules.
+        Columns that are left out (such as ids) and guesses are reported first; see help(td.data.read_table).
         """
 
         file: tyro.conf.Positional[Path]
-        """The features, a row each."""
+        """File with the features, one per row."""
         how: tyro.conf.OmitArgPrefixes[features.Options]
-        """How to run."""
+        """Options of the run."""
         out: Path = Path("results/run")
-        """Folder of the results. Earlier results in it are replaced; other files stay."""
+        """Folder for the results. Earlier results in it are replaced; other files are kept."""
         plots: bool = True
-        """Draw the figures."""
+        """Whether to draw the figures."""
         cache: bool = True
-        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
+        """Keep compiled programs on disk for later commands (tokdyn info shows and clears them)."""
 
     options = tyro.cli(RunOptions, prog="tokdyn run", args=words)
     with _programs_kept(options.cache), _progress("run") as progress:
         path = features.cluster_file(
-            options.file, options.how, options.out, plots=options.plots, progress=progress,
+            options.file,
+            options.how,
+            options.out,
+            plots=options.plots,
+            progress=progress,
             say=lambda note: print(f"tokdyn: {note}", file=sys.stderr),
-        )  # fmt: skip
+        )
     for sentence in json.loads((path.parent / "diagnostics.json").read_text(encoding="utf-8"))["warnings"]:
         print(f"tokdyn: warning: {sentence}", file=sys.stderr)
     blocks = path.read_text(encoding="utf-8").split("\n\n")
@@ -210,26 +214,26 @@ def _sweep(words: list[str]) -> None:
 
     @dataclasses.dataclass(frozen=True)
     class SweepOptions:
-        """Run a sweep from a TOML file into a Zarr store. Killed or interrupted, it goes on with --resume."""
+        """Run a sweep from a TOML file and write it to a Zarr store. Use --resume to continue an interrupted sweep."""
 
         spec: tyro.conf.Positional[Path]
-        """The sweep: evaluator, seeds, axes. `tokdyn.sweeps.spec` describes the file."""
+        """TOML file with evaluator, seeds and axes; its format is described in `tokdyn.sweeps.spec`."""
         store: str
-        """Folder or URL of the results."""
+        """Folder or URL for the results."""
         resume: bool = False
-        """Go on with a store that exists."""
+        """Resume the sweep in an existing store."""
         worker: int = 0
-        """Number of this process, from 0, where several share the store (a SLURM array, say)."""
+        """Number of this process, from 0, if several share the store (for example, a SLURM array)."""
         of: int = 1
-        """How many processes share the store; then each goes on with what is there."""
+        """Number of processes that share the store; if more than 1, each resumes an existing store."""
         extend: bool = False
-        """Where the store holds fewer seeds, values, variants or outputs, compute the rest there."""
+        """If the store holds fewer seeds, values, variants or outputs, compute the missing ones."""
         mixed: bool = False
-        """Go on although the store was begun on another kind of machine: equal to rounding only."""
+        """Continue a store that was begun on another kind of machine; results then agree only to rounding."""
         dry_run: bool = False
-        """Compile, time one call, and say what the sweep would take."""
+        """Compile, time one call, and report what the sweep would take, without running it."""
         cache: bool = True
-        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
+        """Keep compiled programs on disk for later commands (tokdyn info shows and clears them)."""
 
     options = tyro.cli(SweepOptions, prog="tokdyn sweep", args=words)
     import jax
@@ -245,11 +249,22 @@ def _sweep(words: list[str]) -> None:
         raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
     with _programs_kept(options.cache), jax.enable_x64(asked.x64):
         found = cast(Callable[..., object], sweeps.sweep)(
-            asked.evaluate, asked.base, asked.space, seeds=asked.seeds, key=jax.random.key(asked.key),
-            paired=asked.paired, dims=asked.dims, pad=asked.pad, store=options.store, worker=options.worker,
-            of=options.of, extend=options.extend, mixed=options.mixed, progress=sys.stderr.isatty(),
+            asked.evaluate,
+            asked.base,
+            asked.space,
+            seeds=asked.seeds,
+            key=jax.random.key(asked.key),
+            paired=asked.paired,
+            dims=asked.dims,
+            pad=asked.pad,
+            store=options.store,
+            worker=options.worker,
+            of=options.of,
+            extend=options.extend,
+            mixed=options.mixed,
+            progress=sys.stderr.isatty(),
             dry_run=options.dry_run,
-        )  # fmt: skip
+        )
     print(found if options.dry_run else options.store)
 
 
@@ -257,12 +272,12 @@ def _diagnose(words: list[str]) -> None:
     import tyro
 
     def diagnose(file: tyro.conf.Positional[Path], /, as_json: bool = False, cache: bool = True) -> None:
-        """Name what is wrong with a trained autoencoder of words, with the evidence and the remedy.
+        """Diagnose what is wrong with a trained autoencoder of words, with the evidence and the remedy.
 
         Args:
-            file: written by td.autoencoder.save_run.
-            as_json: all measurements, for programs.
-            cache: keep compiled programs on disk for the next time (tokdyn info shows and clears them).
+            file: a file written by td.autoencoder.save_run.
+            as_json: print all measurements as JSON.
+            cache: keep compiled programs on disk for later commands (tokdyn info shows and clears them).
         """
         import jax
 
@@ -271,9 +286,14 @@ def _diagnose(words: list[str]) -> None:
         run = autoencoder.load_run(file)
         with _programs_kept(cache), _progress("diagnose"):
             found = autoencoder.diagnose.diagnose(
-                run.model, run.variables, run.corpus, key=jax.random.key(0), loss=run.loss, history=run.history,
+                run.model,
+                run.variables,
+                run.corpus,
+                key=jax.random.key(0),
+                loss=run.loss,
+                history=run.history,
                 initial=run.initial,
-            )  # fmt: skip
+            )
         print(found.to_json() if as_json else found)
 
     tyro.cli(diagnose, prog="tokdyn diagnose", args=words)
@@ -287,15 +307,15 @@ def _audit(words: list[str]) -> None:
 
     @dataclasses.dataclass(frozen=True)
     class AuditOptions:
-        """Say what the latents, logits, attention and answers of a latent reasoner show."""
+        """Report what the latents, logits, attention and answers of a latent reasoner show."""
 
         file: tyro.conf.Positional[Path]
-        """A run, saved by numpy.savez."""
+        """File with the arrays of a run, saved by numpy.savez."""
         how: tyro.conf.OmitArgPrefixes[audits.Options]
         out: Path | None = None
-        """Folder of the report and its tables; without it, they are printed only."""
+        """Folder for the report and its tables; without it, they are only printed."""
         cache: bool = True
-        """Keep compiled programs on disk for the next time (tokdyn info shows and clears them)."""
+        """Keep compiled programs on disk for later commands (tokdyn info shows and clears them)."""
 
     given = tyro.cli(AuditOptions, prog="tokdyn audit", args=words)
     with _programs_kept(given.cache), _progress("audit"):
@@ -309,10 +329,10 @@ def _check_data(words: list[str]) -> None:
     from tokdyn.data.clevr import check_samples
 
     def check(file: tyro.conf.Positional[Path], /) -> dict[str, Any]:
-        """Check a CLEVR or CLEVRER JSON sample: how many records, which fields, which lack a program.
+        """Check a CLEVR or CLEVRER sample: number of records, their fields, and records without a program.
 
         Args:
-            file: a list of records in JSON, CLEVR's own layout, or JSON lines.
+            file: a JSON list of records, a file in CLEVR's own layout, or JSON lines.
         """
         return check_samples(file)
 
@@ -325,12 +345,12 @@ def _claims(words: list[str]) -> None:
     from tokdyn import claims
 
     def show(work: str | None = None, verdict: str | None = None, as_json: bool = False) -> None:
-        """Every published claim of the works this package examines, and what came of it.
+        """List every published claim of the works that this package examines, with our verdict.
 
         Args:
-            work: only this work: dynamics, diffusion_lm, visual_memory, capimagine or dmlr.
-            verdict: only this verdict: reproduced, contradicted, qualified or open.
-            as_json: the whole records, for programs.
+            work: show only this work: dynamics, diffusion_lm, visual_memory, capimagine or dmlr.
+            verdict: show only this verdict: reproduced, contradicted, qualified or open.
+            as_json: print the complete records as JSON.
         """
         rows = claims.table(claims.load(), work, verdict)
         if as_json:
@@ -357,7 +377,7 @@ def _info(words: list[str]) -> None:
 
 @contextlib.contextmanager
 def _programs_kept(wanted: bool) -> Iterator[None]:
-    """Compiled programs are kept on disk while the block runs, if wanted and possible."""
+    """Keep compiled programs on disk while the block runs, if wanted and possible."""
     if not wanted:
         yield
         return
@@ -369,7 +389,7 @@ def _programs_kept(wanted: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on standard error where that is a terminal; nothing in a pipe."""
+    """A progress bar on standard error if that is a terminal, otherwise nothing."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -385,30 +405,30 @@ def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
 
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        # Not parsed as markup: a claim may hold brackets.
+        # Escape brackets, which a claim may contain, since rich would parse them as markup.
         table.add_row(*(row[name].replace("[", "\\[") for name in columns))
-    # A pipe has no width; give the columns room there.
+    # A pipe has no width, so make the table wide.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def entry() -> None:
-    """The process ``tokdyn``: ``main``, then out."""
+    """Entry point of the process ``tokdyn``: run ``main``, then exit."""
     failures.open_what_is_closed()
     interrupts.install()
-    # Tracing makes hundreds of thousands of objects that stay: to go through them after every 700 new ones took 0.5 of
+    # Tracing creates hundreds of thousands of long-lived objects. Scanning them after every 700 new ones took 0.5 of
     # the 3.4 s of a second "tokdyn study dynamics" (2 cores, jax 0.10.1).
     gc.set_threshold(50_000, 20, 20)
-    for stream in (sys.stdout, sys.stderr):  # a file's name, or a claim, may hold what this terminal cannot show
+    for stream in (sys.stdout, sys.stderr):  # names and claims may hold what this terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     code = 0
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except OSError as error:  # a full disk behind it
+    except OSError as error:  # standard output may go to a full disk
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or _refuse(f"output: {error.strerror or error}")
     interrupts.leave(code)

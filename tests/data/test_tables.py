@@ -523,9 +523,14 @@ class TestFiles:
         has_names, has_index = seed % 2 == 0, seed % 3 == 0
         encoding = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"][seed % 4]
         frame.to_csv(
-            tmp_path / "a.csv", sep=separator, decimal=decimal, header=has_names, index=has_index, encoding=encoding,
+            tmp_path / "a.csv",
+            sep=separator,
+            decimal=decimal,
+            header=has_names,
+            index=has_index,
+            encoding=encoding,
             lineterminator=["\n", "\r\n"][seed % 2],
-        )  # fmt: skip
+        )
         table = read_table(tmp_path / "a.csv", columns=None if has_names or not has_index else "2:")
         np.testing.assert_array_equal(table.features, values)
         assert table.columns == tuple(frame) or not has_names

@@ -48,10 +48,14 @@ def test_one_dimension_and_no_temperature(distances, num_tokens):
         return jax.lax.map(
             lambda x: td.run(
                 td.compose(attract=td.attraction(temperature=x[1], distances=distances)),
-                start, features * x[0], num_tokens=num_tokens, max_steps=30, tol=1e-3,
+                start,
+                features * x[0],
+                num_tokens=num_tokens,
+                max_steps=30,
+                tol=1e-3,
             ),
             (scales, temperatures),
-        )  # fmt: skip
+        )
 
     options = {"compiler_options": fuzz.FULL}
     results = jax.jit(all_runs, **options)(jnp.array([1e3, 1e3, 1e5]), jnp.array([0.0, 1e-6, 1.0]))
@@ -85,9 +89,14 @@ def test_num_distinct_counts_tokens_that_have_merged():
     features = np.array(jax.random.normal(jax.random.key(0), (200, 8)))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     run = lambda temperature, **options: td.run(  # noqa: E731
-        td.catalog.soft_kmeans(temperature=temperature), jax.random.key(1), features, num_tokens=6,
-        max_steps=500, tol=1e-4, **options,
-    )  # fmt: skip
+        td.catalog.soft_kmeans(temperature=temperature),
+        jax.random.key(1),
+        features,
+        num_tokens=6,
+        max_steps=500,
+        tol=1e-4,
+        **options,
+    )
     hot, cold = run(1.0), run(0.0)
     assert (td.Status(int(hot.status)).name, int(hot.num_distinct)) == ("CONVERGED", 1)
     assert int(cold.num_distinct) == 6

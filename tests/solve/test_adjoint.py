@@ -79,9 +79,15 @@ def test_implicit_ignores_masked_tokens(scene):
         def loss(temperature, tokens, token_mask):
             dynamics = td.catalog.soft_kmeans(temperature=temperature)
             result = td.run(
-                dynamics, None, jnp.asarray(features), tokens=tokens, token_mask=token_mask,
-                max_steps=500, tol=1e-13, adjoint="implicit",
-            )  # fmt: skip
+                dynamics,
+                None,
+                jnp.asarray(features),
+                tokens=tokens,
+                token_mask=token_mask,
+                max_steps=500,
+                tol=1e-13,
+                adjoint="implicit",
+            )
             return jnp.sum(result.tokens**2)
 
         slope = jax.jit(jax.grad(loss))
@@ -253,9 +259,13 @@ def test_gradients_of_a_token_that_hardly_any_feature_reaches():
 
     def slopes(dtype):
         return jax.jit(jax.grad(loss_of, argnums=(0, 1, 2)), static_argnames=("max_steps", "tol", "adjoint"))(
-            td.catalog.soft_kmeans(temperature=1.0), features.astype(dtype), tokens.astype(dtype),
-            max_steps=1, tol=0.0, adjoint="unroll",
-        )  # fmt: skip
+            td.catalog.soft_kmeans(temperature=1.0),
+            features.astype(dtype),
+            tokens.astype(dtype),
+            max_steps=1,
+            tol=0.0,
+            adjoint="unroll",
+        )
 
     with jax.enable_x64(True):
         expected = jax.tree.leaves(slopes(np.float64))

@@ -169,8 +169,10 @@ def test_a_token_without_mass_stays():
     tokens = np.concatenate([np.full_like(tokens[:, :1], 1e4), tokens[:, 1:]], axis=1)
     found, plain = both(td.catalog.soft_kmeans(), features, tokens, max_steps=10)
     np.testing.assert_array_equal(found.state.tokens[:, 0], 1e4)
-    assert_same(found._replace(state=found.state._replace(tokens=found.state.tokens[:, 1:])),
-                plain._replace(state=plain.state._replace(tokens=plain.state.tokens[:, 1:])))  # fmt: skip
+    assert_same(
+        found._replace(state=found.state._replace(tokens=found.state.tokens[:, 1:])),
+        plain._replace(state=plain.state._replace(tokens=plain.state.tokens[:, 1:])),
+    )
 
 
 def test_a_feature_that_is_nan_ends_its_run_alone():
@@ -292,9 +294,14 @@ def test_vmap_of_run_uses_it_where_there_is_a_gpu(monkeypatch):
 
 @pytest.mark.parametrize(
     ("backend", "capability", "variable", "available"),
-    [("cpu", None, None, False), ("gpu", "9.0", None, True), ("gpu", "7.5", None, False),
-     ("gpu", "gfx90a", None, False), ("gpu", "9.0", "0", False)],
-)  # fmt: skip
+    [
+        ("cpu", None, None, False),
+        ("gpu", "9.0", None, True),
+        ("gpu", "7.5", None, False),
+        ("gpu", "gfx90a", None, False),
+        ("gpu", "9.0", "0", False),
+    ],
+)
 def test_is_available(monkeypatch, backend, capability, variable, available):
     class Device:
         compute_capability = capability

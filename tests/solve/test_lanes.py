@@ -95,9 +95,11 @@ def test_a_slow_run_holds_up_no_other():
 
     def advance(carry, inputs):
         return jax.pure_callback(
-            lambda x: calls.append(1) or np.asarray(x + 1), jax.ShapeDtypeStruct((), jnp.int32), carry,
+            lambda x: calls.append(1) or np.asarray(x + 1),
+            jax.ShapeDtypeStruct((), jnp.int32),
+            carry,
             vmap_method="expand_dims",
-        )  # fmt: skip
+        )
 
     def one(limit):
         return lanes.while_each(lambda carry, limit: carry < limit, advance, jnp.zeros((), jnp.int32), limit)

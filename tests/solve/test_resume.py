@@ -18,7 +18,7 @@ DYNAMICS = {
         attract=td.attraction(temperature=0.5), inertia=td.inertia(momentum=0.3), shake=td.noise(scale=0.1)
     ),
     "annealed": td.catalog.annealed(start=8.0, end=0.5, num_steps=6),
-}  # fmt: skip
+}
 OPTIONS = {"num_tokens": 3, "tol": 1e-2}
 
 

@@ -253,10 +253,15 @@ def test_bad_input_gets_one_sentence(changes, sentence, under):
     arguments = {"dynamics": ATTRACT, "key": KEY, "features": FEATURES, **GOOD, **changes}
 
     def call(offset):
-        return td.run(
-            arguments["dynamics"], arguments["key"], arguments["features"],
-            **{name: value for name, value in arguments.items() if name not in ("dynamics", "key", "features")},
-        ).tokens + offset  # fmt: skip
+        return (
+            td.run(
+                arguments["dynamics"],
+                arguments["key"],
+                arguments["features"],
+                **{name: value for name, value in arguments.items() if name not in ("dynamics", "key", "features")},
+            ).tokens
+            + offset
+        )
 
     with pytest.raises(ValueError, match=sentence):
         (call if under == "plain" else jax.jit(call))(0.0)

@@ -83,9 +83,16 @@ def test_numbers_are_those_of_run(tmp_path, name, kind):
         out = zarr.create_array(str(tmp_path / "soft.zarr"), shape=(NUM_FEATURES, NUM_TOKENS), dtype="float32")
     expected = in_memory(name, "soft")
     result = td.run_streamed(
-        DYNAMICS[name](), KEY, source, num_tokens=NUM_TOKENS, max_steps=12, tol=1e-2, assignment="soft", out=out,
+        DYNAMICS[name](),
+        KEY,
+        source,
+        num_tokens=NUM_TOKENS,
+        max_steps=12,
+        tol=1e-2,
+        assignment="soft",
+        out=out,
         rows_at_once=8_000,
-    )  # fmt: skip
+    )
     assert result.assignment is out
     np.testing.assert_allclose(result.tokens, expected.tokens, atol=2e-5)
     np.testing.assert_allclose(np.asarray(out[:]), expected.assignment, atol=2e-5)
@@ -100,9 +107,16 @@ def test_a_step_reads_every_feature_once_and_holds_a_chunk(monkeypatch):
     monkeypatch.setattr(arrangement, "_num_cores", lambda: 1)  # the size of a tile depends on them
     source, steps = Reads(features()), []
     result = td.run_streamed(
-        DYNAMICS["all parts"](), KEY, source, num_tokens=NUM_TOKENS, max_steps=3, tol=0.0, rows_at_once=8_000,
-        assignment="hard", progress=lambda done, of: steps.append((done, of)),
-    )  # fmt: skip
+        DYNAMICS["all parts"](),
+        KEY,
+        source,
+        num_tokens=NUM_TOKENS,
+        max_steps=3,
+        tol=0.0,
+        rows_at_once=8_000,
+        assignment="hard",
+        progress=lambda done, of: steps.append((done, of)),
+    )
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert source.most <= 8_000
     # The spread, three steps, the labels; a sample, and the start.
@@ -156,7 +170,7 @@ def test_a_feature_that_is_no_number_ends_the_run():
         ({"out": np.zeros(4), "assignment": "soft"}, "out: expected an array of shape (20011, 4), got shape (4,)"),
         ({"dynamics": td.compose(tether=Tether(0.1))}, "tether: expected a part that does not look at the features"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(changed, sentence):
     given = {"dynamics": td.catalog.soft_kmeans(), "key": KEY, "source": features(), "num_tokens": NUM_TOKENS}
     given = given | {"max_steps": 2, "tol": 0.0} | changed

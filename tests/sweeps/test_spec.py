@@ -61,9 +61,13 @@ def test_a_module_of_ones_own_and_what_info_says(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "spec.toml").write_text(OWN)
     done = subprocess.run(
-        [sys.executable, "-m", "tokdyn", "sweep", "spec.toml", "--store", "store"], cwd=tmp_path, capture_output=True,
-        text=True, check=False, env={**os.environ, "TERM": "dumb"},
-    )  # fmt: skip
+        [sys.executable, "-m", "tokdyn", "sweep", "spec.toml", "--store", "store"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TERM": "dumb"},
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "store\n", "")
     found = td.open_sweep(tmp_path / "store").load()
     assert found.x.dtype == np.float64

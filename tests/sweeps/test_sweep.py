@@ -201,6 +201,9 @@ def test_a_base_may_be_any_pytree():
 
     found = td.sweep(
         lambda config, key: {"x": config.a + config.parts[1]},
-        Config(1.0, (2.0, 3.0)), td.grid({"parts.1": [10.0, 20.0]}), seeds=1, key=KEY,
-    )  # fmt: skip
+        Config(1.0, (2.0, 3.0)),
+        td.grid({"parts.1": [10.0, 20.0]}),
+        seeds=1,
+        key=KEY,
+    )
     np.testing.assert_array_equal(found.x.isel(seed=0), [11.0, 21.0])

@@ -19,11 +19,17 @@ CLUSTERS = np.concatenate([RNG.normal(centre, 0.3, (100, 3)) for centre in (-4.0
 def distinct():
     """Distinct tokens of 12 random starts, for features `[400, 3]` and 6 tokens: one program for all."""
     run = lambda features, temperature: td.vmap(  # noqa: E731
-        lambda key: td.run(
-            td.compose(attract=td.attraction(temperature=temperature)), key, features, num_tokens=6, max_steps=300,
-            tol=1e-4,
-        ).num_distinct
-    )(jax.random.split(jax.random.key(0), 12))  # fmt: skip
+        lambda key: (
+            td.run(
+                td.compose(attract=td.attraction(temperature=temperature)),
+                key,
+                features,
+                num_tokens=6,
+                max_steps=300,
+                tol=1e-4,
+            ).num_distinct
+        )
+    )(jax.random.split(jax.random.key(0), 12))
     program = jax.jit(run)
     return lambda features, temperature: np.asarray(program(features.astype(np.float32), np.float32(temperature)))
 
@@ -31,10 +37,14 @@ def distinct():
 @pytest.mark.parametrize(
     ("features", "ratio", "regime"),
     [
-        (GAUSSIAN, 0.05, "none"), (GAUSSIAN, 0.95, "partial"), (GAUSSIAN, 1.5, "full"),
-        (SKEWED, 1.05, "start-dependent"), (CLUSTERS, 0.3, "partial"), (CLUSTERS, 1.4, "full"),
+        (GAUSSIAN, 0.05, "none"),
+        (GAUSSIAN, 0.95, "partial"),
+        (GAUSSIAN, 1.5, "full"),
+        (SKEWED, 1.05, "start-dependent"),
+        (CLUSTERS, 0.3, "partial"),
+        (CLUSTERS, 1.4, "full"),
     ],
-)  # fmt: skip
+)
 def test_the_forecast_is_what_runs_do(distinct, features, ratio, regime):
     critical = td.theory.critical_temperature(features)
     forecast = td.collapse_forecast(features, num_tokens=6, temperature=ratio * critical)
@@ -159,8 +169,9 @@ class TestGuide:
         assert sentence.endswith("use num_tokens=2.")
 
     def test_a_tolerance_too_wide(self):
-        (sentence,) = self.said(GAUSSIAN * 1e-12, td.compose(attract=td.attraction(temperature=1e-27)),
-                                GAUSSIAN[:4] * 1e-12, 4, tol=1e-4)  # fmt: skip
+        (sentence,) = self.said(
+            GAUSSIAN * 1e-12, td.compose(attract=td.attraction(temperature=1e-27)), GAUSSIAN[:4] * 1e-12, 4, tol=1e-4
+        )
         assert "Tolerance 0.0001 is above a hundredth of the features' spread" in sentence
 
     def test_a_temperature_that_is_no_number(self):

@@ -212,8 +212,16 @@ def test_each_member_stops_when_it_is_done():
 
 
 def test_a_training_that_breaks_says_so_and_stops():
-    result = fit(Line(), squared, DATA, key=KEY, num_steps=600, record_every=10,
-                 hyper={"learning_rate": 1e6}, optimiser=optax.sgd)  # fmt: skip
+    result = fit(
+        Line(),
+        squared,
+        DATA,
+        key=KEY,
+        num_steps=600,
+        record_every=10,
+        hyper={"learning_rate": 1e6},
+        optimiser=optax.sgd,
+    )
     assert result.status == td.Status.NONFINITE
     assert result.step < 600
 

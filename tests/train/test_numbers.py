@@ -69,9 +69,17 @@ def test_a_temperature_is_learned_and_stays_positive():
     def train(start):
         dynamics = td.catalog.soft_kmeans(temperature=start)
         fit = td.train.fit(
-            dynamics, error, data, key=KEY, num_steps=40, hyper={"learning_rate": 0.5}, batch_size=4, record_every=10,
-            paths=["attract.temperature"], evaluate=lambda dynamics, key: {"held": dynamics["attract"].temperature},
-        )  # fmt: skip
+            dynamics,
+            error,
+            data,
+            key=KEY,
+            num_steps=40,
+            hyper={"learning_rate": 0.5},
+            batch_size=4,
+            record_every=10,
+            paths=["attract.temperature"],
+            evaluate=lambda dynamics, key: {"held": dynamics["attract"].temperature},
+        )
         return fit, td.train.trained(dynamics, fit.variables)
 
     starts = jnp.array([2.0, 6.0])
@@ -121,9 +129,13 @@ def test_a_schedule_counts_steps_of_the_run_not_of_the_training():
 
 def test_any_pytree_of_numbers():
     fit = td.train.fit(
-        {"a": 1.0, "b": np.ones(3)}, lambda tree, batch, key: (jnp.sum(tree["b"]) - tree["a"]) ** 2 + tree["a"] ** 2,
-        {"x": jnp.zeros(1)}, key=KEY, num_steps=400, hyper={"learning_rate": 0.05},
-    )  # fmt: skip
+        {"a": 1.0, "b": np.ones(3)},
+        lambda tree, batch, key: (jnp.sum(tree["b"]) - tree["a"]) ** 2 + tree["a"] ** 2,
+        {"x": jnp.zeros(1)},
+        key=KEY,
+        num_steps=400,
+        hyper={"learning_rate": 0.05},
+    )
     trained = td.train.trained({"a": 1.0, "b": np.ones(3)}, fit.variables)
     assert float(trained["a"]) == pytest.approx(0.0, abs=0.02)
     assert float(jnp.sum(trained["b"])) == pytest.approx(0.0, abs=0.05)

@@ -31,8 +31,16 @@ def adapt_to(goal_of, num_steps, rate):
         def loss(model, variables, batch, key):
             return 0.5 * jnp.sum((variables["params"] - goal) ** 2), ({}, {})
 
-        return fit(Point(variables["params"]), loss, jnp.zeros(1), key=key, num_steps=num_steps, record_every=1,
-                   hyper={"learning_rate": rate}, optimiser=optax.sgd)  # fmt: skip
+        return fit(
+            Point(variables["params"]),
+            loss,
+            jnp.zeros(1),
+            key=key,
+            num_steps=num_steps,
+            record_every=1,
+            hyper={"learning_rate": rate},
+            optimiser=optax.sgd,
+        )
 
     return adapt
 

@@ -1,4 +1,4 @@
-"""Synthetic inputs, as pure functions of a key; the published study's, drawn on the host; words, digits, tables."""
+"""Synthetic inputs as pure functions of a key; the published study's data, drawn on the host; words, digits, tables."""
 
 from tokdyn.data import clevr, glyphs, scene_graphs, sprites, words
 from tokdyn.data.blobs import Blobs, blobs, published_blobs, published_tokens

@@ -1,6 +1,6 @@
-"""Gaussian clusters: the published study's, drawn on the host by NumPy's legacy generator, and native ones from a key.
+"""Gaussian clusters: those of the published study, drawn by NumPy's legacy generator, and native ones from a key.
 
-Both keep a fixed shape for every number of clusters (rows that do not exist are masked), so that all conditions share
+Both have a fixed shape for every number of clusters (rows that do not exist are masked), so that all conditions share
 one compiled program.
 """
 
@@ -24,8 +24,8 @@ class Blobs(NamedTuple):
     Attributes:
         features: `[N, D]`; masked rows are zero.
         labels: the cluster each feature was drawn from `[N]`.
-        mask: features that exist `[N]`.
-        centres: `[L, D]`, L the largest number of clusters.
+        mask: which features exist `[N]`.
+        centres: centres of the clusters `[L, D]`, where L is the largest number of clusters.
     """
 
     features: Any
@@ -49,17 +49,18 @@ def blobs(
 
     .. math:: c_l \sim \mathcal U(-a, a)^D,\qquad x_i \sim \mathcal N(c_{l(i)}, \sigma^2 I)
 
-    One key gives one scene: other noise levels scale the same draws, and fewer clusters are the first ones of more.
+    One key gives one scene: other noise levels scale the same draws, and a smaller number of clusters gives the first
+    ones of a larger number.
 
     Args:
         key: a JAX key.
-        num_clusters: how many clusters exist `[]`; may be traced where ``max_clusters`` is given.
+        num_clusters: how many clusters exist `[]`; may be traced if ``max_clusters`` is given.
         noise: `\sigma` `[]`, may be traced.
-        max_clusters: L, the shape that all numbers of clusters share (static); by default ``num_clusters``.
+        max_clusters: L, which fixes the shape for all numbers of clusters (static); by default ``num_clusters``.
         points_per_cluster: features of each cluster (static).
         num_dimensions: D (static).
-        spread: `a`, half the width of the box of centres.
-        dtype: floating dtype; by default JAX's.
+        spread: `a`, half the width of the box that contains the centres.
+        dtype: floating dtype; by default JAX's default float.
 
     Returns:
         ``Blobs`` with N = L * points_per_cluster.
@@ -100,17 +101,17 @@ def published_blobs(
     points_per_cluster: int = 80,
     num_dimensions: int = 6,
 ) -> Blobs:
-    """The published study's scene of that seed, in NumPy and float64.
+    """The published study's scene for a seed, in NumPy and float64.
 
     JAX cannot produce NumPy's legacy streams, so these are drawn on the host: centres uniform in (-5, 5), then each
     cluster's normal displacements, in order, from one generator seeded with the seed. For one seed all noise levels
     scale the same draws, and all cluster counts share their first centres.
 
     Args:
-        seed: of the legacy generator.
+        seed: seed of the legacy generator.
         num_clusters: how many clusters exist.
         noise: standard deviation of a cluster.
-        max_clusters: pad to so many; by default no padding.
+        max_clusters: pad to this many clusters; by default there is no padding.
         points_per_cluster: features of each cluster.
         num_dimensions: D.
 
@@ -171,7 +172,7 @@ def published_tokens(blobs: Blobs, seed: int, *, num_tokens: int = 4) -> np.ndar
 
 @functools.lru_cache(maxsize=64)
 def _published_start(seed: int, num_features: int, num_tokens: int, num_dimensions: int) -> Any:
-    """Rows `[K]` of the features that tokens start at, and their jitter `[K, D]`."""
+    """Rows `[K]` of the features at which tokens start, and their jitter `[K, D]`."""
     generator = np.random.RandomState(seed + 1234)
     rows = generator.choice(num_features, size=num_tokens, replace=False)
     return rows, generator.normal(scale=0.05, size=(num_tokens, num_dimensions))

@@ -1,7 +1,7 @@
-"""Check a sample of CLEVR or CLEVRER records before anything is built on it.
+"""Check a sample of CLEVR or CLEVRER records before building anything on it.
 
-Questions of these data sets carry the program that computes their answer; a sample without programs, or with records of
-several forms, spoils an experiment late and silently. One look at the file tells.
+Questions of these data sets carry the program that computes their answer. A sample without programs, or with records of
+several forms, ruins an experiment late and silently; checking the file reveals it at once.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ CLEVR_FIELDS = frozenset({"image", "image_filename", "image_index"})
 
 
 def check_samples(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file of samples holds, and what its records lack.
+    """Report what a file of samples contains, and what its records lack.
 
     Args:
-        path: a UTF-8 file: a JSON list of objects, CLEVR's ``{"questions": [...]}`` or ``{"scenes": [...]}``, or JSON
-            lines (one object a line).
+        path: a UTF-8 file with a JSON list of objects, CLEVR's ``{"questions": [...]}`` or ``{"scenes": [...]}``, or
+            JSON lines (one object per line).
 
     Returns:
         A dictionary of plain numbers, strings and lists:
 
         * ``sample_count``: number of records;
-        * ``fields``: sorted union of their keys;
+        * ``fields``: the sorted union of their keys;
         * ``missing_programs``: number of records whose ``"program"`` is absent or empty;
-        * ``kind``: ``"clevrer"`` where a field names a video, ``"clevr"`` where one names an image, else ``"unknown"``;
+        * ``kind``: ``"clevrer"`` if a field names a video, ``"clevr"`` if one names an image, else ``"unknown"``;
         * ``layout``: ``"list"``, ``"questions"``, ``"scenes"`` or ``"lines"``;
         * ``missing_fields``: for every field that some records have and others lack, how many lack it;
-        * ``records_without_question``: number of records whose ``"question"`` is absent, empty, or no text.
+        * ``records_without_question``: number of records whose ``"question"`` is absent, empty, or not a text.
 
     Raises:
-        ValueError: no such file, a folder, an empty file or list, no UTF-8, no JSON, or JSON that is no list of
-            objects. One sentence naming the file.
+        ValueError: no such file, a folder, an empty file or list, not UTF-8, not JSON, or JSON that is not a list of
+            objects; a one-sentence message names the file.
 
     References:
         Johnson et al. 2017, arXiv 1612.06890 (CLEVR); Yi et al. 2020, arXiv 1910.01442 (CLEVRER).
@@ -72,7 +72,7 @@ def check_samples(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """The file's name as given, for the sentences, and its text."""
+    """The file's name as given, for error messages, and its text."""
     try:
         name = os.fspath(path)
     except TypeError:
@@ -106,7 +106,7 @@ def _records(name: str, text: str) -> tuple[str, list[dict[str, Any]]]:
         try:
             parsed = _parse(text)
         except ValueError as error:
-            # Several values one after the other are no JSON, and may be JSON lines; else the first complaint stands.
+            # Several values in a row are not JSON, but may be JSON lines; if not, the first error is reported.
             if not _starts_with_object_line(text):
                 raise bad(name, EXPECTED, _complaint(error)) from None
             layout, parsed = "lines", _lines(name, text)
@@ -126,7 +126,7 @@ def _records(name: str, text: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _lines(name: str, text: str) -> list[Any]:
-    """One value a line. Only a line feed ends a line: other separators may stand inside a JSON string."""
+    """One value per line. Only a line feed ends a line, since other separators may occur inside a JSON string."""
     values = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -138,7 +138,7 @@ def _lines(name: str, text: str) -> list[Any]:
 
 
 def _starts_with_object_line(text: str) -> bool:
-    """Whether the first line that is not blank is an object of its own, and another line follows."""
+    """Whether the first non-blank line is a complete object, and another line follows."""
     first, _, rest = text.lstrip().partition("\n")
     try:
         return isinstance(_parse(first), dict) and bool(rest.strip())
@@ -150,7 +150,7 @@ def _parse(text: str) -> Any:
     """Strict JSON.
 
     Raises:
-        ValueError: anything that is not, also what Python's reader lets pass (NaN) or cannot follow (depth).
+        ValueError: anything else, including what Python's reader accepts (NaN) or cannot handle (deep nesting).
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)
@@ -179,7 +179,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _describe(value: Any) -> str:
-    """What a JSON value is called in a sentence."""
+    """How a JSON value is described in an error message."""
     if isinstance(value, str):
         return f"the text {_shorten(repr(value))}"
     if isinstance(value, list | dict):

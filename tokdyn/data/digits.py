@@ -1,4 +1,4 @@
-"""Real images that need no download: 1,797 handwritten digits, shipped with the package."""
+"""Real images without a download: 1,797 handwritten digits, shipped with the package."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """Handwritten digits of 43 people, 8 x 8 pixels in 17 levels of grey.
 
     Data: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
-    doi 10.24432/C50P49, licence CC BY 4.0. This is its test set of 1,797 images, in its order; unchanged but for the
-    scale, 0 to 1 instead of 0 to 16.
+    doi 10.24432/C50P49, licence CC BY 4.0. This is its test set of 1,797 images in the original order, unchanged except
+    for the scale, which is 0 to 1 instead of 0 to 16.
 
     Returns:
-        ``(images, labels)``: `[1797, 8, 8]` float32 in [0, 1], 1 is ink; the digit in each, `[1797]` int32.
+        ``(images, labels)``: images `[1797, 8, 8]`, float32 in [0, 1] with 1 for ink, and their digits `[1797]`, int32.
 
     References:
         E. Alpaydin, C. Kaynak, Cascading classifiers, Kybernetika 34, 1998.

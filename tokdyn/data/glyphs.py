@@ -15,22 +15,22 @@ FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold
 
 
 def render(words: Sequence[str], *, height: int = 16, width: int | None = None, font: str = "DejaVuSans") -> np.ndarray:
-    """Every word on one line, from the left edge.
+    """Draw every word on one line, from the left edge.
 
-    In a font of fixed advance (``DejaVuSansMono``) the picture is a row of character cells ``advance`` wide, side by
-    side: the picture of a word is put together from the pictures of its characters, to the last bit.
+    In a monospaced font (``DejaVuSansMono``) the picture is a row of character cells of width ``advance``, so that the
+    picture of a word is exactly composed of the pictures of its characters.
 
     Args:
-        words: what to draw; an empty one is blank.
-        height: in pixels; the letters are as large as fits, with room for ascenders and descenders.
-        width: in pixels; by default what the longest of the words needs.
+        words: the words to draw; an empty word is blank.
+        height: height in pixels; the letters are as large as possible, with room for ascenders and descenders.
+        width: width in pixels; by default what the longest word needs.
         font: one of ``FONTS``.
 
     Returns:
-        `[words, height, width]` float32 in [0, 1]; 1 is ink.
+        Pictures `[words, height, width]`, float32 in [0, 1] with 1 for ink.
 
     Raises:
-        ValueError: a word that does not fit or is no single line, an unknown font, a height below 6.
+        ValueError: a word that does not fit or is not a single line, an unknown font, or a height below 6.
 
     Example:
         >>> from tokdyn.data import glyphs
@@ -59,14 +59,14 @@ def render(words: Sequence[str], *, height: int = 16, width: int | None = None, 
 
 
 def advance(height: int, font: str = "DejaVuSansMono") -> int:
-    """Width of a character cell in a font of fixed advance, in pixels.
+    """Width of a character cell in a monospaced font, in pixels.
 
     Args:
-        height: of the picture in pixels.
-        font: ``"DejaVuSansMono"`` or its bold.
+        height: height of the picture in pixels.
+        font: ``"DejaVuSansMono"`` or its bold variant.
 
     Returns:
-        Pixels.
+        The width in pixels.
 
     Raises:
         ValueError: a font whose characters differ in width.
@@ -100,13 +100,14 @@ def _drawn(text: str, height: int, width: int, font: str) -> np.ndarray:
 
 @functools.cache
 def _font(height: int, name: str) -> Any:
-    """The largest size whose ascenders and descenders fit."""
+    """The font in the largest size whose ascenders and descenders fit."""
     import matplotlib
     from PIL import ImageFont
 
     path = str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf"))
     for size in range(height, 0, -1):
-        # The plain layout engine: the other one is not in every build of Pillow, and places letters differently.
+        # Use the basic layout engine: the other one is missing from some builds of Pillow, and places letters
+        # differently.
         font = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
         if sum(font.getmetrics()) <= height:
             return font

@@ -1,4 +1,4 @@
-"""Scenes of sprites as CLEVR writes them: a scene graph of objects, places and relations."""
+"""Scenes of sprites in CLEVR's format: a scene graph of objects, positions and relations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.data.sprites import COLOURS, FLOOR, MATERIALS, RADII, SHAPES, SIZES, Scene, checked_positions
 
-# CLEVR calls one object left of another when it is so by more than this, in floor units.
+# CLEVR says that one object is left of another if it is so by more than this, in floor units.
 RELATION_MARGIN = 0.2
 
 
@@ -18,18 +18,19 @@ def to_clevr(scene: Scene, *, image_index: int = 0, split: str = "sprites", size
     """The scene as CLEVR's scene graph: plain numbers and lists, ready for ``json.dumps``.
 
     The picture is CLEVR's floor seen from above, six units wide, with the origin in the middle, ``x`` to the right
-    and ``y`` away from the viewer; so *behind* is *higher in the picture*. ``relationships["left"][i]`` lists the
-    objects left of object ``i``. As in CLEVR, one object is so related to another only beyond 0.2 floor units.
+    and ``y`` away from the viewer, so that *behind* is *higher in the picture*. ``relationships["left"][i]`` lists the
+    objects left of object ``i``. As in CLEVR, objects are related in this way only if they differ by more than 0.2
+    floor units.
 
     Args:
         scene: one scene, with known numbers.
-        image_index: its number in the data set.
-        split: the name of the data set.
-        size: width in pixels of the picture that ``pixel_coords`` refers to; the third of them is the distance from
-            the lower edge in floor units, smaller for what is nearer.
+        image_index: number of the scene in the data set.
+        split: name of the data set.
+        size: width in pixels of the picture to which ``pixel_coords`` refers; their third component is the distance
+            from the lower edge in floor units, which is smaller for nearer objects.
 
     Returns:
-        A dictionary with CLEVR's keys (spelled as there: ``color``); objects in the order of the slots.
+        A dictionary with CLEVR's keys (in CLEVR's spelling, ``color``), with objects in the order of the slots.
 
     Raises:
         ValueError: a traced or stacked scene, a negative number, an empty size.
@@ -50,7 +51,7 @@ def to_clevr(scene: Scene, *, image_index: int = 0, split: str = "sprites", size
     found = np.flatnonzero(np.asarray(scene.present))
     place = np.asarray(scene.positions, dtype=np.float64)[found]
     floor = FLOOR * np.stack([place[:, 0] - 0.5, 0.5 - place[:, 1]], axis=-1)
-    # ``json`` writes Python's numbers only, hence tolist.
+    # ``json`` can only write Python's own numbers, hence tolist.
 
     objects = []
     for slot, (x, y), (right, away) in zip(found.tolist(), place.tolist(), floor.tolist(), strict=True):
@@ -62,7 +63,7 @@ def to_clevr(scene: Scene, *, image_index: int = 0, split: str = "sprites", size
                 "size": SIZES[int(scene.sizes[slot])],
                 "material": MATERIALS[int(scene.materials[slot])],
                 "color": COLOURS[int(scene.colours[slot])],
-                # CLEVR rests its solids on the floor, and halves the diagonal of a cube.
+                # CLEVR's solids rest on the floor, and the size of a cube is half its diagonal.
                 "3d_coords": [right, away, radius / math.sqrt(2) if shape == "cube" else radius],
                 "pixel_coords": [x * size, y * size, FLOOR * (1 - y)],
                 "rotation": 0.0,

@@ -1,9 +1,9 @@
-r"""Scenes of flat sprites with CLEVR's vocabulary: drawn, rendered and described as pure functions of a key.
+r"""Scenes of flat sprites with CLEVR's vocabulary, drawn, rendered and described by pure functions of a key.
 
 A scene is a fixed number of slots of which the first ``num_objects`` are filled, so that scenes with different numbers
-of objects have one shape: they share a compiled program and can be stacked. The unit square is the picture: ``x`` runs
-to the right, ``y`` *down*. Standing lower in the picture means standing nearer to the viewer, as under CLEVR's tilted
-camera, and what is nearer hides what is behind it.
+of objects have the same shape: they share a compiled program and can be stacked. The picture is the unit square, with
+``x`` to the right and ``y`` *down*. As under CLEVR's tilted camera, an object that is lower in the picture is nearer to
+the viewer, and hides what is behind it.
 
 CLEVR's solids are drawn as flat outlines inscribed in a circle of the object's radius `r`:
 
@@ -13,8 +13,8 @@ CLEVR's solids are drawn as flat outlines inscribed in a circle of the object's 
 | sphere | circle | `\pi r^2` | `2 \pi r` |
 | cylinder | equilateral triangle, point up | `\tfrac{3 \sqrt 3}{4} r^2` | `3 \sqrt 3 r` |
 
-Nothing is antialiased and nothing is shaded: a pixel belongs to the object that covers its centre, and has exactly
-that object's colour. Metal is told from rubber by its lighter tone.
+There is no antialiasing and no shading: a pixel belongs to the object that covers its centre, and has exactly that
+object's colour. Metal differs from rubber by its lighter tone.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ RGB = np.array(
 )
 FLOOR = 6.0
 RADII = np.array([0.35, 0.7]) / FLOOR
-# How far metal is moved towards white. With 0.3 the two nearest of the sixteen tones differ by 0.16 in RGB, the most
-# that this one number can give, and none comes nearer than that to the default background.
+# How far metal is moved towards white. With 0.3 the two closest of the sixteen tones differ by 0.16 in RGB, the largest
+# possible value, and none is closer than that to the default background.
 METAL_LIGHTENING = 0.3
-# [colour, material, RGB]; a table, so that every program draws exactly the same tone.
+# [colour, material, RGB], as a table, so that every program draws exactly the same tone.
 TONES = np.stack([RGB / 255, RGB / 255 + METAL_LIGHTENING * (1 - RGB / 255)], axis=1)
 
 
 class Scene(NamedTuple):
-    """What is where; under vmap every leaf has a leading axis. Empty slots hold zeros.
+    """The objects of a scene and their positions; under vmap every leaf has a leading axis. Empty slots hold zeros.
 
     Attributes:
         positions: centres, ``x`` to the right and ``y`` down, in [0, 1] `[M, 2]`.
@@ -67,8 +67,8 @@ class Scene(NamedTuple):
         colours: index into ``COLOURS`` `[M]`.
         sizes: index into ``SIZES`` `[M]`.
         materials: index into ``MATERIALS`` `[M]`.
-        present: which slots hold an object; the first ones `[M]`.
-        valid: whether all was kept that was asked: the number of objects and their distances `[]`.
+        present: which slots hold an object, always the first ones `[M]`.
+        valid: whether the requested number of objects and their minimal distances were achieved `[]`.
     """
 
     positions: jax.Array
@@ -85,8 +85,8 @@ class Picture(NamedTuple):
 
     Attributes:
         image: red, green, blue in [0, 1] `[H, W, 3]`.
-        masks: the pixels that *show* each object; what is hidden is left out `[M, H, W]`.
-        labels: 0 for the background, 1 + the slot elsewhere; row after row `[H * W]`.
+        masks: the pixels that *show* each object, without its hidden parts `[M, H, W]`.
+        labels: 0 for the background, otherwise 1 + the slot, row by row `[H * W]`.
     """
 
     image: jax.Array
@@ -103,30 +103,31 @@ def scene(
     margin: float = 0.12,
     num_candidates: int = 64,
 ) -> Scene:
-    r"""A random scene: attributes uniform and independent, centres uniform subject to a minimum distance.
+    r"""A random scene with independent uniform attributes, and uniform centres subject to a minimum distance.
 
-    Objects are placed one after the other. Each has ``num_candidates`` uniform draws and takes the first that keeps
-    the distance from those placed before: rejection sampling cut off after so many trials, hence without a loop of
-    unknown length. Where no draw keeps it, the one farthest from the others is taken and ``valid`` is False.
+    Objects are placed one after the other. Each gets ``num_candidates`` uniform draws and takes the first one that
+    keeps the distance from earlier objects. This is rejection sampling with a limited number of trials, which avoids a
+    loop of unknown length. If no draw keeps the distance, the one farthest from the others is taken and ``valid`` is
+    False.
 
-    Every object has random streams of its own: a scene is the beginning of the scene with one object more, and does
-    not depend on ``max_objects``. The default distance can practically always be kept with ten objects, and leaves
-    most of each in view. `2 \cdot 0.7 / 6 \approx 0.234` excludes any overlap, but seldom finds room for ten.
+    Every object has random streams of its own, so that a scene is the beginning of the scene with one more object, and
+    does not depend on ``max_objects``. The default distance can practically always be kept with ten objects, and leaves
+    most of each visible. `2 \cdot 0.7 / 6 \approx 0.234` excludes any overlap, but rarely leaves room for ten.
 
     Args:
-        key: a key `[]`.
+        key: a JAX key `[]`.
         num_objects: how many, from 0 to ``max_objects`` `[]`, may be traced. A traced number outside is clipped, and
             ``valid`` is False.
         max_objects: the number of slots `M`, static.
         min_distance: smallest distance between two centres, in widths of the picture `[]`, may be traced.
-        margin: smallest distance of a centre from the border `[]`, may be traced. From 0.117 on no object is cut off.
-        num_candidates: draws for each object, static.
+        margin: smallest distance of a centre from the border `[]`, may be traced. From 0.117 on, no object is cut off.
+        num_candidates: number of draws for each object, static.
 
     Returns:
         A ``Scene`` with ``M`` slots.
 
     Raises:
-        ValueError: a number outside its range, or a traced one that must be static.
+        ValueError: a number outside its range, or a traced number that must be static.
 
     References:
         Johnson et al. 2017, CLEVR: A diagnostic dataset for compositional language and elementary visual reasoning,
@@ -151,7 +152,7 @@ def scene(
 def _drawn(
     key: jax.Array, count: jax.Array, distance: jax.Array, border: jax.Array, *, max_objects: int, num_candidates: int
 ) -> Scene:
-    """``scene`` of checked numbers, as one program also where it is called outside one."""
+    """``scene`` with checked arguments, compiled as one program even when called outside jit."""
     dtype = jnp.result_type(float)
     distance, border = distance.astype(dtype), border.astype(dtype)
     slots = jnp.arange(max_objects)
@@ -162,7 +163,7 @@ def _drawn(
     start = (jnp.zeros((max_objects, 2), dtype), jnp.square(distance))
     (positions, _), kept = jax.lax.scan(_place, start, (slots, candidates))
 
-    # A uniform number below one, times 2, 3 or 8, stays below that in float32: the options are 0 to one less.
+    # A uniform number below 1, times n = 2, 3 or 8, stays below n in float32, which gives the options 0 to n - 1.
     fractions = jax.vmap(jax.vmap(lambda k: draws.uniform(k, (), jnp.float32)))(streams[1:])
     options = jnp.array([[len(SHAPES)], [len(COLOURS)], [len(SIZES)], [len(MATERIALS)]])
     shapes, colours, sizes, materials = jnp.where(present, (fractions * options).astype(jnp.int32), 0)
@@ -190,25 +191,25 @@ def radii(scene: Scene) -> jax.Array:
 
 
 def tones(scene: Scene) -> jax.Array:
-    """The one colour each object is drawn in: CLEVR's for rubber, a lighter one for metal.
+    """The colour in which each object is drawn: CLEVR's for rubber, a lighter one for metal.
 
     Args:
         scene: a scene.
 
     Returns:
-        Red, green, blue in [0, 1] `[M, 3]`; those of empty slots mean nothing.
+        Red, green, blue in [0, 1] `[M, 3]`; values for empty slots are meaningless.
     """
     return jnp.asarray(TONES, scene.positions.dtype)[scene.colours, scene.materials]
 
 
 def render(scene: Scene, *, size: int, background: ArrayLike = 0.75) -> Picture:
-    """The picture of a scene, with the exact mask of what can be seen of each object.
+    """The picture of a scene, with the exact mask of the visible part of each object.
 
-    Painter's order by depth: an object whose centre is lower in the picture hides one whose centre is higher; at
-    equal height the later slot hides the earlier.
+    Objects are painted in order of depth: an object whose centre is lower in the picture hides one whose centre is
+    higher; at equal height the later slot hides the earlier one.
 
     Args:
-        scene: a scene; ``jax.vmap`` takes a stack of them.
+        scene: a scene; use ``jax.vmap`` for a stack of scenes.
         size: height and width in pixels, static.
         background: grey level `[]` or red, green, blue `[3]`, in [0, 1], may be traced.
 
@@ -216,8 +217,8 @@ def render(scene: Scene, *, size: int, background: ArrayLike = 0.75) -> Picture:
         A ``Picture``; its masks are disjoint, and their union is where ``labels`` is not 0.
 
     Raises:
-        ValueError: a scene of another form, a size that is not a static positive integer, a background that is not
-            one or three numbers from 0 to 1.
+        ValueError: not a single scene, a size that is not a static positive integer, or a background that is not one or
+            three numbers from 0 to 1.
 
     Example:
         >>> import jax
@@ -234,7 +235,7 @@ def render(scene: Scene, *, size: int, background: ArrayLike = 0.75) -> Picture:
 
 @functools.partial(jax.jit, static_argnames="size")
 def _painted(scene: Scene, colour: jax.Array, *, size: int) -> Picture:
-    """``render`` of a checked scene, as one program also where it is called outside one."""
+    """``render`` for a checked scene, compiled as one program even when called outside jit."""
     positions = scene.positions
     colour = colour.astype(positions.dtype)
     centres = (jnp.arange(size, dtype=positions.dtype) + 0.5) / size
@@ -243,7 +244,7 @@ def _painted(scene: Scene, colour: jax.Array, *, size: int) -> Picture:
     covered = _covers(right, down, radii(scene)[:, None, None], scene.shapes[:, None, None])
     covered &= scene.present[:, None, None]
 
-    # One number for "is there, and how near": 0 is the background, and no two objects have the same.
+    # One number for presence and depth: 0 is the background, and no two objects have the same value.
     rank = jnp.argsort(jnp.argsort(positions[:, 1], stable=True))
     nearness = jnp.where(covered, 1 + rank[:, None, None], 0)
     front = jnp.argmax(nearness, axis=0)  # [H, W]
@@ -254,7 +255,7 @@ def _painted(scene: Scene, colour: jax.Array, *, size: int) -> Picture:
 
 
 def pixel_features(image: ArrayLike, *, colour_weight: float = 3.0, position_weight: float = 1.0) -> jax.Array:
-    """Pixels as features for tokens: weighted colour and weighted place, in the order of ``Picture.labels``.
+    """Pixels as features for tokens: weighted colour and weighted position, in the order of ``Picture.labels``.
 
     Args:
         image: red, green, blue `[H, W, 3]`.
@@ -265,7 +266,7 @@ def pixel_features(image: ArrayLike, *, colour_weight: float = 3.0, position_wei
         Red, green, blue, ``x``, ``y`` of every pixel `[H * W, 5]`.
 
     Raises:
-        ValueError: not a floating-point image of three channels; a weight that is no number of at least 0.
+        ValueError: not a floating-point image with three channels, or a weight that is not a number of at least 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -282,7 +283,7 @@ def pixel_features(image: ArrayLike, *, colour_weight: float = 3.0, position_wei
 
 @jax.jit
 def _weighted(image: jax.Array, colour: jax.Array, place: jax.Array) -> jax.Array:
-    """``pixel_features`` of a checked image, as one program also where it is called outside one."""
+    """``pixel_features`` for a checked image, compiled as one program even when called outside jit."""
     height, width, _ = image.shape
     colour, place = colour.astype(image.dtype), place.astype(image.dtype)
     down, right = jnp.meshgrid(
@@ -295,9 +296,9 @@ def _weighted(image: jax.Array, colour: jax.Array, place: jax.Array) -> jax.Arra
 
 
 def _streams(key: jax.Array, slots: jax.Array) -> jax.Array:
-    """A key for each purpose and slot `[5, M]`, the same however many slots there are.
+    """A key for each purpose and slot `[5, M]`, independent of the number of slots.
 
-    All at once rather than one by one: hashing is most of what there is to compile in a scene.
+    They are derived all at once rather than one by one, because hashing is most of what a scene has to compile.
     """
     purposes = ("position", "shape", "colour", "size", "material")
     for_purposes = jnp.stack([keys.for_purpose(key, purpose) for purpose in purposes])
@@ -307,7 +308,7 @@ def _streams(key: jax.Array, slots: jax.Array) -> jax.Array:
 def _place(
     carry: tuple[jax.Array, jax.Array], item: tuple[jax.Array, jax.Array]
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-    """Choose the place of one object: the first candidate far enough from the earlier objects, else the farthest."""
+    """Choose the position of one object: the first candidate far enough from earlier objects, else the farthest."""
     positions, squared_distance = carry
     slot, candidates = item
     is_earlier = jnp.arange(len(positions)) < slot
@@ -319,7 +320,7 @@ def _place(
 
 
 def _covers(right: jax.Array, down: jax.Array, radius: jax.Array, shapes: jax.Array) -> jax.Array:
-    """Whether a pixel centre, given relative to the object's centre, lies in its outline."""
+    """Whether a pixel centre, given relative to the object's centre, lies within the object's outline."""
     side = jnp.abs(right)
     in_square = jnp.maximum(side, jnp.abs(down)) <= radius / math.sqrt(2)
     in_circle = right * right + down * down <= radius * radius
@@ -328,7 +329,7 @@ def _covers(right: jax.Array, down: jax.Array, radius: jax.Array, shapes: jax.Ar
 
 
 def _count(value: Any, max_objects: int) -> jax.Array:
-    """The number of objects as an integer scalar; its range is checked where it is known."""
+    """The number of objects as an integer scalar; its range is checked if its value is known."""
     expected = f"an integer from 0 to max_objects = {max_objects}"
     try:
         count = jnp.asarray(value)
@@ -342,7 +343,7 @@ def _count(value: Any, max_objects: int) -> jax.Array:
 
 
 def _number(name: str, value: Any, *, at_least: float, below: float = math.inf) -> jax.Array:
-    """A real scalar that may be traced; its range is checked where it is known."""
+    """A real scalar that may be traced; its range is checked if its value is known."""
     number = jnp.asarray(checks.hyperparameter(name, value, at_least=at_least, below=below))
     if number.ndim != 0:
         raise checks.bad(name, "one number", checks.describe_array(number))
@@ -366,7 +367,7 @@ def checked_positions(scene: Scene) -> jax.Array:
     """The centres of one scene, ``[M, 2]``.
 
     Raises:
-        ValueError: another shape or dtype, for example a stack of scenes.
+        ValueError: wrong shape or dtype, for example a stack of scenes.
     """
     positions = checks.floating("scene.positions", scene.positions, axes="[M, 2]")
     if positions.shape[1] != 2:

@@ -1,7 +1,7 @@
-"""Small corpora of words: a text of your own, the published shape in our own words, any number by Zipf's law.
+"""Small corpora of words: your own text, one with the published counts in our own words, and any size by Zipf's law.
 
-A corpus is what an autoencoder of words is trained and judged on. Its ceiling is part of it: words that the training
-text lacks all become one id that training never sees, so no model can name them.
+An autoencoder of words is trained and evaluated on a corpus. A corpus has a ceiling: all words that are missing from
+the training text share one id that training never sees, so that no model can name them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ SPECIAL = ("<pad>", "<unk>", "<eos>")
 _CONSONANTS, _VOWELS, _ENDINGS = "bdfhjklmnrtvwy", "aeiou", ("", "n", "r", "s", "l", "t", "m", "d")
 _SYLLABLES = tuple(consonant + vowel for consonant in _CONSONANTS for vowel in _VOWELS)
 
-# How often each word of the published training texts occurs, most frequent first; and the lengths of its sentences.
+# The number of occurrences of each word in the published training texts, most frequent first; the sentence lengths.
 _COUNTS = {
     "large": (12, 6, 5, 4, 3, 3, 3, 3) + (2,) * 21 + (1,) * 160,
     "small": (6, 4, 4, 4, 3, 3, 2, 2, 2) + (1,) * 39,
 }
 _LENGTHS = {"large": (5,) * 41 + (4,) * 9, "small": (5,) * 13 + (4,)}
-# Of the validation text: sentences, tokens that are "the", other known tokens, unknown tokens.
+# For the validation text: the number of sentences, of tokens "the", of other known tokens, and of unknown tokens.
 _VALIDATION = {"large": ((5,) * 4 + (4,) * 6, 2, 19, 23), "small": ((5, 4, 4), 1, 7, 5)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """A training and a validation text as numbers of words.
+    """A training and a validation text as ids of words.
 
     Attributes:
         words: the word of each id; the first three are ``<pad>``, ``<unk>`` and ``<eos>``.
-        train: ids `[T]` int32.
-        validation: ids `[S]` int32; 1 for a word that the training text lacks.
-        train_lengths: words of each sentence of ``train`` `[sentences]` int32, or None where the text has no sentences.
-        validation_lengths: the same of ``validation``.
+        train: ids of the training text `[T]`, int32.
+        validation: ids of the validation text `[S]`, int32; 1 for a word that the training text lacks.
+        train_lengths: words in each sentence of ``train`` `[sentences]`, int32, or None if the text has no sentences.
+        validation_lengths: the same for ``validation``.
     """
 
     words: tuple[str, ...]
@@ -76,7 +76,7 @@ class Corpus:
 
     @property
     def vocabulary_size(self) -> int:
-        """`V`, the three special words included."""
+        """`V`, including the three special words."""
         return len(self.words)
 
     @property
@@ -91,7 +91,7 @@ class Corpus:
 
     @property
     def types(self) -> np.ndarray:
-        """Ids that occur in the training text, most frequent first `[types]` int32."""
+        """Ids that occur in the training text `[types]`, int32, most frequent first."""
         order = np.argsort(-self.counts, kind="stable")
         return order[: np.count_nonzero(self.counts)].astype(np.int32)
 
@@ -112,7 +112,7 @@ class Corpus:
 
 
 def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
-    """Sentences to numbers: lower case, words between white space, the commonest word first, then by the alphabet.
+    """A corpus from sentences: lower-case words separated by white space, numbered by frequency, then alphabetically.
 
     Args:
         train: sentences; their words are the vocabulary. A sentence without words is left out.
@@ -122,7 +122,7 @@ def corpus(train: Iterable[str], validation: Iterable[str]) -> Corpus:
         A ``Corpus``.
 
     Raises:
-        ValueError: no word in either text, no validation word that is known, or a special word in ``train``.
+        ValueError: a text without words, no known validation word, or a special word in ``train``.
 
     Example:
         >>> from tokdyn.data import words
@@ -214,7 +214,7 @@ def read_corpus(
 
 
 def published_sentences(size: str = "large") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The training and validation sentences behind ``published_shape``: real words, but no grammar.
+    """The training and validation sentences behind ``published_shape``: real words, but not grammatical sentences.
 
     Args:
         size: ``"large"`` or ``"small"``.
@@ -243,7 +243,7 @@ def published_shape(size: str = "large") -> Corpus:
     | large | 50 | 241 | 189 | 160 | 12 | 44 | 23 | 2 | 21/44 |
     | small | 14 | 69 | 48 | 39 | 6 | 13 | 5 | 1 | 8/13 |
 
-    How often the other words occur (and "the" in the small corpus) is not published; those counts are ours.
+    The frequencies of the other words (and of "the" in the small corpus) are not published; those counts are ours.
 
     Args:
         size: ``"large"`` (V = 192) or ``"small"`` (V = 51).
@@ -271,19 +271,19 @@ def zipf_corpus(
     exponent: float = 1.0,
     key: int | jax.Array = 0,
 ) -> Corpus:
-    r"""A corpus of any size whose words are as unequal as those of a language.
+    r"""A corpus of any size whose word frequencies are as unequal as those of a natural language.
 
     .. math:: n_r = \max(1, \lfloor c / r^a \rfloor)
 
     with `c` such that the counts add up to ``num_tokens`` (words that reach their next count at the same `c` get it in
-    order of rank until the sum is met). Real words come first, pseudo-words after them.
+    order of rank until the sum is reached). Real words come first, followed by pseudo-words.
 
     Args:
-        num_types: words, besides the three special ones.
-        num_tokens: of the training text; by default ten for each type.
-        num_validation: tokens of the validation text; by default a tenth of ``num_tokens``.
-        exponent: `a`; 0 gives every word the same share.
-        key: a whole number or a JAX key, for the order of the training text and the draw of the validation text.
+        num_types: number of distinct words, besides the three special ones.
+        num_tokens: number of tokens in the training text; by default ten per type.
+        num_validation: number of tokens in the validation text; by default a tenth of ``num_tokens``.
+        exponent: `a`; 0 gives every word the same frequency.
+        key: an integer or a JAX key, for the order of the training text and the draw of the validation text.
 
     Returns:
         A ``Corpus`` in which every type occurs, and no validation word is unknown.
@@ -323,18 +323,18 @@ def zipf_corpus(
 
 @functools.cache
 def english_words() -> tuple[str, ...]:
-    """Some three hundred common English words in lower case, the commonest first."""
+    """About three hundred common English words in lower case, most common first."""
     source = importlib.resources.files("tokdyn.data").joinpath("words.txt")
     return tuple(source.read_text(encoding="utf-8").split())
 
 
 def pseudo_words(number: int) -> tuple[str, ...]:
-    """Pronounceable words that mean nothing: syllables of two letters, and perhaps a consonant at the end.
+    """Pronounceable words without meaning, made of two-letter syllables and sometimes a final consonant.
 
-    Distinct from each other and from ``english_words``; the first ones are the same for every number.
+    They are distinct from each other and from ``english_words``; the first ones are the same for every number.
 
     Args:
-        number: how many.
+        number: number of words.
 
     Returns:
         Words in lower case, letters only.
@@ -353,11 +353,11 @@ def pseudo_words(number: int) -> tuple[str, ...]:
 
 
 def _all_pseudo_words() -> Iterable[str]:
-    """All words of two syllables, then of three, ...: each set in an order that mixes first letters."""
+    """All words of two syllables, then of three, and so on, each set in an order that mixes first letters."""
     for num_syllables in itertools.count(2):
         size = len(_SYLLABLES) ** num_syllables * len(_ENDINGS)
         stride = size * 618 // 1000
-        while math.gcd(stride, size) > 1:  # no factor in common: each word is visited once
+        while math.gcd(stride, size) > 1:  # without a common factor, each word is visited once
             stride += 1
         for number in range(size):
             rest, ending = divmod(number * stride % size, len(_ENDINGS))
@@ -383,7 +383,7 @@ def _cut(name: str, ids: np.ndarray, lengths: np.ndarray | None) -> tuple[np.nda
 
 
 def _dealt(tokens: Sequence[str], lengths: Sequence[int]) -> tuple[str, ...]:
-    """Tokens dealt like cards to sentences of those lengths: copies of a word go to different sentences."""
+    """Deal tokens like cards to sentences of given lengths, so that copies of a word go to different sentences."""
     sentences: list[list[str]] = [[] for _ in lengths]
     waiting = iter(tokens)
     for place in range(max(lengths)):
@@ -400,7 +400,7 @@ def _zipf_counts(num_types: int, num_tokens: int, exponent: float) -> np.ndarray
         return np.maximum(1, np.floor(scale * weights)).astype(np.int64)
 
     low, high = 0.0, 2.0 * num_tokens  # the first word alone would have too many
-    for _ in range(100):  # halving until the two are neighbouring floats
+    for _ in range(100):  # bisect until the two are neighbouring floats
         middle = 0.5 * (low + high)
         low, high = (middle, high) if counts(middle).sum() <= num_tokens else (low, middle)
     found, above = counts(low), counts(high)

@@ -1,8 +1,8 @@
-"""How features lie for a run: in which units, around which point, as columns or as rows, whole or in tiles.
+"""How features are arranged in memory for a run: units, centre, columns or rows, whole or in tiles.
 
-Two arrangements, by size, each the fastest that was measured (benchmarks/README.md, "Large features"). Small sets lie
-with the long axis last and a row of ones below, so that a step is two products, and many runs go side by side. Large
-ones lie as they come, a feature a row, and are read in tiles.
+There are two arrangements, chosen by size; each was the fastest in our measurements (benchmarks/README.md, "Large
+features"). Small sets are stored with the long axis last and a row of ones appended, so that a step is two matrix
+products and many runs can be computed side by side. Large sets keep one feature per row and are read in tiles.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import jax.numpy as jnp
 from tokdyn import environment
 from tokdyn.numerics import binary_scale, largest_finite, row_sums
 
-# Up to these sizes features are arranged as columns; those of few dimensions up to larger ones.
+# Up to these sizes features are arranged as columns; the limit is larger for few dimensions.
 MOST_DIMENSIONS = 16
 MOST_NUMBERS = 1 << 16
 FEW_DIMENSIONS = 4
 MOST_OF_FEW = 1 << 20
-# More rows than this are read in tiles of about this many; but not those of few dimensions that a cache holds.
+# More rows than this are read in tiles of about this size, unless they have few dimensions and fit into a cache.
 MOST_ROWS = 8192
 TILE = 512
 MOST_IN_CACHE = 1 << 20
-# From here on a product over tokens as the last axis is faster, where rows are not in tiles.
+# From this size on, a product with tokens as the last axis is faster, unless rows are read in tiles.
 MANY_DIMENSIONS = 256
 SOME_DIMENSIONS = 64  # by several cores
 VERY_MANY_DIMENSIONS = 768  # by several cores, in tiles
 MANY_TOKENS = 32  # by several cores, with jaxlib from 0.11 on
-# So many features say where the others lie, roughly.
+# This many features are enough to estimate roughly where the others lie.
 SAMPLE = 128
 
 
 class Frame(NamedTuple):
-    """Where features lie, without a gradient.
+    """Scale, centre and spread of the features, without a gradient.
 
     Attributes:
-        scale: a power of two near their largest magnitude `[]`.
-        centre: a point among them `[D]`, in units of the scale; their mean, or that of some.
-        spread: the largest distance of a feature from it `[]`, in units of the scale.
+        scale: a power of two near the largest magnitude of the features `[]`.
+        centre: a point among the features `[D]`, in units of the scale: their mean, or the mean of a sample.
+        spread: the largest distance of a feature from the centre `[]`, in units of the scale.
     """
 
     scale: jax.Array
@@ -65,7 +65,7 @@ def framed(features: jax.Array, mask: jax.Array | None) -> Frame:
 
     if mask is not None or are_columns(features):
         return thoroughly()
-    # A pass over many features costs as much as half a step: one is enough where some of them speak for all.
+    # A pass over many features costs as much as half a step. If a sample is representative, one pass is enough.
     sample = some_of(features)
     scale = binary_scale(sample)
     centre = mean_of_rows(sample, None, scale)
@@ -74,7 +74,7 @@ def framed(features: jax.Array, mask: jax.Array | None) -> Frame:
 
 
 def speaks_for_all(sample: jax.Array, frame: Frame) -> jax.Array:
-    """Whether scale and centre of a sample suit all features `[]`, given the spread of all."""
+    """Whether the scale and centre of a sample are good enough for all features `[]`, given the spread of all."""
     return (frame.spread > 2.0**-20) & (frame.spread < 2.0**40) & jnp.any(sample != 0)
 
 
@@ -84,8 +84,8 @@ def some_of(features: jax.Array) -> jax.Array:
 
 
 def mean_of_rows(rows: jax.Array, mask: jax.Array | None, scale: jax.Array) -> jax.Array:
-    """Mean of the rows that the mask keeps, divided by the scale `[D]`; as a product, which needs no copy, sums over
-    the first axis being slow on CPU.
+    """Mean of the rows that the mask keeps, divided by the scale `[D]`. It is computed as a matrix product, which needs
+    no copy, because sums over the first axis are slow on CPU.
     """
     kept = jnp.ones(rows.shape[:1], rows.dtype) if mask is None else mask.astype(rows.dtype)
     count = rows.shape[0] if mask is None else jnp.maximum(jnp.sum(mask), 1).astype(rows.dtype)
@@ -104,8 +104,8 @@ def spread_of(features: jax.Array, scale: jax.Array, centre: jax.Array, mask: ja
 
 
 def largest_of_blocks(function: Callable[..., jax.Array], features: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """The largest value `[]` of a function of rows and of which are kept: XLA on CPU would hold what it computes of
-    all features at once.
+    """The largest value `[]` of a function of rows and their mask, block by block: XLA on CPU would otherwise hold the
+    function's intermediate results for all features at once.
     """
     num_rows = features.shape[0]
     if num_rows <= max(MOST_ROWS, TILE) or jax.default_backend() != "cpu":
@@ -122,37 +122,37 @@ class Columns(NamedTuple):
     """Features with the long axis last.
 
     Attributes:
-        values: with a row of ones below `[D + 1, N]`. Masked columns are zero, ones included: whoever owns such a
-            feature gets no mass and no pull from it.
+        values: the features, with a row of ones appended `[D + 1, N]`. Masked columns are zero, including their one, so
+            that a masked feature contributes neither mass nor pull.
     """
 
     values: jax.Array
 
 
 class Rows(NamedTuple):
-    """Features as rows: few of them framed, many as they came, and framed tile by tile as they are read.
+    """Features as rows. A small set is scaled and centred at once; a large one stays as given, tile by tile.
 
     Attributes:
-        values: divided by the scale and, for products, relative to the centre; or, in tiles, in units of their own,
-            so that nothing is copied `[N, D]`.
-        kept: which of these are not masked `[N]`, or None for all.
+        values: the features `[N, D]`, divided by the scale and, for products, relative to the centre; if they are read
+            in tiles, in their original units, so that nothing is copied.
+        kept: which features are not masked `[N]`, or None for all.
     """
 
     values: jax.Array
     kept: jax.Array | None
 
     def cut(self, num_tokens: int) -> Cut:
-        """How they are read."""
+        """How the rows are read."""
         num_rows, dimension = self.values.shape
         return cut_of(num_rows, dimension, num_tokens)
 
 
 class Summed(NamedTuple):
-    """In place of features: what attraction sums over them, where somebody else has read them for this step.
+    """Stands in for the features when the caller has already summed over them for this step.
 
     Attributes:
-        sums: as ``tiles.sums_by_products``, or ``sums_by_differences``, returns `[K, D]`.
-        mass: sums of the weights `[K]`.
+        sums: what ``tiles.sums_by_products`` or ``sums_by_differences`` returns `[K, D]`.
+        mass: the sum of the weights of each token `[K]`.
     """
 
     sums: jax.Array
@@ -160,13 +160,13 @@ class Summed(NamedTuple):
 
 
 def are_columns(features: jax.Array, most: int | None = None) -> bool:
-    """Whether features are few enough to be arranged as columns, of at most so many numbers."""
+    """Whether the features are small enough to be arranged as columns, with at most ``most`` numbers."""
     num_features, dimension = features.shape
     return dimension <= MOST_DIMENSIONS and num_features * (dimension + 1) <= (MOST_NUMBERS if most is None else most)
 
 
 def arranged(features: jax.Array, frame: Frame, mask: jax.Array | None, *, centred: bool) -> Columns | Rows:
-    """Features `[N, D]` as the sums read them; where a mask leaves some out, these are 0."""
+    """Features `[N, D]` in the arrangement that the sums read; masked features are 0."""
     num_features, dimension = features.shape
     # Differences [K, D, N] of columns are held as a whole, hence only few; and of few dimensions only by products many.
     if are_columns(features) or (centred and dimension <= FEW_DIMENSIONS and are_columns(features, MOST_OF_FEW)):
@@ -183,7 +183,7 @@ class Cut(NamedTuple):
 
     Attributes:
         size: rows of a tile; None for all at once.
-        tokens_last: whether logits are `[rows, K]` or `[K, rows]`.
+        tokens_last: whether logits are `[rows, K]` rather than `[K, rows]`.
     """
 
     size: int | None
@@ -191,15 +191,15 @@ class Cut(NamedTuple):
 
 
 def cut_of(num_rows: int, dimension: int, num_tokens: int = 1) -> Cut:
-    """The fastest of what was measured (benchmarks/README.md, "Large features").
+    """The fastest way of reading rows in our measurements (benchmarks/README.md, "Large features").
 
-    One core: small tiles, which stay in its own cache. More: tiles that are worth a product by all cores, since XLA
-    gives no two tiles to two cores.
+    On one core, tiles are small enough to stay in its cache. On several cores, tiles are large enough for all cores to
+    share one product, since XLA never computes two tiles on two cores.
 
     Args:
         num_rows: N.
         dimension: D.
-        num_tokens: K; it decides sizes and order, not whether there are tiles.
+        num_tokens: K; affects sizes and order, but not whether tiles are used.
     """
     few_dimensions, many_dimensions = dimension <= MOST_DIMENSIONS, dimension >= MANY_DIMENSIONS
     fit = num_rows <= max(MOST_ROWS, TILE) or (few_dimensions and num_rows * dimension <= MOST_IN_CACHE)
@@ -214,7 +214,7 @@ def cut_of(num_rows: int, dimension: int, num_tokens: int = 1) -> Cut:
     if few_dimensions and is_newer:
         size, tokens_last = 32 * TILE, True
     elif few_dimensions:
-        # Weights of a tile fill no more than a cache.
+        # The weights of a tile must fit into the cache.
         size, tokens_last = min(64 * TILE, max(4 * TILE, 2048 * TILE // num_tokens)), False
     elif many_dimensions:
         size, tokens_last = 4 * TILE, dimension >= VERY_MANY_DIMENSIONS

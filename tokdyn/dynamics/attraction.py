@@ -1,4 +1,4 @@
-"""Attraction: every token is pulled to the mean of the features, weighted by how much it owns them."""
+"""Attraction: every token is pulled to the mean of the features, weighted by its share of each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tokdyn.ranges import built, number
 
 
 class Layout(NamedTuple):
-    """The features as the loop reads them; built once a run.
+    """The features in the form that the loop reads; built once per run.
 
     Attributes:
-        frame: their scale, centre and spread. Lengths are in units of the scale, so that squares stay within the dtype
-            wherever features do. The product form of a squared distance loses digits far from the origin, so its
-            products are taken relative to the centre.
-        features: as ``arrangement.Columns`` or ``arrangement.Rows``, whichever is faster at their size.
-        exists: the tokens that do `[K]`; None when all do.
+        frame: scale, centre and spread of the features. Lengths are in units of the scale, so that squares stay within
+            the dtype wherever the features do. The product form of a squared distance loses digits far from the
+            origin, so products are taken relative to the centre.
+        features: ``arrangement.Columns`` or ``arrangement.Rows``, whichever is faster for this size.
+        exists: which tokens exist `[K]`; None if all do.
     """
 
     frame: Frame
@@ -35,13 +35,13 @@ class Layout(NamedTuple):
 
 @part
 class Attraction(Term):
-    """See ``attraction``."""
+    """The part that ``attraction`` builds."""
 
     temperature: jax.Array = number(at_least=0.0, finite=False)
     rate: jax.Array = number(at_least=0.0)
     mass_floor: jax.Array = number(at_least=0.0)
     distances: str = static(default="product")
-    temperature_floor: jax.Array = number(at_least=0.0, default=0.0)  # files of earlier versions know none
+    temperature_floor: jax.Array = number(at_least=0.0, default=0.0)  # absent from files of earlier versions
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Layout:
         frame = arrangement.framed(features, mask)
@@ -54,22 +54,22 @@ class Attraction(Term):
         frame = context.frame
         operands = self.operands(tokens, context)
         if self.is_centred:
-            # Both the sums and the token are relative to the centre.
+            # The sums and the token are both relative to the centre.
             to_centre, moved = frame.centre, tokens - frame.centre * frame.scale
             sums, mass = tiles.sums_by_products(context.features, frame, *operands)
         else:
-            # From the token, not from the mean: a cluster far from the mean keeps the digits that it has.
+            # Relative to the token, not to the mean, so that a cluster far from the mean keeps its precision.
             to_centre, moved = operands[0], jnp.zeros_like(tokens)
             sums, mass = tiles.sums_by_differences(context.features, frame, *operands)
-        # The published floor pulls toward the origin of the data, which is at minus where the sums are counted from.
+        # The published floor pulls toward the origin of the data, which lies at minus the point that sums start from.
         sums, mass = sums - self.mass_floor * to_centre, mass[:, None] + self.mass_floor
         massless = mass == 0  # not "mass > 0": a NaN must not pass for a token at rest
         target = ratio(sums, mass) * frame.scale
-        # A token whose mass has underflowed to nothing stays where it is.
+        # A token whose mass has underflowed to zero stays where it is.
         return flow.push(jnp.where(massless, 0.0, self.rate * (target - moved))), memory
 
     def operands(self, tokens: jax.Array, context: Layout) -> tuple[jax.Array, ...]:
-        """What the sums over features need of tokens `[K, D]`: see ``tiles.added_up``."""
+        """What the sums over features need to know of the tokens `[K, D]`, for ``tiles.added_up``."""
         frame, exists = context.frame, context.exists
         own, width = tokens * (1.0 / frame.scale), self._width() / frame.scale
         if self.is_centred:
@@ -77,7 +77,7 @@ class Attraction(Term):
         return own, width, exists  # type: ignore[return-value]
 
     def assign(self, tokens: jax.Array, features: jax.Array, context: Layout) -> jax.Array:
-        """The soft assignment `[N, K]`: by differences, or by products where these lose no digit that matters."""
+        """The soft assignment `[N, K]`, from products where these are precise enough, otherwise from differences."""
         return self._assigned(tokens, features, context, hard=False)
 
     def assign_hard(self, tokens: jax.Array, features: jax.Array, context: Layout) -> jax.Array:
@@ -87,7 +87,7 @@ class Attraction(Term):
     def _assigned(self, tokens: jax.Array, features: jax.Array, context: Layout, *, hard: bool) -> jax.Array:
         frame = context.frame
         own, width = tokens * (1.0 / frame.scale), self._width() / frame.scale
-        assert not isinstance(context.features, Summed)  # whoever sums elsewhere assigns elsewhere
+        assert not isinstance(context.features, Summed)  # a caller that sums by itself also assigns by itself
         return tiles.assigned(
             features, context.features, frame, own, width, context.exists, centred=self.is_centred, hard=hard
         )
@@ -124,14 +124,15 @@ def attraction(
     temperature floor of 1e-6 (``td.catalog.published`` sets them).
 
     Args:
-        temperature: `T` `[]`, in squared units of the features, from 0 (one Lloyd step; ties are shared) to infinity
-            (every feature shared by all tokens). Below the rounding of the squared distances it acts as that.
-        rate: `\eta` `[]`; 1 jumps to the mean. The free energy falls at every step for rates between 0 and 2.
+        temperature: `T` `[]`, in squared units of the features, from 0 (a Lloyd step; ties are shared) to infinity
+            (every feature is shared by all tokens). Values below the rounding error of the squared distances act like
+            that rounding error.
+        rate: `\eta` `[]`; at 1 a token jumps to its mean. Between 0 and 2 the free energy falls at every step.
         mass_floor: `\epsilon` `[]`, added to the mass.
-        temperature_floor: lower temperatures act as this `[]`.
-        distances: ``"product"`` takes squared distances from one matrix product, the fast form; their rounding is
-            about `D^(1/2) 10^-7` times the squared spread of the features in float32, and must stay far below `T`.
-            ``"difference"`` subtracts first; its rounding is `10^-7` times the distance itself (static).
+        temperature_floor: the lowest effective temperature `[]`.
+        distances: ``"product"``, the fast form, computes squared distances with one matrix product; in float32 their
+            rounding error is about `D^(1/2) 10^-7` times the squared spread of the features, and must stay far below
+            `T`. ``"difference"`` subtracts first; its rounding error is `10^-7` times the distance itself (static).
 
     Returns:
         A part for ``compose``.

@@ -1,7 +1,7 @@
 """What a dynamics is: parts that propose a displacement of the tokens, composed by name into one pytree.
 
-A part's leaves are traced numbers (swept by vmap, differentiated, trained, never recompiled), its static fields choose
-the program (``parts``). Nothing here loops over steps: that is ``tokdyn.solve``.
+The leaves of a part are traced numbers, which can be swept by vmap, differentiated and trained without recompiling; its
+static fields select the program (``parts``). Nothing here loops over steps: ``tokdyn.solve`` does.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ Memory = Any  # what a part carries from step to step: any pytree, () for nothin
 
 
 class Flow(NamedTuple):
-    """What the parts of one step hand from one to the next.
+    """What is passed from part to part within one step.
 
     Attributes:
-        displacement: where the tokens are about to go, minus where they are `[K, D]`.
-        force: the share of it that a token *at rest* would feel `[K, D]`: no memory, no noise. It vanishes exactly at
-            a fixed point, which is why ``stop="residual"`` watches it.
+        displacement: the proposed displacement of the tokens `[K, D]`.
+        force: the part of it that a token *at rest* would feel `[K, D]`, without memory and noise. It vanishes exactly
+            at a fixed point, which is why ``stop="residual"`` monitors it.
     """
 
     displacement: jax.Array
     force: jax.Array
 
     def push(self, force: jax.Array) -> Flow:
-        """The flow with a force `[K, D]` added, felt by a token at rest too."""
+        """The flow with an added force `[K, D]`, which acts on a token at rest too."""
         return Flow(self.displacement + force, self.force + force)
 
     def carry(self, displacement: jax.Array) -> Flow:
-        """The flow with a displacement `[K, D]` added that comes from memory or noise."""
+        """The flow with an added displacement `[K, D]` that comes from memory or noise."""
         return Flow(self.displacement + displacement, self.force)
 
 
 class Term:
-    """The protocol of a part: four pure methods, of which only ``apply`` must be written.
+    """The protocol of a part: four pure methods, of which only ``apply`` is required.
 
-    Derive from it, decorate with ``td.part``, write ``apply``; ``td.testing.check_term`` then runs the contract. A part
-    that says which token owns which feature writes ``assign`` too.
+    Derive a class from it, decorate the class with ``td.part``, and define ``apply``; ``td.testing.check_term`` checks
+    the contract. A part that decides which token owns which feature also defines ``assign``.
 
     Attributes:
-        stochastic: whether ``apply`` uses its key (then there is no fixed point to differentiate implicitly).
+        stochastic: whether ``apply`` uses its key (if so, there is no fixed point to differentiate implicitly).
     """
 
     stochastic: ClassVar[bool] = False
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Context:
-        """Once a run: the loop-invariant layout of the features.
+        """The loop-invariant layout of the features, computed once per run.
 
         Args:
             features: `[N, D]`; masked rows are already zero.
-            mask: features that exist `[N]`, or None for all.
-            token_mask: tokens that exist `[K]`, or None for all.
+            mask: which features exist `[N]`, or None for all.
+            token_mask: which tokens exist `[K]`, or None for all.
 
         Returns:
             Whatever ``init`` and ``apply`` need.
@@ -79,14 +79,14 @@ class Term:
         memory: Memory,
         context: Context,
     ) -> tuple[Flow, Memory]:
-        """One step: change what is proposed, and what is remembered.
+        """One step: add to the proposed displacement, and update the memory.
 
         Args:
             key: this part's key for this step.
             step: number of the step `[]`, from 0.
-            flow: what the parts before proposed.
-            tokens: where the tokens are `[K, D]`.
-            memory: what this part returned a step ago.
+            flow: what the preceding parts proposed.
+            tokens: current positions of the tokens `[K, D]`.
+            memory: what this part returned in the previous step.
             context: what ``prepare`` returned.
 
         Returns:
@@ -95,15 +95,15 @@ class Term:
         raise NotImplementedError(f"{type(self).__name__} must define apply(key, step, flow, tokens, memory, context)")
 
     def assign(self, tokens: jax.Array, features: jax.Array, context: Context) -> jax.Array:
-        """The soft assignment of features `[N, D]` to tokens where they ended `[K, D]`: `[N, K]`, rows that sum to 1.
+        """The soft assignment `[N, K]` of features `[N, D]` to the final tokens `[K, D]`; each row sums to 1.
 
         One part of a dynamics assigns: the only one that defines this method, or the one that
-        ``Dynamics.assigning`` names. Where none does, each feature belongs to its nearest token.
+        ``Dynamics.assigning`` names. If no part defines it, each feature belongs to its nearest token.
         """
         raise NotImplementedError(f"{type(self).__name__} does not assign features")
 
     def assign_hard(self, tokens: jax.Array, features: jax.Array, context: Context) -> jax.Array:
-        """The token of each feature `[N]`; to be written where that needs less memory than ``assign``."""
+        """The token of each feature `[N]`; define it if it needs less memory than ``assign``."""
         return jnp.argmax(self.assign(tokens, features, context), axis=-1).astype(jnp.int32)
 
 
@@ -118,7 +118,7 @@ class Dynamics:
     Attributes:
         names: the parts' names (static).
         parts: the parts.
-        chosen: the part that assigns features to tokens, where one was named (static).
+        chosen: name of the part that assigns features to tokens, if one was chosen (static).
     """
 
     names: tuple[str, ...]
@@ -131,11 +131,11 @@ class Dynamics:
         return self.parts[self.names.index(name)]
 
     def part(self, name: str, kind: type[TermType]) -> TermType:
-        """The part of that name, which is of that class: what type checkers can follow.
+        """The part of that name, checked to be of that class, so that type checkers know its type.
 
         Args:
-            name: of the part.
-            kind: its class.
+            name: name of the part.
+            kind: class of the part.
 
         Raises:
             ValueError: no part of that name, or one of another class.
@@ -151,9 +151,9 @@ class Dynamics:
         return found
 
     def assigning(self, name: str) -> Dynamics:
-        """The same dynamics, in which the part of that name assigns features to tokens.
+        """The same dynamics, with the part of that name assigning features to tokens.
 
-        Needed where several parts can, for example two attractions.
+        This is needed if several parts could do so, for example two attractions.
 
         Raises:
             ValueError: no part of that name, or one that does not assign.
@@ -170,10 +170,10 @@ class Dynamics:
 
     @property
     def assigner(self) -> str | None:
-        """The name of the part that assigns features to tokens; None where each goes to its nearest token.
+        """The name of the part that assigns features to tokens; None if each feature goes to its nearest token.
 
         Raises:
-            ValueError: several parts could, and none was chosen.
+            ValueError: several parts could do so, and none was chosen.
         """
         if self.chosen is not None:
             return self.chosen
@@ -209,7 +209,7 @@ class Dynamics:
 
 
 def _assigns(part: Any) -> bool:
-    """Whether it writes the method itself, or is of a class of its own that has one."""
+    """Whether the part has an ``assign`` method other than the placeholder of ``Term``."""
     own = getattr(type(part), "assign", None)
     return own is not None and own is not Term.assign
 
@@ -217,18 +217,18 @@ def _assigns(part: Any) -> bool:
 def compose(**parts: Any) -> Dynamics:
     """A dynamics from named parts; the order of the arguments is the order of application.
 
-    Within one step every part sees the tokens as they were, and adds to one displacement
-    `s_new = s + sum of the parts' displacements`; the published rule is
+    Within a step every part sees the tokens as they were at its start, and the displacements add up:
+    `s_new = s + sum of the parts' displacements`. The published rule is
     ``compose(attract=attraction(...), repel=repulsion(...), inertia=inertia(...))``.
 
     Args:
-        **parts: parts by name. The names become paths (``"attract.temperature"``), labels and sources of randomness.
+        **parts: parts by name. Names become paths (``"attract.temperature"``) and labels, and seed each part's key.
 
     Returns:
         A ``Dynamics``: a pytree, to be passed as an *argument* to jitted functions.
 
     Raises:
-        ValueError: no part, something without an ``apply`` method, or a number out of the range that its part declares.
+        ValueError: no part, an object without an ``apply`` method, or a number outside the range its part declares.
 
     Example:
         >>> import tokdyn as td
@@ -252,8 +252,8 @@ class State(NamedTuple):
     """What the next step needs, and nothing else.
 
     Attributes:
-        tokens: `[K, D]`.
-        memory: each part's memory, in order.
+        tokens: positions of the tokens `[K, D]`.
+        memory: the memory of each part, in order.
         step: number of the next step `[]`.
     """
 
@@ -263,11 +263,11 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What diagnosis needs of one step, and the next step does not.
+    """What diagnostics need from a step, and the next step does not.
 
     Attributes:
-        displacement: tokens after the step minus before `[K, D]`.
-        force: the share of it that a token at rest would feel `[K, D]`.
+        displacement: tokens after the step minus tokens before it `[K, D]`.
+        force: the part of it that a token at rest would feel `[K, D]`.
     """
 
     displacement: jax.Array

@@ -1,6 +1,6 @@
-"""Known systems as compositions, by name. The contract tests run over this registry: a new row gets all of them.
+"""Known systems as compositions, by name. The contract tests run on every entry of this registry.
 
-A name leads to a function without arguments that builds the dynamics; ``register`` adds a row.
+A name maps to a function without arguments that builds the dynamics; ``register`` adds an entry.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _SYSTEMS: dict[str, Callable[[], Dynamics]] = {}
 def published(method: str = "baseline", *, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
     """The token-dynamics study's rule, number for number.
 
-    All four methods are one composition with different numbers, hence one compiled program. The floors of 1e-9 on the
-    mass and 1e-6 on the temperature and the softening of 1e-3 are the study's.
+    All four methods are the same composition with different numbers, hence one compiled program. The floors of 1e-9 on
+    the mass and 1e-6 on the temperature, and the softening length of 1e-3, are those of the study.
 
     Args:
         method: ``"baseline"``, ``"inertia"``, ``"repulsion"`` or ``"inertia_repulsion"``.
-        temperature: of the softmax `[]`.
-        rate: of the attraction `[]`.
+        temperature: temperature of the softmax `[]`.
+        rate: rate of the attraction `[]`.
 
     Returns:
-        A dynamics with the parts attract, repel, inertia.
+        A dynamics with the parts ``attract``, ``repel`` and ``inertia``.
 
     Raises:
         ValueError: an unknown method.
@@ -64,10 +64,10 @@ def soft_kmeans(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
 
     Args:
         temperature: twice the mixture's variance `[]`.
-        rate: of the attraction `[]`.
+        rate: rate of the attraction `[]`.
 
     Returns:
-        A dynamics with the part attract.
+        A dynamics with the part ``attract``.
     """
     return compose(attract=attraction(temperature=temperature, rate=rate))
 
@@ -76,12 +76,12 @@ def annealed(*, start: float = 60.0, end: float = 1.0, num_steps: int = 20) -> D
     """Soft k-means whose temperature falls geometrically: Rose's deterministic annealing.
 
     Args:
-        start: first temperature `[]`; above `2 lambda_max` of the features' covariance all tokens begin as one.
+        start: first temperature `[]`; above `2 lambda_max` of the features' covariance all tokens begin merged.
         end: last temperature `[]`.
-        num_steps: length of the fall.
+        num_steps: number of steps over which the temperature falls.
 
     Returns:
-        A dynamics with the part attract.
+        A dynamics with the part ``attract``.
     """
     return compose(attract=attraction(temperature=annealing(start=start, end=end, num_steps=num_steps)))
 
@@ -92,13 +92,13 @@ def repelled(*, temperature: float = 1.0, strength: float = 0.05, eps: float = 0
     At rate 1 a pair inside one cluster oscillates with period two for temperatures above `6 lambda_max`.
 
     Args:
-        temperature: of the softmax `[]`.
-        strength: of the repulsion `[]`.
+        temperature: temperature of the softmax `[]`.
+        strength: strength of the repulsion `[]`.
         eps: softening length `[]`.
-        rate: of the attraction `[]`; below 2/3 the pair is stable at every temperature.
+        rate: rate of the attraction `[]`; below 2/3 the pair is stable at every temperature.
 
     Returns:
-        A dynamics with the parts attract, repel.
+        A dynamics with the parts ``attract`` and ``repel``.
     """
     return compose(
         attract=attraction(temperature=temperature, rate=rate),
@@ -110,11 +110,11 @@ def langevin(*, temperature: float = 1.0, scale: float = 0.05) -> Dynamics:
     """Soft k-means with noise at every step.
 
     Args:
-        temperature: of the softmax `[]`.
-        scale: of the noise `[]`.
+        temperature: temperature of the softmax `[]`.
+        scale: standard deviation of the noise `[]`.
 
     Returns:
-        A dynamics with the parts attract, noise.
+        A dynamics with the parts ``attract`` and ``noise``.
     """
     return compose(attract=attraction(temperature=temperature), noise=noise(scale=scale))
 
@@ -123,11 +123,11 @@ def register(name: str, build: Callable[[], Dynamics]) -> None:
     """Add a system to the registry.
 
     Args:
-        name: its name.
+        name: name of the system.
         build: a function without arguments that returns the dynamics.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: the name is already taken.
     """
     if name in _SYSTEMS:
         raise checks.bad("name", "a name that is not taken", repr(name))
@@ -135,7 +135,7 @@ def register(name: str, build: Callable[[], Dynamics]) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """The registered systems."""
+    """The names of the registered systems."""
     return tuple(_SYSTEMS)
 
 

@@ -19,24 +19,24 @@ from tokdyn.typing import PyTree
 
 FORMAT = "tokdyn.dynamics"
 SCHEMA_VERSION = 1
-# What a structure raises that is not as it was written.
+# What reading a damaged structure can raise.
 DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
     """Write a dynamics to a file.
 
-    The file is written under a temporary name and renamed, so that no half of it is ever seen.
+    The file is written under a temporary name and then renamed, so that a partial file is never visible.
 
     Args:
         dynamics: what ``compose`` made.
-        path: the file; ``.npz`` is appended where it is missing.
+        path: the file; ``.npz`` is appended if it is missing.
 
     Returns:
         The path that was written.
 
     Raises:
-        ValueError: not a dynamics, traced numbers, a static field that JSON cannot hold, or a place that cannot be
+        ValueError: not a dynamics, traced numbers, a static field that JSON cannot hold, or a path that cannot be
             written.
 
     Example:
@@ -58,18 +58,18 @@ def save(dynamics: Dynamics, path: str | os.PathLike[str]) -> Path:
 
 
 def write(path: str | os.PathLike[str], structure: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
-    """Write a structure and its arrays; ``.npz`` is appended where it is missing. No half of the file is ever seen.
+    """Write a structure and its arrays; ``.npz`` is appended if it is missing. A partial file is never visible.
 
     Args:
         path: the file.
-        structure: what JSON can hold.
-        arrays: by the names in the structure.
+        structure: anything that JSON can hold.
+        arrays: the arrays, by the names used in the structure.
 
     Returns:
         The path that was written.
 
     Raises:
-        ValueError: a place that cannot be written, a folder, or a disk that is full.
+        ValueError: a path that cannot be written, a folder, or a full disk.
     """
     target = files.target_of(path, ".npz")
     with files.written(target) as temporary, open(temporary, "wb") as file:
@@ -81,13 +81,13 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
     """Read a dynamics that ``save`` wrote.
 
     Args:
-        path: the file; ``.npz`` is appended where it is missing.
+        path: the file; ``.npz`` is appended if it is missing.
 
     Returns:
         An equal dynamics.
 
     Raises:
-        ValueError: no such file, not one of ours, or a part that this process has not defined.
+        ValueError: no such file, a file that ``save`` did not write, or a part that this process has not defined.
     """
     expected = "a dynamics written by td.save"
     structure, arrays = read(path, FORMAT, SCHEMA_VERSION, expected)
@@ -113,19 +113,19 @@ def load(path: str | os.PathLike[str]) -> Dynamics:
 def read(
     path: str | os.PathLike[str], form: str, schema_version: int, expected: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What ``write`` wrote.
+    """Read a file that ``write`` wrote.
 
     Args:
-        path: the file; ``.npz`` is appended where it is missing.
+        path: the file; ``.npz`` is appended if it is missing.
         form: the structure's ``format``.
-        schema_version: the structure's own.
-        expected: what the file should be, for the sentence.
+        schema_version: the structure's ``schema_version``.
+        expected: what the file should be, for the error message.
 
     Returns:
         ``(structure, arrays)``.
 
     Raises:
-        ValueError: no such file, or another one.
+        ValueError: no such file, or a file of another format.
     """
     place = files.path_of("path", path, expected)
     if not os.fspath(place).endswith(".npz"):
@@ -144,15 +144,15 @@ def read(
 
 
 def _told(error: files.Unreadable) -> str:
-    """Where there is no archive at all, that the file is another one says more."""
+    """The reason for the error message; of something that is no archive at all, that it is another kind of file."""
     return "not such a file" if str(error) == "no .npz file" else str(error)
 
 
 def encoded(value: object, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    """JSON for one node; its numbers go to ``arrays`` under their path."""
+    """JSON for one node; its numbers are added to ``arrays``."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = kind_of(type(value))
-        if kind_named(kind) is not type(value):  # refuse what load would not find again
+        if kind_named(kind) is not type(value):  # refuse a class that load could not find again
             raise checks.bad(path, f"the class now named {kind}", "an older one of that name")
         fields, static = {}, {}
         for field in dataclasses.fields(value):
@@ -185,11 +185,11 @@ def encoded(value: object, path: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def decoded(node: PyTree, arrays: dict[str, np.ndarray]) -> Any:
-    """The inverse of ``encoded``; ``DAMAGED`` where the node is nothing that it wrote."""
+    """The inverse of ``encoded``; ``DAMAGED`` if ``encoded`` cannot have written the node."""
     if node is None:
         return None
     if "array" in node:
-        # The format knows NumPy's own dtypes; bfloat16 comes back as bytes.
+        # The format only knows NumPy's own dtypes; bfloat16 comes back as bytes.
         dtype = np.dtype(node["dtype"])
         if dtype.hasobject:
             raise TypeError("an array of Python objects")
@@ -214,5 +214,5 @@ def _plain(path: str, value: Any) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    """JSON has lists where a static field has tuples."""
+    """The value with tuples in place of JSON's lists, as static fields need them."""
     return tuple(_hashable(inside) for inside in value) if isinstance(value, list) else value

@@ -15,7 +15,7 @@ from tokdyn.typing import PyTree
 
 @part
 class Inertia(Term):
-    """See ``inertia``. Its memory is the tokens of a step ago `[K, D]`."""
+    """The part that ``inertia`` builds. Its memory holds the tokens of the previous step `[K, D]`."""
 
     momentum: jax.Array = number(at_least=0.0)
 
@@ -35,13 +35,13 @@ def inertia(*, momentum: Scalar) -> Inertia:
 
     .. math:: \Delta_k(t) = m\,(s_k(t) - s_k(t-1)),\qquad \Delta_k(0) = 0
 
-    The last displacement is the whole one: it contains the repulsion of a step ago. Near a fixed point the step
-    length passes through zero at every turning point, so ``tol`` on the displacement can stop too early:
-    ``run(..., stop="residual")`` watches the force instead.
+    The last displacement is the total one and includes, for example, the repulsion of the previous step. Near a fixed
+    point the step length passes through zero at every turning point, so that ``tol`` on the displacement can stop too
+    early; ``run(..., stop="residual")`` monitors the force instead.
 
     Args:
-        momentum: `m` `[]`, at least 0 and below 1 for stability; acts only if above 0; its gradient at 0
-            is that of the carried displacement.
+        momentum: `m` `[]`, at least 0, and below 1 for stability. At 0 there is no inertia, but the gradient with
+            respect to `m` is still that of the carried displacement.
 
     Returns:
         A part for ``compose``.

@@ -16,7 +16,7 @@ from tokdyn.typing import PyTree
 
 @part
 class Noise(Term):
-    """See ``noise``."""
+    """The part that ``noise`` builds."""
 
     stochastic: ClassVar[bool] = True
 
@@ -32,7 +32,8 @@ class Noise(Term):
 def noise(*, scale: Scalar) -> Noise:
     r"""Independent normal displacements, `\Delta_k \sim \mathcal N(0, \sigma^2 I)`.
 
-    Alone it makes the tokens random walkers, whose variance per coordinate is `\sigma^2` times the number of steps.
+    On its own it turns the tokens into random walkers whose variance per coordinate is `\sigma^2` times the number of
+    steps.
 
     Args:
         scale: `\sigma` `[]`, in units of the features; may be a schedule.

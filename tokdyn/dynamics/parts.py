@@ -1,4 +1,4 @@
-"""Parts: frozen dataclasses whose numbers are traced, and whose static fields choose the program."""
+"""Parts: frozen dataclasses whose numbers are traced and whose static fields select the program."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tokdyn.ranges import number
 
 PartType = TypeVar("PartType", bound=type[Any])
 _KINDS: dict[str, type] = {}
-# Kinds in files of earlier versions, and what they are called now.
+# Names of part classes in files of earlier versions, and their present names.
 _RENAMED = {"tokdyn.dynamics.base.Schedule": "tokdyn.dynamics.schedules.Annealing"}
 
 
 def static(*, default: Any = dataclasses.MISSING) -> Any:
-    """A field of a part that chooses the program (hashable, never traced), for example a kernel's name.
+    """A field of a part that selects the program (hashable, never traced), for example the name of a kernel.
 
     Args:
-        default: its value where none is given.
+        default: the value of the field if none is given.
     """
     return dataclasses.field(default=default, metadata={"static": True})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=False, field_specifiers=(static, number, dataclasses.field))
 def part(cls: PartType) -> PartType:
-    """Make a class a part: a frozen dataclass that is a pytree, and that ``td.save`` and ``td.load`` know by name.
+    """Turn a class into a part: a frozen dataclass that is a pytree, known to ``td.save`` and ``td.load`` by name.
 
-    Fields are traced leaves unless made with ``td.static()``; ``td.number()`` declares the range of one. Check nothing
-    in ``__post_init__``: JAX rebuilds parts with tracers inside.
+    Fields are traced leaves unless they are made with ``td.static()``; ``td.number()`` declares the range of a number.
+    Do not validate in ``__post_init__``: JAX rebuilds parts with tracers inside.
 
     Example:
         >>> import jax.numpy as jnp, tokdyn as td
@@ -56,7 +56,7 @@ def part(cls: PartType) -> PartType:
 
 
 def _readable(self: Any) -> str:
-    """``Inertia(momentum=0.5)``: plain numbers, where the generated form would say np.float64(0.5)."""
+    """A readable form, ``Inertia(momentum=0.5)``, where the generated one would say ``np.float64(0.5)``."""
     fields = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
     inside = ", ".join(
         f"{name}={float(value) if isinstance(value, (float, np.floating)) else repr(value)}" for name, value in fields
@@ -65,7 +65,7 @@ def _readable(self: Any) -> str:
 
 
 def kind_of(cls: type) -> str:
-    """The name of a part class in files: two classes of one name in two modules are two kinds."""
+    """The name of a part class in files; it distinguishes classes of the same name in different modules."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

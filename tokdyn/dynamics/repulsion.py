@@ -20,7 +20,7 @@ KERNELS = ("coulomb", "plummer")
 
 @part
 class Repulsion(Term):
-    """See ``repulsion``."""
+    """The part that ``repulsion`` builds."""
 
     strength: jax.Array = number(at_least=0.0)
     eps: jax.Array = number(at_least=0.0)
@@ -42,11 +42,11 @@ class Repulsion(Term):
         feels = ~jnp.eye(tokens.shape[0], dtype=bool)
         if context is not None:
             feels = feels & context[None, :]
-        # Two tokens at one point feel nothing: there is no direction to part in. With eps = 0 that is a division by
-        # zero, hence the inner where, which also keeps its gradient out.
+        # Two tokens at the same point feel no force, since no direction is distinguished. With eps = 0 that would be
+        # a division by zero, hence the inner where, which also protects the gradient.
         feels = feels & (length > 0)
         inverse = jnp.where(feels, 1.0 / jnp.where(feels, length, 1.0), 0.0)[:, :, None]
-        # One factor after the other: the cube of a length leaves the dtype long before the length does.
+        # Divide three times: the cube of a length overflows the dtype long before the length does.
         push = jnp.sum(differences * inverse * (self.strength * inverse) * inverse, axis=1)
         return flow.push(jnp.where(self.strength >= 0, push, 0.0)), memory
 
@@ -61,11 +61,12 @@ def repulsion(*, strength: Scalar, eps: Scalar = 1e-3, kernel: Literal["coulomb"
         \quad\text{(plummer)}
 
     The published kernel's largest kick is `4 rho / (27 eps^2)`, at distance `eps / 2`: 7,407 for the published 0.05
-    and 1e-3. The Plummer form has no such spike when `eps` is a tenth of a cluster's width. The rate of the
-    attraction does not multiply it.
+    and 1e-3. The Plummer form has no such spike when `eps` is a tenth of a cluster's width. The repulsion is not
+    multiplied by the rate of the attraction.
 
     Args:
-        strength: `\rho` `[]`; acts only if above 0; its gradient at 0 is that of the push.
+        strength: `\rho` `[]`. At 0 there is no repulsion, but the gradient with respect to `\rho` is still that of the
+            push.
         eps: `\epsilon` `[]`, the softening length, in units of the features.
         kernel: ``"coulomb"`` or ``"plummer"`` (static).
 

@@ -1,4 +1,4 @@
-"""Schedules: numbers that change with the step. One may stand wherever a part has a number."""
+"""Schedules: numbers that change from step to step. A schedule can take the place of any number of a part."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tokdyn.typing import PyTree
 
 
 class Schedule:
-    """The protocol: ``at(step)`` is the value, and after ``num_steps`` it does not change any more.
+    """The protocol: ``at(step)`` is the value, which no longer changes after ``num_steps``.
 
-    Derive from it, decorate with ``td.part``, have a field ``num_steps`` and write ``at``. The driver evaluates it once
-    a step and does not stop a run before ``num_steps``; the range of the number that it stands for is checked at its
-    two ends. What a function says is said shorter by ``td.schedule``.
+    Derive a class from it, decorate the class with ``td.part``, give it a field ``num_steps``, and define ``at``. The
+    driver evaluates the schedule once per step and does not stop a run before ``num_steps``; both ends are checked
+    against the range of the number that it replaces. To wrap a plain function, ``td.schedule`` is shorter.
 
     Attributes:
         num_steps: how many steps the change takes `[]`.
@@ -46,17 +46,17 @@ class Schedule:
         raise NotImplementedError(f"{type(self).__name__} must define at(step)")
 
     def ends(self) -> tuple[Any, Any]:
-        """The first and the last value `[]`, which must lie in the range of the number that this stands for."""
+        """The first and the last value `[]`, which must lie in the range of the number that the schedule replaces."""
         return self.at(0), self.at(self.num_steps)
 
 
 Scalar = float | jax.Array | Schedule
-"""A number of a part: plain, an array `[]`, or one that changes with the step."""
+"""A number of a part: a plain number, an array `[]`, or a schedule."""
 
 
 @part
 class Annealing(Schedule):
-    """See ``annealing``."""
+    """The schedule that ``annealing`` builds."""
 
     start: jax.Array
     end: jax.Array
@@ -69,7 +69,7 @@ class Annealing(Schedule):
         fraction = fraction.astype(jnp.result_type(self.start, self.end))
         if self.shape == "linear":
             return self.start + fraction * (self.end - self.start)
-        return self.start ** (1 - fraction) * self.end**fraction  # not by their ratio, which may leave the dtype
+        return self.start ** (1 - fraction) * self.end**fraction  # not via their ratio, which may overflow the dtype
 
     def ends(self) -> tuple[Any, Any]:
         """The first and the last value `[]`; nothing is computed."""
@@ -83,11 +83,11 @@ def annealing(
     num_steps: float | jax.Array,
     shape: Literal["geometric", "linear"] = "geometric",
 ) -> Annealing:
-    r"""A schedule that may stand wherever a part has a number, for example for a temperature.
+    r"""A schedule that moves from one value to another; it can take the place of any number, such as a temperature.
 
     .. math:: v(t) = a\,(b/a)^{\min(t/n, 1)} \ \text{(geometric)},\qquad v(t) = a + (b - a)\min(t/n, 1)\ \text{(linear)}
 
-    The driver evaluates it once a step, and does not stop a run before ``num_steps``.
+    The driver evaluates it once per step, and does not stop a run before ``num_steps``.
 
     Args:
         start: `a` `[]`, at step 0.
@@ -123,31 +123,31 @@ def annealing(
 
 @part
 class FunctionSchedule(Schedule):
-    """See ``schedule``. The function chooses the program: it is static, by identity."""
+    """The schedule that ``schedule`` builds. Its function selects the program: it is static, compared by identity."""
 
     num_steps: jax.Array = number(at_least=0.0)
     function: Callable[[Any], Any] = static()
 
     def at(self, step: jax.Array | int) -> jax.Array:
-        """The value at a step `[]`; from ``num_steps`` on the one at ``num_steps``."""
+        """The value at a step `[]`; after ``num_steps`` it stays at the value reached there."""
         return jnp.asarray(self.function(jnp.minimum(jnp.asarray(step), jnp.asarray(self.num_steps, jnp.int32))))
 
 
 def schedule(function: Callable[[Any], Any], *, num_steps: float | jax.Array) -> FunctionSchedule:
-    """A schedule from a function of the step, for example one of optax.
+    """A schedule from a function of the step, for example an optax schedule.
 
-    Define the function once: each is a program of its own. ``td.save`` cannot write it; a class of your own
-    (``td.Schedule``) or ``td.annealing`` it can.
+    Define the function once, since every new function compiles a new program. ``td.save`` cannot write it; it can write
+    ``td.annealing`` or a class of your own (``td.Schedule``).
 
     Args:
         function: ``step [] -> value []``, pure and traceable; static.
-        num_steps: how many steps the change takes `[]`: a run does not stop before, and after it the value stays.
+        num_steps: how many steps the change takes `[]`; a run does not stop earlier, and later the value is constant.
 
     Returns:
         A ``Schedule``.
 
     Raises:
-        ValueError: no function of one step to one number, or a negative length.
+        ValueError: not a function from a step to a number, or a negative length.
 
     Example:
         >>> import optax, tokdyn as td
@@ -186,8 +186,8 @@ def resolved(tree: TreeType, step: jax.Array | int, dtype: DTypeLike | None = No
 
     Args:
         tree: any pytree.
-        step: its number `[]`, from 0.
-        dtype: of the values; by default as the schedules give them.
+        step: number of the step `[]`, from 0.
+        dtype: dtype of the values; by default whatever the schedules return.
     """
 
     def value(node: Any) -> Any:

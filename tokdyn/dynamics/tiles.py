@@ -1,9 +1,9 @@
-"""What attraction does with all features: sums weighted by the softmax over tokens, and the assignment itself.
+"""What attraction computes from all features: sums weighted by the softmax over tokens, and the assignment itself.
 
-Of tiles, the weights are computed and summed before the next is read, so that a step reads each feature once and holds
-no `[N, K]`. How features lie is decided in ``arrangement``.
+With tiles, the weights of one tile are computed and summed before the next is read, so that a step reads each feature
+once and never holds an `[N, K]` array. ``arrangement`` decides how features are stored.
 
-Lengths are in units of a scale at which squares stay within the dtype: see ``Frame``.
+Lengths are in units of a scale at which squares stay within the dtype (``Frame``).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from tokdyn import environment
 from tokdyn.dynamics.arrangement import Columns, Cut, Frame, Rows, Summed, product
 from tokdyn.numerics import row_sums
 
-# Tokens farther away than this many times the features' scale count as that far: their squares stay finite.
+# Distances beyond this multiple of the features' scale are clipped to it, so that their squares stay finite.
 FAR = 1e15
-# Two evaluations of one logit, rounded differently, differ by less than this: far inside the range of exp.
+# Two differently rounded evaluations of the same logit differ by less than this, far inside the range of exp.
 ROUNDING = 64.0
-# Logits by products may be off by this, typically, in an assignment; where they would be more, differences are taken.
+# In an assignment, logits from products may typically be off by this much; beyond it, differences are used.
 TOLERATED = 2e-3
 
-# Differences [rows, K, D] that are held at a time.
+# Number of differences [rows, K, D] held at a time.
 MOST_GAPS = 1 << 18
-# Up to here squared distances are summed component by component, in one loop, whatever the arrangement.
+# Up to this dimension squared distances are summed component by component, in one loop, in every arrangement.
 FEW_DIMENSIONS = 8
-# Weights `[K, N]` that a cache holds.
+# Number of weights `[K, N]` that fit into a cache.
 MOST_WEIGHTS = 1 << 21
 
 
 def logits_of_tokens(
     moved: jax.Array, spread: jax.Array, width: jax.Array, exists: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """What multiplies a feature, and what is then added: the sum is `-|x - s|^2 / T` but for a term of the feature.
+    """Factor and bias of the logits: applied to a feature they give `-|x - s|^2 / T`, up to a term of the feature only.
 
     The temperature divides tokens, `[K, D]`, instead of scores, `[K, N]`. A logit of the tokens that matter to a
     feature, which are at most `2 spread + nearest` from the centre, is rounded by
@@ -49,10 +49,10 @@ def logits_of_tokens(
         moved: tokens relative to the features' centre `[K, D]`.
         spread: the largest distance of a feature from the centre `[]`.
         width: square root of the temperature `[]`.
-        exists: tokens that do `[K]`, or None for all.
+        exists: which tokens exist `[K]`, or None for all.
 
     Returns:
-        ``(pull, bias)``: `[K, D]`, and `[K]`, which is 0 for the token nearest to the centre and -1e30 where masked.
+        ``(pull, bias)``: `[K, D]`, and `[K]`, which is 0 for the token nearest to the centre and -1e30 if masked.
     """
     dimension = moved.shape[1]
     moved = jnp.clip(moved, -(FAR**2), FAR**2)
@@ -71,12 +71,12 @@ def logits_of_tokens(
 def sums_by_products(
     features: Columns | Rows | Summed, frame: Frame, pull: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums of the centred features weighted by the softmax over tokens `[K, D]`, and of the weights `[K]`."""
+    """Sums of the centred features, weighted by the softmax over tokens `[K, D]`, and sums of the weights `[K]`."""
     if isinstance(features, Columns):
         columns = features.values
         if _divides_features(pull.shape[0], columns.shape[1], pull.shape[1]):
             weights, totals = _unnormalised(product(pull, columns[:-1]) + bias[:, None], axis=0)
-            if pull.shape[1] % 8 == 0:  # one column more would cost as much as eight
+            if pull.shape[1] % 8 == 0:  # one more column would cost as much as eight
                 shares = columns[-1] / totals[0]
                 return product(weights, (columns[:-1] * shares).T), product(weights, shares)
             sums = product(weights, (columns * (1.0 / totals)).T)
@@ -90,7 +90,7 @@ def sums_by_products(
 def sums_by_differences(
     features: Columns | Rows | Summed, frame: Frame, tokens: jax.Array, width: jax.Array, exists: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums of features minus token, weighted by the softmax over tokens `[K, D]`, and of the weights `[K]`."""
+    """Sums of (feature - token), weighted by the softmax over tokens `[K, D]`, and sums of the weights `[K]`."""
     if isinstance(features, Columns):
         tokens = jnp.clip(tokens, -FAR, FAR)
         gaps = features.values[:-1] - tokens[:, :, None]  # [K, D, N]
@@ -123,16 +123,16 @@ def added_up(
     centred: bool,
     cut: Cut,
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums and masses so far, with those of more rows added, tile by tile in their order.
+    """Add the sums and masses of more rows to a running total, tile by tile and in order.
 
     Args:
-        total: ``(sums [K, D], masses [K])``.
-        rows: in units of their own `[n, D]`.
-        kept: which of them are not masked `[n]`, or None for all.
-        frame: of all features.
-        operands: what comes after the frame in ``sums_by_products`` if centred, else in ``sums_by_differences``.
-        centred: which of the two (static).
-        cut: how rows are read; with a size of tiles (static).
+        total: the running total, ``(sums [K, D], masses [K])``.
+        rows: features in their original units `[n, D]`.
+        kept: which rows are not masked `[n]`, or None for all.
+        frame: the frame of all features.
+        operands: the arguments after the frame of ``sums_by_products`` if centred, else of ``sums_by_differences``.
+        centred: whether to use products instead of differences (static).
+        cut: how rows are read; its tile size must be set (static).
     """
     assert cut.size is not None
 
@@ -182,9 +182,9 @@ def _sums_of_few(
 
 
 def _in_few_rows(function: Callable[[Any], Any], rows: Any, numbers_each: int) -> Any:
-    """A function of so few rows that what it computes of them stays in cache, stacked; the last are filled with zeros.
+    """Apply a function to a few rows at a time, so that intermediate results stay in cache, and stack the results.
 
-    XLA on CPU holds differences `[rows, K, D]` as a whole.
+    The last rows are padded with zeros. This matters because XLA on CPU holds differences `[rows, K, D]` as a whole.
     """
     num_rows = jax.tree.leaves(rows)[0].shape[0]
     size = num_rows if jax.default_backend() != "cpu" else max(1, min(num_rows, MOST_GAPS // numbers_each))
@@ -198,12 +198,12 @@ def _in_few_rows(function: Callable[[Any], Any], rows: Any, numbers_each: int) -
 
 
 class Tiles(NamedTuple):
-    """Arrays with a row a feature, cut into tiles.
+    """Arrays with one row per feature, cut into tiles.
 
     Attributes:
-        each: what a loop goes over.
-        read: the tile's rows of all arrays, from an element of ``each``.
-        rest: the last rows, fewer than a tile, maybe none.
+        each: the elements that a loop iterates over.
+        read: returns a tile's rows of all arrays, given an element of ``each``.
+        rest: the remaining rows, fewer than a tile and possibly none.
     """
 
     each: Any
@@ -212,10 +212,10 @@ class Tiles(NamedTuple):
 
 
 def _in_tiles(function: Callable[..., Any], size: int) -> Callable[..., Any]:
-    """A function of ``Tiles`` and other arguments, as one of arrays and these arguments.
+    """Turn a function of ``Tiles`` and other arguments into a function of arrays and these arguments.
 
-    Tiles are sliced from where they lie, without a copy. Reverse mode would add up the gradient of all features at
-    every slice; for it they are stacked, which is a copy where the size does not divide the number of rows.
+    Tiles are sliced from the arrays without a copy. In reverse mode every slice would add up a gradient of all
+    features; there, tiles are stacked instead, which copies if the tile size does not divide the number of rows.
     """
 
     def sliced(arrays: Any, *others: Any) -> Any:
@@ -236,8 +236,8 @@ def _in_tiles(function: Callable[..., Any], size: int) -> Callable[..., Any]:
 
 
 def _with_slope_of(differentiable: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, with the derivative of another that computes the same."""
-    # As in solve.lanes: custom_vmap alone would hide from reverse mode which part is known.
+    """The function, with the derivative of another one that computes the same values."""
+    # As in solve.lanes: custom_vmap alone would hide from reverse mode which parts are known.
     called = jax.custom_jvp(function)
     called.defjvp(lambda primals, tangents: jax.jvp(differentiable, primals, tangents))
     return called
@@ -256,18 +256,18 @@ def assigned(
 ) -> jax.Array:
     """The soft assignment `[N, K]`, or the nearest token of each feature `[N]`.
 
-    Where the layout is centred, for products, these are taken if their rounding is far below the temperature; otherwise
-    every squared distance comes from the difference itself.
+    If the layout is centred for products, products are used as long as their rounding error is far below the
+    temperature; otherwise every squared distance is computed from the difference itself.
 
     Args:
-        features: `[N, D]`, in units of their own.
-        layout: what ``arranged`` made of them.
-        frame: of the features.
-        tokens: in units of the scale `[K, D]`.
+        features: features in their original units `[N, D]`.
+        layout: what ``arranged`` returned for them.
+        frame: the frame of the features.
+        tokens: tokens in units of the scale `[K, D]`.
         width: square root of the temperature, in units of the scale `[]`.
-        exists: tokens that do `[K]`, or None for all.
+        exists: which tokens exist `[K]`, or None for all.
         centred: as in ``arranged`` (static).
-        hard: whether the nearest token alone is asked for (static). It has no gradient.
+        hard: whether to return only the nearest token, which has no gradient (static).
     """
     if hard:
         features, layout, frame, tokens, width = jax.lax.stop_gradient((features, layout, frame, tokens, width))
@@ -333,14 +333,14 @@ def _by_differences(given: Any, *, hard: bool) -> jax.Array:
 
 
 def _nearest(squared: jax.Array, exists: jax.Array | None) -> jax.Array:
-    """The nearest token that exists `[N]`, of squared distances `[K, N]`."""
+    """The nearest existing token of each feature `[N]`, from squared distances `[K, N]`."""
     if exists is not None:
         squared = jnp.where(exists[:, None], squared, jnp.inf)
     return jnp.argmin(squared, axis=0).astype(jnp.int32)
 
 
 def _row_by_row(piece: Callable[..., jax.Array], features: jax.Array, operands: Any, size: int) -> jax.Array:
-    """What a function of rows and operands gives for each row, tile by tile."""
+    """Apply a function of rows and operands to all rows, tile by tile."""
 
     def all_tiles(tiles: Tiles, operands: Any) -> jax.Array:
         def one(total: None, number_or_tile: Any) -> tuple[None, jax.Array]:
@@ -354,40 +354,40 @@ def _row_by_row(piece: Callable[..., jax.Array], features: jax.Array, operands: 
 
 
 def _one_by_one(function: Callable[[Any], jax.Array]) -> Callable[[Any], jax.Array]:
-    """The function, whose vmap on CPU is a loop: under vmap a condition computes both of its branches."""
+    """The function, with a vmap that loops on CPU: under a plain vmap a condition computes both of its branches."""
     if jax.default_backend() != "cpu":
         return function
     return _with_slope_of(function, jax.custom_batching.sequential_vmap(function))
 
 
 def _divides_features(num_tokens: int, num_features: int, dimension: int) -> bool:
-    """Whether to divide features by the sum of their weights, instead of the weights, which are more numbers.
+    """Whether to normalise by dividing the features instead of the weights, which are more numerous.
 
-    It was up to twice as fast with jaxlib 0.12, and no faster with 0.10; and half as fast where features have one
-    dimension and weights fill the cache.
+    With jaxlib 0.12 this was up to twice as fast, with 0.10 no faster; it was half as fast for one-dimensional features
+    whose weights fill the cache.
     """
     is_newer = environment.jaxlib_release() >= (0, 11) and jax.default_backend() == "cpu"
     return is_newer and (dimension > 1 or num_tokens * num_features <= MOST_WEIGHTS)
 
 
 def _softmax(logits: jax.Array, axis: int) -> jax.Array:
-    """Softmax over tokens of logits that are rounded by less than ``ROUNDING``."""
+    """Softmax over tokens of logits whose rounding error is below ``ROUNDING``."""
     weights, totals = _unnormalised(logits, axis)
     return weights / totals
 
 
 def _unnormalised(logits: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """Weights of which the largest of each feature is near 1, and their sums over tokens, an axis of length 1."""
+    """Weights whose largest value for each feature is near 1, and their sums over tokens (an axis of length 1)."""
     weights = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=axis, keepdims=True)))
     return weights, jnp.sum(weights, axis=axis, keepdims=True)
 
 
 def softmax_of_distances(squared: jax.Array, width: jax.Array, exists: jax.Array | None, dimension: int) -> jax.Array:
-    """Weights `[K, N]`: the softmax over tokens of `-|x - s|^2 / T`, of squared distances `[K, N]` by differences."""
+    """Weights `[K, N]`: the softmax over tokens of `-|x - s|^2 / T`, given squared distances `[K, N]`."""
     if exists is not None:
         squared = jnp.where(exists[:, None], squared, FAR**2 * dimension)
     nearest = jax.lax.stop_gradient(jnp.min(squared, axis=0))
-    # As in logits_of_tokens, feature by feature: what is resolved depends on the distance alone.
+    # As in logits_of_tokens, but for each feature: what can be resolved depends only on the distance.
     limits = jnp.finfo(squared.dtype)
     rounding = (dimension + 2) * float(limits.eps) / ROUNDING
     resolved = jnp.maximum(rounding * nearest, float(limits.tiny))
@@ -398,5 +398,5 @@ def softmax_of_distances(squared: jax.Array, width: jax.Array, exists: jax.Array
 
 
 def _contracted(left: jax.Array, rows: jax.Array) -> jax.Array:
-    """`[K, D]` times the transpose of rows `[N, D]`, which is never made."""
+    """`[K, D]` times the transpose of rows `[N, D]`, without forming the transpose."""
     return jax.lax.dot_general(left, rows, (((1,), (1,)), ((), ())), precision=jax.lax.Precision.HIGHEST)

@@ -1,4 +1,4 @@
-"""Scores of a run: pure functions of arrays, each of which compiles, batches and takes masks."""
+"""Scores of a run: pure functions of arrays that can be jitted and vmapped, and accept masks."""
 
 from tokdyn.metrics.collapse import (
     all_coincident,

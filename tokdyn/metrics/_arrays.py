@@ -1,4 +1,4 @@
-"""What the metrics share: checks of ids, numbers and tables, and distances with a gradient everywhere."""
+"""Helpers of the metrics: checks of ids, numbers and tables, and distances with a gradient everywhere."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tokdyn.numerics import namespace, squared_distances
 
 
 def integers(name: str, value: object, *, length: int | None = None, xp: Any = jnp) -> jax.Array:
-    """An integer array ``[N]``; of NumPy where ``xp`` is.
+    """The value as an integer array ``[N]`` of ``xp``, which is NumPy or jax.numpy.
 
     Raises:
-        ValueError: another rank, dtype or length.
+        ValueError: wrong rank, dtype or length.
     """
     expected = "an integer array [N]" + ("" if length is None else f" of length {length}")
     try:
@@ -28,12 +28,12 @@ def integers(name: str, value: object, *, length: int | None = None, xp: Any = j
     wrong_length = length is not None and array.shape != (length,)
     if array.ndim != 1 or wrong_length or not jnp.issubdtype(array.dtype, jnp.integer):
         raise bad(name, expected, describe_array(array))
-    # A narrow type cannot count to every num_labels: 300 does not fit uint8, and comparisons would wrap.
+    # A narrow type may not hold every id: 300 does not fit into uint8, and comparisons would wrap around.
     return array.astype(jnp.int32) if array.dtype.itemsize < 4 else array
 
 
 def integer(name: str, value: object, *, at_least: int) -> jax.Array:
-    """A whole number ``[]`` that may be traced; its range is checked where it is known.
+    """An integer ``[]`` that may be traced; its range is checked if its value is known.
 
     Raises:
         ValueError: not a scalar, not an integer, or too small.
@@ -51,7 +51,7 @@ def integer(name: str, value: object, *, at_least: int) -> jax.Array:
 
 
 def number(name: str, value: object, dtype: DTypeLike, *, at_least: float) -> jax.Array:
-    """A real number ``[]`` that may be traced, in that dtype; its range is checked where it is known.
+    """A real number ``[]`` of the given dtype that may be traced; its range is checked if its value is known.
 
     Raises:
         ValueError: not a scalar, not a number, or too small.
@@ -63,7 +63,7 @@ def number(name: str, value: object, dtype: DTypeLike, *, at_least: float) -> ja
 
 
 def counted(ids: jax.Array, num_ids: int, mask: ArrayLike | None) -> jax.Array:
-    """Which features count ``[N]``: kept by the mask, and with an id that exists.
+    """Which features count ``[N]``: those that the mask keeps and whose id exists.
 
     Raises:
         ValueError: a mask of another shape or dtype.
@@ -74,7 +74,7 @@ def counted(ids: jax.Array, num_ids: int, mask: ArrayLike | None) -> jax.Array:
 
 
 def kept_tokens(tokens: jax.Array, token_mask: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
-    """Tokens with zeros where masked, so that a NaN there has no way out, and the mask itself ``[K]``.
+    """Tokens with zeros where masked, so that a NaN there cannot spread, and the mask itself ``[K]``.
 
     Raises:
         ValueError: a mask of another shape or dtype.
@@ -93,12 +93,12 @@ def distances(left: jax.Array, right: jax.Array) -> jax.Array:
 
 
 def at_least_float32(array: jax.Array) -> jax.Array:
-    """The array in its dtype or float32, whichever is wider: bfloat16 cannot count beyond 256."""
+    """The array in its dtype or float32, whichever is wider, since bfloat16 cannot count beyond 256."""
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def floating_dtype(dtype: DTypeLike | None) -> Any:
-    """The dtype of a result; JAX's default float for None.
+    """The dtype of a result; None means JAX's default float.
 
     Raises:
         ValueError: not a floating-point dtype.

@@ -1,10 +1,10 @@
-"""Collapse and merging: how many tokens do something of their own?
+"""Collapse and merging: how many tokens still have a role of their own?
 
-Three different things go by one name, and each has a measure here. A token *owns nothing* (``live_tokens``),
-*sits where another one sits* (``distinct_tokens``), or *shares its features with others*
-(``mean_assignment_entropy``, which a high temperature raises as well as a merger). Counts of use are blind to
-mergers: the largest of numerically equal responsibilities still picks some token for every feature, so merged
-tokens all look alive, and evenly used.
+Three different things are called collapse, and each has its own measure here. A token *owns no feature*
+(``live_tokens``), *coincides with another one* (``distinct_tokens``), or *shares its features with others*
+(``mean_assignment_entropy``, which rises with the temperature as well as with merging). Counts of usage cannot detect
+merging: the argmax over numerically equal responsibilities still picks some token for every feature, so that merged
+tokens all look alive and evenly used.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tokdyn.typing import EitherArray
 def live_tokens(predicted: ArrayLike, *, num_tokens: int, mask: ArrayLike | None = None) -> jax.Array:
     """Number of tokens that own at least one feature.
 
-    `#{predicted_i}`. Merged tokens count separately, see ``distinct_tokens``.
+    `#{predicted_i}`. Merged tokens count separately; ``distinct_tokens`` counts them as one.
 
     Args:
-        predicted: integers `[N]`, the token of every feature; one outside 0 to num_tokens - 1 counts nowhere.
+        predicted: integers `[N]`, the token of every feature; one outside 0 to num_tokens - 1 is ignored.
         num_tokens: static number of tokens.
         mask: boolean `[N]`, the features that count; None keeps all.
 
@@ -55,11 +55,11 @@ def live_tokens(predicted: ArrayLike, *, num_tokens: int, mask: ArrayLike | None
 def published_collapse(
     predicted: ArrayLike, *, num_tokens: int, num_clusters: ArrayLike, mask: ArrayLike | None = None
 ) -> jax.Array:
-    """Collapse as the published study flags it: fewer live tokens than half of what the data could use.
+    """Collapse as flagged by the published study: fewer live tokens than half of what the data could use.
 
-    `live_tokens < max(2, floor(min(num_tokens, num_clusters) / 2))`. For up to five tokens or clusters the
-    limit is 2, so the flag needs *every* feature to go to one token; merged tokens do not raise it. Kept to
-    reproduce the study; use ``distinct_tokens`` to see collapse.
+    `live_tokens < max(2, floor(min(num_tokens, num_clusters) / 2))`. For up to five tokens or clusters the limit
+    is 2, so that the flag is raised only if *every* feature goes to one token, and never by merged tokens. It is
+    kept to reproduce the study; use ``distinct_tokens`` to detect collapse.
 
     Args:
         predicted: integers `[N]`, the token of every feature.
@@ -84,10 +84,10 @@ def published_collapse(
 
 
 def merged_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
-    """Component of every token: tokens nearer than the resolution are one, and so are chains of them.
+    """The component of every token: tokens closer together than the resolution are joined, and so are chains of them.
 
-    Connected components of the graph with an edge where `|s_j - s_k| < resolution`, by repeated squaring of
-    its reachability matrix.
+    These are the connected components of the graph that has an edge where `|s_j - s_k| < resolution`, computed by
+    repeated squaring of its reachability matrix.
 
     Args:
         tokens: `[K, D]`.
@@ -96,8 +96,8 @@ def merged_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: Array
         token_mask: boolean `[K]`, the tokens that exist; None keeps all.
 
     Returns:
-        `[K]`, int32: the smallest index of the token's component; -1 for a masked token, which connects
-        nobody. A token with NaN is a component of its own.
+        `[K]`, int32: the smallest index in the token's component; -1 for a masked token, which connects no others.
+        A token with NaN is a component of its own.
 
     Raises:
         ValueError: wrong rank, dtype or length; resolution negative.
@@ -116,7 +116,7 @@ def merged_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: Array
 
 
 def distinct_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
-    """Number of tokens that remain when those nearer than the resolution are merged.
+    """Number of tokens that remain when those closer together than the resolution are merged.
 
     The number of components of ``merged_tokens``.
 
@@ -126,7 +126,7 @@ def distinct_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: Arr
         token_mask: boolean `[K]`, the tokens that exist; None keeps all.
 
     Returns:
-        `[]`, int32, from 1 to K (0 where the mask keeps none).
+        `[]`, int32, from 1 to K (0 if the mask keeps none).
 
     Raises:
         ValueError: wrong rank, dtype or length; resolution negative.
@@ -137,7 +137,7 @@ def distinct_tokens(tokens: ArrayLike, resolution: ArrayLike, *, token_mask: Arr
         2
     """
     components = merged_tokens(tokens, resolution, token_mask=token_mask)
-    # Every component is named after one of its own tokens.
+    # Every component is identified by one of its own tokens.
     return jnp.sum(components == jnp.arange(components.shape[0]), dtype=jnp.int32)
 
 
@@ -152,24 +152,24 @@ def merged_adjusted_rand_index(
     token_mask: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Adjusted Rand index after tokens nearer than the resolution have been merged into one cluster.
+    """Adjusted Rand index after tokens closer together than the resolution have been merged into one cluster.
 
-    `ARI(labels, component[predicted])` with the components of ``merged_tokens``. Plain ARI cannot be trusted
-    where tokens have merged: the argmax over numerically equal responsibilities cuts the data along arbitrary
-    planes, and reads 0.45 in the published setting at total collapse, where this reads 0.
+    `ARI(labels, component[predicted])` with the components of ``merged_tokens``. Plain ARI is unreliable once tokens
+    have merged: the argmax over numerically equal responsibilities cuts the data along arbitrary planes. In the
+    published setting it gives 0.45 at total collapse, where this function gives 0.
 
     Args:
-        labels: integers `[N]`, from 0 to num_labels - 1; others count nowhere.
-        predicted: integers `[N]`, the token of every feature; one that does not exist counts nowhere.
+        labels: integers `[N]`, from 0 to num_labels - 1; others are ignored.
+        predicted: integers `[N]`, the token of every feature; one that does not exist is ignored.
         tokens: `[K, D]`.
         resolution: number `[]` of at least 0, in the tokens' units, may be traced.
         num_labels: static number of labels.
         mask: boolean `[N]`, the features that count; None keeps all.
         token_mask: boolean `[K]`, the tokens that exist; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]`, see ``adjusted_rand_index``.
+        `[]`, as ``adjusted_rand_index``.
 
     Raises:
         ValueError: wrong ranks, dtypes or lengths; resolution negative.
@@ -194,15 +194,15 @@ def merged_adjusted_rand_index(
 def usage_perplexity(assignment: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     """Number of tokens in use, as the perplexity of the mean assignment.
 
-    `exp(H(p))` with `p_k = mean_i w_ik`. It does not see merging: at total collapse every token takes an
-    equal share of every feature, and it reads K. Use ``distinct_tokens`` for that.
+    `exp(H(p))` with `p_k = mean_i w_ik`. It does not detect merging: at total collapse every token takes an equal
+    share of every feature, and the result is K. Use ``distinct_tokens`` for that.
 
     Args:
         assignment: `[N, K]`, rows that sum to one.
         mask: boolean `[N]`, the features that count; None keeps all. Masked rows may be NaN.
 
     Returns:
-        `[]` in 1 to K; NaN where no feature counts.
+        `[]` in 1 to K; NaN if no feature counts.
 
     Raises:
         ValueError: wrong rank, dtype or length.
@@ -217,7 +217,7 @@ def usage_perplexity(assignment: ArrayLike, *, mask: ArrayLike | None = None) ->
 
 
 def mean_assignment_entropy(assignment: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
-    """Mean entropy of a feature's assignment: 0 where it has one token, ln K where all share it evenly.
+    """Mean entropy of a feature's assignment: 0 if it belongs to one token, ln K if all tokens share it evenly.
 
     `mean_i -sum_k w_ik ln w_ik`.
 
@@ -226,7 +226,7 @@ def mean_assignment_entropy(assignment: ArrayLike, *, mask: ArrayLike | None = N
         mask: boolean `[N]`, the features that count; None keeps all. Masked rows may be NaN.
 
     Returns:
-        `[]` in nats, 0 to ln K; NaN where no feature counts.
+        `[]` in nats, 0 to ln K; NaN if no feature counts.
 
     Raises:
         ValueError: wrong rank, dtype or length.
@@ -251,9 +251,9 @@ def min_token_distance(tokens: ArrayLike, *, token_mask: ArrayLike | None = None
         token_mask: boolean `[K]`, the tokens that exist; None keeps all.
 
     Returns:
-        `[]`. Infinity where there is no pair; NaN where all tokens coincide (the published code raises there,
-        see ``all_coincident``) or where a token has NaN. Differences whose square underflows (below 1e-19 in
-        float32) count as zero.
+        `[]`. Infinity if there is no pair; NaN if all tokens coincide (the published code raises an error in this
+        case, which ``all_coincident`` detects) or if a token has NaN. Differences whose square underflows (below
+        1e-19 in float32) count as zero.
 
     Raises:
         ValueError: wrong rank, dtype or length.
@@ -270,7 +270,7 @@ def min_token_distance(tokens: ArrayLike, *, token_mask: ArrayLike | None = None
 
 
 def all_coincident(tokens: ArrayLike, *, token_mask: ArrayLike | None = None) -> jax.Array:
-    """Whether several tokens all lie at exactly one point, where ``min_token_distance`` is undefined.
+    """Whether there are several tokens, all at exactly one point, so that ``min_token_distance`` is undefined.
 
     `|s_j - s_k| = 0` for every pair.
 
@@ -279,7 +279,7 @@ def all_coincident(tokens: ArrayLike, *, token_mask: ArrayLike | None = None) ->
         token_mask: boolean `[K]`, the tokens that exist; None keeps all.
 
     Returns:
-        `[]`, boolean; False for fewer than two tokens, or where a token has NaN.
+        `[]`, boolean; False for fewer than two tokens, or if a token has NaN.
 
     Raises:
         ValueError: wrong rank, dtype or length.
@@ -293,7 +293,7 @@ def all_coincident(tokens: ArrayLike, *, token_mask: ArrayLike | None = None) ->
 
 
 def first_of_component(near: EitherArray) -> Any:
-    """Smallest index that each can reach `[K]` in a graph `[K, K]` of NumPy or of jax, with an edge where near."""
+    """The smallest index reachable from each node `[K]` of a graph `[K, K]`, given by NumPy or JAX booleans."""
     xp, size = namespace(near), near.shape[0]
     reach = near | xp.eye(size, dtype=bool)
     for _ in range((size - 1).bit_length()):  # 2^steps >= K - 1, the longest chain

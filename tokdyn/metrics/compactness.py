@@ -1,4 +1,4 @@
-"""How well a hard assignment fits the features themselves, without labels."""
+"""How well a hard assignment fits the features, without using labels."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def sum_squared_errors(
     Args:
         features: `[N, D]`.
         tokens: `[K, D]`.
-        predicted: integers `[N]`, the token of every feature; one outside 0 to K - 1 counts nowhere.
+        predicted: integers `[N]`, the token of every feature; one outside 0 to K - 1 is ignored.
         mask: boolean `[N]`, the features that count; None keeps all. Masked features may be NaN.
 
     Returns:
-        `[]`, in the features' dtype; 0 where no feature counts.
+        `[]`, in the features' dtype; 0 if no feature counts.
 
     Raises:
         ValueError: wrong ranks, dtypes or lengths.
@@ -53,7 +53,7 @@ def sum_squared_errors(
 def silhouette(
     features: ArrayLike, predicted: ArrayLike, *, num_predicted: int, mask: ArrayLike | None = None
 ) -> jax.Array:
-    """Mean silhouette: how much nearer a feature is to its own cluster than to the next.
+    """Mean silhouette: how much closer a feature is to its own cluster than to the next one.
 
     `s_i = (b_i - a_i) / max(a_i, b_i)`, with `a_i` the mean Euclidean distance to the other features of its
     cluster and `b_i` the smallest mean distance to another cluster; `s_i = 0` for a cluster of one. The mean
@@ -61,7 +61,7 @@ def silhouette(
 
     Args:
         features: `[N, D]`.
-        predicted: integers `[N]`; one outside 0 to num_predicted - 1 counts nowhere.
+        predicted: integers `[N]`; one outside 0 to num_predicted - 1 is ignored.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all. Masked features may be NaN.
 

@@ -1,8 +1,7 @@
-"""The table of two partitions, and every score that is a function of it alone.
+"""The contingency table of two partitions, and every score that depends on it alone.
 
-Several scores of one pair of partitions need the table once: ``table = contingency(...)``, then the
-``..._from(table)`` functions below. ``tokdyn.metrics.partition`` holds the same scores as functions of the
-labels.
+To compute several scores of the same two partitions, compute the table once, ``table = contingency(...)``, and pass
+it to the ``..._from(table)`` functions below. ``tokdyn.metrics.partition`` has the same scores as functions of labels.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ def contingency(
 
     `n_ij = #{features with label i and predicted cluster j}`.
 
-    A feature that the mask drops, or whose label or predicted id lies outside its range (-1, say), counts
-    nowhere.
+    A feature that the mask drops, or whose label or predicted id is out of range (such as -1), is ignored.
 
     Args:
         labels: integers `[N]`.
@@ -40,7 +38,7 @@ def contingency(
         num_labels: static; labels run from 0 to num_labels - 1.
         num_predicted: static; predicted ids run from 0 to num_predicted - 1.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float. Counts are exact below 2^24 in float32.
+        dtype: dtype of the result; None means JAX's default float. Counts are exact below 2^24 in float32.
 
     Returns:
         Counts `[num_labels, num_predicted]`.
@@ -76,14 +74,14 @@ def adjusted_rand_index_from(table: ArrayLike) -> jax.Array:
 
     `ARI = 2 (a d - b c) / ((a + b)(b + d) + (a + c)(c + d))`.
 
-    The four are sums of non-negative terms, and the denominator is at least `2 (a d + b c)`, so float32 loses
-    no digits; the textbook form subtracts nearly equal numbers.
+    All four are sums of non-negative terms, and the denominator is at least `2 (a d + b c)`, so that float32 loses
+    no digits, whereas the textbook form subtracts nearly equal numbers.
 
     Args:
         table: counts `[L, P]`.
 
     Returns:
-        `[]`, at most 1, about 0 for random partitions. 1 where no pair disagrees: no feature at all, a single
+        `[]`, at most 1, about 0 for random partitions. 1 if no pair disagrees: no feature at all, a single
         one, one cluster on both sides, or all singletons on both.
 
     Raises:
@@ -116,7 +114,7 @@ def fowlkes_mallows_from(table: ArrayLike) -> jax.Array:
         table: counts `[L, P]`.
 
     Returns:
-        `[]` in 0 to 1; 0 where no pair is together in both, also for no feature or a single one.
+        `[]` in 0 to 1; 0 if no pair is together in both, also for no feature or a single one.
 
     Raises:
         ValueError: not a table of numbers.
@@ -146,7 +144,7 @@ def purity_from(table: ArrayLike) -> jax.Array:
         table: counts `[L, P]`.
 
     Returns:
-        `[]` in 0 to 1; NaN where the table is empty.
+        `[]` in 0 to 1; NaN if the table is empty.
 
     Raises:
         ValueError: not a table of numbers.
@@ -162,7 +160,7 @@ def purity_from(table: ArrayLike) -> jax.Array:
 
 
 def normalized_mutual_information_from(table: ArrayLike) -> jax.Array:
-    """Mutual information of a table over the arithmetic mean of the two entropies.
+    """Mutual information of a table, divided by the arithmetic mean of the two entropies.
 
     `NMI = 2 I(labels; predicted) / (H(labels) + H(predicted))`.
 
@@ -170,7 +168,7 @@ def normalized_mutual_information_from(table: ArrayLike) -> jax.Array:
         table: counts `[L, P]`.
 
     Returns:
-        `[]` in 0 to 1. 1 where both sides are one cluster, also for no feature; 0 where only one side is.
+        `[]` in 0 to 1. 1 if both sides are a single cluster, also for no feature; 0 if only one side is.
 
     Raises:
         ValueError: not a table of numbers.
@@ -189,7 +187,7 @@ def normalized_mutual_information_from(table: ArrayLike) -> jax.Array:
 
 
 def homogeneity_from(table: ArrayLike) -> jax.Array:
-    """Homogeneity of a table: 1 where every predicted cluster holds a single label.
+    """Homogeneity of a table: 1 if every predicted cluster holds a single label.
 
     `h = I(labels; predicted) / H(labels)`.
 
@@ -197,7 +195,7 @@ def homogeneity_from(table: ArrayLike) -> jax.Array:
         table: counts `[L, P]`.
 
     Returns:
-        `[]` in 0 to 1; 1 where the labels are one cluster, also for no feature.
+        `[]` in 0 to 1; 1 if the labels are a single cluster, also for no feature.
 
     Raises:
         ValueError: not a table of numbers.
@@ -215,7 +213,7 @@ def homogeneity_from(table: ArrayLike) -> jax.Array:
 
 
 def completeness_from(table: ArrayLike) -> jax.Array:
-    """Completeness of a table: 1 where every label lies in a single predicted cluster.
+    """Completeness of a table: 1 if every label lies in a single predicted cluster.
 
     `c = I(labels; predicted) / H(predicted)`, the homogeneity of the transposed table.
 
@@ -223,7 +221,7 @@ def completeness_from(table: ArrayLike) -> jax.Array:
         table: counts `[L, P]`.
 
     Returns:
-        `[]` in 0 to 1; 1 where the prediction is one cluster, also for no feature.
+        `[]` in 0 to 1; 1 if the prediction is a single cluster, also for no feature.
 
     Raises:
         ValueError: not a table of numbers.
@@ -249,7 +247,7 @@ def v_measure_from(table: ArrayLike, *, beta: ArrayLike = 1.0) -> jax.Array:
         beta: number `[]` of at least 0, may be traced; above 1 completeness weighs more.
 
     Returns:
-        `[]` in 0 to 1; 0 where h = c = 0, 1 for no feature.
+        `[]` in 0 to 1; 0 if h = c = 0, 1 for no feature.
 
     Raises:
         ValueError: not a table of numbers; beta negative.
@@ -316,7 +314,7 @@ def _information(table: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def _log(ratio: jax.Array, excess: jax.Array) -> jax.Array:
-    """``log(ratio)`` where ``excess = ratio - 1`` is known to more digits near one."""
+    """``log(ratio)``, given ``excess = ratio - 1``, which is known to more digits if the ratio is near one."""
     near = jnp.abs(excess) < 0.5
     return jnp.where(near, jnp.log1p(jnp.where(near, excess, 0)), jnp.log(ratio))
 
@@ -326,5 +324,5 @@ def _margins(table: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def _unless_broken(value: float, table: jax.Array) -> jax.Array:
-    """The value of a degenerate case, or NaN for a table with NaN, which must not pass for one."""
+    """The value of a degenerate case, or NaN for a table with NaN, which must not be taken for a degenerate one."""
     return jnp.where(jnp.isnan(jnp.sum(table)), jnp.nan, jnp.asarray(value, table.dtype))

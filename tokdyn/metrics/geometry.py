@@ -1,4 +1,4 @@
-"""The shape of a cloud of tokens, and how soon it came to rest."""
+"""The shape of a cloud of tokens, and how soon it comes to rest."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tokdyn.typing import EitherArray
 
 
 def effective_rank(tokens: ArrayLike, *, token_mask: ArrayLike | None = None, centre: bool = True) -> jax.Array:
-    """Effective rank: how many directions the tokens spread over, each weighted by its length.
+    """Effective rank: the number of directions over which the tokens spread, weighted by their extent.
 
     `exp(H(p))` with `p_i = sigma_i / sum_j sigma_j` over the singular values of the token matrix.
 
-    The tokens' mean is subtracted first, so that the number describes the cloud and not its distance from an
-    arbitrary origin: K tokens span at most K - 1 directions, and coincident ones none. The cited definition
-    is ``centre=False``. Singular values at the level of rounding count as zero.
+    The mean of the tokens is subtracted first, so that the result describes the cloud and not its distance from an
+    arbitrary origin: K tokens span at most K - 1 directions, and coincident tokens none. The cited definition has
+    ``centre=False``. Singular values at the level of rounding errors count as zero.
 
     Args:
         tokens: `[K, D]`.
@@ -57,7 +57,7 @@ def participation_ratio(tokens: ArrayLike, *, token_mask: ArrayLike | None = Non
     Args:
         tokens: `[K, D]`.
         token_mask: boolean `[K]`, the tokens that exist; None keeps all. Masked tokens may be NaN.
-        centre: whether to subtract the mean token (static), see ``effective_rank``.
+        centre: whether to subtract the mean token (static), as in ``effective_rank``.
 
     Returns:
         `[]`: 1 to the rank; 0 for a matrix of zeros.
@@ -77,14 +77,14 @@ def participation_ratio(tokens: ArrayLike, *, token_mask: ArrayLike | None = Non
 
 
 def stable_rank(tokens: ArrayLike, *, token_mask: ArrayLike | None = None, centre: bool = True) -> jax.Array:
-    """Stable rank: the tokens' variance in units of its largest direction.
+    """Stable rank: the total variance of the tokens divided by that of the largest direction.
 
     `sum_i sigma_i^2 / max_i sigma_i^2`.
 
     Args:
         tokens: `[K, D]`.
         token_mask: boolean `[K]`, the tokens that exist; None keeps all. Masked tokens may be NaN.
-        centre: whether to subtract the mean token (static), see ``effective_rank``.
+        centre: whether to subtract the mean token (static), as in ``effective_rank``.
 
     Returns:
         `[]`: 1 to the rank; 0 for a matrix of zeros.
@@ -111,11 +111,11 @@ def steps_to_converge(displacements: ArrayLike, tol: ArrayLike) -> jax.Array:
     `min {t : displacement_t < tol}`, counted from 1.
 
     Args:
-        displacements: `[T]`, of every step, for example the length of the largest token's.
+        displacements: the displacement of every step `[T]`, for example the largest over all tokens.
         tol: number `[]` of at least 0, in the displacements' units, may be traced.
 
     Returns:
-        `[]`, int32, from 1 to T; T where no step is below. A displacement of NaN is not below.
+        `[]`, int32, from 1 to T; T if no step is below. A displacement of NaN is not below.
 
     Raises:
         ValueError: wrong rank or dtype; tol negative.
@@ -134,21 +134,21 @@ def steps_to_converge(displacements: ArrayLike, tol: ArrayLike) -> jax.Array:
 
 
 def _spectrum(tokens: Any, token_mask: Any, centre: bool) -> tuple[jax.Array, jax.Array]:
-    """Singular values over the largest, those of rounding set to zero; and whether all are."""
+    """Singular values divided by the largest, with rounding errors set to zero; and whether all of them are zero."""
     array = floating("tokens", tokens, axes="[K, D]")
     if 0 in array.shape:
         raise bad("tokens", "at least one token and one component", f"shape {array.shape}")
     if not isinstance(centre, bool):
         raise bad("centre", "True or False", repr(centre))
     eps = jnp.finfo(array.dtype).eps
-    array, kept = kept_tokens(at_least_float32(array), token_mask)  # LAPACK knows no shorter type
+    array, kept = kept_tokens(at_least_float32(array), token_mask)  # LAPACK supports no narrower type
     return spectrum_of(array, kept, centre=centre, eps=eps)
 
 
 def spectrum_of(array: EitherArray, kept: EitherArray, *, centre: bool, eps: EitherArray) -> tuple[Any, Any]:
-    """Of an array `[K, D]` of NumPy or of jax, zeros where it is not kept; eps is the rounding that it came with."""
+    """The spectrum of a NumPy or JAX array `[K, D]` with zeros where not kept; eps is the precision of its dtype."""
     xp = namespace(array)
-    # Rounding is relative to the tokens as they were given: the mean of equal numbers may miss them by that much.
+    # Rounding is relative to the original tokens: the mean of equal numbers may differ from them by that much.
     scale = xp.max(xp.abs(array))
     array = array / xp.where(scale == 0, 1, scale)
     if centre:
@@ -162,7 +162,7 @@ def spectrum_of(array: EitherArray, kept: EitherArray, *, centre: bool, eps: Eit
 
 
 def rank_of(spectrum: EitherArray, is_zero: EitherArray) -> Any:
-    """``effective_rank`` of what ``spectrum_of`` gives."""
+    """``effective_rank`` from the result of ``spectrum_of``."""
     xp = namespace(spectrum)
     shares = spectrum / xp.where(is_zero, 1, xp.sum(spectrum))
     some = shares != 0

@@ -1,4 +1,4 @@
-"""One-to-one matching of predicted clusters to labels, and scores that rest on it."""
+"""One-to-one matching of predicted clusters to labels, and scores based on it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from tokdyn.metrics.contingency import contingency
 def match_clusters(
     labels: ArrayLike, predicted: ArrayLike, *, num_labels: int, num_predicted: int, mask: ArrayLike | None = None
 ) -> jax.Array:
-    """Partner of every label: the one-to-one matching with predicted clusters that shares most features.
+    """The partner of every label in the one-to-one matching with predicted clusters that shares the most features.
 
     `argmax_m sum_i n_{i, m(i)}` over one-to-one maps m, by the Hungarian algorithm on the counts of
     ``contingency``.
 
     Args:
-        labels: integers `[N]`, from 0 to num_labels - 1; others count nowhere.
-        predicted: integers `[N]`, from 0 to num_predicted - 1; others count nowhere.
+        labels: integers `[N]`, from 0 to num_labels - 1; others are ignored.
+        predicted: integers `[N]`, from 0 to num_predicted - 1; others are ignored.
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
 
     Returns:
-        `[num_labels]`, int32: the predicted id of every label, -1 where it has no partner that shares a
-        feature.
+        `[num_labels]`, int32: the predicted id matched to every label, -1 if no partner shares a feature with it.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -46,15 +45,15 @@ def match_clusters(
 
 
 def match_clusters_from(table: ArrayLike) -> jax.Array:
-    """Partner of every row: the one-to-one matching with columns of the largest total overlap.
+    """The partner of every row in the one-to-one matching with columns that has the largest total overlap.
 
-    `argmax_m sum_i table_{i, m(i)}`; ``match_clusters`` is this for a table of counts.
+    `argmax_m sum_i table_{i, m(i)}`; ``match_clusters`` applies it to a table of counts.
 
     Args:
         table: overlaps `[L, P]`, at least 0: counts, or intersections over unions. NaN counts as 0.
 
     Returns:
-        `[L]`, int32: the column of every row, -1 where it has no partner with an overlap above 0.
+        `[L]`, int32: the column matched to every row, -1 if it has no partner with an overlap above 0.
 
     Raises:
         ValueError: not a table of numbers.
@@ -64,11 +63,11 @@ def match_clusters_from(table: ArrayLike) -> jax.Array:
         >>> td.metrics.match_clusters_from([[3, 2], [3, 0], [0, 0]]).tolist()
         [1, 0, -1]
     """
-    # Imported here: optax is large, and most users of the metrics do without it.
+    # Imported here, because optax is large and most users of the metrics do not need it.
     from optax.assignment import hungarian_algorithm
 
     table = count_table(table)
-    table = jnp.where(jnp.isnan(table), 0, table)  # the algorithm would not end
+    table = jnp.where(jnp.isnan(table), 0, table)  # with NaN the algorithm would not end
     rows, columns = hungarian_algorithm(-table)
     partners = jnp.full(table.shape[0], -1, dtype=jnp.int32).at[rows].set(columns.astype(jnp.int32))
     return jnp.where(_overlap(table, partners) > 0, partners, -1)
@@ -83,14 +82,14 @@ def matched_accuracy(
     wrong.
 
     Args:
-        labels: integers `[N]`, from 0 to num_labels - 1; others count nowhere.
-        predicted: integers `[N]`, from 0 to num_predicted - 1; others count nowhere.
+        labels: integers `[N]`, from 0 to num_labels - 1; others are ignored.
+        predicted: integers `[N]`, from 0 to num_predicted - 1; others are ignored.
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
 
     Returns:
-        `[]` in 0 to 1, in JAX's default float; NaN where no feature counts.
+        `[]` in 0 to 1, in JAX's default float; NaN if no feature counts.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -110,20 +109,20 @@ def matched_accuracy(
 def mean_matched_iou(
     labels: ArrayLike, predicted: ArrayLike, *, num_labels: int, num_predicted: int, mask: ArrayLike | None = None
 ) -> jax.Array:
-    """Mean intersection over union of the labels and their predicted clusters, matched to make it largest.
+    """Mean intersection over union of the labels and their predicted clusters, under the matching that maximises it.
 
-    `max_m mean_i n_{i, m(i)} / (n_i + n_{m(i)} - n_{i, m(i)})` over the labels that occur; one without a
-    partner counts 0.
+    `max_m mean_i n_{i, m(i)} / (n_i + n_{m(i)} - n_{i, m(i)})` over the labels that occur; a label without a partner
+    counts as 0.
 
     Args:
-        labels: integers `[N]`, from 0 to num_labels - 1; others count nowhere.
-        predicted: integers `[N]`, from 0 to num_predicted - 1; others count nowhere.
+        labels: integers `[N]`, from 0 to num_labels - 1; others are ignored.
+        predicted: integers `[N]`, from 0 to num_predicted - 1; others are ignored.
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
 
     Returns:
-        `[]` in 0 to 1, in JAX's default float; NaN where no feature counts.
+        `[]` in 0 to 1, in JAX's default float; NaN if no feature counts.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -144,6 +143,6 @@ def mean_matched_iou(
 
 
 def _overlap(table: jax.Array, partners: jax.Array) -> jax.Array:
-    """Overlap of every row with its partner `[L]`; 0 without one."""
+    """Overlap of every row with its partner `[L]`; 0 if it has none."""
     taken = jnp.take_along_axis(table, jnp.maximum(partners, 0)[:, None], axis=1)[:, 0]
     return jnp.where(partners < 0, 0, taken)

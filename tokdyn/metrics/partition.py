@@ -1,9 +1,9 @@
-"""Agreement of two partitions of the features, labels and predicted clusters; scikit-learn's numbers.
+"""Agreement between two partitions of the features, labels and predicted clusters, with scikit-learn's results.
 
-All take integers with static sizes, so that they compile once and batch; a feature that the mask drops, or
-whose label or predicted id lies outside its range (-1, say), counts nowhere. Leaving the background of a
-scene out, with ``mask=labels != background``, gives the foreground scores of object-centric learning. For
-several scores of one pair of partitions take ``contingency`` once and the ``..._from(table)`` functions.
+All functions take integers with static sizes, so that they compile once and can be batched. A feature that the mask
+drops, or whose label or predicted id is out of range (such as -1), is ignored. Excluding the background of a scene,
+with ``mask=labels != background``, gives the foreground scores of object-centric learning. For several scores of the
+same two partitions, use ``contingency`` once and then the ``..._from(table)`` functions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def adjusted_rand_index(
     """Share of pairs of features on which two partitions agree, corrected for chance.
 
     `ARI = 2 (a d - b c) / ((a + b)(b + d) + (a + c)(c + d))` over ordered pairs: `a` together in both, `b`
-    only by label, `c` only by prediction, `d` in neither. Symmetric, and blind to renaming.
+    only by label, `c` only by prediction, `d` in neither. It is symmetric, and independent of the numbering of
+    clusters.
 
     Args:
         labels: integers `[N]`, from 0 to num_labels - 1.
@@ -48,10 +49,10 @@ def adjusted_rand_index(
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]`, at most 1, about 0 for random partitions. 1 where no pair disagrees: no feature at all, a single
+        `[]`, at most 1, about 0 for random partitions. 1 if no pair disagrees: no feature at all, a single
         one, one cluster on both sides, or all singletons on both.
 
     Raises:
@@ -80,9 +81,9 @@ def normalized_mutual_information(
     mask: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Mutual information of two partitions over the arithmetic mean of their entropies.
+    """Mutual information of two partitions, divided by the arithmetic mean of their entropies.
 
-    `NMI = 2 I(labels; predicted) / (H(labels) + H(predicted))`. Symmetric; not corrected for chance.
+    `NMI = 2 I(labels; predicted) / (H(labels) + H(predicted))`. It is symmetric, and not corrected for chance.
 
     Args:
         labels: integers `[N]`, from 0 to num_labels - 1.
@@ -90,10 +91,10 @@ def normalized_mutual_information(
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]` in 0 to 1. 1 where both sides are one cluster, also for no feature; 0 where only one side is.
+        `[]` in 0 to 1. 1 if both sides are a single cluster, also for no feature; 0 if only one side is.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -121,9 +122,9 @@ def fowlkes_mallows(
     mask: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Geometric mean of the precision and the recall of the pairs that a partition puts together.
+    """Geometric mean of precision and recall over the pairs of features that a partition puts together.
 
-    `FM = a / sqrt((a + b)(a + c))` with the pairs of ``adjusted_rand_index``. Symmetric.
+    `FM = a / sqrt((a + b)(a + c))` with the pairs of ``adjusted_rand_index``. It is symmetric.
 
     Args:
         labels: integers `[N]`, from 0 to num_labels - 1.
@@ -131,10 +132,10 @@ def fowlkes_mallows(
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]` in 0 to 1; 0 where no pair is together in both, also for no feature or a single one.
+        `[]` in 0 to 1; 0 if no pair is together in both, also for no feature or a single one.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -172,10 +173,10 @@ def purity(
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]` in 0 to 1; NaN where no feature counts.
+        `[]` in 0 to 1; NaN if no feature counts.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -200,7 +201,7 @@ def homogeneity(
     mask: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Homogeneity: 1 where every predicted cluster holds a single label.
+    """Homogeneity: 1 if every predicted cluster holds a single label.
 
     `h = I(labels; predicted) / H(labels)`.
 
@@ -210,10 +211,10 @@ def homogeneity(
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]` in 0 to 1; 1 where the labels are one cluster, also for no feature.
+        `[]` in 0 to 1; 1 if the labels are a single cluster, also for no feature.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -241,7 +242,7 @@ def completeness(
     mask: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Completeness: 1 where every label lies in a single predicted cluster.
+    """Completeness: 1 if every label lies in a single predicted cluster.
 
     `c = I(labels; predicted) / H(predicted)`.
 
@@ -251,10 +252,10 @@ def completeness(
         num_labels: static number of labels.
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]` in 0 to 1; 1 where the prediction is one cluster, also for no feature.
+        `[]` in 0 to 1; 1 if the prediction is a single cluster, also for no feature.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -294,10 +295,10 @@ def v_measure(
         num_predicted: static number of predicted ids.
         mask: boolean `[N]`, the features that count; None keeps all.
         beta: number `[]` of at least 0, may be traced; above 1 completeness weighs more.
-        dtype: of the result; None is JAX's default float.
+        dtype: dtype of the result; None means JAX's default float.
 
     Returns:
-        `[]` in 0 to 1; 0 where h = c = 0, 1 for no feature.
+        `[]` in 0 to 1; 0 if h = c = 0, 1 for no feature.
 
     Raises:
         ValueError: not integers, different lengths, or sizes that are not static positive integers.
@@ -317,6 +318,6 @@ def v_measure(
 
 
 def _table(labels: Any, predicted: Any, num_labels: int, num_predicted: int, mask: Any, dtype: Any) -> jax.Array:
-    """The table in a type that can count, whatever the type of the result."""
+    """The table in a type that can count exactly, whatever the type of the result."""
     wide = jnp.promote_types(floating_dtype(dtype), jnp.float32)
     return contingency(labels, predicted, num_labels=num_labels, num_predicted=num_predicted, mask=mask, dtype=wide)

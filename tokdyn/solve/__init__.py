@@ -1,4 +1,4 @@
-"""How a dynamics runs: the only place with loops over steps."""
+"""How a dynamics is run: the only package with loops over steps."""
 
 from tokdyn.solve.batching import vmap
 from tokdyn.solve.driver import Result, run, trajectory

@@ -1,4 +1,4 @@
-"""How a gradient passes the loop: not at all (with a sentence), or through the fixed point."""
+"""How gradients pass through the loop: not at all (with an explanatory error), or through the fixed point."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ mlir.register_lowering(_forward_only, lambda _, value: [value])
 
 
 def forward_only(tokens: jax.Array) -> jax.Array:
-    """The tokens unchanged; reverse mode raises our sentence instead of JAX's about while loops."""
+    """The tokens unchanged; reverse mode raises our error message instead of JAX's about while loops."""
     return _forward_only.bind(tokens)
 
 
 def at_fixed_point(settle: Settle) -> Attach:
-    r"""Tokens that lie at a fixed point, with its derivatives instead of those of the steps that led there.
+    r"""Tokens at a fixed point, with the derivatives of the fixed point instead of those of the steps that led to it.
 
     At a fixed point `s = F(s, \theta)` the implicit function theorem gives
-    `ds/d\theta = (I - \partial_s F)^{-1} \partial_\theta F`. The linear equation is solved by GMRES, and so is its
-    transpose, so that forward mode, reverse mode and both after one another work.
+    `ds/d\theta = (I - \partial_s F)^{-1} \partial_\theta F`. The linear equation and its transpose are solved by GMRES,
+    so that forward mode, reverse mode and compositions of both work.
 
     Args:
         settle: ``(dynamics, features, tokens, rest) -> tokens``: one step with every memory at rest.
 
     Returns:
-        ``(dynamics, features, tokens, status, rest) -> tokens``: the same tokens. Their derivative is zero for where
-        they began, and NaN unless the status is CONVERGED.
+        ``(dynamics, features, tokens, status, rest) -> tokens``: the same tokens. Their derivative with respect to the
+        starting tokens is zero, and all derivatives are NaN unless the status is CONVERGED.
 
     References:
         S. Bai, J. Z. Kolter, V. Koltun, Deep Equilibrium Models, arXiv:1909.01377.
@@ -65,13 +65,13 @@ def at_fixed_point(settle: Settle) -> Attach:
     @attached.defjvp
     def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
         dynamics, features, _, status, rest = primals
-        tokens = attached(*primals)  # a second derivative passes here again
+        tokens = attached(*primals)  # a second derivative passes through here again
         _, token_mask = rest
         _, pushed = jax.jvp(lambda d, x: settle(d, x, tokens, rest), (dynamics, features), tuple(tangents[:2]))
         _, moved = jax.linearize(lambda s: settle(dynamics, features, s, rest), tokens)
 
         def only_existing(x: jax.Array) -> jax.Array:
-            # A masked token never moves: without this its block of I - J would be zero.
+            # A masked token never moves; without this, its block of I - J would be zero.
             return x if token_mask is None else jnp.where(token_mask[:, None], x, 0.0)
 
         def difference(v: jax.Array) -> jax.Array:
@@ -85,11 +85,11 @@ def at_fixed_point(settle: Settle) -> Attach:
 
 def _solved(multiply: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:
     found = gmres(multiply, right)
-    return jnp.where(jnp.all(jnp.isfinite(right)), found, jnp.nan)  # of NaN, GMRES makes zero
+    return jnp.where(jnp.all(jnp.isfinite(right)), found, jnp.nan)  # GMRES would turn NaN into zero
 
 
-# NaN for a derivative that means nothing, as a linear primitive: it and its transpose are NaN where something was asked
-# of such a run, and zero where nothing was, for example because the user's loss leaves the run out.
+# NaN for a meaningless derivative, as a linear primitive: it and its transpose are NaN if something was asked of such a
+# run, and zero if nothing was, for example because the user's loss ignores the run.
 _poison = Primitive("tokdyn_poison")
 
 

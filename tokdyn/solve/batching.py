@@ -15,8 +15,8 @@ from tokdyn.solve.lanes import largest_array
 
 Output = TypeVar("Output")
 
-# Measured on CPU (benchmarks/README.md, "Lanes and blocks"): a block's arrays must stay in cache; the more runs it
-# holds, the longer all lanes of its loop are busy.
+# Measured on CPU (benchmarks/README.md, "Lanes and blocks"): a block's arrays must stay in cache; the more runs a block
+# holds, the longer all lanes of its loop stay busy.
 MOST_AT_ONCE = 64
 BLOCK_BYTES = 1 << 22
 
@@ -24,20 +24,20 @@ BLOCK_BYTES = 1 << 22
 def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None = None) -> Callable[..., Output]:
     """``jax.vmap`` in meaning; on CPU a loop over fixed blocks, on GPU and TPU plain ``jax.vmap``.
 
-    Plain ``jax.vmap`` of a run is right everywhere; on CPU its arrays soon leave the cache. All blocks have one size
-    (the last is filled by repetition), so there is one compiled body. Within a block, runs take turns in the lanes of
-    ``run``'s loop, so that none waits for the slowest. Called outside jit it compiles at every call, since nobody can
-    know whether what ``fn`` closes over is still the same: jit it as a whole.
+    Plain ``jax.vmap`` of a run gives correct results everywhere, but on CPU its arrays soon exceed the cache. All
+    blocks have the same size (the last is padded by repetition), so that only one body is compiled. Within a block,
+    runs take turns in the lanes of ``run``'s loop, so that none waits for the slowest. Outside jit every call compiles
+    again, because there is no way to know whether what ``fn`` closes over has changed: jit the whole function.
 
     Args:
         fn: any function of arrays.
         in_axes: as in ``jax.vmap``: 0 or None, or a tuple of these or of pytree prefixes, one for each argument.
-        batch_size: size of a block; by default at most 64 on CPU, fewer where arrays are large, and everything on other
-            devices. It decides rounding in the last digits (XLA compiles for the shape), nothing else; with a size of
-            your own the digits do not depend on how many runs there are, from one block on.
+        batch_size: size of a block; by default at most 64 on CPU, fewer if arrays are large, and everything on other
+            devices. It affects only the rounding of the last digits, since XLA compiles for the shape; if you set it,
+            the digits do not depend on the number of runs, provided there is at least one full block.
 
     Returns:
-        A function of positional arguments whose mapped leaves have a leading axis, and so have its outputs.
+        A function of positional arguments; its mapped leaves have a leading axis, and so do its outputs.
 
     Raises:
         ValueError: no mapped argument, or leading axes that differ.
@@ -61,7 +61,7 @@ def vmap(fn: Callable[..., Output], in_axes: Any = 0, *, batch_size: int | None 
         if len(axes) != len(arguments):
             raise checks.bad("in_axes", f"one entry for each of the {len(arguments)} arguments", len(axes))
         leaves, treedef = jax.tree.flatten(arguments)
-        # An axis stands for a whole subtree of its argument; None, which is an axis here, is no leaf to JAX.
+        # An axis stands for a whole subtree of its argument. None is an axis here, but JAX does not treat it as a leaf.
         spread = jax.tree.map(
             lambda axis, argument: jax.tree.map(lambda _: _Axis(axis), argument),
             tuple(axes),
@@ -82,7 +82,7 @@ class _Axis:
 
 
 def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: list[Any], size: int | None) -> Any:
-    """``vmap`` of fn over blocks of that size, one after another; None for the best size."""
+    """``vmap`` of fn over blocks of the given size, one after another; None chooses the best size."""
     lengths = set()
     for leaf, axis in zip(leaves, axes, strict=True):
         if axis not in (0, None):
@@ -103,7 +103,7 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
     if length == 0:
         raise checks.bad("arguments", "at least one element along the mapped axis", 0)
 
-    @jax.jit  # so that fn is traced once, for its sizes and for its blocks
+    @jax.jit  # so that fn is traced only once, for measuring its arrays and for running its blocks
     def call(*mapped_leaves: Any) -> Any:
         remaining = iter(mapped_leaves)
         full = [next(remaining) if axis == 0 else leaf for leaf, axis in zip(leaves, axes, strict=True)]
@@ -113,13 +113,13 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
     if size is None:
         one = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in moving]
         size = _best_size(length, largest_array(jax.make_jaxpr(call)(*one)))
-    if size == 1:  # no vmap of one: an axis of length 1 keeps the compiler from its fastest products
+    if size == 1:  # no vmap: an axis of length 1 keeps the compiler from using its fastest products
         return jax.lax.map(lambda rows: call(*rows), tuple(moving))
     if length <= size:
         return jax.vmap(call)(*moving)
 
     def block(number: jax.Array) -> Any:
-        # The last block repeats the last element: real work on real numbers, dropped below.
+        # The last block repeats the last element: valid computations on real data, dropped below.
         rows = jnp.minimum(number * size + jnp.arange(size), length - 1)
         return jax.vmap(call)(*(leaf[rows] for leaf in moving))
 
@@ -129,12 +129,12 @@ def _in_blocks(fn: Callable[..., Any], treedef: Any, leaves: list[Any], axes: li
 
 
 def _best_size(length: int, largest: int) -> int:
-    """Runs of a block, by the bytes of the largest array of one run."""
+    """The number of runs in a block, from the bytes of the largest array of one run."""
     most = max(1, min(MOST_AT_ONCE, BLOCK_BYTES // max(largest, 1)))
     if length <= most:
         return length
     if most < 16:
         return most
-    # A few less may leave fewer repetitions in the last block.
+    # A slightly smaller size may leave fewer repetitions in the last block.
     sizes = range(most // 16 * 16, most // 2, -16)
     return min(sizes, key=lambda size: (-(-length // size) * size, -size))

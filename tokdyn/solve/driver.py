@@ -1,6 +1,6 @@
-"""The driver: run a composed dynamics until it rests, keep a history of it, go on from where it ended.
+"""The driver: run a composed dynamics until it rests, keep a history, and resume from where a run ended.
 
-``trajectory`` is its short form for a fixed number of steps, all of them kept.
+``trajectory`` is the short form for a fixed number of steps, all of which are kept.
 """
 
 from __future__ import annotations
@@ -31,26 +31,27 @@ class Result(NamedTuple):
     """What a run returns; under vmap every leaf has a leading axis.
 
     Attributes:
-        tokens: where they ended `[K, D]`.
-        assignment: soft responsibilities, computed once at the end `[N, K]`; rows of masked features mean nothing.
-            None unless ``assignment="soft"`` was asked for.
+        tokens: final tokens `[K, D]`.
+        assignment: soft responsibilities, computed once at the end `[N, K]`; rows of masked features are meaningless.
+            None unless ``assignment="soft"`` was requested.
         num_steps: steps taken `[]`, counting the one that met the tolerance.
-        status: a ``Status`` code `[]`. CONVERGED says that all of the above and below is finite, not that it is
-            useful: see ``num_distinct``.
+        status: a ``Status`` code `[]`. CONVERGED means that every field is finite, not that the result is useful: check
+            ``num_distinct``.
         displacement: the largest displacement of a token in the last step `[]`.
-        residual: the largest force on a token in the last step, memory and noise left out `[]`.
-        num_distinct: how many tokens remain `[]` when each that is nearer to an earlier one than 1 %
-            of the features' root mean square distance from their mean is left out. Where it is below K, tokens have
-            merged; ``td.metrics.distinct_tokens`` counts at any resolution.
-        labels: the token that each feature belongs to `[N]`; those of masked features mean nothing. None unless
-            ``assignment="hard"`` was asked for.
-        state: what a run that goes on from here needs (``run(..., state=result)``).
-        kept: what ``keep`` returned, with a leading axis `[max_steps // every]`: row r is of step ``(r + 1) * every``.
-            Rows of steps that were not taken hold NaN, or 0 where the dtype has none. None without ``keep``.
+        residual: the largest force on a token in the last step, without memory and noise `[]`.
+        num_distinct: the number of tokens `[]` that remain when every token is dropped that is nearer to an earlier one
+            than 1 % of the features' root mean square distance from their mean. If it is below K, tokens have merged;
+            ``td.metrics.distinct_tokens`` counts at any resolution.
+        labels: the token that each feature belongs to `[N]`; labels of masked features are meaningless. None unless
+            ``assignment="hard"`` was requested.
+        state: what is needed to resume the run from here (``run(..., state=result)``).
+        kept: what ``keep`` returned, with a leading axis `[max_steps // every]`; row r belongs to step
+            ``(r + 1) * every``. Rows of steps that were not taken hold NaN, or 0 if the dtype has no NaN. None without
+            ``keep``.
     """
 
     tokens: jax.Array
-    assignment: jax.Array  # not "or None": it is one unless the caller asked for something else
+    assignment: jax.Array  # not "or None": it is an array unless the caller asked for something else
     num_steps: jax.Array
     status: jax.Array
     displacement: jax.Array
@@ -80,46 +81,46 @@ def run(
     keep: KeepFunction | None = None,
     every: int = 1,
 ) -> Result:
-    """Run a dynamics until its tokens rest, or the steps are up.
+    """Run a dynamics until its tokens come to rest or the maximal number of steps is reached.
 
-    Numbers inside ``dynamics`` (and ``tol``, ``min_steps``) are traced: changing one compiles nothing, and ``vmap``,
-    ``grad`` and ``jit`` over them work. Shapes, ``max_steps``, ``stop``, ``adjoint`` and ``assignment`` choose the
+    Numbers inside ``dynamics`` (and ``tol``, ``min_steps``) are traced: changing them does not recompile, and ``vmap``,
+    ``grad`` and ``jit`` work over them. Shapes, ``max_steps``, ``stop``, ``adjoint`` and ``assignment`` select the
     program.
 
-    A run can be gone on with: ``run(..., max_steps=30)`` is ``first = run(..., max_steps=10)`` and then
-    ``run(..., max_steps=30, state=first)``, to the last bit (to rounding where an adjoint keeps the steps).
+    A run can be resumed: ``first = run(..., max_steps=10)`` followed by ``run(..., max_steps=30, state=first)`` equals
+    ``run(..., max_steps=30)`` to the last bit (to rounding, if the adjoint is one that keeps the steps).
 
     Args:
         dynamics: what ``td.compose`` returned.
-        key: a JAX key; None is enough where ``tokens`` or a ``state`` are given and no part is random.
+        key: a JAX key; may be None if ``tokens`` or a ``state`` are given and no part is random.
         features: `[N, D]`, floating point; the whole run is computed in their dtype.
-        num_tokens: K (static); may be left out where ``tokens`` or a ``state`` are given.
-        max_steps: at most so many steps (static), those before ``state`` counted.
-        tol: stop after the first step whose largest displacement of a token (Euclidean) is below it `[]`; 0 never
+        num_tokens: K (static); may be omitted if ``tokens`` or a ``state`` are given.
+        max_steps: maximal number of steps (static), including those before ``state``.
+        tol: stop after the first step in which no token moves farther (in Euclidean distance) than this `[]`; 0 never
             stops early.
-        min_steps: do not stop before `[]`. A schedule inside the dynamics raises it to its own length.
+        min_steps: do not stop before this step `[]`. A schedule inside the dynamics raises it to its own length.
         stop: what is compared with ``tol``: ``"displacement"``, or ``"residual"``, the force that a token at rest
             would feel. With inertia the displacement passes near zero at turning points; the residual does not.
-        tokens: the start `[K, D]`; by default K features drawn without replacement.
-        state: where an earlier run, ``td.step`` or ``td.trajectory`` ended, instead of a start: a ``State``, or the
-            ``Result`` itself. After a ``Result`` that meets the tolerance no step is taken, and its history is gone on
-            with; numbers of steps go on in both cases.
-        mask: features that exist `[N]`; the others have no influence, whatever they hold.
-        token_mask: tokens that exist `[K]`; the others do not move and own nothing.
-        adjoint: how reverse-mode differentiation goes through the loop.
+        tokens: starting tokens `[K, D]`; by default K features drawn without replacement.
+        state: the end of an earlier run, of ``td.step`` or of ``td.trajectory``, to resume from instead of a start: a
+            ``State``, or the ``Result`` itself. A ``Result`` that already meets the tolerance takes no further step,
+            and its history is continued; the step count continues in both cases.
+        mask: which features exist `[N]`; the others have no influence, whatever they hold.
+        token_mask: which tokens exist `[K]`; the others do not move and own nothing.
+        adjoint: how reverse-mode differentiation passes through the loop.
             ``"none"``: not at all (forward mode works). ``"unroll"``: a masked scan of ``max_steps``; exact, keeps
-            all steps in memory. ``"checkpoint"``: the same, keeps only the tokens and recomputes.
-            ``"implicit"``: the fixed point is differentiated, not the road to it: solves ``(I - J^T) v = g`` by GMRES
-            with every memory at rest; exact where the run has converged tightly, NaN unless CONVERGED, zero for the
-            starting tokens.
-        assignment: ``"soft"`` for `[N, K]`; ``"hard"`` for labels alone, the nearest token of each feature, which for
-            large N and K take far less memory; ``"none"`` for neither.
-        keep: ``(State, Info) -> pytree``, a history of which ``Result.kept`` has a row for each step (static: define
-            it once, a new lambda is a new program).
-        every: keep every so many steps only (static).
+            all steps in memory. ``"checkpoint"``: the same, but keeps only the tokens and recomputes the rest.
+            ``"implicit"``: differentiates the fixed point instead of the path to it, by solving ``(I - J^T) v = g``
+            with GMRES and every memory at rest; exact if the run has converged tightly, NaN unless CONVERGED, zero for
+            the starting tokens.
+        assignment: ``"soft"`` for `[N, K]`; ``"hard"`` for labels only, the nearest token of each feature, which take
+            far less memory for large N and K; ``"none"`` for neither.
+        keep: ``(State, Info) -> pytree``, recorded as one row of ``Result.kept`` per step (static: define the function
+            once, since a new lambda compiles a new program).
+        every: record only every this many steps (static).
 
     Returns:
-        A ``Result``. Failures that only the numbers decide are in its ``status``, never an exception.
+        A ``Result``. Failures that depend on traced numbers appear in its ``status``, never as an exception.
 
     Raises:
         ValueError: bad shapes, dtypes, counts or options; a state of another dynamics; ``implicit`` with a random part
@@ -150,7 +151,7 @@ def run(
         dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
     )
     if assignment != "none":
-        _ = dynamics.assigner  # or a sentence, before anything is computed
+        _ = dynamics.assigner  # raises, if ambiguous, before anything is computed
     if adjoint == "implicit":
         if stepping.is_random(dynamics):
             raise checks.bad("adjoint", "one other than 'implicit' for a random part (no fixed point)", "'implicit'")
@@ -200,7 +201,7 @@ def _run(
     keep: KeepFunction | None,
     every: int,
 ) -> Result:
-    """``run`` after its checks. Jitted here so that a plain call compiles once; inside another jit it is inlined."""
+    """``run`` after its checks. It is jitted so that a plain call compiles once; inside another jit it is inlined."""
     invalid = ~in_range(dynamics)
     if token_mask is not None:
         invalid = invalid | ~jnp.any(token_mask)
@@ -213,7 +214,7 @@ def _run(
     contexts = stepping.prepare(dynamics, features, mask, token_mask)
 
     moving, layouts = dynamics, contexts
-    if adjoint == "implicit":  # its gradient is that of the fixed point: none passes through the steps
+    if adjoint == "implicit":  # the gradient is that of the fixed point; none passes through the steps
         moving, layouts, tokens, state = jax.lax.stop_gradient((dynamics, contexts, tokens, state))
     begun = stepping.at_rest(moving, tokens, layouts, token_mask)
     if state is not None:
@@ -257,7 +258,7 @@ def _run(
         soft, hard = (found, None) if assignment == "soft" else (None, found)
     if soft is not None:
         rows = soft if mask is None else jnp.where(mask[:, None], soft, 0.0)
-        # One sum, at most N, tells of any number that is not finite.
+        # One sum, at most N if all is well, reveals any number that is not finite.
         broken = ~jnp.isfinite(jnp.sum(rows)) & (status <= Status.MAX_STEPS)
         status = jnp.where(broken, Status.NONFINITE, status).astype(jnp.int32)
     distinct = num_distinct(tokens, features, mask, token_mask)
@@ -290,20 +291,20 @@ def trajectory(
 
     Args:
         dynamics: what ``td.compose`` returned.
-        key: a JAX key; None is enough where ``tokens`` are given and no part is random. The same key, steps and
-            start give the same tokens as ``run``.
+        key: a JAX key; may be None if ``tokens`` are given and no part is random. The same key, steps and start give
+            the same tokens as ``run``.
         features: `[N, D]`.
-        num_tokens: K (static); may be left out where ``tokens`` are given.
+        num_tokens: K (static); may be omitted if ``tokens`` are given.
         num_steps: how many steps (static).
-        keep: ``(State, Info) -> pytree`` of what is stored; by default the tokens. Define it once (a new lambda is a
-            new program).
-        tokens: the start `[K, D]`; by default K features drawn without replacement.
-        mask: features that exist `[N]`.
-        token_mask: tokens that exist `[K]`.
+        keep: ``(State, Info) -> pytree``, what is stored; by default the tokens. Define it once, since a new lambda
+            compiles a new program.
+        tokens: starting tokens `[K, D]`; by default K features drawn without replacement.
+        mask: which features exist `[N]`.
+        token_mask: which tokens exist `[K]`.
 
     Returns:
-        ``(State, kept)``: the last state, and what was kept with a leading axis ``[num_steps]``; the start itself is
-        not among it (``td.init`` gives it). Reverse-mode differentiation works, and keeps all steps.
+        ``(State, kept)``: the last state, and what was kept, with a leading axis ``[num_steps]``. The start is not
+        included (``td.init`` returns it). Reverse-mode differentiation works, and keeps all steps.
 
     Raises:
         ValueError: bad shapes, dtypes or counts.
@@ -318,9 +319,19 @@ def trajectory(
     """
     num_steps = checks.whole_number("num_steps", num_steps, at_least=1)
     result = run(
-        dynamics, key, features, num_tokens=num_tokens, max_steps=num_steps, tol=0.0, tokens=tokens, mask=mask,
-        token_mask=token_mask, adjoint="unroll", assignment="none", keep=keep or _tokens,
-    )  # fmt: skip
+        dynamics,
+        key,
+        features,
+        num_tokens=num_tokens,
+        max_steps=num_steps,
+        tol=0.0,
+        tokens=tokens,
+        mask=mask,
+        token_mask=token_mask,
+        adjoint="unroll",
+        assignment="none",
+        keep=keep or _tokens,
+    )
     return result.state, result.kept
 
 

@@ -1,10 +1,10 @@
 """All steps of many runs in one GPU kernel, for the common composition: attraction, repulsion, inertia in float32.
 
-The plain loop launches several small kernels a step and, under ``vmap``, goes on until the slowest run is done. Here a
-run is one program of a Pallas kernel (Triton, NVIDIA GPUs): it reads its features into registers once, loops over the
-steps there, stops by itself, and writes only where it ended. ``supports`` says for which runs that is possible; the
-numbers are those of ``loop.until_rest`` up to rounding. ``vmap`` of ``run`` uses it by itself where it can; the
-environment variable ``TOKDYN_FUSED=0`` turns it off.
+The plain loop launches several small kernels per step and, under ``vmap``, continues until the slowest run is done.
+Here a run is one program of a Pallas kernel (Triton, NVIDIA GPUs): it reads its features into registers once, loops
+over the steps there, stops independently of other runs, and writes only its final state. ``supports`` says for which
+runs that is possible; the numbers are those of ``loop.until_rest`` up to rounding. ``vmap`` of ``run`` uses the kernel
+automatically where it can; the environment variable ``TOKDYN_FUSED=0`` turns it off.
 
 The kernel is tested in Pallas' interpret mode, and its code compiles for sm_90; it has not run on a GPU yet, so its
 speed is unknown.
@@ -32,26 +32,27 @@ from tokdyn.solve.stepping import Progress
 # Vectors by dimension: Triton has no slices of arrays in registers, so `[K, D]` is a tuple of D arrays `[K]`.
 Columns = tuple[jax.Array, ...]
 
-# A thread of an NVIDIA GPU has 255 registers; what does not fit goes to memory and is slow. At the count of _num_warps
-# up to this, ptxas (sm_90, from Triton 3.9) spilled nothing at 11 shapes of up to 8 dimensions, most near the limit.
+# A thread of an NVIDIA GPU has 255 registers; what does not fit is spilled to memory, which is slow. Up to this number,
+# as _num_warps counts, ptxas (sm_90, from Triton 3.9) spilled nothing at 11 shapes of up to 8 dimensions, most of them
+# near the limit.
 REGISTERS = 208
-# Triton's compile time grows with a high power of the loads, of which there is one a dimension: 3 s for 8 dimensions,
-# 15 s for 16, many minutes for 100.
+# Triton's compile time grows with a high power of the number of loads, one per dimension: 3 s for 8 dimensions, 15 s
+# for 16, many minutes for 100.
 MAX_DIMENSIONS = 8
 WARP = 32
 MAX_WARPS = 8
 
 
 def is_available() -> bool:
-    """Whether the default device can run the kernel, an NVIDIA GPU of compute capability 8.0, and nobody objects."""
+    """Whether the kernel is enabled and the default device can run it: an NVIDIA GPU of capability 8.0 or higher."""
     if os.environ.get("TOKDYN_FUSED") == "0" or jax.default_backend() != "gpu":
         return False
     capability = str(getattr(jax.devices()[0], "compute_capability", ""))
     if not capability.replace(".", "").isdigit() or float(capability) < 8.0:
-        return False  # AMD names its devices otherwise
+        return False  # AMD devices have other names
     try:
         from jax.experimental.pallas import triton  # noqa: F401
-    except ImportError:  # jax 0.12 says that this backend of Pallas will go
+    except ImportError:  # jax 0.12 announces the removal of this Pallas backend
         return False
     return True
 
@@ -59,21 +60,22 @@ def is_available() -> bool:
 def supports(
     dynamics: Dynamics, contexts: tuple[Context, ...], state: State, token_mask: jax.Array | None = None
 ) -> bool:
-    """Whether ``run_fused`` computes this run, from what is known while tracing.
+    """Whether ``run_fused`` can compute this run, judged from what is known while tracing.
 
-    It takes one attraction by products and at most one repulsion and one inertia, in any order; all numbers constant
-    over the steps and float32; all tokens existing (features may be masked); and sizes that fit a GPU's registers.
+    It supports one attraction with products and at most one repulsion and one inertia, in any order. All numbers must
+    be float32 and constant over the steps, all tokens must exist (features may be masked), and the sizes must fit into
+    a GPU's registers.
 
     Args:
         dynamics: the dynamics of one run, cast to the features' dtype.
         contexts: what ``stepping.prepare`` returned for it.
-        state: its start.
-        token_mask: tokens that exist `[K]`, or None for all.
+        state: the state that the run starts from.
+        token_mask: which tokens exist `[K]`, or None for all.
 
     Returns:
         True or False; nothing is computed.
     """
-    kinds = [type(part) for part in dynamics.parts]  # exact types: a subclass may move otherwise
+    kinds = [type(part) for part in dynamics.parts]  # exact types: a subclass may move tokens differently
     if not {Attraction} <= set(kinds) <= {Attraction, Repulsion, Inertia} or len(set(kinds)) != len(kinds):
         return False
     attract = dynamics.parts[kinds.index(Attraction)]
@@ -97,11 +99,11 @@ def supports(
 
 
 def _num_warps(num_tokens: int, num_dimensions: int, num_features: int) -> int | None:
-    """The fewest warps for a run whose arrays stay in registers, or None.
+    """The smallest number of warps with which the arrays of a run stay in registers, or None.
 
-    Fewest, because a reduction within one warp waits for no other, and many runs fill the device anyway. A thread
-    holds the components of its share of the features, about one number for each of a token, and either two `[K, N]`
-    arrays (the weights, and their product with a component) or the pairs of tokens.
+    Fewer warps are better, because a reduction within one warp need not wait for others, and many runs fill the device
+    anyway. A thread holds the components of its share of the features, about one number for each component of a token,
+    and either two `[K, N]` arrays (the weights, and their product with a component) or the pairs of tokens.
     """
     num_tokens, num_features = _power_of_two(num_tokens), _power_of_two(num_features)
     warps = 1
@@ -115,7 +117,7 @@ def _num_warps(num_tokens: int, num_dimensions: int, num_features: int) -> int |
 
 
 def _power_of_two(size: int) -> int:
-    """The smallest power of two that is not below a size: Triton has no others."""
+    """The smallest power of two that is at least a size: Triton supports no other sizes."""
     return 1 << (size - 1).bit_length()
 
 
@@ -133,20 +135,20 @@ def run_fused(
     num_warps: int | None = None,
     interpret: bool = False,
 ) -> Progress:
-    """What ``loop.until_rest`` carries at the end of each of many runs that ``supports`` has accepted.
+    """Run many runs that ``supports`` has accepted, and return what ``loop.until_rest`` carries at the end of each.
 
     Args:
         dynamics: as in ``loop.until_rest``, but any leaf may have a leading axis `[R]`.
         state: likewise.
-        contexts: likewise; features shared by all runs are read by all, not copied.
+        contexts: likewise; features shared by all runs are read by each, not copied.
         tol: likewise.
         min_steps: likewise.
-        batched: whether a leaf has that axis: a pytree of bools with the structure of
+        batched: which leaves have that axis: a pytree of bools with the structure of
             ``(dynamics, state, contexts, tol, min_steps)``.
         num_runs: R (static).
-        max_steps: at most so many steps (static).
+        max_steps: maximal number of steps (static).
         stop: ``"displacement"`` or ``"residual"`` (static).
-        num_warps: of a run, a power of two (static); by default what ``supports`` counts with.
+        num_warps: number of warps per run, a power of two (static); by default the number that ``supports`` assumes.
         interpret: run the kernel's operations one by one on any device, for tests (static).
 
     Returns:
@@ -161,7 +163,8 @@ def run_fused(
     num_features = contexts[where].features.values.shape[-1]
     sizes = _Sizes(num_tokens, num_dimensions)
 
-    # Zeros up to powers of two: a feature of zeros has no mass, as one that a mask leaves out; tokens the kernel masks.
+    # Pad with zeros to powers of two. A feature of zeros has no mass, like a masked one; the kernel masks padded
+    # tokens.
     tokens, memory = jax.tree.map(lambda x: _padded(x, -2), (state.tokens, state.memory))
     layout = contexts[where]._replace(features=arrangement.Columns(_padded(contexts[where].features.values, -1)))
     contexts = (*contexts[:where], layout, *contexts[where + 1 :])
@@ -194,7 +197,7 @@ def run_fused(
         in_specs=[block(row) for row in rows],
         out_specs=[block(row) for row in results],
         out_shape=results,
-        # Naming Triton's parameters chooses it over the other GPU backend.
+        # Passing Triton's parameters selects it over the other GPU backend.
         compiler_params=triton.CompilerParams(
             num_warps=num_warps or _num_warps(num_tokens, num_dimensions, num_features),
             num_stages=1,
@@ -208,7 +211,7 @@ def run_fused(
 
 
 def _padded(array: jax.Array, axis: int) -> jax.Array:
-    """The array with zeros behind, up to a power of two along an axis."""
+    """The array, padded with zeros to a power of two along an axis."""
     missing = _power_of_two(array.shape[axis]) - array.shape[axis]
     widths = [(0, 0)] * array.ndim
     widths[axis] = (0, missing)
@@ -217,7 +220,7 @@ def _padded(array: jax.Array, axis: int) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class _Sizes:
-    """What is known of a run while tracing, and which entries of padded axes exist."""
+    """What is known about a run while tracing, and which entries of padded axes exist."""
 
     num_tokens: int
     num_dimensions: int
@@ -227,7 +230,7 @@ class _Sizes:
         return _power_of_two(self.num_tokens)
 
     def only_tokens(self, values: jax.Array, axis: int, fill: float) -> jax.Array:
-        """The values, with others where the tokens along that axis are padding."""
+        """The values, with ``fill`` where the tokens along that axis are padding."""
         if values.shape[axis] == self.num_tokens:
             return values
         return jnp.where(jax.lax.broadcasted_iota(jnp.int32, values.shape, axis) < self.num_tokens, values, fill)
@@ -247,7 +250,7 @@ class _Carried(NamedTuple):
 def _all_steps(read: Any, write: Progress, sizes: _Sizes, max_steps: int, stop: str) -> None:
     """The kernel: ``loop.until_rest`` of one run. ``read`` and ``write`` hold references to its rows."""
     dynamics, state, contexts, tol, min_steps = read
-    # What is read here stays in registers over all steps.
+    # What is read here stays in registers for all steps.
     dynamics, tol, min_steps = jax.tree.map(lambda ref: ref[...], (dynamics, tol, min_steps))
     dimensions = range(sizes.num_dimensions)
 
@@ -312,10 +315,10 @@ class _Read(NamedTuple):
 
 
 def _in_registers(context: Context, dimensions: range) -> Context:
-    """What a layout holds; other parts have nothing to read."""
+    """The contents of a layout, read into registers; other parts have nothing to read."""
     if not isinstance(context, Layout):
         return context
-    assert isinstance(context.features, arrangement.Columns)  # supports() has looked
+    assert isinstance(context.features, arrangement.Columns)  # checked by supports()
     centre, rows = (tuple(ref[d] for d in dimensions) for ref in (context.frame.centre, context.features.values))
     return _Read(
         context.frame.scale[...], context.frame.spread[...], centre, rows, context.features.values[len(dimensions)]
@@ -323,7 +326,7 @@ def _in_registers(context: Context, dimensions: range) -> Context:
 
 
 def _attracted(part: Attraction, context: _Read, tokens: Columns, sizes: _Sizes) -> Columns:
-    """``Attraction.apply``, a dimension at a time. Not jnp.maximum for what may be NaN: the GPU passes over it."""
+    """``Attraction.apply``, one dimension at a time, without jnp.maximum of possible NaNs, which the GPU ignores."""
     dimension, to_scale = sizes.num_dimensions, 1.0 / context.scale
     temperature = jnp.where(part.temperature < part.temperature_floor, part.temperature_floor, part.temperature)
     width = jnp.where(temperature <= 0, 0.0, jnp.sqrt(jnp.where(temperature <= 0, 1.0, temperature))) * to_scale
@@ -355,12 +358,12 @@ def _attracted(part: Attraction, context: _Read, tokens: Columns, sizes: _Sizes)
 
 
 def _clipped(values: jax.Array, limit: float) -> jax.Array:
-    """Within the limits; NaN stays NaN."""
+    """Values clipped to the limits; NaN stays NaN."""
     return jnp.where(values > limit, limit, jnp.where(values < -limit, -limit, values))
 
 
 def _repelled(part: Repulsion, tokens: Columns, sizes: _Sizes) -> Columns:
-    """``Repulsion.apply``, a dimension at a time."""
+    """``Repulsion.apply``, one dimension at a time."""
     differences = tuple(column[:, None] - column[None, :] for column in tokens)  # [K, K]
     if part.kernel == "coulomb":
         length = _norms(differences) + part.eps
@@ -404,5 +407,5 @@ def _largest(vectors: Columns) -> jax.Array:
     """The largest Euclidean norm of vectors `[K]` by dimension; NaN if any is."""
     norms = _norms(vectors)
     total = jnp.sum(norms * 0.0)
-    # On the GPU a maximum passes over NaN, a sum does not.
+    # On the GPU a maximum ignores NaN, a sum does not.
     return jnp.where(jnp.isnan(total), jnp.sum(norms), jnp.max(norms))

@@ -1,7 +1,7 @@
-"""Linear equations whose matrix is only known by its products.
+"""Linear equations whose matrix is only known through matrix-vector products.
 
-``jax.scipy.sparse.linalg.gmres`` starts its loops from constants, which ``shard_map`` refuses where the right-hand side
-differs between devices (jax 0.10.1 and 0.12.0.1); it also always takes all the products of a restart. Hence this one.
+``jax.scipy.sparse.linalg.gmres`` starts its loops from constants, which ``shard_map`` refuses if the right-hand side
+differs between devices (jax 0.10.1 and 0.12.0.1), and always computes all the products of a restart. Hence our own.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ MOST_RESTARTS = 20
 
 
 class _Space(NamedTuple):
-    """An orthonormal basis, and the matrix in it as `rotated^T R`, of which `size` columns are known.
+    """An orthonormal basis, and the matrix in that basis as `rotated^T R`, of which `size` columns are known.
 
     Attributes:
-        basis: `[m + 1, n]`.
-        upper: R, upper triangular, with the columns of the identity where they are not known yet `[m + 1, m]`.
-        rotated: the product of the rotations that make it so `[m + 1, m + 1]`.
-        size: `[]`.
+        basis: the basis vectors, as rows `[m + 1, n]`.
+        upper: R, upper triangular; columns that are not known yet are those of the identity `[m + 1, m]`.
+        rotated: the product of the rotations that make R triangular `[m + 1, m + 1]`.
+        size: the number of known columns `[]`.
     """
 
     basis: jax.Array
@@ -38,11 +38,11 @@ def gmres(multiply: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.A
     """The solution `x` of `A x = b` by restarted GMRES.
 
     Args:
-        multiply: ``x -> A x``, of any shape.
+        multiply: ``x -> A x``, for x of any shape.
         right: b, of the same shape.
 
     Returns:
-        `x`, with a residual of at most ten roundings of b's norm where that is reached before a restart no longer
+        `x`. Iteration ends when the residual is at most ten rounding errors of b's norm, or when a restart no longer
         halves it.
 
     References:
@@ -82,7 +82,7 @@ def gmres(multiply: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.A
 def _correction(
     product: Callable[[jax.Array], jax.Array], residual: jax.Array, goal: jax.Array, num_vectors: int
 ) -> jax.Array:
-    """The vector of the Krylov space that leaves the smallest residual."""
+    """The vector of the Krylov space with the smallest residual."""
     norm = jnp.linalg.norm(residual)
     eps = jnp.finfo(residual.dtype).eps
 
@@ -97,7 +97,7 @@ def _correction(
         vector = product(basis[k])
         first = basis @ vector
         rest = vector - first @ basis
-        second = basis @ rest  # once is not enough: what rounding leaves is of the size of what is sought
+        second = basis @ rest  # a second time: after one pass the rounding error is as large as the result
         rest = rest - second @ basis
         size = jnp.linalg.norm(rest)
         is_new = size > eps * jnp.linalg.norm(vector)  # otherwise the space holds the solution

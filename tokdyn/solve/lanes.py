@@ -1,8 +1,8 @@
-"""A loop that many runs go through, each until it is done: a lane whose run has stopped takes up the next run.
+"""A loop over many runs, each until it is done: when the run in a lane stops, the next run takes over the lane.
 
-``jax.vmap`` of a ``while_loop`` goes on until its slowest element has stopped, and computes all others along. Here a
-few runs are computed side by side, in *lanes*; whatever else there is waits, and takes the place of what has finished.
-Time is then in proportion to the steps that runs take, whatever the longest takes.
+``jax.vmap`` of a ``while_loop`` continues until its slowest element has stopped, and keeps computing all the others
+until then. Here only a few runs are computed side by side, in *lanes*; the remaining runs wait, and take the places of
+those that have finished. The time is then proportional to the total number of steps, however long the longest run is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Going = Callable[[Carry, Inputs], jax.Array]
 Advance = Callable[[Carry, Inputs], Carry]
 Together = Callable[[int, Any, Carry, Inputs], Carry]
 
-# Measured on CPU (benchmarks/README.md, "Lanes and blocks"): 16 lanes keep the processor's wide registers busy as long
-# as what a step touches stays in the second-level cache.
+# Measured on CPU (benchmarks/README.md, "Lanes and blocks"): 16 lanes keep the processor's wide registers busy, as long
+# as the data of a step stays in the second-level cache.
 MOST_LANES = 16
 LANE_BYTES = 1 << 18
 
@@ -34,13 +34,13 @@ def while_each(
 ) -> Carry:
     """``while going(carry, inputs): carry = advance(carry, inputs)``, whose ``vmap`` works in lanes on CPU.
 
-    On other devices ``vmap`` means what it means for ``while_loop``, unless there is a program for many runs.
+    On other devices ``vmap`` behaves as for ``while_loop``, unless ``together`` provides a program for many runs.
 
     Args:
         going: ``(carry, inputs) -> bool []``.
         advance: ``(carry, inputs) -> carry``.
         carry: any pytree of arrays.
-        inputs: any pytree of arrays, the same at every step; what differs from run to run must be in it.
+        inputs: any pytree of arrays, the same at every step; it must contain everything that differs between runs.
         together: ``(size, is_mapped, carry, inputs) -> carry``, what ``vmap`` does instead: ``is_mapped`` has the
             structure of ``(carry, inputs)`` and says which leaves have a leading axis of that size.
 
@@ -69,7 +69,7 @@ def while_each(
             ended = jax.vmap(plain, axes)(carry, leaves)
         return ended, jax.tree.map(lambda _: True, ended)
 
-    # Derivatives pass through the plain loop: custom_vmap would hide which part of it is known in reverse mode.
+    # Derivatives pass through the plain loop: custom_vmap would hide from reverse mode which parts are known.
     differentiable = jax.custom_jvp(lambda carry, leaves: batching(carry, leaves))
     differentiable.defjvp(lambda primals, tangents: jax.jvp(plain, primals, tangents))
     return differentiable(carry, leaves)
@@ -78,7 +78,8 @@ def while_each(
 def as_varying(tree: PyTree, inputs: PyTree) -> Any:
     """The tree, marked as differing between devices wherever the inputs do.
 
-    Inside ``shard_map`` a loop must start with the type it ends with, and constants count as equal on all devices.
+    Inside ``shard_map`` the carry of a loop must start with the type it ends with, and constants are typed as equal on
+    all devices.
     """
     never = jnp.zeros((), bool)
     for leaf in jax.tree.leaves((tree, inputs)):
@@ -92,16 +93,16 @@ def _mapped_everywhere(tree: Any, is_mapped: Any, size: int) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Runs:
-    """The loop of several runs `[R]`, as a function of all carries and of the leaves of the inputs.
+    """The loop over several runs `[R]`, as a function of all carries and of the leaves of the inputs.
 
     Attributes:
         going: as in ``while_each``.
         advance: as in ``while_each``.
-        treedef: of the inputs.
+        treedef: tree structure of the inputs.
         size: number of runs.
-        repeats: for each leaf None where all runs share it; otherwise ``n``: the leaf's rows are for ``n`` runs each,
-            one after another, and from the start again when they are used up. A vmap of a vmap is one loop over all
-            pairs, and what only one of them maps is not copied for the other.
+        repeats: for each leaf, None if all runs share it; otherwise ``n``, which means that each row of the leaf serves
+            ``n`` consecutive runs, starting over after the last row. Thus a vmap of a vmap is one loop over all pairs,
+            and a leaf that only one of the two maps is not copied for the other.
     """
 
     going: Going
@@ -111,7 +112,7 @@ class _Runs:
     repeats: tuple[int | None, ...]
 
     def __call__(self, carry: Carry, leaves: list[jax.Array]) -> Carry:
-        """All runs to their end; ``vmap`` of this is the same for more runs."""
+        """Run all runs to their end; ``vmap`` of this is the same loop for more runs."""
         batching = custom_vmap(lambda carry, leaves: self._run(carry, leaves))
 
         @batching.def_vmap
@@ -121,7 +122,7 @@ class _Runs:
             repeats, merged_leaves = [], []
             for leaf, mapped, repeat in zip(leaves, mapped_leaves, self.repeats, strict=True):
                 if mapped and repeat is not None:
-                    # Its rows, as often as the runs have used them until now.
+                    # Each row serves as many runs as before the new axis was added.
                     leaf = leaf[:, jnp.arange(self.size // repeat) % leaf.shape[1]].reshape(-1, *leaf.shape[2:])
                 merged_leaves.append(leaf)
                 repeats.append(self.size if mapped and repeat is None else repeat)
@@ -136,7 +137,7 @@ class _Runs:
         own = [(leaf, repeat) for leaf, repeat in zip(leaves, self.repeats, strict=True) if repeat is not None]
 
         def rows(run: jax.Array) -> list[jax.Array]:
-            """What a run, or each of some runs, does not share with the others."""
+            """The leaves that a run, or each of several runs, does not share with the others."""
             return [leaf[run // repeat % leaf.shape[0]] for leaf, repeat in own]
 
         def inputs_of(own_leaves: list[jax.Array]) -> Inputs:
@@ -165,7 +166,7 @@ class _Runs:
 
 
 def _num_lanes(advance: Advance, carry: Carry, inputs: Any) -> int:
-    """A power of two, by the largest array of one run's step."""
+    """The number of lanes, a power of two, from the largest array of one run's step."""
     largest = largest_array(jax.make_jaxpr(advance)(carry, inputs))
     lanes = MOST_LANES
     while lanes > 1 and lanes * largest > LANE_BYTES:
@@ -174,7 +175,7 @@ def _num_lanes(advance: Advance, carry: Carry, inputs: Any) -> int:
 
 
 def largest_array(jaxpr: Any) -> int:
-    """Bytes of the largest array that a jaxpr takes or computes; what it closes over is not counted."""
+    """Bytes of the largest array that a jaxpr takes or computes, not counting what it closes over."""
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     return max((_num_bytes(variable.aval) for variable in (*jaxpr.invars, *_computed(jaxpr))), default=0)
 
@@ -204,22 +205,22 @@ def _refilled(
     num_runs: int,
     num_lanes: int,
 ) -> Carry:
-    """The loop of all runs `[R, ...]`, more than there are lanes.
+    """The loop over all runs `[R, ...]`, of which there are more than lanes.
 
     Args:
-        going: ``(carry, own) -> bool``, of one run.
-        advance: ``(carry, own) -> carry``, of one run.
-        carry: of all runs.
-        rows: number of a run, or of several, to ``own``: what they do not share.
+        going: ``(carry, own) -> bool``, for one run.
+        advance: ``(carry, own) -> carry``, for one run.
+        carry: the carries of all runs.
+        rows: maps the number of one or of several runs to ``own``, the leaves that runs do not share.
         num_runs: R.
-        num_lanes: L, fewer.
+        num_lanes: L, less than R.
     """
     is_going, next_step = jax.vmap(going), jax.vmap(advance)
 
     def until_one_stops(filled: tuple[Any, ...]) -> tuple[Any, ...]:
-        carried, own, run, loaded, ended = filled  # run [L]: which one is in a lane; R or more for none
+        carried, own, run, loaded, ended = filled  # run [L]: the run in each lane; R or more for none
         has_run = run < num_runs
-        # A lane without a run computes along; nobody looks at it.
+        # An empty lane is still computed, but its result is never used.
         carried, still = jax.lax.while_loop(
             lambda moving: jnp.all(moving[1] | ~has_run),
             lambda moving: ((after := next_step(moving[0], own)), is_going(after, own)),
@@ -236,7 +237,7 @@ def _refilled(
         )
 
         def load(number: jax.Array, own: list[jax.Array]) -> list[jax.Array]:
-            """Lane by lane, for this is what is large, and most lanes keep theirs."""
+            """Load one lane at a time: these leaves are large, and most lanes keep theirs."""
             lane = jnp.argmax(stopped & (rank == number))
             new = rows(row[lane])
             return [jax.lax.dynamic_update_index_in_dim(x, y, lane, 0) for x, y in zip(own, new, strict=True)]

@@ -1,7 +1,7 @@
-"""The loop over steps: until the tokens rest, or the steps are up; with a history, or without; from any state.
+"""The loop over steps, until the tokens come to rest or the steps run out, with or without a history, from any state.
 
-Two forms of one step, which agree to the last bit: a ``while_loop`` that stops early, and a masked scan that reverse
-mode can follow.
+It has two forms, which agree to the last bit: a ``while_loop`` that stops early, and a masked scan that reverse mode
+can differentiate.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ def until_rest(
     every: int = 1,
     looks_first: bool = False,
 ) -> tuple[Progress, jax.Array]:
-    """Steps until done.
+    """Take steps until the run is done.
 
     Args:
-        dynamics: of one run, cast to the features' dtype.
-        key: of the run.
-        begun: what is carried at the beginning.
+        dynamics: the dynamics of one run, cast to the features' dtype.
+        key: the key of the run.
+        begun: the initial carry.
         contexts: what ``stepping.prepare`` returned.
-        token_mask: tokens that exist `[K]`.
-        tol: of the stopping rule `[]`.
-        min_steps: do not stop before `[]`.
+        token_mask: which tokens exist `[K]`.
+        tol: tolerance of the stopping rule `[]`.
+        min_steps: do not stop before this step `[]`.
         max_steps: number of the last step (static).
         stop: what is compared with ``tol``.
         adjoint: "none" and "implicit" stop early; "unroll" and "checkpoint" are scans.
-        keep: what of a step is kept.
-        every: so many steps between two that are kept (static).
-        looks_first: whether what is carried at the beginning may have met the tolerance already (static).
+        keep: what to keep of a step.
+        every: number of steps from one kept row to the next (static).
+        looks_first: whether the initial carry may already have met the tolerance (static).
 
     Returns:
-        What is carried at the end, and whether the tolerance was met `[]`.
+        The final carry, and whether the tolerance was met `[]`.
     """
     dtype = begun.state.tokens.dtype
     tol = jnp.asarray(tol, dtype)
@@ -71,7 +71,7 @@ def until_rest(
         state, info = stepping.advance(dynamics, key, progress.state, contexts, token_mask)
         displacement, residual = largest_length(info.displacement), largest_length(info.force)
         after = progress._replace(state=state, displacement=displacement, residual=residual)
-        # A NaN or infinite displacement ends the run: it can only spread.
+        # A NaN or infinite displacement ends the run, since it can only spread.
         return after._replace(done=met(after, tol, min_steps) | ~jnp.isfinite(displacement)), info
 
     before = as_varying(begun, inputs)
@@ -104,7 +104,7 @@ def until_rest(
         return after, met(after, tol, min_steps)
 
     def row(carried: tuple[Progress, Info], numbers: jax.Array) -> tuple[tuple[Progress, Info], Any]:
-        """The steps up to the next that is kept."""
+        """The steps up to the next kept one."""
         (progress, info), _ = jax.lax.scan(masked, carried, numbers)
         return (progress, info), keep(progress.state, info)
 
@@ -119,20 +119,20 @@ def until_rest(
 
 
 def blank_rows(keep: KeepFunction, state: State, *, max_steps: int, every: int, earlier: Any = None) -> Any:
-    """A history before its first step: NaN where a number can be that, otherwise zero, and what an earlier run kept.
+    """An empty history: NaN, or zero if the dtype has no NaN, preceded by the rows that an earlier run kept.
 
     Args:
         keep: ``(State, Info) -> pytree``.
-        state: of the run's type.
+        state: a state of the run, for its shapes and dtypes.
         max_steps: number of the last step.
-        every: so many steps between two rows.
-        earlier: rows of a run that ended sooner, or None.
+        every: number of steps from one row to the next.
+        earlier: rows of the run that is resumed, or None.
 
     Returns:
         What ``keep`` returns, with a leading axis `[max_steps // every]`.
 
     Raises:
-        ValueError: the earlier rows are not of this function.
+        ValueError: the earlier rows do not come from this function.
     """
     one = jax.eval_shape(lambda state: keep(state, Info(state.tokens, state.tokens)), state)
     rows = max_steps // every
@@ -153,19 +153,19 @@ def blank_rows(keep: KeepFunction, state: State, *, max_steps: int, every: int, 
 
 
 def _with_row(kept: Any, values: Any, step: jax.Array, every: int) -> Any:
-    """The history with one more row, if this step is one that is kept."""
+    """The history with one more row, if this step is to be kept."""
     number = step // every - 1
     is_kept = step % every == 0
 
     def written(rows: jax.Array, value: jax.Array) -> jax.Array:
-        # A row out of range is dropped. Not a cond: under vmap that would copy the history.
+        # An out-of-range row is dropped. A cond would copy the history under vmap.
         return rows.at[jnp.where(is_kept, number, rows.shape[0])].set(value, mode="drop")
 
     return jax.tree.map(written, kept, values)
 
 
 def _in_one_kernel(progress: Progress, inputs: tuple[Any, ...], *, max_steps: int, stop: str) -> Together | None:
-    """The loop of many runs as one GPU kernel, where there is a GPU and the kernel knows all parts."""
+    """The loop over many runs as one GPU kernel, if there is a GPU and the kernel supports all parts."""
     dynamics, _, contexts, token_mask, _, _ = inputs
     if not (fused.is_available() and fused.supports(dynamics, contexts, progress.state, token_mask)):
         return None

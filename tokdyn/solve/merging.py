@@ -11,26 +11,26 @@ from tokdyn.dynamics import arrangement
 from tokdyn.dynamics.arrangement import product
 from tokdyn.numerics import binary_scale, masked_mean, row_sums
 
-# Tokens nearer to each other than this share of the features' spread count as one. Tokens that are merging are about
-# the tolerance apart when a run stops, far below; distinct clusters of any use are farther apart.
+# Tokens closer together than this fraction of the features' spread count as one. When a run stops, merging tokens are
+# about the tolerance apart, which is far less; useful clusters are farther apart.
 RESOLUTION = 0.01
-# Numbers that are held at a time, differences `[tokens, K, D]` or products `[tokens, K]`.
+# How many numbers are held at a time, as differences `[tokens, K, D]` or products `[tokens, K]`.
 MOST_NUMBERS = 1 << 16
 
 
 def num_distinct(
     tokens: jax.Array, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None
 ) -> jax.Array:
-    """Tokens that no earlier one is nearer to than ``RESOLUTION`` `[]`; no array is much larger than the tokens.
+    """The number of tokens that have no earlier token within ``RESOLUTION``; uses no array much larger than the tokens.
 
     Args:
         tokens: `[K, D]`.
-        features: `[N, D]`; many of them speak through some, evenly spaced, where no mask is given.
-        mask: features that exist `[N]`, or None for all.
-        token_mask: tokens that exist `[K]`, or None for all.
+        features: `[N, D]`; without a mask, a large set is represented by an evenly spaced sample.
+        mask: which features exist `[N]`, or None for all.
+        token_mask: which tokens exist `[K]`, or None for all.
 
     Returns:
-        `[]`, without a gradient.
+        The number `[]`, without a gradient.
     """
     tokens, features = jax.lax.stop_gradient((tokens, features))
     centre, spread = _centre_and_spread(features, mask)
@@ -60,14 +60,14 @@ def num_distinct(
     def by_products() -> jax.Array:
         return count(lambda n: squares[n] + squares - 2.0 * product(own, own[n]) <= RESOLUTION**2, num_tokens)
 
-    # Right to a twentieth of the resolution; of tokens far outside, infinite or NaN, differences are taken.
+    # Accurate to a twentieth of the resolution; for tokens far outside, infinite or NaN, differences are used instead.
     furthest = jnp.max(squares, initial=0.0, where=exists)
     rounding = dimension**0.5 * float(jnp.finfo(tokens.dtype).eps) * furthest
     return jax.lax.cond((rounding < 0.1 * RESOLUTION**2) & (spread > 0), by_products, by_differences)
 
 
 def _centre_and_spread(features: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """Mean of the features `[D]`, and their root mean square distance from it `[]`, at every scale."""
+    """Mean of the features `[D]`, and their root mean square distance from it `[]`, safe at every scale."""
     features = features if mask is not None else arrangement.some_of(features)
     scale = binary_scale(features)
     mean = arrangement.mean_of_rows(features, mask, scale)

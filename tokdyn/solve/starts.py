@@ -1,4 +1,4 @@
-"""Several random starts of one dynamics on the user's own features, of which the best is kept."""
+"""Several random starts of a dynamics on the user's own features, keeping the best result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tokdyn.solve.batching import vmap
 from tokdyn.solve.driver import Result, run
 from tokdyn.solve.lanes import LANE_BYTES
 
-# Squared distances of such numbers still fit, with room for sums.
+# Squared distances of numbers of this size still fit into the dtype, with room for sums.
 LARGEST = {"float64": 1e150, "float32": 1e15}
-# Bytes of a step's largest array from which two starts no longer share a loop (one lane).
+# If the largest array of a step exceeds this many bytes, starts no longer share a loop (one lane).
 ALONE = LANE_BYTES // 2
 
 
@@ -44,17 +44,17 @@ def best_of(
         num_starts: how many starts.
         max_steps: as in ``td.run``.
         tol: as in ``td.run``.
-        seed: of the starts.
-        progress: called with ``(done, num_starts)`` when starts are done. Large features are then run from one start
-            after another, as the loop would do anyway, in calls of their own.
+        seed: seed of the random starts.
+        progress: called with ``(done, num_starts)`` as starts finish. For large features, each start is then a call of
+            its own; they would run one after another anyway.
 
     Returns:
-        ``(result, sum of squared errors, the key of that start)``; None for the result where no start stayed finite.
+        ``(result, sum of squared errors, key of that start)``; the result is None if no start stayed finite.
 
     Raises:
-        ValueError: as ``td.run``, or no start.
+        ValueError: as for ``td.run``, or fewer than one start.
     """
-    # Here, not while tracing: 3.0 would find the program that 3 has compiled, and a list cannot be looked up at all.
+    # Check here, not while tracing: 3.0 would match the program compiled for 3, and a list cannot be hashed at all.
     num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
     max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
     num_starts = checks.whole_number("num_starts", num_starts, at_least=1)
@@ -84,7 +84,7 @@ def best_of(
 def _attempts(
     dynamics: Dynamics, features: jax.Array, seed: Any, starts: Any, tol: Any, *, num_tokens: int, max_steps: int
 ) -> tuple[Result, jax.Array, jax.Array]:
-    """The best start: its result, its sum of squared errors (infinite where none stayed finite), and which it is."""
+    """The best start: its result, its sum of squared errors (infinite if none stayed finite), and its number."""
 
     def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
         key = keys.for_seed(jax.random.key(seed), start)

@@ -1,4 +1,4 @@
-"""One step of a composed dynamics, and where the tokens start. No loops here."""
+"""One step of a composed dynamics, and the starting tokens. There are no loops here."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Progress(NamedTuple):
     """What the loop over steps carries.
 
     Attributes:
-        state: after the last step.
-        displacement: the largest of a token in the last step `[]`.
+        state: the state after the last step.
+        displacement: the largest displacement of a token in the last step `[]`.
         residual: the largest force on a token in the last step `[]`.
-        done: whether the run has ended, by its tolerance or by a number that is not finite `[]`.
-        kept: the history, rows `[max_steps // every]`; () without one.
+        done: whether the run has ended, because of its tolerance or a non-finite number `[]`.
+        kept: the history, with rows `[max_steps // every]`; () without one.
     """
 
     state: State
@@ -39,13 +39,13 @@ class Progress(NamedTuple):
 def random_features(
     key: jax.Array, features: jax.Array, num_tokens: int, *, mask: jax.Array | None = None, jitter: ArrayLike = 0.0
 ) -> jax.Array:
-    """Starting tokens: features drawn without replacement, each with its own normal displacement.
+    """Starting tokens: features drawn without replacement, each with an independent normal displacement.
 
     Args:
         key: a JAX key.
         features: `[N, D]`.
         num_tokens: how many (static), at most N.
-        mask: features that may be drawn `[N]`. Where it keeps fewer than ``num_tokens``, rows of zeros fill the rest.
+        mask: which features may be drawn `[N]`. If it keeps fewer than ``num_tokens``, rows of zeros fill the rest.
         jitter: scale of the displacement `[]`, in units of the features; the published study uses 0.05.
 
     Returns:
@@ -64,15 +64,15 @@ def random_features(
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def random_rows(key: jax.Array, num_features: int, num_tokens: int) -> jax.Array:
-    """Which rows ``random_features`` draws of so many features `[K]`."""
+    """The indices of the rows that ``random_features`` draws from ``num_features`` features `[K]`."""
     return _drawn_rows(key, num_features, num_tokens, None)[1]
 
 
 def _drawn_rows(
     key: jax.Array, num_features: int, num_tokens: int, mask: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """The rows with the largest of independent uniform numbers, and these numbers; row i's number does not depend on
-    how many rows there are, so padding and a mask change nothing.
+    """The rows with the largest of independent uniform numbers, and these numbers. The number of row i does not depend
+    on how many rows there are, so that padding and a mask change nothing.
     """
     chances = draws.uniform(keys.for_purpose(key, "rows"), (num_features,), jnp.float32)
     if mask is not None:
@@ -96,7 +96,7 @@ def checked(
         ``(dynamics, features, tokens, mask, token_mask, num_tokens)``; masked features are zero.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: for the first invalid argument, which the message names.
     """
     if not isinstance(dynamics, Dynamics):
         raise checks.bad("dynamics", "what td.compose returned", f"a {type(dynamics).__name__}")
@@ -135,10 +135,10 @@ def checked(
 
 
 def checked_state(name: str, state: PyTree) -> State:
-    """What a run ended with, as what another begins with.
+    """The final state of a run, as the start of another one.
 
     Raises:
-        ValueError: no ``State``.
+        ValueError: not a ``State``.
     """
     if not isinstance(state, State):
         raise checks.bad(name, "a State or a Result of td.run", f"a {type(state).__name__}")
@@ -146,10 +146,10 @@ def checked_state(name: str, state: PyTree) -> State:
 
 
 def check_memory(state: State, at_rest: State) -> None:
-    """Whether the parts of this dynamics could have left that memory.
+    """Check that the memory of a state can come from the parts of this dynamics.
 
     Raises:
-        ValueError: another number of memories, shapes or dtypes.
+        ValueError: the number of memories, or their shapes or dtypes, differ.
     """
     told = [jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x).name), one.memory) for one in (state, at_rest)]
     if told[0] != told[1]:
@@ -159,10 +159,10 @@ def check_memory(state: State, at_rest: State) -> None:
 
 
 def cast(tree: PyTree, dtype: DTypeLike) -> Any:
-    """Plain numbers and floating-point arrays in that dtype; integer and boolean arrays as they are.
+    """Cast plain numbers and floating-point arrays to a dtype; leave integer and boolean arrays unchanged.
 
     Raises:
-        ValueError: a leaf that is no number.
+        ValueError: a leaf that is not a number.
     """
 
     def to_dtype(keys: Any, leaf: Any) -> Any:
@@ -180,7 +180,7 @@ def cast(tree: PyTree, dtype: DTypeLike) -> Any:
             return to_dtype(keys, node)
 
         def inside(within: Any, leaf: Any) -> Any:
-            # Its length counts steps, which a narrow dtype could not.
+            # The length of a schedule counts steps, which a narrow dtype might not represent.
             return leaf if leaf is node.num_steps else to_dtype((*keys, *within), leaf)
 
         return jax.tree_util.tree_map_with_path(inside, node)
@@ -191,18 +191,18 @@ def cast(tree: PyTree, dtype: DTypeLike) -> Any:
 def prepare(
     dynamics: Dynamics, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None
 ) -> tuple[Context, ...]:
-    """Every part's loop-invariant view of the features. Schedules count with their first value."""
+    """Every part's loop-invariant view of the features; schedules take their first value."""
     return tuple(part.prepare(features, mask, token_mask) for part in resolved(dynamics, 0, features.dtype).parts)
 
 
-# As one program, for those who call it outside jit.
+# Compiled as one program, for callers outside jit.
 prepared = jax.jit(prepare)
 
 
 def at_rest(
     dynamics: Dynamics, tokens: jax.Array, contexts: tuple[Context, ...], token_mask: jax.Array | None
 ) -> State:
-    """The state of tokens that have not moved yet."""
+    """The state of tokens that have not yet moved."""
     seen = tokens if token_mask is None else jnp.where(token_mask[:, None], tokens, 0.0)
     memory = tuple(
         part.init(seen, context)
@@ -220,7 +220,7 @@ def advance(
 ) -> tuple[State, Info]:
     """One step: all parts in order, then the tokens move."""
     now = resolved(dynamics, state.step, state.tokens.dtype)
-    # Parts do not see what a masked token holds: it may be NaN.
+    # Parts must not see the value of a masked token, which may be NaN.
     seen = state.tokens if token_mask is None else jnp.where(token_mask[:, None], state.tokens, 0.0)
     still = jnp.zeros_like(seen)
     flow = Flow(still, still)
@@ -236,7 +236,7 @@ def advance(
     if token_mask is not None:
         flow = Flow(*(jnp.where(token_mask[:, None], x, 0.0) for x in flow))
     tokens = state.tokens + flow.displacement
-    # Not flow.displacement: what the tokens really did, after rounding.
+    # The actual displacement of the tokens, after rounding, rather than flow.displacement.
     moved = tokens - state.tokens
     if token_mask is not None:
         moved = jnp.where(token_mask[:, None], moved, 0.0)  # NaN - NaN is not 0
@@ -244,12 +244,17 @@ def advance(
 
 
 def assignment_of(
-    dynamics: Dynamics, step: jax.Array, tokens: jax.Array, features: jax.Array, contexts: tuple[Context, ...],
-    mask: jax.Array | None, token_mask: jax.Array | None, *, hard: bool = False,
-) -> jax.Array:  # fmt: skip
-    """The assignment `[N, K]` of the part that assigns, or labels `[N]` by it; without any, each feature to its nearest
-    token.
-    """
+    dynamics: Dynamics,
+    step: jax.Array,
+    tokens: jax.Array,
+    features: jax.Array,
+    contexts: tuple[Context, ...],
+    mask: jax.Array | None,
+    token_mask: jax.Array | None,
+    *,
+    hard: bool = False,
+) -> jax.Array:
+    """The assignment `[N, K]`, or labels `[N]`, by the part that assigns; if there is none, by the nearest token."""
     name = dynamics.assigner
     if name is not None:
         place = dynamics.names.index(name)
@@ -276,16 +281,16 @@ def init(
     mask: ArrayLike | None = None,
     token_mask: ArrayLike | None = None,
 ) -> State:
-    """The state before the first step, for those who write their own loop with ``step``.
+    """The state before the first step, for writing your own loop with ``step``.
 
     Args:
         dynamics: what ``compose`` returned.
-        key: a JAX key, for the starting tokens; may be None where tokens are given.
+        key: a JAX key for the starting tokens; may be None if tokens are given.
         features: `[N, D]`.
-        num_tokens: K (static); needed where no tokens are given.
-        tokens: the start `[K, D]`; by default K features drawn without replacement.
-        mask: features that exist `[N]`.
-        token_mask: tokens that exist `[K]`.
+        num_tokens: K (static); required unless tokens are given.
+        tokens: starting tokens `[K, D]`; by default K features drawn without replacement.
+        mask: which features exist `[N]`.
+        token_mask: which tokens exist `[K]`.
 
     Returns:
         A ``State``.
@@ -325,15 +330,15 @@ def step(
     mask: ArrayLike | None = None,
     token_mask: ArrayLike | None = None,
 ) -> tuple[State, Info]:
-    """One step, for those who write their own loop; ``run`` and ``trajectory`` do the same, and prepare only once.
+    """One step, for writing your own loop; ``run`` and ``trajectory`` do the same, but prepare only once.
 
     Args:
         dynamics: what ``compose`` returned.
-        key: the run's key (the step's number is folded in here); None where no part is random.
-        state: from ``init`` or the step before.
+        key: the run's key, into which the step number is folded here; may be None if no part is random.
+        state: the state from ``init`` or from the previous step.
         features: `[N, D]`.
-        mask: features that exist `[N]`.
-        token_mask: tokens that exist `[K]`.
+        mask: which features exist `[N]`.
+        token_mask: which tokens exist `[K]`.
 
     Returns:
         ``(State, Info)``.
@@ -347,7 +352,7 @@ def step(
     return _stepped(dynamics, key, state, features, mask, token_mask)
 
 
-@jax.jit  # for those who loop outside jit: a step of many small programs takes many times as long
+@jax.jit  # for loops outside jit, where a step of many small programs would take many times as long
 def _stepped(
     dynamics: Dynamics,
     key: jax.Array | None,

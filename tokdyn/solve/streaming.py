@@ -1,4 +1,4 @@
-"""Runs on features that do not fit into memory: read in chunks from where they lie, once a step."""
+"""Runs on features that do not fit into memory: they are read in chunks from their source, once per step."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tokdyn.solve.driver import ASSIGNMENTS, STOPS, Result, run
 from tokdyn.solve.merging import num_distinct
 from tokdyn.tree import in_range
 
-# Numbers of a chunk: large enough that reading and calling cost little, small enough for any machine.
+# Size of a chunk in numbers: large enough to make overheads negligible, small enough for any machine.
 CHUNK = 1 << 22
 
 Reader = Callable[[], Iterator[tuple[int, jax.Array]]]
 
-# As one program: op by op a schedule would be six.
+# Compiled as one program; evaluated op by op, a schedule would be six.
 _resolved = jax.jit(resolved, static_argnums=2)
 
 
@@ -52,40 +52,40 @@ def run_streamed(
     rows_at_once: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """``td.run`` on features that are read in chunks: from a memory-mapped ``.npy``, a Zarr or HDF5 array.
+    """``td.run`` on features that are read in chunks, from a memory-mapped ``.npy`` or a Zarr or HDF5 array.
 
-    Every step reads each feature once; the next chunk is read while one is computed. The numbers are those of ``run``
-    up to rounding in the last digits. Besides tokens, memory holds two chunks of features, a number for each feature
-    while the start is drawn, and the assignment if it is asked for without ``out``.
+    Every step reads each feature once; the next chunk is read while the current one is processed. The numbers are those
+    of ``run``, up to rounding in the last digits. Besides the tokens, memory holds two chunks of features, one number
+    per feature while the start is drawn, and the assignment if it is requested without ``out``.
 
-    Features must come in through attraction alone: its sums can be taken chunk by chunk. Other parts may do anything
-    with tokens. It is a loop of Python, not for use inside ``jit``, ``vmap`` or ``grad``.
+    Only attraction may use the features, because its sums can be computed chunk by chunk; other parts may do anything
+    with the tokens. This is a Python loop, and cannot be used inside ``jit``, ``vmap`` or ``grad``.
 
     Args:
         dynamics: what ``td.compose`` returned.
         key: as in ``td.run``.
-        source: the features `[N, D]`: anything with ``shape``, a floating-point ``dtype`` and slices of rows. Sets
+        source: the features `[N, D]`: any object with ``shape``, a floating-point ``dtype`` and slices of rows. Sets
             that ``run`` would not read in tiles (a few megabytes) are read at once.
-        num_tokens: K; may be left out where ``tokens`` are given.
-        max_steps: at most so many steps.
+        num_tokens: K; may be omitted if ``tokens`` are given.
+        max_steps: maximal number of steps.
         tol: as in ``td.run`` `[]`.
         min_steps: as in ``td.run``.
         stop: as in ``td.run``.
-        tokens: the start `[K, D]`; by default K features drawn without replacement, the same as ``run`` draws.
-        token_mask: tokens that exist `[K]`.
-        assignment: ``"none"``, ``"hard"`` for labels, ``"soft"`` for `[N, K]`. One pass more.
-        out: where to write it, `[N]` or `[N, K]`: anything with slices of rows that can be assigned, a memory map or a
-            Zarr array; by default a new NumPy array.
-        rows_at_once: at most so many rows a chunk, but a tile at least (512 to some thousands); by default about
-            4 million numbers.
-        progress: called with steps done and ``max_steps``, after each step.
+        tokens: starting tokens `[K, D]`; by default the K features that ``run`` would draw without replacement.
+        token_mask: which tokens exist `[K]`.
+        assignment: ``"none"``, ``"hard"`` for labels, or ``"soft"`` for `[N, K]`; the last two take one more pass.
+        out: where to write the assignment, `[N]` or `[N, K]`: an object that supports assignment to slices of rows,
+            such as a memory map or a Zarr array; by default a new NumPy array.
+        rows_at_once: maximal number of rows in a chunk, though never less than a tile (512 to a few thousand); by
+            default as many as make about 4 million numbers.
+        progress: called after each step with the number of steps done and ``max_steps``.
 
     Returns:
         A ``Result``, with ``out`` as its assignment or labels.
 
     Raises:
-        ValueError: bad shapes, dtypes, counts or options; a source that holds fewer numbers than its shape says; a part
-            other than attraction that reads features.
+        ValueError: bad shapes, dtypes, counts or options; a source that holds fewer numbers than its shape promises; a
+            part other than attraction that reads features.
 
     Example:
         >>> import jax, numpy as np, tempfile, pathlib, tokdyn as td
@@ -119,9 +119,17 @@ def run_streamed(
     cut = arrangement.cut_of(*shape, num_tokens)
     if cut.size is None:
         result = run(
-            dynamics, key, _read(source, 0, shape[0]), tokens=tokens, max_steps=max_steps, tol=tol,
-            min_steps=min_steps, stop=stop, token_mask=token_mask, assignment=assignment,
-        )  # fmt: skip
+            dynamics,
+            key,
+            _read(source, 0, shape[0]),
+            tokens=tokens,
+            max_steps=max_steps,
+            tol=tol,
+            min_steps=min_steps,
+            stop=stop,
+            token_mask=token_mask,
+            assignment=assignment,
+        )
         return _written(result, assignment, out)
     tol = float(np.asarray(checks.one_number("tol", tol, at_least=0.0)))
     at_least = float(np.asarray(checks.one_number("min_steps", min_steps, at_least=0.0)))
@@ -185,7 +193,7 @@ def _step(
     reader: Reader,
     cut: Cut,
 ) -> tuple[State, jax.Array, jax.Array]:
-    """One pass over all chunks, for all attractions at once; then the step itself."""
+    """One pass over all chunks, for all attractions at once, followed by the step itself."""
     operands = _operands(dynamics, state, contexts, token_mask)
     like = state.tokens
     totals = [(np.zeros(like.shape, like.dtype), np.zeros(like.shape[:1], like.dtype)) for _ in operands]
@@ -197,7 +205,7 @@ def _step(
 
 @jax.jit
 def _operands(dynamics: Dynamics, state: State, contexts: tuple[Context, ...], token_mask: Any) -> list[Any]:
-    """What each attraction's sums need of the tokens."""
+    """What the sums of each attraction need to know about the tokens."""
     seen = state.tokens if token_mask is None else jnp.where(token_mask[:, None], state.tokens, 0.0)
     parts = zip(resolved(dynamics, state.step, state.tokens.dtype).parts, contexts, strict=True)
     return [part.operands(seen, context) for part, context in parts if isinstance(part, Attraction)]
@@ -242,7 +250,7 @@ def _assigned(
     *,
     hard: bool,
 ) -> jax.Array:
-    """The assignment of one chunk, in the frame of all."""
+    """The assignment of one chunk, in the frame of all features."""
     of_chunk = tuple(
         context._replace(features=arrangement.arranged(rows, frame, None, centred=part.is_centred))
         if isinstance(part, Attraction)
@@ -253,7 +261,7 @@ def _assigned(
 
 
 def _framed(sample: jax.Array, reader: Reader, num_rows: int) -> Frame:
-    """What ``arrangement.framed`` finds: by one pass where a sample speaks for all, otherwise by three."""
+    """The result of ``arrangement.framed``, in one pass if a sample is representative, otherwise in three."""
 
     def with_spread(scale: jax.Array, centre: jax.Array) -> Frame:
         spreads = (_spread(rows, scale, centre) for _, rows in reader())
@@ -296,10 +304,10 @@ def _mean(rows: jax.Array, scale: jax.Array) -> jax.Array:
 def _context_of(
     name: str, part: Any, shape: tuple[int, int], dtype: Any, frame: Frame, token_mask: jax.Array | None
 ) -> Context:
-    """What a part prepared, of features that nobody has as a whole.
+    """The context of a part when the features are never in memory as a whole.
 
     Raises:
-        ValueError: a part other than attraction that looks at them.
+        ValueError: a part other than attraction that reads the features.
     """
     if isinstance(part, Attraction):
         nothing: Any = np.zeros((0, shape[1]), dtype)
@@ -357,7 +365,7 @@ def _empty(assignment: str, num_rows: int, num_tokens: int, dtype: Any) -> np.nd
 
 
 def _written(result: Result, assignment: str, out: Any) -> Result:
-    """The result of ``run``, with its assignment or labels in the place that was asked for."""
+    """The result of ``run``, with its assignment or labels written to ``out``."""
     found = {"none": None, "hard": result.labels, "soft": result.assignment}[assignment]
     if out is not None:
         _check_out(out, assignment, 0 if found is None else found.shape[0], result.tokens.shape[0])
@@ -373,7 +381,7 @@ def _read(source: Any, start: int, end: int) -> jax.Array:
 
 
 def _as_said(source: Any, rows: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The rows, if they have the shape that the source says; a damaged file, or a wrong header, may hold fewer."""
+    """The rows, after checking their shape: a damaged file, or one with a wrong header, may hold fewer."""
     found = np.asarray(rows)
     if found.shape != shape:
         expected = f"as many numbers as its shape {tuple(source.shape)} says"
@@ -382,7 +390,7 @@ def _as_said(source: Any, rows: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _rows_of(source: Any, numbers: np.ndarray) -> jax.Array:
-    """Single rows, in that order."""
+    """Individual rows, in the given order."""
     rows = []
     for number in numbers:
         try:
@@ -395,7 +403,7 @@ def _rows_of(source: Any, numbers: np.ndarray) -> jax.Array:
 
 
 def _chunks(source: Any, size: int) -> Iterator[tuple[int, jax.Array]]:
-    """Chunks of rows and where each begins; the next one is read meanwhile."""
+    """Chunks of rows with their starting index, reading the next chunk ahead."""
     starts = range(0, source.shape[0], size)
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(_read, source, 0, size)

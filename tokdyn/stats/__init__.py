@@ -1,8 +1,8 @@
 """Statistics for whole families of tests at once: tests of paired differences, corrections, intervals, power.
 
-Numbers in (any leading axes are the family), small NamedTuples of NumPy arrays out, every field defined: a test with
-nothing to test is marked ``degenerate`` instead of being NaN. These run on the host, outside jit; resampling is
-compiled, takes a key, and works in float64 without touching the global setting.
+The functions take numbers, whose leading axes are the family, and return small NamedTuples of NumPy arrays in which
+every field is defined: a test with nothing to test is marked ``degenerate`` instead of being NaN. They run on the host,
+outside jit. Resampling is compiled, takes a key, and works in float64 without changing the global setting.
 """
 
 from tokdyn.stats.bootstrap import BootstrapInterval, hierarchical_bootstrap, paired_bootstrap

@@ -1,6 +1,6 @@
-"""Random bits for resampling on the host: one program for all samples of about one size.
+"""Random bits for resampling on the host, from one program for all samples of similar size.
 
-The bits are jax's, from a key; what is made of them is NumPy's, which is as quick for the sums that statistics need and
+JAX generates the bits from a key, and NumPy does the rest: for the sums that statistics need it is as fast, and it
 compiles nothing.
 """
 
@@ -18,21 +18,21 @@ from tokdyn.compiling import Effort, jitted
 
 _ELEMENTS_PER_BLOCK = 2**20  # numbers drawn at a time: 8 MB
 _MOST_PER_BLOCK = 512
-_FEW = 2**21  # numbers in all that are drawn before compiling well (0.4 s) has paid
-_LEAST_WIDTH = 64  # random numbers of a resample: the program for so many serves all smaller samples
+_FEW = 2**21  # from this total on, compiling with full effort (0.4 s) pays
+_LEAST_WIDTH = 64  # smallest number of random numbers per resample: its program serves all smaller samples
 
 
 def blocks_of_bits(key: jax.Array, width: int, num: int, *, size: int) -> Iterator[np.ndarray]:
-    """Random bits of at least num resamples, `[block, width]` uint32 at a time; the last block may be past the end.
+    """Random bits for at least num resamples, `[block, width]` uint32 at a time; the last block may pass the end.
 
-    Resample i has a key of its own, ``fold_in(key, i)``, so that the block does not show. More bits than asked for are
-    drawn, up to the next power of two: samples of 300, 299 and 260 items share a program.
+    Resample i has a key of its own, ``fold_in(key, i)``, so that the block size does not affect the result. More bits
+    are drawn than requested, up to the next power of two, so that samples of 300, 299 and 260 items share a program.
 
     Args:
         key: a JAX key.
-        width: random numbers of a resample.
-        num: resamples.
-        size: numbers that are made of one resample; fewer resamples make a block where they are many.
+        width: number of random numbers per resample.
+        num: number of resamples.
+        size: how many numbers are computed from one resample; the more, the fewer resamples form a block.
     """
     drawn = 1 << (max(width, _LEAST_WIDTH) - 1).bit_length()
     block = per_block(max(size, drawn))
@@ -42,7 +42,7 @@ def blocks_of_bits(key: jax.Array, width: int, num: int, *, size: int) -> Iterat
 
 
 def per_block(elements: int) -> int:
-    """How many things of so many numbers each are made at a time."""
+    """How many objects with ``elements`` numbers each are made at a time."""
     return int(np.clip(_ELEMENTS_PER_BLOCK // elements, 1, _MOST_PER_BLOCK))
 
 

@@ -1,7 +1,7 @@
-"""Bootstrap intervals from a key: of paired differences, and of values in groups. Memory bounded.
+"""Bootstrap intervals of paired differences and of grouped values, drawn from a key, with bounded memory.
 
-What is drawn comes from a key, by one program for all samples of about one size; means are taken by NumPy, which is as
-quick and compiles nothing. Only a statistic of the user's own is compiled.
+The draws come from one program for all samples of similar size. Means are computed by NumPy, which is as fast and
+compiles nothing; only a user-defined statistic is compiled.
 """
 
 from __future__ import annotations
@@ -55,19 +55,20 @@ def paired_bootstrap(
     All tests of the family see the same resampled pairs. Sums are in float64 on every device that has it.
 
     Args:
-        key: a key.
-        differences: `[..., n]`, n at least 2.
-        num_resamples: how many.
-        confidence: between 0 and 1.
+        key: a JAX key.
+        differences: paired differences `[..., n]`, n at least 2.
+        num_resamples: number of resamples.
+        confidence: confidence level, between 0 and 1.
         method: "percentile" or "bca".
-        statistic: a jax function `[n] -> []`. Pass the same function object each time: a new lambda compiles anew.
+        statistic: a JAX function `[n] -> []`. Pass the same function object each time, since a new lambda recompiles.
         axis: the axis of the pairs.
 
     Returns:
-        `BootstrapInterval`. Where all resamples give the same number, ``degenerate`` is True and both ends are it.
+        `BootstrapInterval`. If all resamples give the same number, ``degenerate`` is True and both ends are that
+        number.
 
     Raises:
-        ValueError: NaN, fewer than two pairs, another method, a statistic that is not one finite number.
+        ValueError: NaN, fewer than two pairs, an unknown method, or a statistic that is not one finite number.
 
     References:
         Efron (1987), Better bootstrap confidence intervals. J. Am. Stat. Assoc. 82, 171-185.
@@ -114,21 +115,21 @@ def hierarchical_bootstrap(
 ) -> BootstrapInterval:
     """Interval of a mean over nested data: resample the groups, then the items inside each drawn group.
 
-    For repetitions inside seeds, frames inside videos: items of one group are alike, so that the number of groups
-    limits what is known. Percentile interval. With few groups it is too narrow, as every bootstrap is: about by
-    sqrt((G - 1) / G).
+    Use it for repetitions within seeds, or frames within videos: items of a group resemble each other, so that the
+    number of groups limits the precision. The interval is a percentile interval. With few groups it is too narrow, as
+    for every bootstrap, by about sqrt((G - 1) / G).
 
     Args:
-        key: a key.
+        key: a JAX key.
         values: `[..., groups, items]`, at least two groups; a masked value may be NaN.
-        mask: booleans `[groups, items]`, True where there is an item; None means everywhere. A group without items
-            is no group.
-        num_resamples: how many.
-        confidence: between 0 and 1.
+        mask: booleans `[groups, items]`, True for items that exist; None means all of them. Groups without items are
+            ignored.
+        num_resamples: number of resamples.
+        confidence: confidence level, between 0 and 1.
         weighting: "groups" averages the groups' means (each group counts the same), "items" averages all drawn items.
 
     Returns:
-        `BootstrapInterval`; ``degenerate`` where all resamples give the same number.
+        `BootstrapInterval`; ``degenerate`` if all resamples give the same number.
 
     Raises:
         ValueError: NaN in an item, fewer than two groups, a mask of another shape.
@@ -165,7 +166,7 @@ def hierarchical_bootstrap(
 
 
 def _packed_groups(values: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Values with each group's items first and zeros after, groups without items gone; and the number of items."""
+    """Values with the items of each group first, padded with zeros, without empty groups; and the numbers of items."""
     if not is_concrete(values):
         raise bad("values", "numbers known now (statistics run outside jit)", "a traced array")
     array = np.asarray(values)
@@ -186,25 +187,25 @@ def _packed_groups(values: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
 def _resampled(key: jax.Array, values: np.ndarray, num: int, statistic: Statistic, *, purpose: str) -> np.ndarray:
     """Statistics `[T, num]` of resampled values `[T, n]`."""
     n = values.shape[-1]
-    # A statistic of the user's own sees all tests of a block at once.
+    # A user-defined statistic is applied to all tests of a block at once.
     size = n if _is_mean(statistic) else values.size
     blocks = blocks_of_bits(keys.for_purpose(key, purpose), n, num, size=size)
     return np.concatenate([_statistics(values, _below(n, bits), statistic) for bits in blocks], axis=-1)[:, :num]
 
 
 def _left_out(values: np.ndarray, statistic: Statistic) -> np.ndarray:
-    """Statistics `[T, n]` of values `[T, n]` without each observation in turn."""
+    """Statistics `[T, n]` of values `[T, n]`, leaving out each observation in turn."""
     n, others = values.shape[-1], np.arange(values.shape[-1] - 1)
     block = min(n, per_block(n if _is_mean(statistic) else values.size))
     parts = []
-    for first in range(0, n, block):  # the last block may go past the end: its shape chose the program
+    for first in range(0, n, block):  # the last block may pass the end, because the shape is fixed by the program
         left = np.arange(first, first + block)[:, None]
         parts.append(_statistics(values, others + (others >= left), statistic))
     return np.concatenate(parts, axis=-1)[:, :n]
 
 
 def _statistics(values: np.ndarray, drawn: np.ndarray, statistic: Statistic) -> np.ndarray:
-    """Statistics `[T, R]` of the values `[T, n]` at drawn places `[R, m]`."""
+    """Statistics `[T, R]` of the values `[T, n]` at drawn positions `[R, m]`."""
     if _is_mean(statistic):
         return np.stack([row[drawn].mean(axis=-1) for row in values])
     with jax.enable_x64(True):  # within this block only
@@ -225,7 +226,7 @@ def _every(values: jax.Array, drawn: jax.Array, *, statistic: Statistic) -> jax.
 def _resampled_groups(
     key: jax.Array, values: np.ndarray, counts: np.ndarray, num: int, *, by_group: bool
 ) -> np.ndarray:
-    """Means `[T, num]` of resampled values `[T, G, I]`, of which the first counts `[G]` items of a group are there."""
+    """Means `[T, num]` of resampled values `[T, G, I]`, where only the first ``counts[G]`` items of a group exist."""
     _, num_groups, num_items = values.shape
     width = num_groups * (1 + num_items)
     parts = []
@@ -244,7 +245,7 @@ def _resampled_groups(
 
 
 def _below(count: np.ndarray | int, bits: np.ndarray) -> np.ndarray:
-    """Integers below count out of 32 random bits each: uneven by less than count / 2^32."""
+    """Integers below count from 32 random bits each; they deviate from uniform by less than count / 2^32."""
     return (bits.astype(np.uint64) * np.asarray(count, np.uint64) >> np.uint64(32)).astype(np.intp)
 
 
@@ -253,10 +254,10 @@ def _bca_scores(distribution: np.ndarray, estimate: np.ndarray, left_out: np.nda
     from scipy import special
 
     num = distribution.shape[-1]
-    slack = 1e-12 * np.abs(distribution).max(axis=-1, keepdims=True)  # the same sum in another order is a tie
+    slack = 1e-12 * np.abs(distribution).max(axis=-1, keepdims=True)  # equal sums in different orders count as ties
     below = (distribution < estimate[:, None] - slack).mean(axis=-1)
     below_or_equal = (distribution <= estimate[:, None] + slack).mean(axis=-1)
-    # Half a resample away from the ends: an infinite z0 would put both ends on one point.
+    # Stay half a resample away from the ends: an infinite z0 would make both ends of the interval equal.
     share = np.clip((below + below_or_equal) / 2, 0.5 / num, 1 - 0.5 / num)
     bias = special.ndtri(share)
     deviation = left_out.mean(axis=-1, keepdims=True) - left_out
@@ -278,9 +279,9 @@ def _quantiles(ordered: np.ndarray, levels: np.ndarray) -> np.ndarray:
 def _in_chunks(
     summarise: Callable[[np.ndarray], tuple[np.ndarray, ...]], values: np.ndarray, num_resamples: int
 ) -> list[np.ndarray]:
-    """``summarise`` over equal chunks of tests, so that only so many resampled statistics are held at once."""
+    """``summarise`` over equal chunks of tests, which limits how many resampled statistics are held at once."""
     size = min(len(values), max(1, _ELEMENTS_PER_DISTRIBUTION // num_resamples))
-    padding = np.repeat(values[-1:], -len(values) % size, axis=0)  # a short last chunk would compile again
+    padding = np.repeat(values[-1:], -len(values) % size, axis=0)  # a shorter last chunk would recompile
     padded = np.concatenate([values, padding])
     parts = [summarise(padded[start : start + size]) for start in range(0, len(padded), size)]
     return [np.concatenate(column)[: len(values)] for column in zip(*parts, strict=True)]
@@ -300,6 +301,6 @@ def _interval(columns: list[np.ndarray], scale: np.ndarray, shape: tuple[int, ..
 
 @functools.cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled once, on first use; its keyword-only arguments choose the program."""
+    """The function, compiled once on first use; its keyword-only arguments select the program."""
     parameters = inspect.signature(function).parameters.values()
     return jax.jit(function, static_argnames=[each.name for each in parameters if each.kind is each.KEYWORD_ONLY])

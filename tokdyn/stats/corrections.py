@@ -1,4 +1,4 @@
-"""Adjusted p-values for a family of tests: Holm (any error) and Benjamini-Hochberg (the share of false ones)."""
+"""Adjusted p-values for a family of tests: Holm (any false rejection) and Benjamini-Hochberg (their share)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tokdyn.stats.inputs import numbers
 
 
 def holm(p_values: ArrayLike, *, axis: int = -1, include: ArrayLike | None = None) -> np.ndarray:
-    """Holm's step-down adjustment: controls the chance of any false rejection, whatever the dependence.
+    """Holm's step-down adjustment, which controls the chance of any false rejection under any dependence.
 
-    With the m counted p-values in rising order, p~_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
+    With the m counted p-values in increasing order, p~_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
 
     Args:
         p_values: `[..., tests, ...]`, each in [0, 1].
         axis: the axis of the family.
-        include: booleans that broadcast against p_values; a test left out (a degenerate one, say) does not count in
-            m and gets 1. None counts all. Leave out only what could not have been rejected whatever its signs
-            (Tarone 1990), never what merely was not.
+        include: booleans that broadcast against p_values. A test that is left out (such as a degenerate one) does not
+            count in m and gets 1. None includes all tests. Leave out only tests that could not have been rejected
+            whatever the signs (Tarone 1990), never tests that merely were not.
 
     Returns:
-        Adjusted p-values of the shape of p_values: reject where they are at most the level.
+        Adjusted p-values in the shape of p_values; reject those that are at most the level.
 
     Raises:
         ValueError: NaN, outside [0, 1], no tests, or an include of another shape.
@@ -48,10 +48,10 @@ def holm(p_values: ArrayLike, *, axis: int = -1, include: ArrayLike | None = Non
 
 
 def benjamini_hochberg(p_values: ArrayLike, *, axis: int = -1, include: ArrayLike | None = None) -> np.ndarray:
-    """Benjamini and Hochberg's step-up adjustment: controls the expected share of false rejections.
+    """Benjamini and Hochberg's step-up adjustment, which controls the expected share of false rejections.
 
-    With the m counted p-values in rising order, q_(i) = min over j >= i of min(1, m p_(j) / j); valid for independent
-    and for positively dependent tests.
+    With the m counted p-values in increasing order, q_(i) = min over j >= i of min(1, m p_(j) / j); valid for
+    independent and for positively dependent tests.
 
     Args:
         p_values: `[..., tests, ...]`, each in [0, 1].
@@ -59,7 +59,7 @@ def benjamini_hochberg(p_values: ArrayLike, *, axis: int = -1, include: ArrayLik
         include: as in `holm`.
 
     Returns:
-        Adjusted p-values (q) of the shape of p_values.
+        Adjusted p-values (q) in the shape of p_values.
 
     Raises:
         ValueError: NaN, outside [0, 1], no tests, or an include of another shape.
@@ -74,14 +74,14 @@ def benjamini_hochberg(p_values: ArrayLike, *, axis: int = -1, include: ArrayLik
     """
     ordered, order, count = _sorted(p_values, axis, include)
     rank = np.arange(1, ordered.shape[-1] + 1)
-    # What is left out sits at the end as infinity, and so never lowers the running minimum from the right.
+    # Tests left out are at the end as infinity, and so never lower the running minimum from the right.
     scaled = ordered * (np.maximum(count, 1) / rank)
     adjusted = np.minimum.accumulate(scaled[..., ::-1], axis=-1)[..., ::-1]
     return _restored(np.minimum(adjusted, 1.0), order, count, axis)
 
 
 def _sorted(p_values: Any, axis: int, include: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The p-values in rising order, family axis last, those left out as infinity at the end; order; m `[..., 1]`."""
+    """The p-values in increasing order along the last axis, infinity for those left out; the order; m `[..., 1]`."""
     values = numbers("p_values", p_values, expected="p-values")
     if values.ndim == 0 or not -values.ndim <= axis < values.ndim or values.size == 0:
         raise bad("p_values", f"at least one p-value along axis {axis}", f"shape {values.shape}")

@@ -1,4 +1,4 @@
-"""Bootstrap of a mean over two crossed factors: every seed answered every item."""
+"""Bootstrap of a mean over two crossed factors, in which every seed has answered every item."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _RESAMPLES_PER_BLOCK = 256
 def crossed_bootstrap(
     key: jax.Array, values: ArrayLike, *, num_resamples: int = 10_000, confidence: float = 0.95
 ) -> BootstrapInterval:
-    r"""Interval of a mean over crossed seeds and items: both are resampled, independently (pigeonhole bootstrap).
+    r"""Interval of a mean over crossed seeds and items, both resampled independently (pigeonhole bootstrap).
 
-    ``hierarchical_bootstrap`` draws new items inside each drawn seed, so an item that is hard for every seed averages
-    out as if it had been asked anew. Here a drawn item comes with all seeds, and a drawn seed with all items. With
-    variances `\sigma_s^2, \sigma_i^2, \sigma^2` of seeds, items and the rest, the variance of the mean is
+    ``hierarchical_bootstrap`` draws new items within each drawn seed, so that an item that is hard for every seed
+    averages out as if it were a different item each time. Here a drawn item is used with all seeds, and vice versa.
+    With variances `\sigma_s^2, \sigma_i^2, \sigma^2` of seeds, items and the rest, the variance of the mean is
     `\sigma_s^2/S + \sigma_i^2/I + \sigma^2/(SI)`, and the resampled one is about that with 3 `\sigma^2`: never too
     narrow for many seeds, and too wide by at most `\sqrt 3`. With few seeds it is too narrow in their part, as every
     bootstrap is: by about `\sqrt{(S-1)/S}`.
 
     Args:
-        key: a key.
+        key: a JAX key.
         values: `[..., seeds, items]`, at least two of each.
-        num_resamples: how many.
-        confidence: between 0 and 1.
+        num_resamples: number of resamples.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
-        `BootstrapInterval`; ``degenerate`` where all resamples give the same number.
+        `BootstrapInterval`; ``degenerate`` if all resamples give the same number.
 
     Raises:
         ValueError: NaN, or fewer than two seeds or items.
@@ -57,7 +57,7 @@ def crossed_bootstrap(
     shape = array.shape[:-2]
     flat = array.reshape(-1, *array.shape[-2:])
     _, num_seeds, num_items = flat.shape
-    # The key's bits seed a NumPy generator: these are counts of draws, which NumPy has and XLA has not.
+    # The key's bits seed a NumPy generator, because counts of draws (multinomials) exist in NumPy but not in XLA.
     words = np.asarray(jax.random.bits(keys.for_purpose(key, "crossed_bootstrap"), (4,)))
     generator = np.random.default_rng(words.tolist())
     blocks = []
@@ -69,7 +69,7 @@ def crossed_bootstrap(
     drawn = np.concatenate(blocks, axis=-1)
     estimate = flat.mean(axis=(-2, -1))
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=-1)
-    # Sums of products in another order: rounding grows with the number of terms.
+    # Sums of products in a different order: rounding errors grow with the number of terms.
     scale = np.abs(flat).max(axis=(-2, -1)) * 16 * max(rounding(values), np.finfo(np.float64).eps * num_seeds)
     degenerate = drawn.max(axis=-1) - drawn.min(axis=-1) <= scale
     return BootstrapInterval(

@@ -1,4 +1,4 @@
-"""To show that there is *no* effect worth having: two one-sided tests."""
+"""Showing that there is *no* effect of relevant size: two one-sided tests."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def equivalence_test(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> EquivalenceTest:
-    """Test that the mean difference lies inside bounds that were chosen beforehand (TOST, paired).
+    """Test that the mean difference lies within bounds that were chosen beforehand (TOST, paired).
 
     p = max(P(t >= (mean - low) / se), P(t <= (mean - high) / se)), se = sd / sqrt(n), n - 1 degrees of freedom;
-    equivalent where p <= alpha, which is where the 1 - 2 alpha interval of the mean lies inside the bounds.
+    equivalent if p <= alpha, that is, if the 1 - 2 alpha interval of the mean lies within the bounds.
 
-    A large p of an ordinary test does not show that there is no effect; this does. Where it fails too, the
-    minimal detectable effect says what the study could have seen.
+    A large p-value of an ordinary test does not show that there is no effect; this test does. If it fails as well,
+    the minimal detectable effect says what the study could have detected.
 
     Args:
         differences: `[..., n]`, n at least 2.
@@ -54,14 +54,14 @@ def equivalence_test(
         low: the lower bound.
         high: the upper bound.
         axis: the axis of the pairs.
-        alpha: level.
-        power: of the minimal detectable effect.
+        alpha: level of the test.
+        power: power for which the minimal detectable effect is computed.
 
     Returns:
         `EquivalenceTest`: low and high are the 1 - 2 alpha interval of the mean; smallest_bound is the smallest
-        symmetric bound inside which these data show the mean to be; minimal_detectable_effect is that of the ordinary
-        two-sided test at level alpha with the observed sd. Where all differences are equal there is no variance to
-        judge by: ``degenerate``, p = 1, not equivalent, the interval at the mean, minimal detectable effect 0.
+        symmetric bound within which these data show the mean to be; minimal_detectable_effect is that of the ordinary
+        two-sided test at level alpha with the observed sd. If all differences are equal, there is no variance to judge
+        by: ``degenerate``, p = 1, not equivalent, the interval at the mean, minimal detectable effect 0.
 
     Raises:
         ValueError: NaN, fewer than two pairs, neither or both ways of giving bounds, low not below high.

@@ -31,27 +31,27 @@ def family(
     tie_tolerance: float = 0.0,
     count_degenerate: bool = True,
 ) -> list[dict[str, Any]]:
-    """Every test of a family, each with raw, Holm and Benjamini-Hochberg p-values, effect size and interval.
+    """All tests of a family, each with raw, Holm and Benjamini-Hochberg p-values, effect size and interval.
 
     Args:
         differences: ``{name: differences [n]}``, where n may differ; or one array `[tests, n]`.
-        names: of the rows of an array; None gives ``"0"``, ``"1"``, ...
-        tests: which p-values, of "t_test", "wilcoxon", "sign_test" and "sign_flip". Each kind is corrected over the
-            family by itself; choose the one to conclude from before looking.
-        clusters: for "sign_flip": label of each pair `[n]` (all tests then have the same n).
-        key: for "sign_flip", where it is not exact.
-        num_permutations: for "sign_flip".
-        confidence: of Student's interval of the mean.
+        names: names of the rows of an array; None gives ``"0"``, ``"1"``, ...
+        tests: which p-values to compute, of "t_test", "wilcoxon", "sign_test" and "sign_flip". Each kind is corrected
+            over the family separately; decide in advance which one to draw conclusions from.
+        clusters: for "sign_flip", the label of each pair `[n]` (all tests must then have the same n).
+        key: for "sign_flip", a JAX key, unless the test is exact.
+        num_permutations: for "sign_flip", the number of permutations.
+        confidence: confidence level of Student's interval of the mean.
         sd_floor: added to sd in the effect size; the published study used 1e-9.
-        tie_tolerance: a difference of at most this size is a tie: for wins, losses, ties and the sign test only.
+        tie_tolerance: a difference of at most this size is a tie, for wins, losses, ties and the sign test only.
         count_degenerate: whether a test with nothing to test counts in the corrections. True is the conservative
-            choice. False leaves it out of that kind's family, with p = 1; right for "wilcoxon", "sign_test" and
-            "sign_flip", which could not have rejected there whatever the signs (Tarone 1990).
+            choice. False leaves it out of the family of that kind, with p = 1; this is right for "wilcoxon",
+            "sign_test" and "sign_flip", which could not have rejected whatever the signs (Tarone 1990).
 
     Returns:
-        One record for each test, in the order given, of plain Python values that ``json.dumps`` takes and
-        ``pandas.DataFrame`` makes a table of. No NaN and no infinity: what is undefined is 0 (statistic, effect size)
-        or 1 (p), and ``degenerate`` says so. Keys: name, n, wins, losses, ties, mean, sd, low, high, statistic,
+        One record per test, in the given order, of plain Python values that ``json.dumps`` and ``pandas.DataFrame``
+        accept. There is no NaN and no infinity: undefined values are 0 (statistic, effect size) or 1 (p), marked by
+        ``degenerate``. Keys: name, n, wins, losses, ties, mean, sd, low, high, statistic,
         effect_size, degenerate; then for each kind ``{kind}_p_value``, ``{kind}_holm``,
         ``{kind}_benjamini_hochberg``, ``{kind}_degenerate``.
 
@@ -115,7 +115,7 @@ def family(
 
 
 def _rows(differences: Any, names: Sequence[str] | None) -> tuple[list[np.ndarray], list[str]]:
-    """Arrays that keep the dtype they came in (it says how much rounding they carry), and their names."""
+    """The arrays in their original dtypes, which say how much rounding they carry, and their names."""
     if isinstance(differences, Mapping):
         if names is not None:
             raise bad("names", "None where differences has names", names)

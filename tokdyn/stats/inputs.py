@@ -1,7 +1,7 @@
-"""What every statistic asks of its input, said once: known numbers, finite, enough of them, in float64.
+"""The input checks shared by all statistics: known, finite numbers, enough of them, in float64.
 
-The functions of this folder run on the host (they may not be traced): numbers in, NumPy arrays out. So everything can
-be checked, and bad input is a ``ValueError`` instead of a NaN in a table.
+The functions of this package run on the host, cannot be traced, and return NumPy arrays. So everything can be checked,
+and bad input is a ``ValueError`` instead of a NaN in a table.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def numbers(name: str, values: ArrayLike, *, expected: str = "numbers") -> np.nd
     """The values as float64, whatever the dtype of the input.
 
     Args:
-        name: the argument's name, for the sentence.
+        name: the argument's name, for the error message.
         values: any shape; booleans and integers count as numbers.
-        expected: what the sentence says was expected.
+        expected: what the error message says was expected.
 
     Raises:
         ValueError: traced, not real numbers, or with a NaN or an infinity.
@@ -65,10 +65,10 @@ def samples(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 2) 
 
 
 def rounding(values: ArrayLike) -> float:
-    """Relative size of the rounding that the input may carry already: the machine epsilon of its dtype.
+    """Relative size of the rounding errors that the input may already carry: the machine epsilon of its dtype.
 
     Args:
-        values: what the user gave, before it became float64.
+        values: the user's input, before conversion to float64.
 
     Returns:
         Machine epsilon; that of float64 for integers and Python numbers.
@@ -109,7 +109,7 @@ def non_negative(name: str, value: ArrayLike) -> float:
 def mid_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 along the last axis, ties sharing their mean rank.
 
-    As ``scipy.stats.rankdata``, whose import alone takes longer than an audit's arithmetic.
+    This equals ``scipy.stats.rankdata``, whose import alone takes longer than the arithmetic of an audit.
 
     Args:
         values: `[..., n]`.
@@ -123,12 +123,12 @@ def mid_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def is_constant(values: np.ndarray, sd: np.ndarray, epsilon: float) -> np.ndarray:
-    """Whether a sample's spread is nothing but rounding, so that dividing by it would invent a result.
+    """Whether the spread of a sample is merely rounding error, so that dividing by it would invent a result.
 
     Args:
         values: `[..., n]`.
         sd: their standard deviation `[...]`.
-        epsilon: machine epsilon of the dtype the values came in.
+        epsilon: machine epsilon of the original dtype of the values.
 
     Returns:
         Booleans `[...]`.

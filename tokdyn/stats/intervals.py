@@ -1,4 +1,4 @@
-"""Confidence intervals in closed form: of a proportion and of a mean."""
+"""Confidence intervals in closed form, for a proportion and for a mean."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MeanInterval(NamedTuple):
 
 
 def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95) -> ProportionInterval:
-    """The exact interval of a proportion: it covers at least as often as it says, for any n and any share.
+    """The exact interval of a proportion, whose coverage is at least the confidence level for any n and any proportion.
 
     With x of n: low = the alpha/2 quantile of Beta(x, n - x + 1), high = the 1 - alpha/2 quantile of
     Beta(x + 1, n - x); low is 0 at x = 0 and high is 1 at x = n.
@@ -39,7 +39,7 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: floa
     Args:
         successes: whole numbers, any shape.
         trials: whole numbers of at least 1 that broadcast against successes.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         `ProportionInterval`.
@@ -85,11 +85,11 @@ def mean_interval(values: ArrayLike, *, axis: int = -1, confidence: float = 0.95
     Args:
         values: `[..., n]`, n at least 2.
         axis: the axis of the observations.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
-        `MeanInterval`. Where all values of a sample are equal (up to rounding) `degenerate` is True, sd is 0 and
-        both ends are the mean: the formula's limit, which says nothing about uncertainty.
+        `MeanInterval`. If all values of a sample are equal (up to rounding), `degenerate` is True, sd is 0, and both
+        ends are the mean: the limit of the formula, which says nothing about the uncertainty.
 
     Raises:
         ValueError: NaN, fewer than two observations, a confidence outside (0, 1).
@@ -105,11 +105,11 @@ def mean_interval(values: ArrayLike, *, axis: int = -1, confidence: float = 0.95
 
 
 def student_interval(values: np.ndarray, confidence: float, epsilon: float) -> MeanInterval:
-    """`mean_interval` on checked input `[..., n]`; epsilon is that of the dtype the values came in."""
+    """`mean_interval` on checked input `[..., n]`; epsilon is that of the original dtype."""
     from scipy import special
 
     n = values.shape[-1]
-    # Scaled by a power of two (no rounding), so that squares neither overflow nor vanish.
+    # Scale by a power of two, which causes no rounding, so that squares neither overflow nor underflow.
     exponent = np.frexp(np.abs(values).max(axis=-1))[1]
     scaled = np.ldexp(values, -exponent[..., None])
     mean = np.ldexp(scaled.mean(axis=-1), exponent)

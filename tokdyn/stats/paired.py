@@ -1,7 +1,7 @@
 """Tests of paired differences, for a whole family at once: Student's, Wilcoxon's and the sign test.
 
-Every test takes differences `[..., n]`: the leading axes are the family. Every field of a result is a number: a family
-without anything to test is marked ``degenerate`` and gets p = 1, never NaN.
+Every test takes differences `[..., n]`, whose leading axes are the family. Every field of a result is a number: a test
+with nothing to test is marked ``degenerate`` and gets p = 1, never NaN.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ def paired_t_test(
 
     t = mean / (sd / sqrt(n)), p = P(|t_(n-1)| >= |t|), d_z = mean / (sd + sd_floor), sd with n - 1.
 
-    A family whose differences are all equal (up to rounding in the dtype they came in) has no variance to judge the
-    mean by: it is ``degenerate``, with sd 0, statistic 0 and p = 1, and both ends of the interval at the mean. That
-    holds for a constant that is not zero too: the formula's limit is t = infinity and p = 0, a certainty that one
-    repeated number cannot give (two equal differences would be "proof"). `sign_flip_test`, `wilcoxon_test` and
-    `sign_test` need no variance and do test such a family. Its effect size is mean / sd_floor where a floor is given
-    (the published formula), else 0 like the statistic.
+    If all differences of a test are equal (up to rounding in their original dtype), there is no variance by which to
+    judge the mean: the test is ``degenerate``, with sd 0, statistic 0 and p = 1, and both ends of the interval are the
+    mean. This also holds for a non-zero constant: the limit of the formula is t = infinity and p = 0, a certainty that
+    one repeated number cannot give (two equal differences would be "proof"). `sign_flip_test`, `wilcoxon_test` and
+    `sign_test` need no variance and can test such data. The effect size is then mean / sd_floor if there is a floor
+    (the published formula), otherwise 0 like the statistic.
 
     Args:
         differences: treatment minus control `[..., n]`, n at least 2.
         axis: the axis of the pairs.
-        confidence: of the interval, between 0 and 1.
+        confidence: confidence level of the interval, between 0 and 1.
         sd_floor: added to sd in the effect size; the published study used 1e-9.
 
     Returns:
@@ -103,14 +103,14 @@ def paired_t_test(
 def wilcoxon_test(differences: ArrayLike, *, axis: int = -1, method: str = "auto") -> RankTest:
     """Wilcoxon's two-sided signed-rank test: are the differences symmetric about zero?
 
-    Zeros are dropped; the m others are ranked by size, ties sharing their mean rank; W+ is the sum of the ranks of
-    the positive ones, and the statistic min(W+, W-). "exact" is the distribution of W+ over all 2^m signs *given the
-    ranks*, so it is exact with ties too; "asymptotic" is the normal limit, variance corrected for ties, without
-    continuity correction.
+    Zeros are dropped; the m others are ranked by size, and ties share their mean rank. W+ is the sum of the ranks of
+    the positive ones, and the statistic is min(W+, W-). "exact" uses the distribution of W+ over all 2^m signs *given
+    the ranks*, and is therefore exact with ties too; "asymptotic" uses the normal limit with the variance corrected for
+    ties, without continuity correction.
 
     "auto" decides as ``scipy.stats.wilcoxon`` does for one sample: exact if n <= 13, or if n <= 50 and there is no zero
-    and no tie; else asymptotic. It decides for each sample by itself; scipy decides once for the whole array, so that
-    there a zero in one sample changes the p-value of the others.
+    and no tie; otherwise asymptotic. It decides for each sample separately, whereas scipy decides once for the whole
+    array, so that there a zero in one sample changes the p-values of the others.
 
     Args:
         differences: `[..., n]`, n at least 1.
@@ -118,10 +118,10 @@ def wilcoxon_test(differences: ArrayLike, *, axis: int = -1, method: str = "auto
         method: "auto", "exact" or "asymptotic".
 
     Returns:
-        `RankTest`; where all differences are zero, statistic 0, p = 1 and ``degenerate``.
+        `RankTest`; if all differences are zero, it has statistic 0, p = 1 and ``degenerate``.
 
     Raises:
-        ValueError: NaN, no pairs, another method.
+        ValueError: NaN, no pairs, or an unknown method.
 
     References:
         Wilcoxon (1945), Individual comparisons by ranking methods. Biometrics Bulletin 1, 80-83.
@@ -146,7 +146,7 @@ def wilcoxon_test(differences: ArrayLike, *, axis: int = -1, method: str = "auto
         exact = np.full(len(array), n <= 13) | (~has_ties & (count == n) & (n <= 50))
     else:
         exact = np.full(len(array), method == "exact")
-    # Given the ranks r, Var W+ = sum of r^2 / 4: the tie correction of the textbooks is in the shared ranks already.
+    # Given the ranks r, Var W+ = sum of r^2 / 4; the shared ranks already contain the textbook correction for ties.
     deviation = np.sqrt((doubled_ranks**2).sum(axis=-1) / 4)
     z = (doubled_statistic - total / 2) / np.where(count > 0, deviation, 1.0)
     p_value = np.minimum(2 * special.ndtr(z), 1.0)
@@ -163,7 +163,7 @@ def wilcoxon_test(differences: ArrayLike, *, axis: int = -1, method: str = "auto
 
 
 def sign_test(differences: ArrayLike, *, axis: int = -1, tie_tolerance: float = 0.0) -> SignTest:
-    """The sign test: are wins and losses equally likely? Exact binomial, two-sided, ties dropped.
+    """The sign test: are wins and losses equally likely? It is exact (binomial) and two-sided, and drops ties.
 
     p = min(1, 2 P(Binomial(wins + losses, 1/2) <= min(wins, losses))).
 
@@ -173,7 +173,7 @@ def sign_test(differences: ArrayLike, *, axis: int = -1, tie_tolerance: float = 
         tie_tolerance: a difference of at most this size is a tie. It must be fixed before the data are seen.
 
     Returns:
-        `SignTest`; where all are ties, p = 1 and ``degenerate``.
+        `SignTest`; if all are ties, it has p = 1 and ``degenerate``.
 
     Raises:
         ValueError: NaN, no pairs, a negative tolerance.
@@ -205,7 +205,7 @@ def sign_test(differences: ArrayLike, *, axis: int = -1, tie_tolerance: float = 
 
 
 def _doubled_ranks(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Twice the mid-ranks among the positive sizes `[T, n]` (0 for a zero): whole numbers; and where ties are `[T]`."""
+    """Twice the mid-ranks among the positive sizes `[T, n]` (0 for a zero), as integers; and which tests have ties."""
     zeros = sizes == 0
     ranks = mid_ranks(sizes) - zeros.sum(axis=-1, keepdims=True)
     doubled = np.where(zeros, 0, np.rint(2 * ranks)).astype(np.int64)

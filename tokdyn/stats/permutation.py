@@ -1,4 +1,4 @@
-"""The sign-flip test: exact or by random flips, by pair or by whole cluster, for a family of tests at once."""
+"""The sign-flip test, exact or with random flips, by pair or by whole cluster, for a family of tests at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SignFlipTest(NamedTuple):
     num_clusters: int
     mean: np.ndarray
     p_value: np.ndarray
-    smallest_p_value: np.ndarray  # what this test could have reached at best: few clusters differ, little can be shown
+    smallest_p_value: np.ndarray  # the smallest that this test can reach; larger if fewer clusters differ
     exact: np.ndarray
     degenerate: np.ndarray
 
@@ -43,27 +43,27 @@ def sign_flip_test(
     With cluster sums S_c and independent fair signs e_c, the null distribution of the mean is sum_c e_c S_c / n.
     Over all 2^m signs of the m clusters that are not zero, p = #{|permuted| >= |observed|} / 2^m; with B random
     draws, p = (1 + #{...}) / (1 + B), which is valid for any B. Ties count as "at least": the comparison allows for
-    rounding in the sums and in the dtype the input came in. It assumes that clusters are independent of one another;
-    nothing about pairs inside a cluster, nothing about the variance.
+    rounding in the sums and in the original dtype. The test assumes that clusters are independent of one another, but
+    nothing about pairs within a cluster or about the variance.
 
-    All tests of the family see the *same* flips, so that their dependence on each other is kept and a test's p-value
-    does not depend on which other tests are in the family. Clusters whose sum is zero never matter: a family of
-    mostly tied pairs is soon exact.
+    All tests of the family use the *same* flips, so that their dependence on each other is preserved, and the p-value
+    of a test does not depend on which other tests are in the family. Clusters whose sum is zero do not matter, so that
+    tests with mostly tied pairs are usually exact.
 
     Args:
         differences: `[..., n]`, n at least 1.
         clusters: label of each pair `[n]` (integers or strings), for example the seed; None flips pair by pair.
-        key: for the random flips; needed unless every test is exact.
-        num_permutations: B.
+        key: a JAX key for the random flips; required unless every test is exact.
+        num_permutations: B, the number of random flips.
         axis: the axis of the pairs.
         method: "exact" (at most 20 clusters that are not zero), "random", or "auto": exact for each test with
             2^m <= num_permutations, random for the others.
 
     Returns:
-        `SignFlipTest`; where all cluster sums are zero, p = 1, exact and ``degenerate``.
+        `SignFlipTest`; if all cluster sums are zero, it has p = 1 and is exact and ``degenerate``.
 
     Raises:
-        ValueError: NaN, labels of another length, no key where flips are random, too many clusters for "exact".
+        ValueError: NaN, labels of another length, no key although flips are random, or too many clusters for "exact".
 
     References:
         Fisher (1935), The Design of Experiments, section 21.
@@ -83,7 +83,7 @@ def sign_flip_test(
     shape, n = array.shape[:-1], array.shape[-1]
     array = array.reshape(-1, n)
     sums = _cluster_sums(array, clusters)
-    # Sums of n numbers in float64 are right to n eps; what is smaller than that is a sum of exactly opposite numbers.
+    # Sums of n numbers in float64 have errors up to n eps; a smaller sum is one of exactly opposite numbers.
     epsilon = max(8 * rounding(differences), n * float(np.finfo(np.float64).eps))
     tolerance = epsilon * np.abs(array).sum(axis=-1)
     sums = np.where(np.abs(sums) <= tolerance[:, None], 0.0, sums)
@@ -133,9 +133,9 @@ def _cluster_sums(array: np.ndarray, clusters: Any) -> np.ndarray:
 
 
 def _exact_p_values(sums: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-    """Share of all sign patterns at least as extreme, for sums `[T, m]` without zeros: `[T]`."""
+    """Share of all sign patterns that are at least as extreme `[T]`, for sums `[T, m]` without zeros."""
     m = sums.shape[-1]
-    # The first sign is held: the other half of the patterns are these with every sign turned round.
+    # The first sign is held fixed: the other half of the patterns have every sign reversed.
     pattern = np.arange(2 ** (m - 1))[:, None] >> np.arange(m - 1) & 1
     signs = np.concatenate([np.ones((len(pattern), 1)), 1.0 - 2.0 * pattern], axis=-1)
     p_values = np.empty(len(sums))
@@ -150,7 +150,7 @@ def _exact_p_values(sums: np.ndarray, threshold: np.ndarray) -> np.ndarray:
 def _count_random(key: jax.Array, sums: np.ndarray, threshold: np.ndarray, num: int) -> np.ndarray:
     """How many of the random permutations are at least as extreme `[T]`, for sums `[T, C]`.
 
-    Permutation i has a key of its own, so that blocks do not show in the result.
+    Permutation i has a key of its own, so that the block size does not affect the result.
     """
     counts, done = np.zeros(len(sums), int), 0
     for bits in blocks_of_bits(keys.for_purpose(key, "sign_flip_test"), sums.shape[-1], num, size=sum(sums.shape)):

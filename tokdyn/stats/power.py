@@ -1,7 +1,7 @@
-"""What a paired study can see: power, the smallest effect, the number of pairs; and intervals of effect sizes.
+"""What a paired study can detect: power, the smallest effect, the number of pairs; and intervals of effect sizes.
 
-All of it is the noncentral t distribution: with n pairs and a true mean difference of delta, Student's statistic is
-noncentral t with n - 1 degrees of freedom and noncentrality delta sqrt(n) / sd.
+Everything follows from the noncentral t distribution: with n pairs and a true mean difference of delta, Student's
+statistic is noncentral t with n - 1 degrees of freedom and noncentrality delta sqrt(n) / sd.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from tokdyn.checks import bad, whole_number
 from tokdyn.stats.inputs import numbers, probability
 
-# Beyond so many degrees of freedom t is normal to 1e-7, while the series for noncentral t become slow and unsure.
+# Beyond this many degrees of freedom t is normal to 1e-7, while series for noncentral t become slow and inaccurate.
 _NORMAL_ABOVE = 1_000_000
 _MOST_PAIRS = 2**40
 
@@ -31,7 +31,7 @@ class EffectSizeInterval(NamedTuple):
 def achieved_power(
     effect: ArrayLike, n: ArrayLike, sd: ArrayLike = 1.0, *, alpha: float = 0.05, num_tests: int = 1
 ) -> np.ndarray:
-    """The chance that a two-sided paired t-test of n pairs finds an effect of that size.
+    """The probability that a two-sided paired t-test with n pairs detects an effect of the given size.
 
     P(|t'| > t_(n-1, 1 - alpha / (2 num_tests))) with t' noncentral, noncentrality effect sqrt(n) / sd.
 
@@ -40,7 +40,7 @@ def achieved_power(
         n: number of pairs, whole numbers of at least 2.
         sd: standard deviation of the differences, above 0.
         alpha: two-sided level of the whole family.
-        num_tests: the number of tests the level is divided by (Bonferroni).
+        num_tests: the number of tests by which the level is divided (Bonferroni).
 
     Returns:
         Power, in the shape that effect, n and sd broadcast to.
@@ -64,22 +64,22 @@ def achieved_power(
 def minimal_detectable_effect(
     n: ArrayLike, *, sd: ArrayLike = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
-    """The smallest mean difference that n pairs would find with that power.
+    """The smallest mean difference that n pairs would detect with the given power.
 
-    The solution of achieved_power(effect, n, sd) = power.
+    It is the solution of achieved_power(effect, n, sd) = power.
 
     Args:
         n: number of pairs, whole numbers of at least 2.
         sd: standard deviation of the differences, at least 0 (0 gives 0).
         alpha: two-sided level of the whole family.
-        power: the wanted chance, above alpha.
-        num_tests: the number of tests the level is divided by (Bonferroni).
+        power: the desired probability of detection, above alpha.
+        num_tests: the number of tests by which the level is divided (Bonferroni).
 
     Returns:
         Effects of at least 0, in the units of sd and the shape that n and sd broadcast to.
 
     Raises:
-        ValueError: as `achieved_power`; or a power of no more than the level.
+        ValueError: as for `achieved_power`, or a power that is not above the level.
 
     Example:
         >>> from tokdyn.stats import minimal_detectable_effect
@@ -96,22 +96,23 @@ def minimal_detectable_effect(
 def plan_power(
     effect: ArrayLike, *, sd: ArrayLike = 1.0, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
-    """The number of pairs with which a two-sided paired t-test finds the effect with that power.
+    """The number of pairs with which a two-sided paired t-test detects an effect with the given power.
 
-    The least n with achieved_power(effect, n, sd) >= power.
+    It is the smallest n with achieved_power(effect, n, sd) >= power.
 
     Args:
         effect: true mean difference, not 0, in the units of sd; any shape.
         sd: standard deviation of the differences, above 0.
         alpha: two-sided level of the whole family.
-        power: the wanted chance, above alpha.
-        num_tests: the number of tests the level is divided by (Bonferroni).
+        power: the desired probability of detection, above alpha.
+        num_tests: the number of tests by which the level is divided (Bonferroni).
 
     Returns:
         Whole numbers of at least 2, in the shape that effect and sd broadcast to.
 
     Raises:
-        ValueError: an effect of 0, or so small that 2^40 pairs do not find it; else as `minimal_detectable_effect`.
+        ValueError: an effect of 0, or too small for 2^40 pairs to detect; otherwise as for
+            `minimal_detectable_effect`.
 
     Example:
         >>> from tokdyn.stats import plan_power
@@ -146,7 +147,7 @@ def effect_size_interval(effect_size: ArrayLike, n: ArrayLike, *, confidence: fl
     Args:
         effect_size: observed mean / sd (sd with n - 1), any shape; for example `PairedTest.effect_size`.
         n: number of pairs, whole numbers of at least 2.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         `EffectSizeInterval`.
@@ -181,13 +182,13 @@ def _power(noncentrality: np.ndarray, n: np.ndarray, level: float) -> np.ndarray
 
 
 def _upper_tail(statistic: np.ndarray, freedom: np.ndarray, noncentrality: np.ndarray) -> np.ndarray:
-    """P(t' > statistic); the lower tail is this with both signs turned."""
-    from scipy import special  # not stats: its import takes longer than all that is computed here
+    """P(t' > statistic); for the lower tail, reverse both signs."""
+    from scipy import special  # not stats, whose import takes longer than everything that is computed here
 
     normal = special.ndtr(noncentrality - statistic)
     inside = freedom <= _NORMAL_ABOVE
     exact = special.nctdtr(np.minimum(freedom, _NORMAL_ABOVE), -noncentrality, -statistic)
-    # NaN where the tail is too thin to be told from 0 or 1.
+    # The result is NaN if the tail cannot be distinguished from 0 or 1.
     exact = np.where(np.isnan(exact), noncentrality > statistic, exact)
     return np.where(inside, exact, normal)
 
@@ -195,7 +196,7 @@ def _upper_tail(statistic: np.ndarray, freedom: np.ndarray, noncentrality: np.nd
 def _solve_rising(
     function: Callable[[np.ndarray], np.ndarray], start: np.ndarray, *, both_ways: bool = False
 ) -> np.ndarray:
-    """Zeros of rising functions, one for each entry, at or above start (or on both sides of it), by bisection."""
+    """Zeros of increasing functions, one per entry, at or above start (or on both sides of it), by bisection."""
     low, high = start.astype(np.float64), start + 1.0
     width = 1.0
     while (short := function(high) < 0).any() and width < 1e9:

@@ -1,6 +1,6 @@
-"""Two arms answering the same items: McNemar's test, the interval of the difference, equivalence, and what n can see.
+"""Two arms answering the same items: McNemar's test, interval of the difference, equivalence, detectable difference.
 
-Everything here rests on the discordant items: b that only the first arm has right, c that only the second has.
+Everything here is based on the discordant items: b that only the first arm has right, c that only the second has.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from tokdyn.checks import bad, whole_number
 from tokdyn.stats.inputs import numbers, probability, samples
 from tokdyn.stats.paired import sign_test
 
-_NEGLIGIBLE = 1e-12  # tail of the number of discordant items that the exact power leaves out
+_NEGLIGIBLE = 1e-12  # tail of the distribution of discordant items that the exact power ignores
 
 
 class McNemarTest(NamedTuple):
     """McNemar's exact test; every field but n has the leading shape of the outcomes.
 
     Attributes:
-        n: items.
+        n: number of items.
         both: items that both arms have right.
         only_a: items that only the first arm has right (b).
         only_b: items that only the second arm has right (c).
         neither: items that both have wrong.
         difference: accuracy of the first arm minus that of the second, (b - c) / n.
         low: lower end of Tango's score interval of the difference.
-        high: its upper end.
-        p_value: exact, two-sided.
-        degenerate: no discordant item: nothing to test, p = 1. The interval stays right: n says what it can.
+        high: upper end of the interval.
+        p_value: exact two-sided p-value.
+        degenerate: there is no discordant item, hence nothing to test, and p = 1. The interval is still valid, because
+            it depends on n.
     """
 
     n: int
@@ -49,18 +50,18 @@ class ProportionsEquivalence(NamedTuple):
     """Two one-sided score tests; every field but n has the leading shape of the outcomes.
 
     Attributes:
-        n: items.
+        n: number of items.
         difference: accuracy of the first arm minus that of the second.
         p_lower: against "the difference is at or below the lower bound".
         p_upper: against "the difference is at or above the upper bound".
         p_value: the larger of the two.
         equivalent: whether it is at most alpha.
         low: lower end of the 1 - 2 alpha score interval of the difference.
-        high: its upper end.
-        smallest_bound: the smallest symmetric bound inside which these data show the difference to be.
+        high: upper end of the interval.
+        smallest_bound: the smallest symmetric bound within which these data show the difference to be.
         discordance: share of discordant items.
-        minimal_detectable_effect: of McNemar's test with n items and that discordance.
-        degenerate: no discordant item.
+        minimal_detectable_effect: minimal detectable difference of McNemar's test with n items and this discordance.
+        degenerate: whether there is no discordant item.
     """
 
     n: int
@@ -78,10 +79,10 @@ class ProportionsEquivalence(NamedTuple):
 
 
 def outcomes(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 1) -> np.ndarray:
-    """Right or wrong, item axis last: `[..., n]` bool.
+    """Outcomes, right or wrong, with the item axis last: `[..., n]` bool.
 
     Args:
-        name: the argument's name, for the sentence.
+        name: the argument's name, for the error message.
         values: booleans, or the numbers 0 and 1.
         axis: the axis of the items.
         at_least: the least n.
@@ -90,7 +91,7 @@ def outcomes(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 1)
         `[..., n]` bool.
 
     Raises:
-        ValueError: any other number, or too few items.
+        ValueError: any other value, or too few items.
     """
     array = samples(name, values, axis=axis, at_least=at_least)
     wrong = (array != 0) & (array != 1)
@@ -102,27 +103,27 @@ def outcomes(name: str, values: ArrayLike, *, axis: int = -1, at_least: int = 1)
 def mcnemar_test(
     correct_a: ArrayLike, correct_b: ArrayLike, *, axis: int = -1, confidence: float = 0.95
 ) -> McNemarTest:
-    r"""McNemar's exact test: do two arms have the same chance to be right, item by item?
+    r"""McNemar's exact test: are two arms equally likely to be right on the same items?
 
     `p = min(1, 2 P(Binomial(b + c, 1/2) <= min(b, c)))`: the sign test of the differences, the concordant items being
     its ties. The interval of `\Delta = (b - c) / n` is Tango's: all `\Delta` with `|T(\Delta)| <= z`, where
 
     .. math:: T(\Delta) = \frac{b - c - n \Delta}{\sqrt{n (2 \hat q + \Delta (1 - \Delta))}}
 
-    and `\hat q` is the likeliest chance of "only the second" given `\Delta`. It needs no variance in the data: without
-    any discordant item it is `\pm z^2 / (n + z^2)`, where Wald's interval would be one point.
+    and `\hat q` is the maximum-likelihood probability of "only the second" given `\Delta`. It needs no variance in the
+    data: without any discordant item it is `\pm z^2 / (n + z^2)`, where Wald's interval would be a single point.
 
     Args:
         correct_a: 0/1 outcomes of the first arm `[..., n]`.
-        correct_b: of the second arm, the same items in the same order `[..., n]`.
+        correct_b: 0/1 outcomes of the second arm, for the same items in the same order `[..., n]`.
         axis: the axis of the items.
-        confidence: of the interval, between 0 and 1.
+        confidence: confidence level of the interval, between 0 and 1.
 
     Returns:
         `McNemarTest`.
 
     Raises:
-        ValueError: other numbers than 0 and 1, no items, or two shapes.
+        ValueError: values other than 0 and 1, no items, or shapes that differ.
 
     References:
         McNemar (1947), Note on the sampling error of the difference between correlated proportions. Psychometrika 12.
@@ -162,23 +163,23 @@ def proportions_equivalence(
     r"""Test that two arms' accuracies on the same items differ by less than a bound chosen beforehand.
 
     Two one-sided tests with Tango's score statistic T (see ``mcnemar_test``): `p = max(P(Z >= T(-bound)),
-    P(Z <= T(bound)))`; equivalent where p <= alpha, which is where the 1 - 2 alpha score interval lies inside the
-    bounds. Student's version (``equivalence_test``) has no variance to judge by when no item is discordant, the very
-    case in which an intervention did nothing; this one judges by n.
+    P(Z <= T(bound)))`; equivalent if p <= alpha, that is, if the 1 - 2 alpha score interval lies within the bounds.
+    Student's version (``equivalence_test``) has no variance to judge by if no item is discordant, which is exactly the
+    case in which an intervention did nothing; this version judges by n.
 
     Args:
         correct_a: 0/1 outcomes of the first arm `[..., n]`.
-        correct_b: of the second arm, the same items `[..., n]`.
-        bound: largest difference that does not matter, between 0 and 1.
+        correct_b: 0/1 outcomes of the second arm, for the same items `[..., n]`.
+        bound: largest irrelevant difference, between 0 and 1.
         axis: the axis of the items.
-        alpha: level, below 0.5.
-        power: of the minimal detectable effect.
+        alpha: level of the test, below 0.5.
+        power: power for which the minimal detectable effect is computed.
 
     Returns:
         `ProportionsEquivalence`.
 
     Raises:
-        ValueError: as ``mcnemar_test``; a bound or level outside its range.
+        ValueError: as for ``mcnemar_test``; a bound or level outside its range.
 
     References:
         Tango (1998), Statistics in Medicine 17, 891-908.
@@ -223,22 +224,22 @@ def proportions_equivalence(
 def minimal_detectable_difference(
     n: ArrayLike, discordance: ArrayLike, *, alpha: float = 0.05, power: float = 0.8, num_tests: int = 1
 ) -> np.ndarray:
-    r"""The smallest difference of two accuracies that McNemar's exact test finds with that power on n shared items.
+    r"""The smallest difference of two accuracies that McNemar's exact test detects with given power on n shared items.
 
     The power is exact: the number of discordant items is Binomial(n, `\psi`), and given m of them those of the first
     arm are Binomial(m, `(1 + \delta / \psi) / 2`). A difference cannot exceed the discordance, so `\psi` is the given
-    discordance or `\delta`, whichever is larger: two arms that agreed everywhere still have a smallest visible
-    difference (six items that all go one way, at the level 0.05, need to be likely enough).
+    discordance or `\delta`, whichever is larger. Even two arms that agreed everywhere have a smallest detectable
+    difference (at level 0.05, six items that all go one way must be likely enough).
 
     Args:
         n: number of items, whole numbers of at least 1.
         discordance: share of items on which the arms differ, 0 to 1; broadcasts against n.
         alpha: two-sided level of the whole family.
-        power: the wanted chance, above alpha.
-        num_tests: the number of tests the level is divided by (Bonferroni).
+        power: the desired probability of detection, above alpha.
+        num_tests: the number of tests by which the level is divided (Bonferroni).
 
     Returns:
-        Differences from 0 to 1 in the broadcast shape; infinity where n items cannot find even a difference of 1.
+        Differences from 0 to 1 in the broadcast shape; infinity if n items cannot detect even a difference of 1.
 
     Raises:
         ValueError: NaN, numbers outside their range, shapes that do not broadcast.
@@ -271,10 +272,10 @@ def minimal_detectable_difference(
 
 
 def mcnemar_power(n: int, discordance: float, difference: float, level: float) -> float:
-    """The chance that McNemar's exact test rejects: exact, see ``minimal_detectable_difference``.
+    """The exact probability that McNemar's exact test rejects, as used by ``minimal_detectable_difference``.
 
     Args:
-        n: items.
+        n: number of items.
         discordance: share of discordant items, at least the difference, above 0.
         difference: true difference of the accuracies, at least 0.
         level: two-sided level.
@@ -284,12 +285,12 @@ def mcnemar_power(n: int, discordance: float, difference: float, level: float) -
     """
     from scipy import special
 
-    # Bernstein's inequality: further from the mean lies less than that.
+    # By Bernstein's inequality, the mass farther from the mean is negligible.
     slack = np.log(2 / _NEGLIGIBLE)
     width = slack / 3 + np.sqrt(slack**2 / 9 + 2 * slack * n * discordance * (1 - discordance))
     mean = n * discordance
-    count = np.arange(max(np.floor(mean - width), 1), min(np.ceil(mean + width), n) + 1)  # none never rejects
-    # The largest k with P(Binomial(m, 1/2) <= k) <= level / 2; -1 where there is none.
+    count = np.arange(max(np.floor(mean - width), 1), min(np.ceil(mean + width), n) + 1)  # with none it never rejects
+    # The largest k with P(Binomial(m, 1/2) <= k) <= level / 2; -1 if there is none.
     critical = np.floor(special.bdtrik(np.maximum(level / 2, 0.5**count), count, 0.5))
     critical = np.where(_binomial_tail(critical, count, 0.5) > level / 2, critical - 1, critical)
     share = min((1 + difference / discordance) / 2, 1.0)
@@ -331,21 +332,21 @@ def _score(wins: np.ndarray, losses: np.ndarray, n: int, difference: np.ndarray)
     linear = -(wins + losses) + (2 * n - wins + losses) * difference
     constant = -losses * difference * (1 - difference)
     root = np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0.0))
-    # Of the two equal forms of the larger root, the one without cancellation.
+    # Of the two equivalent forms of the larger root, use the one without cancellation.
     share = np.where(
         linear > 0, -2 * constant / np.where(linear + root > 0, linear + root, 1.0), (root - linear) / (4 * n)
     )
     variance = n * (2 * share + difference * (1 - difference))
-    # Without variance (difference 0 and no discordant item) the numerator is 0 too, and so is the statistic.
+    # Without variance (difference 0 and no discordant item) the numerator is 0 as well, and so is the statistic.
     numerator = wins - losses - n * difference
     return np.where(variance > 0, numerator / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
 
 
 def _score_interval(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> np.ndarray:
-    """The differences with T = z and with T = -z, by cutting `[-1, 1]` into ever smaller parts `[2, ...]`."""
+    """The differences with T = z and with T = -z `[2, ...]`, by repeated subdivision of `[-1, 1]`."""
     ends = np.reshape([z, -z], (2, *[1] * np.ndim(wins)))
     low, width = np.full((2, *np.shape(wins)), -1.0), 2.0
-    # Few intervals take as long as the calls of NumPy do: then four rounds of bisection in one.
+    # For few intervals the overhead of NumPy dominates, so that four rounds of bisection are combined into one.
     parts, rounds = (16, 15) if np.size(wins) <= 64 else (2, 60)
     cuts = np.arange(1, parts).reshape(-1, *[1] * low.ndim)
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""How well a score tells right from wrong: area under the ROC curve, calibration, partial rank correlation."""
+"""How well a score separates right from wrong: area under the ROC curve, calibration, partial rank correlation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class AreaUnderROC(NamedTuple):
     """The area under the ROC curve; every field has the leading shape of the scores.
 
     Attributes:
-        estimate: chance that a positive item scores higher than a negative one, ties counting half; 0.5 for one class.
-        standard_error: DeLong's or Hanley and McNeil's; 0 where the data give none.
+        estimate: probability that a positive item scores higher than a negative one, with ties counting half; 0.5 if
+            there is only one class.
+        standard_error: DeLong's or Hanley and McNeil's standard error; 0 if the data give none.
         low: lower end of the interval.
-        high: its upper end.
+        high: upper end of the interval.
         positives: number of positive items.
         negatives: number of negative items.
-        degenerate: no standard error: one class only (the interval is 0 to 1), scores that separate perfectly, or
-            constant scores (the interval is then the conservative one of ``area_under_roc``).
+        degenerate: there is no standard error, because of a single class (the interval is then 0 to 1), perfect
+            separation, or constant scores (the interval is then the conservative one of ``area_under_roc``).
     """
 
     estimate: np.ndarray
@@ -36,19 +37,19 @@ class AreaUnderROC(NamedTuple):
 
 
 class CalibrationError(NamedTuple):
-    """How far stated confidence is from the share that is right.
+    """The gap between stated confidence and accuracy.
 
     Attributes:
-        expected: gap averaged over items (ECE).
-        maximal: largest gap of a bin that has items (MCE).
-        expected_if_calibrated: what ``expected`` would be about, for these confidences and bins, if every item were
-            right with just its stated chance: the error of counting. An ``expected`` of this size says nothing.
-        bias: mean confidence minus accuracy; above 0 is overconfident.
+        expected: the gap averaged over items (ECE).
+        maximal: the largest gap of any non-empty bin (MCE).
+        expected_if_calibrated: the approximate value of ``expected``, for these confidences and bins, if every item
+            were right with exactly its stated probability. An ``expected`` of this size is therefore no evidence.
+        bias: mean confidence minus accuracy; positive means overconfident.
         counts: items in each bin `[bins]`.
         confidence: mean confidence in each bin `[bins]`; 0 in an empty bin.
-        accuracy: share right in each bin `[bins]`; 0 in an empty bin.
-        edges: of the bins `[bins + 1]`.
-        n: items.
+        accuracy: share of right answers in each bin `[bins]`; 0 in an empty bin.
+        edges: edges of the bins `[bins + 1]`.
+        n: number of items.
     """
 
     expected: float
@@ -66,12 +67,12 @@ class PartialCorrelation(NamedTuple):
     """A rank correlation with controls held fixed.
 
     Attributes:
-        estimate: from -1 to 1; 0 where degenerate.
+        estimate: correlation from -1 to 1; 0 if degenerate.
         statistic: Student's t.
-        p_value: two-sided; 1 where degenerate.
+        p_value: two-sided p-value; 1 if degenerate.
         low: lower end of the interval.
-        high: its upper end.
-        n: items.
+        high: upper end of the interval.
+        n: number of items.
         num_controls: independent columns among the controls' ranks.
         degenerate: the controls explain x or y completely, or one of them is constant; the interval is -1 to 1.
     """
@@ -89,21 +90,21 @@ class PartialCorrelation(NamedTuple):
 def area_under_roc(
     scores: ArrayLike, labels: ArrayLike, *, axis: int = -1, confidence: float = 0.95, method: str = "delong"
 ) -> AreaUnderROC:
-    r"""Area under the ROC curve: the chance that a positive item scores above a negative one, with an interval.
+    r"""Area under the ROC curve: the probability that a positive item scores above a negative one, with an interval.
 
     `A = (\sum_{i \in +} R_i - m (m + 1) / 2) / (m k)` with mid-ranks R, m positive and k negative items. "delong": the
     variance is `s_+^2 / m + s_-^2 / k`, the sample variances over items of the share of the other class that each one
     beats. "hanley_mcneil": `(A (1 - A) + (m - 1)(Q_1 - A^2) + (k - 1)(Q_2 - A^2)) / (m k)`, `Q_1 = A / (2 - A)`,
     `Q_2 = 2 A^2 / (1 + A)`. The interval is `A \pm z` standard errors, cut at 0 and 1.
 
-    Where that standard error is 0 the interval would claim certainty. Then min(m, k) disjoint pairs are used, which are
-    independent trials: all won (or lost) gives Clopper and Pearson's interval, anything else Hoeffding's.
+    If that standard error is 0, the interval would claim certainty. Instead, min(m, k) disjoint pairs are then used as
+    independent trials: if all are won (or lost) the interval is Clopper and Pearson's, otherwise Hoeffding's.
 
     Args:
-        scores: `[..., n]`, higher should mean positive.
-        labels: booleans or 0/1 `[n]`, or the shape of scores.
+        scores: scores `[..., n]`, where higher should mean positive.
+        labels: booleans or 0/1 `[n]`, or in the shape of scores.
         axis: the axis of the items.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
         method: "delong" or "hanley_mcneil".
 
     Returns:
@@ -143,15 +144,15 @@ def area_under_roc(
 def calibration_error(
     confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10, binning: str = "equal_width"
 ) -> CalibrationError:
-    r"""Expected and maximal calibration error: confidence against the share that is right, bin by bin.
+    r"""Expected and maximal calibration error: confidence compared with accuracy, bin by bin.
 
-    `\mathrm{ECE} = \sum_b (n_b / n) |\mathrm{acc}_b - \mathrm{conf}_b|`, and the largest gap. Counting errors alone
-    make it positive, the more so the more bins; ``expected_if_calibrated`` is that level,
+    `\mathrm{ECE} = \sum_b (n_b / n) |\mathrm{acc}_b - \mathrm{conf}_b|`, and the largest gap. Sampling noise alone
+    makes it positive, the more so the more bins there are; ``expected_if_calibrated`` is that level,
     `\sum_b \sqrt{(2 / \pi) \sum_{i \in b} c_i (1 - c_i)} / n`.
 
     Args:
-        confidence: from 0 to 1 `[items]`.
-        correct: 0/1 `[items]`.
+        confidence: confidences from 0 to 1 `[items]`.
+        correct: outcomes, 0 or 1 `[items]`.
         bins: number of bins.
         binning: "equal_width" (a bin is open on the left) or "equal_mass" (quantiles; equal confidences stay together,
             so that some bins may be empty).
@@ -160,7 +161,7 @@ def calibration_error(
         `CalibrationError`.
 
     Raises:
-        ValueError: confidences outside 0 to 1, outcomes that are not 0/1, two lengths.
+        ValueError: confidences outside 0 to 1, outcomes that are not 0/1, or lengths that differ.
 
     References:
         Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks. ICML.
@@ -211,21 +212,21 @@ def partial_rank_correlation(
 ) -> PartialCorrelation:
     r"""Spearman's correlation of x and y with the controls held fixed.
 
-    All are replaced by their mid-ranks; r is the correlation of what a linear fit on the controls' ranks (with a
-    constant) leaves of x and of y. `t = r \sqrt{(n - 2 - k) / (1 - r^2)}` with k independent controls; the interval is
-    Fisher's, `\tanh(\mathrm{artanh}\, r \pm z \sqrt{(1 + r^2 / 2) / (n - 3 - k)})`.
+    All are replaced by their mid-ranks; r is the correlation of the residuals of x and y after a linear fit on the
+    ranks of the controls (with a constant). `t = r \sqrt{(n - 2 - k) / (1 - r^2)}` with k independent controls; the
+    interval is Fisher's, `\tanh(\mathrm{artanh}\, r \pm z \sqrt{(1 + r^2 / 2) / (n - 3 - k)})`.
 
     Args:
         x: `[items]`.
         y: `[items]`.
         controls: `[items]` or `[items, controls]`; None for Spearman's correlation itself.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         `PartialCorrelation`.
 
     Raises:
-        ValueError: NaN, two lengths, or fewer than k + 4 items.
+        ValueError: NaN, lengths that differ, or fewer than k + 4 items.
 
     References:
         Bonett and Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman correlations.
@@ -287,12 +288,12 @@ def _one_area(
         return 0.5, 0.0, 0.0, 1.0, num_positive, num_negative, True
     high, low = scores[positive], scores[~positive]
     ranks = mid_ranks(scores)
-    # What each item beats of the other class: its rank among all minus its rank in its own class.
+    # How many items of the other class each item beats: its rank among all minus its rank within its own class.
     beats = (ranks[positive] - mid_ranks(high)) / num_negative
     loses = 1 - (ranks[~positive] - mid_ranks(low)) / num_positive
     area = float(beats.mean())
     if method == "delong":
-        # One item of a class has no spread that could be seen; the largest there is for its mean bounds it.
+        # A class with a single item has no observable spread; use the largest one possible for its mean as a bound.
         spread_positive = beats.var(ddof=1) if num_positive > 1 else area * (1 - area)
         spread_negative = loses.var(ddof=1) if num_negative > 1 else area * (1 - area)
         variance = spread_positive / num_positive + spread_negative / num_negative

@@ -1,4 +1,4 @@
-"""A ratio of two means of the same items: Fieller's confidence set, and the paired bootstrap."""
+"""The ratio of two means over the same items: Fieller's confidence set, and the paired bootstrap."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class FiellerSet(NamedTuple):
     """The confidence set of a ratio; every field but n has the leading shape of the samples.
 
     Attributes:
-        n: items.
-        kind: "interval": the set is `[low, high]`; "complement": everything but the open `(low, high)`; "line": every
-            number; "undefined": the denominator is 0 in every item, so that there is no ratio.
-        ratio: of the means; infinity (with the numerator's sign) or 0 where the denominator's mean is 0.
-        low: see kind; minus infinity for "line" and "undefined".
-        high: see kind; infinity for "line" and "undefined".
-        numerator: its mean.
-        denominator: its mean.
-        denominator_low: lower end of Student's interval of the denominator's mean, same confidence.
-        denominator_high: its upper end. The set is an "interval" exactly where this interval excludes 0.
-        degenerate: neither sample varies: an interval of one point that knows no uncertainty, or "undefined".
+        n: number of items.
+        kind: "interval": the set is `[low, high]`; "complement": everything except the open `(low, high)`; "line": all
+            numbers; "undefined": the denominator is 0 for every item, so that there is no ratio.
+        ratio: ratio of the means; infinity (with the numerator's sign) or 0 if the denominator's mean is 0.
+        low: lower limit, as explained under kind; minus infinity for "line" and "undefined".
+        high: upper limit, as explained under kind; infinity for "line" and "undefined".
+        numerator: mean of the numerator.
+        denominator: mean of the denominator.
+        denominator_low: lower end of Student's interval of the denominator's mean, at the same confidence.
+        denominator_high: upper end of the interval. The set is an "interval" exactly if this interval excludes 0.
+        degenerate: neither sample varies, so that the set is a single point, without uncertainty, or "undefined".
     """
 
     n: int
@@ -49,11 +49,11 @@ class RatioBootstrap(NamedTuple):
     """The percentile interval of a ratio; every field has the leading shape of the samples.
 
     Attributes:
-        ratio: of the means.
-        low: lower end.
-        high: upper end.
-        sign_changes: share of resamples whose denominator is 0 or has another sign than the data's. Where it is not
-            small, percentiles of the ratio mean nothing: read `FiellerSet`.
+        ratio: ratio of the means.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        sign_changes: share of resamples whose denominator is 0 or differs in sign from that of the data. Unless it is
+            small, percentiles of the ratio are meaningless; use `FiellerSet` instead.
         defined: whether the denominator's mean is not 0 and sign_changes is at most (1 - confidence) / 2.
     """
 
@@ -73,21 +73,21 @@ def fieller_interval(
 
     .. math:: (\bar y^2 - t^2 v_{yy}) \rho^2 - 2 (\bar x \bar y - t^2 v_{xy}) \rho + \bar x^2 - t^2 v_{xx} \le 0
 
-    with `v` the covariances of the means and t the quantile with n - 1 degrees of freedom. It covers as often as
-    Student's interval does, however near 0 the denominator is; the price is that it may be unbounded, and is so exactly
-    where the data cannot tell the denominator from 0. A leading coefficient of 0 (a half line) counts as "line".
+    with `v` the covariances of the means and t the quantile with n - 1 degrees of freedom. Its coverage equals that of
+    Student's interval, however close to 0 the denominator is. The price is that it may be unbounded, exactly when the
+    data cannot distinguish the denominator from 0. A leading coefficient of 0 (a half line) counts as "line".
 
     Args:
         numerator: `[..., n]`, n at least 2.
-        denominator: the same items `[..., n]`.
+        denominator: values of the same items `[..., n]`.
         axis: the axis of the items.
-        confidence: between 0 and 1.
+        confidence: confidence level, between 0 and 1.
 
     Returns:
         `FiellerSet`.
 
     Raises:
-        ValueError: NaN, fewer than two items, two shapes.
+        ValueError: NaN, fewer than two items, or shapes that differ.
 
     References:
         Fieller (1954), Some problems in interval estimation. J. R. Stat. Soc. B 16, 175-185.
@@ -109,7 +109,7 @@ def fieller_interval(
     over = student_interval(x, confidence, rounding(numerator))
     under = student_interval(y, confidence, rounding(denominator))
     t = -special.stdtrit(n - 1, (1 - confidence) / 2)
-    # Where a sample is constant its spread is rounding, which student_interval has set to 0.
+    # The spread of a constant sample is rounding error, which student_interval has set to 0.
     x_centred = np.where(over.degenerate[..., None], 0.0, x - over.mean[..., None])
     y_centred = np.where(under.degenerate[..., None], 0.0, y - under.mean[..., None])
     scale = t**2 / (n * (n - 1))
@@ -152,19 +152,19 @@ def ratio_bootstrap(
     """Percentile interval of mean(numerator) / mean(denominator) by resampling the items, both values together.
 
     Args:
-        key: a key.
+        key: a JAX key.
         numerator: `[..., n]`, n at least 2.
-        denominator: the same items `[..., n]`.
-        num_resamples: how many.
-        confidence: between 0 and 1.
+        denominator: values of the same items `[..., n]`.
+        num_resamples: number of resamples.
+        confidence: confidence level, between 0 and 1.
         axis: the axis of the items.
 
     Returns:
-        `RatioBootstrap`; where the denominator's mean is 0 the ratio is 0, the interval the whole line, and
-        ``defined`` False.
+        `RatioBootstrap`; if the denominator's mean is 0, the ratio is 0, the interval is the whole line, and
+        ``defined`` is False.
 
     Raises:
-        ValueError: NaN, fewer than two items, two shapes.
+        ValueError: NaN, fewer than two items, or shapes that differ.
 
     Example:
         >>> import jax

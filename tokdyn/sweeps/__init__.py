@@ -1,4 +1,4 @@
-"""Many runs: spaces of conditions, their execution on threads, devices and clusters, and the store that survives it."""
+"""Many runs: spaces of conditions, their execution on threads, devices and clusters, and a crash-safe store."""
 
 from tokdyn.sweeps.opening import open_sweep
 from tokdyn.sweeps.plan import Plan

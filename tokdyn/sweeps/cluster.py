@@ -1,4 +1,4 @@
-"""A sweep's tasks on a Dask cluster: numbers of tasks travel, results go from the workers straight to the store."""
+"""A sweep's tasks on a Dask cluster: only task numbers are sent; workers write results straight to the store."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def run_tasks(
     mixed: bool = False,
     retries: int = 3,
 ) -> None:
-    """Compute the tasks on the cluster's workers. A task whose worker dies goes to another one.
+    """Compute the tasks on the cluster's workers. If a worker dies, its task goes to another one.
 
-    All workers that there are say what kind of machine they are before the first task. One that joins later is taken as
-    it is: the store says what it computed, and no sweep stops midway.
+    All present workers report their kind of machine before the first task. A worker that joins later is accepted as it
+    is: the store records what it computed, and the sweep does not stop midway.
 
     Args:
         client: a ``dask.distributed.Client``.
-        spec: the sweep's.
-        store: a place that every worker reaches.
-        tasks: which.
+        spec: specification of the sweep.
+        store: a location that every worker can reach.
+        tasks: the tasks to compute.
         place: the store as this process sees it.
         advance: called with every finished task.
-        mixed: whether workers may be of another kind of machine than the store was begun on.
-        retries: how often a task that raises is tried again.
+        mixed: whether workers may be of another kind of machine than the one on which the store was begun.
+        retries: how often to retry a task that raises.
 
     Raises:
-        ValueError: no Dask client, or workers of another kind.
+        ValueError: not a Dask client, or workers of another kind of machine.
     """
     try:
         from distributed import Client, as_completed
@@ -70,12 +70,12 @@ def run_tasks(
 
 
 def _run_task(spec: Spec, store: str, part: int, number: int) -> tuple[int, int]:
-    """On a worker: one task, into the store. The worker compiles for its first task only."""
+    """Compute one task on a worker and write it to the store. The worker compiles only for its first task."""
     place = open_store(store)
     if place is None:
         raise checks.bad("store", "a place that every worker reaches", store)
     if place.parts[part].is_finished(number):
-        return part, number  # another worker wrote it, and died before it could say so
+        return part, number  # another worker wrote it, but died before it could report
     variants = spec.labelled_variants
     results = task_results(
         spec,

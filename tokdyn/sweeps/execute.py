@@ -1,4 +1,4 @@
-"""Running the tasks of a sweep: on threads, on devices, on a cluster; one task writes one chunk."""
+"""Running the tasks of a sweep on threads, devices or a cluster; one task writes one chunk."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Task(NamedTuple):
     """A task of one part of a sweep.
 
     Attributes:
-        part: the part's number.
-        number: of the task in its part.
+        part: number of the part.
+        number: number of the task within its part.
     """
 
     part: int
@@ -37,17 +37,17 @@ def task_results(
     *,
     workers: int,
 ) -> Generator[tuple[Task, dict[str, np.ndarray]], None, None]:
-    """Compute tasks one after another, each on all threads; at most two are in memory.
+    """Compute tasks one after another, each on all threads, with at most two in memory.
 
     Args:
-        spec: the sweep's.
-        programs: the program of a variant, by its labels (``labels_of``).
-        tasks: which tasks.
-        layouts: of the parts; outputs smaller than they say are padded.
-        workers: threads. A compiled program leaves Python alone, so they fill the cores.
+        spec: specification of the sweep.
+        programs: the program of each variant, by its labels (``labels_of``).
+        tasks: the tasks to compute.
+        layouts: layouts of the parts; smaller outputs are padded to the shapes they give.
+        workers: number of threads. Compiled programs release Python's lock, so threads use all cores.
 
     Yields:
-        ``(task, {name: [chunk, ...]})``; runs past the end hold what padding holds.
+        ``(task, {name: [chunk, ...]})``; runs past the end hold padding.
     """
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     waiting: collections.deque[tuple[Task, list[concurrent.futures.Future[Any]]]] = collections.deque()
@@ -72,7 +72,7 @@ def task_results(
 
 
 def labels_of(whole: Whole, variant: int) -> str:
-    """What names a variant in every part: its labels."""
+    """The labels of a variant, which identify it in every part."""
     places = np.unravel_index(variant, whole.variant_shape) if whole.variants else ()
     return json.dumps([labels[place] for labels, place in zip(whole.variants.values(), places, strict=True)])
 
@@ -103,7 +103,7 @@ def _finished(
 
 
 def _padded(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Filled at the end of every axis: NaN for floats, 0 for other numbers."""
+    """The values, padded at the end of every axis with NaN for floats and 0 for other numbers."""
     if values.shape == shape:
         return values
     filled = np.full(shape, np.nan if values.dtype.kind == "f" else 0, values.dtype)
@@ -112,7 +112,7 @@ def _padded(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def default_workers(devices: Sequence[jax.Device]) -> int:
-    """Threads on this machine: one for each core on one CPU device; two elsewhere, so that a device never waits."""
+    """The default number of threads: one per core for a single CPU device, otherwise two, so that no device is idle."""
     if len(devices) == 1 and devices[0].platform == "cpu":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 2

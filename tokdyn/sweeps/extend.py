@@ -1,7 +1,7 @@
-"""Whether a store holds this sweep, or a smaller one; and which parts make the smaller one into this one.
+"""Whether a store holds this sweep or a smaller one, and which parts are needed to extend the smaller one.
 
-New cells are computed for all seeds, old cells for new seeds, new variants for all of both, and further outputs for all
-old runs: each is a part of its own, so that nothing which lies there is computed or written again.
+New cells are computed for all seeds, old cells for new seeds, new variants for all cells and seeds, and further outputs
+for all old runs. Each of these is a part of its own, so that nothing that exists is recomputed or rewritten.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from tokdyn import checks
 from tokdyn.sweeps.layout import Whole
 from tokdyn.sweeps.store import Store
 
-# What must be the same in a sweep that goes on, and in one that is extended.
+# What must be the same when a sweep is resumed, and when it is extended.
 _FIXED = ("evaluate", "key", "paired", "unit", "x64")
 
 
 def difference(store: Store, record: Mapping[str, Any]) -> str | None:
-    """What distinguishes the sweep in a store from a call's; None where that is no more than cells, seeds, variants
-    and outputs, of which the call may ask for more.
+    """How the sweep in a store differs from that of a call; None if only in cells, seeds, variants or outputs, of which
+    the call may request more.
 
     Args:
         store: the sweep on disk.
-        record: of the call, from ``record.record_of``.
+        record: record of the call, from ``record.record_of``.
     """
     existing = store.record
     for name in _FIXED:
@@ -55,16 +55,17 @@ def difference(store: Store, record: Mapping[str, Any]) -> str | None:
 
 
 def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Records of the parts that a store lacks for a call's sweep; none where it holds all of it.
+    """Records of the parts that a store lacks for the sweep of a call; empty if it holds everything.
 
-    What it holds is asked of its parts, so that an extension which was cut off between two of them goes on.
+    What the store holds is determined from its parts, so that an extension that was interrupted between two parts can
+    be completed.
 
     Args:
-        store: the sweep on disk, which does not differ (``difference``).
-        record: of the call.
+        store: the sweep on disk, for which ``difference`` returned None.
+        record: record of the call.
 
     Raises:
-        ValueError: the store holds cells, seeds or variants that the call does not ask for.
+        ValueError: the store holds cells, seeds or variants that the call does not request.
     """
     old, new = Whole(store.record), Whole(record)
     variants, cells, seeds = (new.places_of_variants(old), new.places_of_cells(old), new.places_of_seeds(old))
@@ -72,7 +73,7 @@ def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
         if (places < 0).any():
             expected = "an empty place, or the store of this very sweep, or of a part of it"
             raise checks.bad("store", expected, f"{store.place}, made with another value of {name}")
-    # Outputs that the same parts hold are lacking in the same runs.
+    # Outputs that are held by the same parts are missing from the same runs.
     groups: dict[tuple[int, ...], list[str]] = {}
     for name in record["outputs"]:
         holders = tuple(part.number for part in store.parts if name in part.record["outputs"])
@@ -94,7 +95,7 @@ def missing(store: Store, record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _blocks(wanted: np.ndarray, order: np.ndarray) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
-    """Runs `[variants, cells, seeds]` as blocks, in each all combinations: variants, cells in order, seeds."""
+    """Runs `[variants, cells, seeds]` as blocks of all combinations of some variants, ordered cells and seeds."""
     alike: dict[bytes, list[int]] = {}
     for variant, runs in enumerate(wanted):
         alike.setdefault(np.packbits(runs).tobytes(), []).append(variant)
@@ -109,15 +110,15 @@ def _blocks(wanted: np.ndarray, order: np.ndarray) -> Iterator[tuple[list[int], 
 
 
 def check_same_numbers(store: Store, compute: Callable[[int, int], dict[str, np.ndarray]], machine: str) -> None:
-    """Compute a finished task again before further outputs are added by another program.
+    """Recompute a finished task before another program adds further outputs.
 
     Args:
         store: the sweep on disk.
         compute: ``(part, task) -> {name: [chunk, ...]}``.
-        machine: the kind of machine that this is.
+        machine: name of this kind of machine.
 
     Raises:
-        ValueError: the evaluator that returns more also returns other numbers for what is there.
+        ValueError: the evaluator with more outputs returns different numbers for the existing ones.
     """
     for index, part in enumerate(store.parts):
         markers = part.markers()
@@ -137,7 +138,7 @@ def check_same_numbers(store: Store, compute: Callable[[int, int], dict[str, np.
 
 
 def _names(described: Any) -> Any:
-    """Keywords of variants, or names and paths of axes, without their values."""
+    """The keywords of variants, or the names and paths of axes, without their values."""
     if isinstance(described, Mapping):
         return list(described)
     return [(axis["name"], list(axis["columns"])) for axis in described]

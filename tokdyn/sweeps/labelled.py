@@ -1,4 +1,4 @@
-"""A sweep's parts as one labelled Dataset, in memory or read lazily, and verified, from a store."""
+"""The parts of a sweep as one labelled Dataset, in memory or read lazily from a store and verified."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xarray.core import indexing
 
 from tokdyn.sweeps.layout import Layout, Whole
 
-# Values of a task, `[chunk, ...]`; None where it has not finished.
+# Returns the values of a task, `[chunk, ...]`; None if it has not finished.
 ReadTask = Callable[[int], "np.ndarray | None"]
 
 
@@ -21,10 +21,10 @@ class Source:
     """Where one output of one part comes from.
 
     Args:
-        layout: of the part.
-        whole: of the Dataset.
-        read: the values of a task.
-        is_finished: of every task `[num_tasks]`.
+        layout: layout of the part.
+        whole: dimensions of the Dataset.
+        read: returns the values of a task.
+        is_finished: which tasks have finished `[num_tasks]`.
     """
 
     def __init__(self, layout: Layout, whole: Whole, read: ReadTask, is_finished: np.ndarray) -> None:
@@ -34,7 +34,9 @@ class Source:
         self._last: tuple[int, np.ndarray | None] = (-1, None)
 
     def read(self, task: int) -> np.ndarray | None:
-        """The values of a task, `[chunk, ...]`; kept until another one is asked for, as selections in a row ask."""
+        """The values of a task, `[chunk, ...]`, cached until another task is read, since consecutive selections often
+        read the same one.
+        """
         known, values = self._last
         if known != task:
             values = self._read(task)
@@ -43,20 +45,24 @@ class Source:
 
 
 def dataset(
-    whole: Whole, outputs: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Sequence[Source]], *, lazy: bool,
+    whole: Whole,
+    outputs: Mapping[str, Mapping[str, Any]],
+    sources: Mapping[str, Sequence[Source]],
+    *,
+    lazy: bool,
     counts: Mapping[str, Sequence[int]],
-) -> xarray.Dataset:  # fmt: skip
+) -> xarray.Dataset:
     """The labelled Dataset of a sweep.
 
     Args:
-        whole: its dimensions.
+        whole: dimensions of the sweep.
         outputs: `{name: {"shape", "dtype", "dims"}}` of one run.
         sources: the parts of every output.
-        lazy: read when asked for, not now.
+        lazy: whether to read values only when they are needed.
         counts: true lengths of padded dimensions in each variant.
 
     Returns:
-        Every output over ``whole.dims`` and its own dimensions; ``finished`` where some runs are missing.
+        Every output over ``whole.dims`` and its own dimensions, and ``finished`` if some runs are missing.
     """
     variables = {}
     for name, output in outputs.items():
@@ -72,7 +78,7 @@ def dataset(
 
 
 def _finished(whole: Whole, sources: Sequence[Source]) -> np.ndarray:
-    """Which runs have finished, over the whole's dimensions."""
+    """Which runs have finished, over the dimensions of the sweep."""
     found = np.zeros(whole.shape, bool)
     for source in sources:
         flat = source.places.flat([np.arange(n) for n in whole.shape])
@@ -82,9 +88,9 @@ def _finished(whole: Whole, sources: Sequence[Source]) -> np.ndarray:
 
 
 class Labelled(BackendArray):
-    """An output of all parts seen through the labelled dimensions.
+    """An output of all parts as an array over the labelled dimensions.
 
-    Runs that have not finished are NaN, 0 or False, and so is what a variant's output is padded with.
+    Unfinished runs, and the padding of a variant's output, are NaN, 0 or False.
 
     Args:
         whole: the dimensions.
@@ -116,7 +122,7 @@ class Labelled(BackendArray):
             tasks, starts = np.unique(flat[order] // source.layout.chunk, return_index=True)
             for task, runs in zip(tasks.tolist(), np.split(order, starts[1:]), strict=True):
                 found = source.read(task) if source.is_finished[task] else None
-                if found is not None:  # each task once, and only those that are needed
+                if found is not None:  # read each task once, and only those that are needed
                     inside: Any = tuple(slice(n) for n in found.shape[1:])
                     of_runs[(runs, *inside)] = found[flat[runs] - task * source.layout.chunk]
         if chosen[lead:]:

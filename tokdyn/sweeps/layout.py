@@ -1,7 +1,8 @@
-"""Where a run lies: the flat order in which a part of a sweep is computed, and the labelled dimensions of the whole.
+"""How runs are ordered: the flat order in which a part of a sweep is computed, and the labelled dimensions of the
+whole.
 
-A sweep begins as one part. Each extension adds others: new cells, new seeds, new variants, further outputs. A part
-covers some variants, some cells and some seeds, all combinations of them, and says what the whole was when it was made.
+A sweep begins as one part. Each extension adds others, with new cells, seeds, variants or outputs. A part covers all
+combinations of some variants, some cells and some seeds, and records the dimensions of the whole at its creation.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ class Whole:
     """The labelled dimensions of a sweep.
 
     Args:
-        record: of a part: variants, axes, seeds.
+        record: record of a part, with variants, axes and seeds.
 
     Attributes:
-        dims: variants, axes, seed.
-        shape: their lengths.
+        dims: names of the dimensions: variants, axes, seed.
+        shape: lengths of the dimensions.
         variants: `{keyword: labels}`.
-        axes: of each its name and the values of its paths.
-        seeds: `[num_seeds]`.
+        axes: name of each axis, and the values of its paths.
+        seeds: the seeds `[num_seeds]`.
     """
 
     def __init__(self, record: Mapping[str, Any]) -> None:
@@ -38,7 +39,7 @@ class Whole:
         self.num_variants, self.num_cells = math.prod(self.variant_shape), math.prod(self.cell_shape)
 
     def coordinates(self) -> dict[str, Any]:
-        """Coordinates of every dimension; those of zipped and sampled axes stand along it."""
+        """Coordinates of every dimension; the paths of a zipped or sampled axis are coordinates along it."""
         found: dict[str, Any] = {name: _labels(labels) for name, labels in self.variants.items()}
         for axis in self.axes:
             for path, column in axis["columns"].items():
@@ -48,24 +49,24 @@ class Whole:
         return {**found, "seed": self.seeds}
 
     def places_of_variants(self, other: Whole) -> np.ndarray:
-        """Which variant of this whole each variant of another one is `[num_variants of other]`; -1 for none."""
+        """For each variant of another whole, its number in this one `[num_variants of other]`; -1 if it is missing."""
         steps = [
             _places(known, asked) for known, asked in zip(self.variants.values(), other.variants.values(), strict=True)
         ]
         return _crossed(steps, self.variant_shape)
 
     def places_of_cells(self, other: Whole) -> np.ndarray:
-        """Which cell of this whole each cell of another one is, by the values of its paths `[num_cells of other]`."""
+        """For each cell of another whole, its number in this one, matched by values `[num_cells of other]`."""
         steps = [_places(_rows(known), _rows(asked)) for known, asked in zip(self.axes, other.axes, strict=True)]
         return _crossed(steps, self.cell_shape)
 
     def places_of_seeds(self, other: Whole) -> np.ndarray:
-        """Which seed of this whole each seed of another one is `[num_seeds of other]`; -1 for none."""
+        """For each seed of another whole, its number in this one `[num_seeds of other]`; -1 if it is missing."""
         return np.asarray(_places(self.seeds.tolist(), other.seeds.tolist()), np.int64)
 
 
 def _labels(labels: Sequence[Any]) -> np.ndarray:
-    """Text as objects: Zarr 3 has no stable fixed-length text."""
+    """Labels as an array; text is stored as objects, because Zarr 3 has no stable fixed-length text."""
     return np.array(labels, object) if any(isinstance(label, str) for label in labels) else np.asarray(labels)
 
 
@@ -75,7 +76,7 @@ def _rows(axis: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _places(known: Sequence[Any], asked: Sequence[Any]) -> np.ndarray:
-    """Positions of values among known ones; of a value that occurs several times its first place, second, ..."""
+    """Positions of values among known ones; repeated values get their first position, then their second, ..."""
 
     def numbered(values: Sequence[Any]) -> list[Any]:
         seen: dict[Any, int] = {}
@@ -90,7 +91,7 @@ def _places(known: Sequence[Any], asked: Sequence[Any]) -> np.ndarray:
 
 
 def _crossed(steps: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Flat positions in an array of that shape for all combinations of positions along its axes; -1 where any is."""
+    """Flat positions in an array of a shape, for all combinations of positions along its axes; -1 if any of them is."""
     total = np.zeros(1, np.int64)
     inside = np.ones(1, bool)
     for places, length in zip(steps, shape, strict=True):
@@ -100,18 +101,18 @@ def _crossed(steps: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 
 class Layout:
-    """The flat order of a part: variant by variant, in it cell by cell, in it seed by seed; and its tasks.
+    """The flat order of a part (variants, then cells, then seeds, which vary fastest), and its tasks.
 
     Args:
-        record: of the part; beside the whole's dimensions ``own_variants``, ``own_cells`` and ``own_seeds``, each a
-            list, empty for all of them; ``chunk``; ``outputs``.
+        record: record of the part. Besides the dimensions of the whole it has ``own_variants``, ``own_cells`` and
+            ``own_seeds``, each a list that is empty if it includes all of them; ``chunk``; and ``outputs``.
 
     Attributes:
-        whole: what the sweep was when the part was made.
-        chunk: runs of a task.
-        variants: numbers of its variants, in order.
-        cells: numbers of its cells, in order of execution.
-        seeds: its seeds `[n]`.
+        whole: the whole sweep when the part was made.
+        chunk: number of runs in a task.
+        variants: numbers of the part's variants, in order.
+        cells: numbers of the part's cells, in order of execution.
+        seeds: the part's seeds `[n]`.
     """
 
     def __init__(self, record: Mapping[str, Any]) -> None:
@@ -126,11 +127,11 @@ class Layout:
         self.num_tasks = self.tasks_per_variant * len(self.variants)
 
     def variant_of(self, task: int) -> int:
-        """The number, in the part's whole, of the variant that a task belongs to."""
+        """The number of the variant that a task belongs to, as numbered in the part's whole."""
         return int(self.variants[task // self.tasks_per_variant])
 
     def runs_of(self, task: int) -> range:
-        """The runs of a task, by their numbers within its variant, in order of execution; the last task has fewer."""
+        """The runs of a task, as numbers within its variant, in order of execution; the last task may have fewer."""
         start = task % self.tasks_per_variant * self.chunk
         return range(start, min(start + self.chunk, self.runs_per_variant))
 
@@ -139,16 +140,16 @@ class Layout:
         return tuple(self.record["outputs"][name]["shape"])
 
     def cells_and_seeds(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cell and seed of runs of a variant, by their numbers; past the end the last run is repeated."""
+        """Cells and seeds of a range of runs of a variant; past the end the last run is repeated."""
         run = np.minimum(np.arange(start, stop), self.runs_per_variant - 1)
         cell, seed = np.divmod(run, len(self.seeds))
         return self.cells[cell], self.seeds[seed]
 
     def places(self, whole: Whole) -> Places:
-        """Where the runs of a whole lie in this part.
+        """The positions of the runs of a whole in this part.
 
         Args:
-            whole: this part's, or a larger one.
+            whole: the whole of this part, or a larger one.
         """
 
         def of(own_to_whole: np.ndarray, count: int) -> np.ndarray:
@@ -165,13 +166,13 @@ class Layout:
 
 
 class Places:
-    """Where the runs of a whole lie in one part.
+    """The positions of the runs of a whole in one part.
 
     Args:
-        variants: place of every variant of the whole among the part's `[num_variants]`, -1 where it has none.
-        cells: the same of cells, in order of execution `[num_cells]`.
-        seeds: the same of seeds `[num_seeds]`.
-        layout: the part's.
+        variants: position of every variant of the whole among those of the part `[num_variants]`; -1 if it is missing.
+        cells: likewise for cells, in order of execution `[num_cells]`.
+        seeds: likewise for seeds `[num_seeds]`.
+        layout: layout of the part.
         whole: the whole.
     """
 
@@ -181,13 +182,13 @@ class Places:
         self.variants, self.cells, self.seeds, self.layout, self.whole = variants, cells, seeds, layout, whole
 
     def flat(self, chosen: Sequence[np.ndarray]) -> np.ndarray:
-        """Positions in the part's flat order, padded to whole tasks, of an outer product of indices.
+        """Positions of an outer product of indices in the part's flat order, which is padded to full tasks.
 
         Args:
-            chosen: whole numbers, `[n_d]` for every dimension d of the whole.
+            chosen: indices, `[n_d]` for every dimension d of the whole.
 
         Returns:
-            `[n_1, n_2, ...]`; -1 where the part does not hold the run.
+            Positions `[n_1, n_2, ...]`; -1 if the part does not hold the run.
         """
         lead, grid = len(self.whole.variants), np.ix_(*chosen)
         zero = np.zeros((), np.int64)

@@ -1,7 +1,8 @@
-"""Stores of version 1: they are read, and verified, and no longer continued.
+"""Stores of version 1, which can be read and verified, but no longer resumed.
 
-One Zarr group: an array `[run, ...]` for each output, ``cell`` and ``seed``; ``written`` holds for each task a checksum
-of what it wrote in all arrays, 0 where it has not finished; the attribute ``tokdyn_sweep`` is the record.
+Such a store is one Zarr group with an array `[run, ...]` for each output, ``cell`` and ``seed``. For each task,
+``written`` holds a checksum of what the task wrote to all arrays, or 0 if it has not finished. The attribute
+``tokdyn_sweep`` is the record.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ _WRITTEN = 1 << 32
 
 
 def is_old(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a store of version 1."""
+    """Whether the path holds a store of version 1."""
     return _record(path) is not None
 
 
 def refuse(path: str | os.PathLike[str]) -> None:
-    """Say that a store of version 1 is not continued.
+    """Refuse to resume a store of version 1.
 
     Raises:
-        ValueError: there is one.
+        ValueError: the path holds one.
     """
     if is_old(path):
         got = f"{path}, which an earlier tokdyn wrote (version 1): td.open_sweep reads it, nothing continues it"
@@ -46,7 +47,7 @@ def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset | None:
     """The Dataset of a store of version 1, verified task by task as it is read; None if there is no such store.
 
     Raises:
-        DamagedStore: what lies there is not what was written.
+        DamagedStore: the contents of the store are not what was written.
     """
     record = _record(path)
     if record is None:
@@ -57,7 +58,7 @@ def open_sweep(path: str | os.PathLike[str]) -> xarray.Dataset | None:
         raise
     except OSError as error:
         raise checks.bad("path", "a store that can be read", f"{path} ({files.reason(error)})") from None
-    except Exception as error:  # Zarr fails in many ways on damaged files
+    except Exception as error:  # Zarr raises many kinds of errors on damaged files
         raise DamagedStore(f"path: {path} is a damaged store of version 1 ({error or type(error).__name__})") from None
     warnings.warn(
         f"{path} was written by an earlier tokdyn (version 1): it is read and verified, and can no longer be continued",
@@ -97,14 +98,14 @@ class _Store:
         self.markers = np.asarray(group["written"][:])
 
     def read(self, name: str, task: int) -> np.ndarray:
-        """One output of a finished task `[chunk, ...]`; the checksum is of all of them."""
+        """One output of a finished task `[chunk, ...]`; the checksum covers all outputs of the task."""
         return self._read_task(task)[name]
 
     def _read_task(self, task: int) -> dict[str, np.ndarray]:
         rows = slice(task * self.chunk, (task + 1) * self.chunk)
         try:
             arrays = {name: np.asarray(array[rows]) for name, array in self.arrays.items()}
-        except Exception:  # a truncated chunk fails in its codec, and each codec fails in its own way
+        except Exception:  # a truncated chunk fails in its codec, and every codec raises errors of its own
             raise DamagedStore(f"path: task {task} of {self.path} cannot be read, a file of it is damaged") from None
         total = 0
         for name in sorted(arrays):

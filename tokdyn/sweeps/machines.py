@@ -1,7 +1,7 @@
-"""What decides the last digits: the kind of machine that computes, which is recorded with every task.
+"""The kind of machine, which determines the last digits and is recorded with every task.
 
-XLA compiles for the processor it finds. With other instructions, another release or other flags the same program rounds
-differently, and near a bifurcation a last digit becomes another end state.
+XLA compiles for the processor it finds. With other instructions, another release or other flags, the same program
+rounds differently, and near a bifurcation a difference in the last digit leads to another end state.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 
 from tokdyn import checks
 
-# Of the processor's features those that change what is computed, not those that guard against attacks or save power.
+# Processor features that affect numerical results, as opposed to security and power management.
 _INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|bmi|abm|popcnt|amx|xop|asimd|sve|fp$|fphp|bf16|i8mm|neon|vfp)")
-# These flags write files, or make several devices of one processor.
+# Flags that do not matter: they write files, or split one processor into several devices.
 _HARMLESS = re.compile(r"--?xla_(dump\w*|force_host_platform_device_count)(=|$)")
-# Settings of jax that change what is compiled; widths of numbers are the sweep's own, and part of its fingerprint.
+# JAX settings that change what is compiled. The width of numbers is part of the sweep's own fingerprint.
 _SETTINGS = ("jax_default_matmul_precision", "jax_disable_most_optimizations")
 
 
 def machine() -> dict[str, Any]:
-    """This process' kind of machine: what two must share for equal numbers to the last bit.
+    """The kind of machine of this process: what two processes must share to agree to the last bit.
 
     Returns:
         ``jax``, ``jaxlib``, ``device``, ``processor``, ``instructions`` (a hash of the list), ``flags``, ``settings``.
@@ -48,12 +48,12 @@ def machine() -> dict[str, Any]:
 
 
 def name_of(machine: dict[str, Any]) -> str:
-    """A short name of a kind of machine, the same for the same kind."""
+    """A short name that identifies a kind of machine."""
     return hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    """What distinguishes another kind of machine, in words."""
+    """How two kinds of machines differ, in words."""
     told = [
         f"{name} {other.get(name) or 'none'!s} instead of {one.get(name) or 'none'!s}"
         for name in one
@@ -63,10 +63,10 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def check_same(begun_on: dict[str, Any], here: dict[str, Any], store: str, *, mixed: bool) -> None:
-    """Refuse to go on with a store on another kind of machine, unless that is asked for.
+    """Refuse to continue a store on another kind of machine, unless ``mixed`` allows it.
 
     Raises:
-        ValueError: saying what differs.
+        ValueError: the kinds differ; the message says how.
     """
     if not mixed and name_of(begun_on) != name_of(here):
         expected = f"the kind of machine that {store} was begun on (mixed=True, or --mixed, goes on, equal to rounding)"
@@ -74,7 +74,7 @@ def check_same(begun_on: dict[str, Any], here: dict[str, Any], store: str, *, mi
 
 
 def _processor() -> tuple[str, list[str]]:
-    """Family and model of the processor, and its instructions."""
+    """Family and model of the processor, and its instruction sets."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
     except OSError:

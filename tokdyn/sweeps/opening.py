@@ -18,28 +18,28 @@ from tokdyn.sweeps.layout import Whole
 from tokdyn.sweeps.record import fingerprint_of
 from tokdyn.sweeps.store import REPAIR, SCHEMA_VERSION, DamagedStore, Marker, Part, open_store
 
-# Stores of fewer bytes of results than this are verified as a whole when they are opened.
+# Stores with fewer bytes of results than this are fully verified when they are opened.
 VERIFIED_BYTES = 64 * 2**20
 
 
 def open_sweep(path: str | os.PathLike[str], *, verify: bool | None = None) -> xarray.Dataset:
     """A sweep's store, finished or still growing, as a lazy labelled Dataset.
 
-    Every chunk is compared with its checksum when it is read. ``verify`` compares all of them now.
+    Every chunk is compared with its checksum when it is read; ``verify`` compares all of them at once.
 
     Args:
         path: a folder, or a URL that fsspec understands.
-        verify: whether to look at all chunks before returning; by default where they are less than 64 MiB in all.
+        verify: whether to check all chunks before returning; by default if they total less than 64 MiB.
 
     Returns:
-        An ``xarray.Dataset``; while runs are missing, ``finished`` says which are there, and others are NaN, 0 or
-        False. Its attribute ``machines`` is JSON of the kinds of machines that computed it, ``mixed`` is 1 where these
-        are several.
+        An ``xarray.Dataset``. While runs are missing, ``finished`` says which are complete, and all others are NaN, 0
+        or False. The attribute ``machines`` describes, as JSON, the kinds of machines that computed the runs; ``mixed``
+        is 1 if there are several.
 
     Raises:
-        ValueError: no sweep there.
-        DamagedStore: what lies there is not what was written, at once or when a damaged chunk is read; a ValueError
-            too.
+        ValueError: there is no sweep at the path.
+        DamagedStore: the contents are not what was written, raised at once or when a damaged chunk is read; it is a
+            ValueError too.
     """
     place = open_store(path)
     if place is None:
@@ -71,12 +71,12 @@ def _read(part: Part, name: str, markers: Mapping[int, Marker], task: int) -> np
 def with_attributes(
     data: xarray.Dataset, record: Mapping[str, Any], computed_by: list[dict[str, Any]]
 ) -> xarray.Dataset:
-    """The Dataset with what it is, and who computed it.
+    """The Dataset with attributes that say what it is and which machines computed it.
 
     Args:
-        data: changed in place.
-        record: of the sweep.
-        computed_by: kinds of machines; none for this one.
+        data: the Dataset, which is changed in place.
+        record: record of the sweep.
+        computed_by: the kinds of machines; none means this one.
     """
     data.attrs = {name: record[name] for name in ("evaluate", "key", "unit", "chunk")}
     data.attrs |= {"paired": int(record["paired"]), "x64": int(record["x64"])}

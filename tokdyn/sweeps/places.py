@@ -1,7 +1,7 @@
-"""Where a store lies: a folder, or a URL that fsspec reaches. Files are written whole: nobody reads half of one.
+"""The location of a store: a folder, or a URL that fsspec can access. Files appear whole; nobody can read half of one.
 
-What is written is on the disk before the call returns: after a power cut a file is there as it was written, or not at
-all. ``create`` is for what several processes may want to make at once: one of them does, and the others hear of it.
+Files are on the disk before a call returns: after a power cut a file is either complete or absent. ``create`` is for
+files that several processes may try to make at the same time: one succeeds, and the others are told.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from tokdyn import checks
 
-# Of a place without conditional writes: after this many seconds all see who wrote last.
+# In a place without conditional writes, everyone sees the last write after this many seconds.
 SETTLED = 2.0
 
 
@@ -26,22 +26,22 @@ class Place(Protocol):
     """The files of one store. Paths are relative, with forward slashes."""
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file; None if there is none."""
+        """The content of a file; None if it does not exist."""
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Make or replace files, each all at once, in no order."""
+        """Create or replace files, each atomically, in any order."""
 
     def create(self, path: str, content: bytes) -> bool:
-        """Make a file, all of it at once, unless there is one; whether this call made it."""
+        """Create a file atomically unless it exists; return whether this call created it."""
 
     def read_all(self, folder: str) -> dict[str, bytes]:
-        """The files of a folder by name; of what is being written, and of folders in it, nothing."""
+        """The contents of a folder's files by name, without subfolders and files that are being written."""
 
     def names(self, folder: str) -> list[str]:
-        """Files and folders in a folder, in order of the alphabet; none where there is no such folder."""
+        """Names of the files and folders in a folder, sorted; empty if the folder does not exist."""
 
     def remove(self, path: str) -> None:
-        """Remove a file, if there is one."""
+        """Remove a file if it exists."""
 
 
 def place_of(path: str | os.PathLike[str]) -> Place:
@@ -63,7 +63,7 @@ def place_of(path: str | os.PathLike[str]) -> Place:
 
 
 class Folder:
-    """A folder of this machine, or of a disk that several machines share.
+    """A folder on this machine, or on a disk shared by several machines.
 
     Args:
         root: the folder; it need not exist.
@@ -73,17 +73,17 @@ class Folder:
         self.root = root.absolute()
 
     def read(self, path: str) -> bytes | None:
-        """See ``Place``."""
+        """Implements ``Place``."""
         try:
             return (self.root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """See ``Place``."""
+        """Implements ``Place``."""
         targets = [self.root / path for path in files]
         with contextlib.ExitStack() as stack:
-            # All on the disk, then all names: a disk that is asked once for several files needs little longer.
+            # Sync all contents first, then all names: syncing several files at once takes little longer than one.
             beside = [stack.enter_context(_written_beside(t, c)) for t, c in zip(targets, files.values(), strict=True)]
             for written, target in zip(beside, targets, strict=True):
                 with _named(target):
@@ -94,14 +94,14 @@ class Folder:
             _sync_folder(folder)
 
     def create(self, path: str, content: bytes) -> bool:
-        """See ``Place``."""
+        """Implements ``Place``."""
         target = self.root / path
         with _written_beside(target, content) as written:
             with _named(target):
                 _sync(written)
             _set_aside(target)
             try:
-                os.link(written, target)  # unlike a rename, it fails where there is one
+                os.link(written, target)  # unlike a rename, this fails if the target exists
             except FileExistsError:
                 return False
             except OSError as error:
@@ -113,7 +113,7 @@ class Folder:
 
     @staticmethod
     def _create_under_lock(written: Path, target: Path) -> bool:
-        """On disks without hard links."""
+        """``create`` on disks without hard links."""
         from filelock import FileLock
 
         lock = target.with_name(f".{target.name}.lock")
@@ -125,7 +125,7 @@ class Folder:
         return True
 
     def read_all(self, folder: str) -> dict[str, bytes]:
-        """See ``Place``."""
+        """Implements ``Place``."""
         found = {}
         for name in self.names(folder):
             with contextlib.suppress(IsADirectoryError, FileNotFoundError, PermissionError):
@@ -133,14 +133,14 @@ class Folder:
         return found
 
     def names(self, folder: str) -> list[str]:
-        """See ``Place``."""
+        """Implements ``Place``."""
         try:
             return sorted(name for name in os.listdir(self.root / folder) if not name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def remove(self, path: str) -> None:
-        """See ``Place``."""
+        """Implements ``Place``."""
         _set_aside(self.root / path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(self.root / path)
@@ -151,7 +151,7 @@ class Folder:
 
 @contextlib.contextmanager
 def _written_beside(target: Path, content: bytes) -> Iterator[Path]:
-    """The content in a file of another name in the same folder, which is gone afterwards."""
+    """The content in a temporary file in the same folder, which is removed afterwards."""
     _make_folders(target.parent)
     # Not the target's name with something added: that may be as long as names can be.
     beside = target.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -165,7 +165,7 @@ def _written_beside(target: Path, content: bytes) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """What the system refuses is said of the file that was to be written: of a full disk it names none."""
+    """Make errors name the file that was to be written: for a full disk, the system names none."""
     try:
         yield
     except OSError as error:
@@ -173,7 +173,7 @@ def _named(target: Path) -> Iterator[None]:
 
 
 def _make_folders(folder: Path) -> None:
-    """With all above it, on the disk as what will lie in them."""
+    """Create a folder and its parents, and sync them to the disk, as will be done for the files in it."""
     if folder.is_dir():
         return
     new = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
@@ -186,7 +186,7 @@ def _make_folders(folder: Path) -> None:
 
 
 def _set_aside(target: Path) -> None:
-    """A folder where a file should be gets a hidden name; what is in it nobody knows, and it is kept."""
+    """Give a folder that is in the way of a file a hidden name; its contents are unknown, so it is kept."""
     if target.is_dir() and not target.is_symlink():
         os.rename(target, target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.aside"))
 
@@ -197,7 +197,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name is on the disk when its folder is; some systems and shared disks cannot be asked for that."""
+    """Sync a folder, so that new names in it are on the disk; some systems and shared disks do not support this."""
     with contextlib.suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -207,10 +207,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Remote:
-    """A place that fsspec reaches. One file is written at once by every object store.
+    """A location that fsspec can access. Every object store writes a single file atomically.
 
     Args:
-        url: as fsspec reads it.
+        url: a URL in fsspec's form.
     """
 
     def __init__(self, url: str) -> None:
@@ -223,7 +223,7 @@ class Remote:
             raise checks.bad("store", "a folder, or a URL that fsspec reaches", f"{url} ({error})") from None
 
     def read(self, path: str) -> bytes | None:
-        """See ``Place``."""
+        """Implements ``Place``."""
         self.files.invalidate_cache(self._parent(path))
         try:
             return bytes(self.files.cat_file(self._at(path)))
@@ -231,15 +231,15 @@ class Remote:
             return None
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """See ``Place``."""
+        """Implements ``Place``."""
         for path, content in files.items():
             self._put(path, content)
 
     def create(self, path: str, content: bytes) -> bool:
-        """See ``Place``. S3, Google's and Azure's stores, and memory, refuse the second writer themselves.
+        """Implements ``Place``. S3, Google Cloud Storage, Azure and memory refuse a second writer by themselves.
 
-        Elsewhere the rule is: write, wait until all see it, and look whose it is. So its content must differ from what
-        others may write.
+        Elsewhere the rule is: write, wait until everyone can see the file, and check whose it is. The content must
+        therefore differ from what other writers may write.
         """
         if self.read(path) is not None:
             return False
@@ -253,15 +253,15 @@ class Remote:
         return self.read(path) == content
 
     def read_all(self, folder: str) -> dict[str, bytes]:
-        """See ``Place``."""
+        """Implements ``Place``."""
         paths = [self._at(f"{folder}/{name}") for name in self.names(folder)]
         found = self.files.cat(paths, on_error="omit") if paths else {}
-        if isinstance(found, bytes):  # of a single path
+        if isinstance(found, bytes):  # for a single path
             found = {paths[0]: found}
         return {path.rsplit("/", 1)[-1]: bytes(content) for path, content in found.items()}
 
     def names(self, folder: str) -> list[str]:
-        """See ``Place``."""
+        """Implements ``Place``."""
         self.files.invalidate_cache(self._at(folder))
         try:
             found = self.files.ls(self._at(folder), detail=False)
@@ -272,7 +272,7 @@ class Remote:
         return sorted(name for name in names if not name.startswith("."))
 
     def remove(self, path: str) -> None:
-        """See ``Place``."""
+        """Implements ``Place``."""
         with contextlib.suppress(FileNotFoundError):
             self.files.rm_file(self._at(path))
 

@@ -1,4 +1,4 @@
-"""What a sweep would take, before it is begun."""
+"""An estimate of the time and memory that a sweep would take, before it starts."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tokdyn.sweeps.program import Program, Spec
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a sweep would do, measured on one unit of runs.
+    """What a sweep would take, measured on one unit of runs.
 
     Attributes:
-        num_runs: all of them.
-        num_tasks: tasks still to be computed.
-        chunk: runs of a task.
-        unit: runs of one call on one device.
-        workers: threads.
-        devices: how many.
-        compile_seconds: of all variants.
-        seconds: expected, for the tasks still to be computed, once the programs are compiled.
-        task_bytes: outputs of a task.
-        temporary_bytes: what the compiled calls need beside that; None where the backend does not say.
+        num_runs: total number of runs.
+        num_tasks: number of tasks still to be computed.
+        chunk: runs per task.
+        unit: runs per call on one device.
+        workers: number of threads.
+        devices: number of devices.
+        compile_seconds: time to compile all variants.
+        seconds: expected time for the remaining tasks, once the programs are compiled.
+        task_bytes: size of the outputs of a task.
+        temporary_bytes: additional memory of the compiled calls; None if the backend does not report it.
         functions: the bare jitted function of every variant, `(base, key, columns, cells, seeds) -> outputs`.
-        arguments: its first two arguments.
-        runs: `(start, stop)` to the last three, of the runs from start to stop.
+        arguments: the first two arguments of these functions.
+        runs: maps `(start, stop)` to the last three arguments, for the runs from start to stop.
     """
 
     num_runs: int
@@ -58,15 +58,15 @@ class Plan:
 def plan_of(
     spec: Spec, layouts: list[Layout], programs: dict[str, Program], todo: list[Task], threads: int, num_devices: int
 ) -> Plan:
-    """Measure one call of every variant, and count what is to be done.
+    """Measure one call of every variant, and count the remaining work.
 
     Args:
-        spec: the sweep's.
-        layouts: of all parts.
-        programs: of the variants, by labels.
-        todo: tasks that are not there yet.
-        threads: how many.
-        num_devices: how many.
+        spec: specification of the sweep.
+        layouts: layouts of all parts.
+        programs: programs of the variants, by labels.
+        todo: tasks that have not been computed yet.
+        threads: number of threads.
+        num_devices: number of devices.
     """
     calls: dict[str, int] = dict.fromkeys(programs, 0)
     for task in todo:

@@ -1,7 +1,7 @@
-"""What a sweep computes: one compiled program for a fixed number of runs, called again and again.
+"""What a sweep computes: one compiled program for a fixed number of runs, called repeatedly.
 
-Every call has the same shape (a *unit* of runs), whatever the chunk, the number of workers or the size of the sweep;
-that is why none of them can change a bit of the result.
+Every call has the same shape (a *unit* of runs), whatever the chunk size, the number of workers or the size of the
+sweep; this is why none of them can change a single bit of the result.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tokdyn.typing import PyTree
 
 Evaluate = Callable[..., Mapping[str, Any]]
 
-# Runs of one call on CPU: long enough that a call's 0.1 ms does not count, short enough to share among cores.
+# Runs per call on CPU: enough to make the overhead of a call, 0.1 ms, negligible, and few enough to share among cores.
 CPU_UNIT = 256
 GPU_UNIT = 16_384
-# Compiled programs by their text, so that the same sweep again, or with other numbers, compiles nothing.
+# Compiled programs by their text, so that repeating a sweep, even with other numbers, compiles nothing.
 _COMPILED: dict[tuple[Any, ...], Any] = {}
-# Names of outputs become names of folders, on every system and in every object store.
+# Names of outputs become names of folders and must be valid on every system and in every object store.
 _NAME = re.compile(r"[\w .,;+()@=%#~&-]{1,100}")
 _DTYPES = [
     np.dtype(name)
@@ -49,18 +49,18 @@ _MOST_COMPILED = 32
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """Everything that decides a sweep's numbers; it pickles, so that a worker can build the program again.
+    """Everything that determines the numbers of a sweep; it can be pickled, so that a worker can rebuild the program.
 
     Attributes:
         evaluate: `(config, key, **variant) -> {name: array}`.
-        base: any pytree; a config is the base with a cell's values.
+        base: any pytree; a config is the base with the values of a cell.
         space: what is varied.
-        seeds: seeds, `[num_seeds]`.
-        key_data: of the sweep's key.
-        key_kind: its implementation.
-        paired: whether one seed has the same key in every cell.
+        seeds: the seeds `[num_seeds]`.
+        key_data: data of the sweep's key.
+        key_kind: implementation of the sweep's key.
+        paired: whether a seed has the same key in every cell.
         cell_order: cells in order of execution `[num_cells]`.
-        unit: runs of one call.
+        unit: runs per call.
         x64: whether JAX computes in 64 bits.
     """
 
@@ -77,18 +77,18 @@ class Spec:
 
     @property
     def num_runs(self) -> int:
-        """Runs of one variant."""
+        """The number of runs of one variant."""
         return self.space.num_cells * len(self.seeds)
 
     @property
     def variants(self) -> list[dict[str, Any]]:
-        """Every combination of static settings, as `{keyword: label}`; one empty dict without any."""
+        """Every combination of static settings, as `{keyword: label}`; a single empty dict if there are none."""
         names = list(self.space.variants)
         return [dict(zip(names, labels, strict=True)) for labels in itertools.product(*self.space.variants.values())]
 
     @property
     def labelled_variants(self) -> dict[str, dict[str, Any]]:
-        """The same by their labels as text, which name them in records."""
+        """The variants by their labels as text, which identify them in records."""
         return {json.dumps(list(variant.values())): variant for variant in self.variants}
 
 
@@ -103,10 +103,10 @@ def checked_spec(
     cost: Callable[[dict[str, np.ndarray]], Any] | None,
     unit: int | None,
 ) -> Spec:
-    """The spec, if it can be run.
+    """The specification, after checking that it can be run.
 
     Raises:
-        ValueError: naming the argument or the path.
+        ValueError: it cannot; the message names the argument or the path.
     """
     if not callable(evaluate):
         raise checks.bad("evaluate", "a function (config, key) -> dict of arrays", f"a {type(evaluate).__name__}")
@@ -126,7 +126,7 @@ def checked_spec(
     leaves = values(base)
     for path, leaf in leaves.items():
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
-        if getattr(dtype, "kind", "O") not in "fiubcV":  # V: bfloat16 and its like
+        if getattr(dtype, "kind", "O") not in "fiubcV":  # V: bfloat16 and similar types
             raise checks.bad(f"base, at {path}" if path else "base", "numbers and arrays", checks.shown(leaf))
     check_columns(base, columns)
     for path in columns:
@@ -141,11 +141,11 @@ def checked_spec(
         expected = np.asarray(cost(columns), float)
         if expected.shape != (space.num_cells,) or np.isnan(expected).any():
             raise checks.bad("cost", f"one number for each of {space.num_cells} cells", checks.describe_array(expected))
-        order = np.argsort(-expected, kind="stable")  # the longest first, so that no worker ends alone with one
+        order = np.argsort(-expected, kind="stable")  # the longest first, so that no worker is left with one at the end
     num_runs = space.num_cells * len(numbers)
     if unit is None:
         unit = GPU_UNIT if jax.default_backend() != "cpu" else CPU_UNIT
-        # A small sweep in small units, so that all cores have some; a function of its size only.
+        # A small sweep uses small units, so that all cores get some; the unit depends on the size of the sweep only.
         unit = max(16, min(unit, num_runs // 16 // 16 * 16))
     is_new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     return Spec(
@@ -163,10 +163,10 @@ def checked_spec(
 
 
 def _check_keywords(evaluate: Evaluate, keywords: list[str]) -> None:
-    """Refuse variants that the evaluator has no argument for, or another use."""
+    """Refuse variants for which the evaluator has no argument, or uses the argument otherwise."""
     try:
         parameters = inspect.signature(evaluate).parameters
-    except (TypeError, ValueError):  # of some builtins nothing is known
+    except (TypeError, ValueError):  # some builtins have no signature
         return
     takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     free = [name for name, one in list(parameters.items())[2:] if one.kind is not inspect.Parameter.POSITIONAL_ONLY]
@@ -182,17 +182,18 @@ class Program:
     """One variant's compiled program.
 
     Args:
-        spec: the sweep's.
+        spec: specification of the sweep.
         variant: `{keyword: label}`.
-        devices: run on these, one unit each; by default on JAX's first device.
+        devices: the devices to run on, one unit each; by default JAX's first device.
 
     Attributes:
-        outputs: name to shape and dtype of one run's output.
-        size: runs of one call: the unit times the number of devices.
-        text: one run's program before compilation, the same on any number of devices.
-        digest: a hash of it.
-        function: the bare jitted function `(base, key, columns, cells, seeds) -> {name: [size, ...]}` of ``Runs``.
-        compile_seconds: what compiling took.
+        outputs: shape and dtype of each output of a run, by name.
+        size: runs per call, the unit times the number of devices.
+        text: the program of one run before compilation, the same on any number of devices.
+        digest: a hash of the text.
+        function: the bare jitted function `(base, key, columns, cells, seeds) -> {name: [size, ...]}`; its last three
+            arguments come from ``Runs``.
+        compile_seconds: how long compilation took.
     """
 
     def __init__(self, spec: Spec, variant: dict[str, Any], devices: Sequence[jax.Device] | None = None) -> None:
@@ -213,17 +214,17 @@ class Program:
             self.compile_seconds = time.perf_counter() - start
 
     def __call__(self, runs: tuple[Any, ...]) -> dict[str, np.ndarray]:
-        """The outputs `[size, ...]` of so many runs, from ``Runs.at``."""
-        with jax.enable_x64(self.spec.x64):  # this setting is a thread's own
+        """The outputs `[size, ...]` of the runs that ``Runs.at`` returned."""
+        with jax.enable_x64(self.spec.x64):  # this setting is local to a thread
             outputs = self._compiled(*self.arguments, *runs)
             return {name: np.asarray(values) for name, values in outputs.items()}
 
     def bytes_per_run(self) -> int:
-        """Size of one run's outputs."""
+        """Size of the outputs of one run."""
         return sum(math.prod(x.shape) * x.dtype.itemsize for x in self.outputs.values())
 
     def temporary_bytes(self) -> int | None:
-        """What a call needs beside arguments and outputs; None where the backend does not say."""
+        """Memory of a call besides arguments and outputs; None if the backend does not report it."""
         analysis = self._compiled.memory_analysis()
         return None if analysis is None else int(analysis.temp_size_in_bytes)
 
@@ -232,10 +233,10 @@ class Runs:
     """What distinguishes runs: the values of their cells, and their seeds.
 
     Args:
-        spec: the sweep's.
-        space: the one that cells are numbered in.
+        spec: specification of the sweep.
+        space: the space in which cells are numbered.
         cells: cells in order of execution.
-        seeds: of every cell.
+        seeds: the seeds of every cell.
     """
 
     def __init__(self, spec: Spec, space: Space, cells: np.ndarray, seeds: np.ndarray) -> None:
@@ -245,8 +246,8 @@ class Runs:
         self._cells, self._seeds = cells, seeds
 
     def at(self, start: int, stop: int) -> tuple[dict[str, np.ndarray], np.ndarray | None, np.ndarray]:
-        """Columns `{path: [n]}`, names of cells `[n, 2]` (None where seeds are paired) and seeds `[n]` of the runs
-        from start to stop; past the end the last run is repeated.
+        """Columns `{path: [n]}`, names of cells `[n, 2]` (None if seeds are paired) and seeds `[n]` of the runs from
+        start to stop; past the end the last run is repeated.
         """
         run = np.minimum(np.arange(start, stop), len(self._cells) * len(self._seeds) - 1)
         place, seed = np.divmod(run, len(self._seeds))
@@ -259,7 +260,7 @@ class Runs:
         return columns, names[np.cumsum(first) - 1], self._seeds[seed].astype(np.uint32)
 
     def _name_of(self, cell: int) -> np.ndarray:
-        """Two numbers that follow from the cell's values: more values on an axis leave those of old cells alone."""
+        """Two numbers derived from the cell's values, so that adding values to an axis does not change old cells."""
         assert self._identities is not None
         digest = hashlib.blake2b(digest_size=8)
         for path in sorted(self._identities):
@@ -277,9 +278,9 @@ def _compiled(lowered: Any, devices: Sequence[Any]) -> Any:
 
 
 def _functions(evaluate: Evaluate, keywords: dict[str, Any], paired: bool, devices: Sequence[Any]) -> tuple[Any, Any]:
-    """The jitted functions of one run, and of a unit of runs on each device: the same ones for the same sweep.
+    """The jitted functions of one run, and of a unit of runs on each device.
 
-    Then ``jax.jit`` knows them, and traces nothing again.
+    The same sweep gets the same functions, so that ``jax.jit`` recognises them and does not trace again.
     """
     settings = evaluate, tuple(keywords.items()), paired, tuple(devices)
     try:
@@ -311,7 +312,8 @@ def checked_outputs(outputs: Any) -> dict[str, jax.Array]:
     """What an evaluator returned, as arrays.
 
     Raises:
-        ValueError: no dict, none or no usable names, or something that is no array of numbers, naming the output.
+        ValueError: not a dict, no outputs, an unusable name, or an output that is not an array of numbers; the message
+            names the output.
     """
     if not isinstance(outputs, Mapping) or not outputs or not all(isinstance(name, str) for name in outputs):
         got = "an empty dict" if isinstance(outputs, Mapping) and not outputs else f"a {type(outputs).__name__}"
@@ -354,7 +356,7 @@ def _unit_function(one: Callable[..., dict[str, jax.Array]], devices: Sequence[A
 
     if len(devices) == 1:
         return jax.jit(unit)
-    # Every device has its own loop and stops by itself: automatic sharding would make all wait for the slowest run.
+    # Every device has its own loop and stops independently; automatic sharding would make all wait for the slowest run.
     mesh = jax.sharding.Mesh(np.array(devices), ("run",))
     run, all_of_it = jax.sharding.PartitionSpec("run"), jax.sharding.PartitionSpec()
     specs = (all_of_it, all_of_it, run, run, run)
@@ -362,17 +364,17 @@ def _unit_function(one: Callable[..., dict[str, jax.Array]], devices: Sequence[A
 
 
 def _as_leaf(column: np.ndarray, leaf: Any) -> np.ndarray:
-    """A whole-number leaf stays one; everything else in the default floating dtype."""
+    """The column in the dtype of the leaf: integer leaves stay integers, all else gets the default floating dtype."""
     dtype = np.asarray(leaf).dtype
     return column.astype(dtype if dtype.kind in "iub" else np.float64)
 
 
 def fingerprint(spec: Spec, programs: Sequence[Program]) -> dict[str, Any]:
-    """Hashes of everything but cells and seeds that decides the numbers.
+    """Hashes of everything that determines the numbers, except cells and seeds.
 
     Returns:
-        ``programs``: of what each variant computes, by its labels; ``rest``: of the base, the key, versions and the
-        kind of device.
+        ``programs``: hashes of what each variant computes, by its labels; ``rest``: a hash of the base, the key,
+        versions and the kind of device.
     """
     texts = {
         json.dumps(list(variant.values())): program.digest
@@ -389,6 +391,6 @@ def fingerprint(spec: Spec, programs: Sequence[Program]) -> dict[str, Any]:
 
 
 def name_of(evaluate: Evaluate) -> str:
-    """How an evaluator is called in records: ``module:function``."""
+    """The name of an evaluator in records, ``module:function``."""
     function = inspect.unwrap(evaluate)
     return f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', type(function).__name__)}"

@@ -1,4 +1,4 @@
-"""A progress bar with rate, time left, and what is being compiled, on standard error."""
+"""A progress bar on standard error with the rate, the remaining time, and the state of compilation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tokdyn import compiling as programs
 
 @contextlib.contextmanager
 def progress_bar(label: str, done: int = 0, total: int | None = None) -> Iterator[Callable[[int, int], None]]:
-    """A bar that lives as long as the block.
+    """A progress bar that is shown while the block runs.
 
     Args:
-        label: stands before it.
-        done: runs that are finished already; they do not count for the rate.
-        total: all runs.
+        label: text in front of the bar.
+        done: runs that had finished before; they do not count towards the rate.
+        total: total number of runs.
 
     Yields:
-        ``(done, total)``, to be called with runs.
+        A function to call with ``(done, total)``, in runs.
     """
     from rich.console import Console
     from rich.progress import (
@@ -46,7 +46,7 @@ def progress_bar(label: str, done: int = 0, total: int | None = None) -> Iterato
     compiling = _Compiling()
 
     class Compiling(ProgressColumn):
-        max_refresh = None  # time goes on though nothing else changes
+        max_refresh = None  # the elapsed time changes even if nothing else does
 
         def render(self, task: Task) -> Text:
             return Text(compiling.text())
@@ -59,20 +59,20 @@ def progress_bar(label: str, done: int = 0, total: int | None = None) -> Iterato
 
 
 class _Compiling:
-    """What is being compiled, and for how long people have waited for it."""
+    """What is being compiled, and for how long the user has been waiting for it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._state: tuple[str, float] | None = None
 
     def hear(self, progress: programs.Progress) -> None:
-        """Of a program that is asked for, or done."""
+        """Note a program that has been requested or has finished."""
         text = str(progress)
         since = self._state[1] if self._state else self._clock()
         self._state = (text, since) if text else None
 
     def text(self) -> str:
-        """For example "compiling 3 of 5 programs, 12 s"; nothing where nothing is compiled."""
+        """For example "compiling 3 of 5 programs, 12 s"; empty if nothing is being compiled."""
         if self._state is None:
             return ""
         text, since = self._state

@@ -1,4 +1,4 @@
-"""What is written down of a sweep: its axes, outputs and chunks, and what distinguishes it from another."""
+"""The record of a sweep: its axes, outputs and chunks, and what distinguishes it from other sweeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tokdyn import checks, environment
 from tokdyn.sweeps import machines
 from tokdyn.sweeps.program import Program, Spec, fingerprint, name_of
 
-# Bytes of outputs that a task may hold, and runs: a lost task should cost seconds.
+# Limits on a task, in bytes of outputs and in runs: losing one should cost seconds.
 _TASK_BYTES = 32 * 2**20
 _TASK_RUNS = 65_536
 
@@ -21,7 +21,7 @@ _TASK_RUNS = 65_536
 def outputs_of(
     programs: list[Program], spec: Spec, dims: Mapping[str, Sequence[str]], pad: tuple[str, ...]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[int]]]:
-    """Shape, dtype and dimensions of every output, over all variants; and the true lengths of padded dimensions."""
+    """Shape, dtype and dimensions of every output over all variants, and the true lengths of padded dimensions."""
     first = programs[0].outputs
     taken = {*spec.space.variants, *(axis.name for axis in spec.space.axes), "seed", "run", "cell", "finished"}
     taken |= set(spec.space.columns())
@@ -70,14 +70,14 @@ def record_of(
     programs: list[Program],
     chunk: int | None,
 ) -> dict[str, Any]:
-    """The manifest of a sweep; plain enough for JSON.
+    """The manifest of a sweep, which can be written as JSON.
 
     Args:
-        spec: the sweep's.
+        spec: specification of the sweep.
         outputs: from ``outputs_of``.
         counts: from ``outputs_of``.
         programs: one for each variant.
-        chunk: runs of a task, or None to choose.
+        chunk: runs per task, or None to choose automatically.
 
     Returns:
         The record that ``Layout`` and ``Store`` read.
@@ -85,7 +85,8 @@ def record_of(
     size = max(program.size for program in programs)
     if chunk is None:
         bytes_per_run = 8 + max(program.bytes_per_run() for program in programs)
-        # Eight tasks at least, where there are so many calls: something to resume, and something to watch.
+        # At least eight tasks, if there are that many calls, so that there are points to resume from and progress to
+        # see.
         chunk = min(_TASK_BYTES // bytes_per_run, _TASK_RUNS, -(-spec.num_runs // 8))
     else:
         checks.whole_number("chunk", chunk, at_least=1)
@@ -116,7 +117,7 @@ def record_of(
 
 
 def fingerprint_of(record: Mapping[str, Any]) -> str:
-    """One hash of everything that decides the numbers of the whole sweep."""
+    """A hash of everything that determines the numbers of the whole sweep."""
     names = ("variants", "axes", "seeds", "fingerprint")
     plain = json.dumps([record[name] for name in names], sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a store holds, whether it is as it was written, and how it comes to be computed again where it is not."""
+"""Inspecting a store: what it holds, whether it is intact, and how damaged tasks are marked for recomputation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tokdyn.sweeps.store import Store
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What ``inspect`` found; printed, it is its sentences.
+    """What ``inspect`` found; ``str`` puts it into sentences.
 
     Attributes:
-        num_tasks: of all parts.
-        num_finished: tasks with a marker.
-        chunk: runs of a task.
-        num_parts: one more than there were extensions.
-        machines: kinds of machines that computed.
+        num_tasks: number of tasks in all parts.
+        num_finished: number of tasks with a marker.
+        chunk: runs per task.
+        num_parts: number of parts: the original one and the extensions.
+        machines: the kinds of machines that computed tasks.
         is_verified: whether all chunks were compared with their checksums.
         damage: a sentence for each damaged task or file.
     """
@@ -43,11 +43,11 @@ class Inspection:
 
 
 def inspect(store: Store, *, thoroughly: bool) -> Inspection:
-    """Look at a store.
+    """Inspect a store.
 
     Args:
-        store: from ``open_store``.
-        thoroughly: read every chunk, and Zarr's own files.
+        store: a store from ``open_store``.
+        thoroughly: whether to read every chunk and Zarr's own files.
     """
     markers = [part.markers() for part in store.parts]
     damage: list[str] = []
@@ -68,10 +68,10 @@ def inspect(store: Store, *, thoroughly: bool) -> Inspection:
 
 
 def repair(store: Store) -> list[str]:
-    """Make what is damaged count as unfinished, and write Zarr's files again; no result is invented or removed.
+    """Mark damaged tasks as unfinished, and rewrite Zarr's own files; no result is invented or removed.
 
     Returns:
-        What was done, a sentence each.
+        A sentence for each thing that was done.
     """
     said = []
     for part in store.parts:

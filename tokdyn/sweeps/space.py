@@ -1,7 +1,8 @@
-"""What a sweep goes through: named axes of cells, each cell a value for one or more paths of the base.
+"""The space of a sweep: named axes of cells, in which every cell has a value for one or more paths of the base.
 
-``grid`` crosses its axes, ``zipped`` moves several paths together, ``sampled`` draws them; ``*`` crosses two spaces.
-``variants`` is for what chooses the program (a number of tokens, a kernel): an outer axis, compiled once a value.
+``grid`` crosses its axes, ``zipped`` varies several paths together, ``sampled`` draws them; ``*`` crosses two spaces.
+``variants`` is for values that select the program (a number of tokens, a kernel): an outer axis, compiled for each
+value.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ class Axis:
     """One dimension of a sweep.
 
     Attributes:
-        name: of the dimension.
-        columns: the values of every path along it, `{path: [n]}`; a path's own dimension is its coordinate.
+        name: name of the dimension.
+        columns: the values of every path along it, `{path: [n]}`; a path with the name of the dimension is its
+            coordinate.
     """
 
     name: str
@@ -34,11 +36,11 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Axes that are crossed; the last runs fastest. ``space * other`` has the axes of both.
+    """Crossed axes, of which the last varies fastest. ``space * other`` has the axes of both.
 
     Attributes:
-        axes: traced axes: their values are numbers, and share one compiled program.
-        variants: static axes, `{keyword: {label: value}}`: one program for each combination.
+        axes: traced axes, whose values are numbers that share one compiled program.
+        variants: static axes, `{keyword: {label: value}}`, with one program for each combination.
     """
 
     axes: tuple[Axis, ...] = ()
@@ -63,7 +65,7 @@ class Space:
 
     @property
     def num_cells(self) -> int:
-        """How many combinations of the traced axes there are; 1 without any."""
+        """The number of combinations of the traced axes; 1 if there are none."""
         return math.prod(self.shape)
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -80,13 +82,13 @@ def grid(values: Mapping[str, Any]) -> Space:
     """Every combination of the values given for each path.
 
     Args:
-        values: `{path: sequence of numbers}`; each path becomes a dimension of its own name.
+        values: `{path: sequence of numbers}`; each path becomes a dimension of the same name.
 
     Returns:
         A ``Space`` with one axis for each path.
 
     Raises:
-        ValueError: no path; no values, NaN, or something that is no number, naming the path.
+        ValueError: no path, or a path (named in the message) without values, with NaN or with a non-number.
 
     Example:
         >>> import tokdyn as td
@@ -101,14 +103,14 @@ def zipped(name: str, values: Mapping[str, Any]) -> Space:
     """Several paths that change together along one dimension.
 
     Args:
-        name: of the dimension; its coordinate counts from 0, the paths are further coordinates along it.
-        values: `{path: sequence of numbers}`, all of one length.
+        name: name of the dimension; its coordinate counts from 0, and the paths are further coordinates along it.
+        values: `{path: sequence of numbers}`, all of the same length.
 
     Returns:
         A ``Space`` with one axis.
 
     Raises:
-        ValueError: lengths that differ, no values, NaN, naming the path.
+        ValueError: lengths that differ, no values, or NaN; the message names the path.
 
     Example:
         >>> import tokdyn as td
@@ -130,7 +132,7 @@ def zipped(name: str, values: Mapping[str, Any]) -> Space:
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """How ``sampled`` draws one path: a map from the unit interval.
+    """How ``sampled`` draws the values of one path, as a map from the unit interval.
 
     Attributes:
         kind: ``"uniform"``, ``"log_uniform"`` or ``"choice"``.
@@ -151,7 +153,7 @@ class Distribution:
 
 
 def uniform(low: float, high: float) -> Distribution:
-    """Every number between the limits as likely as any other.
+    """A uniform distribution between two limits.
 
     Args:
         low: lower limit.
@@ -161,13 +163,13 @@ def uniform(low: float, high: float) -> Distribution:
         A ``Distribution`` for ``sampled``.
 
     Raises:
-        ValueError: limits that are not finite and rising.
+        ValueError: limits that are not finite and increasing.
     """
     return Distribution("uniform", _limits(low, high))
 
 
 def log_uniform(low: float, high: float) -> Distribution:
-    """Every order of magnitude between the limits as likely as any other.
+    """A distribution between two limits that is uniform in the logarithm.
 
     Args:
         low: lower limit, above 0.
@@ -177,7 +179,7 @@ def log_uniform(low: float, high: float) -> Distribution:
         A ``Distribution`` for ``sampled``.
 
     Raises:
-        ValueError: limits that are not finite, positive and rising.
+        ValueError: limits that are not finite, positive and increasing.
     """
     limits = _limits(low, high)
     if limits[0] <= 0:
@@ -186,7 +188,7 @@ def log_uniform(low: float, high: float) -> Distribution:
 
 
 def choice(*options: float) -> Distribution:
-    """Each of the numbers as likely as any other.
+    """A uniform choice among the given numbers.
 
     Args:
         *options: at least one number.
@@ -211,17 +213,17 @@ def sampled(
     """Points drawn in a box, along one dimension.
 
     Args:
-        num_samples: how many; a power of two keeps Sobol's balance.
-        distributions: `{path: distribution}`, from ``uniform``, ``log_uniform``, ``choice``.
-        seed: of the draw (it scrambles the Sobol sequence).
+        num_samples: number of points; a power of two keeps the balance of a Sobol sequence.
+        distributions: `{path: distribution}`, from ``uniform``, ``log_uniform`` or ``choice``.
+        seed: seed of the draw (it scrambles the Sobol sequence).
         method: ``"sobol"`` covers the box evenly (scipy.stats.qmc); ``"random"`` draws independently.
-        name: of the dimension.
+        name: name of the dimension.
 
     Returns:
         A ``Space`` with one axis.
 
     Raises:
-        ValueError: a bad count, option, or something that is no distribution, naming the path.
+        ValueError: a bad count or option, or a path (named in the message) without a distribution.
 
     References:
         A. B. Owen, Scrambling Sobol' and Niederreiter-Xing points, J. Complexity 14 (1998) 466.
@@ -244,7 +246,7 @@ def sampled(
         from scipy.stats import qmc
 
         engine = qmc.Sobol(len(distributions), scramble=True, rng=seed)
-        # Whole powers of two only: scipy warns otherwise, and the first points of one are a fair start of it.
+        # Draw a power of two, since scipy warns otherwise; the first points of such a sequence are a valid beginning.
         quantiles = engine.random_base2(math.ceil(math.log2(num_samples)))[:num_samples]
     else:
         quantiles = np.random.default_rng(seed).random((num_samples, len(distributions)))
@@ -256,7 +258,7 @@ def variants(**options: Mapping[Any, Any] | Sequence[Any]) -> Space:
     """Static settings: each becomes an outer dimension, and a keyword argument of the evaluator.
 
     Args:
-        **options: `keyword={label: value}`, or a sequence of values that are their own labels (numbers or text).
+        **options: `keyword={label: value}`, or a sequence of values (numbers or text) that serve as their own labels.
 
     Returns:
         A ``Space`` without traced axes.
@@ -282,7 +284,7 @@ def variants(**options: Mapping[Any, Any] | Sequence[Any]) -> Space:
             if not isinstance(label, (str, int, float)) or label != label:
                 expected = "labels that are numbers or text: {label: value}"
                 raise checks.bad(keyword, expected, f"a {type(label).__name__}")
-            if label in labelled:  # 1, 1.0 and True are one label
+            if label in labelled:  # 1, 1.0 and True are the same label
                 raise checks.bad(
                     keyword, "different labels", f"{next(k for k in labelled if k == label)!r} and {label!r}"
                 )
@@ -294,7 +296,7 @@ def variants(**options: Mapping[Any, Any] | Sequence[Any]) -> Space:
 
 
 def _check_paths(argument: str, given: Any) -> None:
-    """Refuse what does not map paths to something."""
+    """Refuse an argument that is not a mapping from paths."""
     if not isinstance(given, Mapping):
         raise checks.bad(argument, "a mapping {path: ...}", f"a {type(given).__name__}")
     if not given:
@@ -315,7 +317,7 @@ def _column(path: str, values: Any) -> np.ndarray:
         raise checks.bad(path, "a sequence of at least one number", f"shape {column.shape}")
     if column.dtype.kind == "f" and np.isnan(column).any():
         raise checks.bad(path, "numbers", "NaN")
-    # One dtype whatever was typed, as the factories store numbers.
+    # One dtype, whatever was passed, just as the factories store numbers.
     return column.astype(np.float64) if column.dtype.kind in "fiu" else column
 
 

@@ -50,7 +50,7 @@ _FIELDS = ("evaluate", "base", "seeds", "key", "paired", "x64", "pad", *_TABLES)
 
 @dataclasses.dataclass(frozen=True)
 class FileSpec:
-    """What a file asks for; the fields are the arguments of ``sweep``."""
+    """The content of a specification file; the fields are the arguments of ``sweep``."""
 
     evaluate: Callable[..., Any]
     base: Any
@@ -64,17 +64,17 @@ class FileSpec:
 
 
 def read(path: str | os.PathLike[str], builtin: Mapping[str, tuple[Callable[..., Any], Any]]) -> FileSpec:
-    """A sweep from its file.
+    """Read the specification of a sweep from a file.
 
     Args:
-        path: of the TOML file; modules are also looked for beside it and in the working folder.
-        builtin: evaluators that have a name, `{name: (evaluate, base)}`.
+        path: the TOML file; modules are also searched for in its folder and in the working folder.
+        builtin: named evaluators, `{name: (evaluate, base)}`.
 
     Returns:
         A ``FileSpec``.
 
     Raises:
-        ValueError: no such file, no TOML, or something in it that no sweep has, naming it.
+        ValueError: no such file, not TOML, or an unknown entry, which the message names.
     """
     try:
         content = tomllib.loads(files.read_text(files.path_of("spec", path, "a TOML file")))
@@ -103,7 +103,7 @@ def read(path: str | os.PathLike[str], builtin: Mapping[str, tuple[Callable[...,
     for name, kind, expected in kinds:
         if type(content.get(name, kind())) is not kind:
             raise checks.bad(name, expected, checks.shown(content[name]))
-    # What a JAX key is made of.
+    # JAX makes keys from numbers in this range.
     key = checks.whole_number("key", content.get("key", 0), at_least=-(2**63), at_most=2**63 - 1)
     for place, value in content.get("set", {}).items():
         if isinstance(value, (dict, str)):

@@ -1,4 +1,5 @@
-"""A sweep on disk: one folder that can be killed at any moment, continued, extended, and read while it grows.
+"""A sweep on disk: one folder whose writer can be killed at any moment, and that can be resumed, extended, and read
+while it grows.
 
 .. code-block:: text
 
@@ -9,9 +10,9 @@
     part-0000/tasks/TASK.json           its marker: checksums of its chunks, and the kind of machine that computed it
     machines/NAME.json                  kinds of machines, described
 
-Every file is written whole and is on the disk before the next step: first a task's chunks, then its marker. Without
-a marker that is intact, names this very part and fits the chunks, a task counts as unfinished. ``part.json`` alone
-says what the sweep is; of several processes that start at once one makes it, and the others take it.
+Every file is complete and on the disk before the next step: first the chunks of a task, then its marker. A task counts
+as unfinished unless its marker is intact, names this very part and matches the chunks. ``part.json`` alone defines the
+sweep; if several processes start at once, one creates it and the others use it.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ from tokdyn.sweeps.places import Place, place_of
 SCHEMA_VERSION = 2
 _MANIFEST = "part.json"
 _PART = re.compile(r"part-\d{4,}")
-# Of a record, what says where it was begun, not what.
+# Entries of a record that say where the sweep was begun, not what it is.
 _CIRCUMSTANCES = ("environment", "machine")
 REPAIR = "`tokdyn info PATH --repair` marks it unfinished, and the same sweep computes it again"
 
 
 class DamagedStore(ValueError):
-    """What lies in a store is not what was written there; the message says what, where, and what to do."""
+    """The contents of a store are not what was written; the message says what is damaged, where, and what to do."""
 
 
 class Marker(NamedTuple):
-    """What a finished task leaves.
+    """The marker that a finished task leaves.
 
     Attributes:
-        checksums: of the chunk of every output, as it lies on disk.
-        machine: the kind of machine that computed it, by its name in ``machines``.
+        checksums: checksum of the chunk of every output, as stored on disk.
+        machine: name in ``machines`` of the kind of machine that computed the task.
     """
 
     checksums: dict[str, int]
@@ -61,13 +62,13 @@ class Part:
     """One part of a sweep in its folder.
 
     Args:
-        place: of the store.
-        number: of the part.
-        record: what it is: see ``record.record_of``.
+        place: location of the store.
+        number: number of the part.
+        record: description of the part, from ``record.record_of``.
 
     Attributes:
-        layout: where its runs lie.
-        digest: a hash of what is computed, which markers carry: those of another sweep do not count.
+        layout: layout of its runs.
+        digest: a hash of what is computed. Markers carry it, so that those of another sweep are ignored.
     """
 
     def __init__(self, place: Place, number: int, record: dict[str, Any]) -> None:
@@ -78,11 +79,11 @@ class Part:
         self._codecs: dict[str, _Codec] = {}
 
     def __reduce__(self) -> Any:
-        return Part, (self.place, self.number, self.record)  # a lazy Dataset travels to other processes
+        return Part, (self.place, self.number, self.record)  # a lazy Dataset may be sent to other processes
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the outputs it holds."""
+        """Names of the outputs that the part holds."""
         return list(self.record["outputs"])
 
     def bytes_of(self, name: str) -> int:
@@ -91,12 +92,12 @@ class Part:
         return self.layout.chunk * math.prod(output["shape"]) * np.dtype(output["dtype"]).itemsize
 
     def write(self, task: int, arrays: Mapping[str, np.ndarray], machine: str) -> None:
-        """One task's results, then its marker.
+        """Write the results of a task, then its marker.
 
         Args:
-            task: its number.
-            arrays: `{name: [chunk, ...]}`, the outputs; others are left out.
-            machine: the name of the kind of machine that computed it.
+            task: number of the task.
+            arrays: the outputs `{name: [chunk, ...]}`; those of other parts are ignored.
+            machine: name of the kind of machine that computed the task.
         """
         chunks = {name: self._codec(name).encoded(arrays[name]) for name in self.outputs}
         files = {self._chunk_path(name, task): content for name, content in chunks.items()}
@@ -111,7 +112,7 @@ class Part:
             self.place.write({self._marker_path(task): _sealed(marker)})
 
     def markers(self) -> dict[int, Marker]:
-        """Those of finished tasks; damaged ones, and those of another sweep, count as none."""
+        """The markers of finished tasks, without those that are damaged or belong to another sweep."""
         found = {}
         for name, content in self.place.read_all(f"{self.folder}/tasks").items():
             marker = _opened(content)
@@ -123,7 +124,7 @@ class Part:
         return found
 
     def strange_markers(self) -> list[str]:
-        """Files among the markers that are none of this part's, or damaged."""
+        """Files among the markers that are damaged or do not belong to this part."""
         known = {f"{task}.json" for task in self.markers()}
         return [f"{self.folder}/tasks/{name}" for name in self.place.names(f"{self.folder}/tasks") if name not in known]
 
@@ -131,7 +132,7 @@ class Part:
         """One output of a finished task `[chunk, ...]`, verified.
 
         Raises:
-            DamagedStore: its chunk is missing, or not what was written.
+            DamagedStore: the chunk is missing, or is not what was written.
         """
         path = self._chunk_path(name, task)
         content = self.place.read(path)
@@ -142,7 +143,7 @@ class Part:
         return self._codec(name).decoded(content)
 
     def damaged(self, tasks: Iterable[int], markers: Mapping[int, Marker]) -> dict[int, str]:
-        """Tasks whose marker says finished although a chunk is missing or changed, with a sentence for each."""
+        """Tasks that are marked as finished although a chunk is missing or changed, with a sentence for each."""
         found = {}
         for task in tasks:
             for name in self.outputs if task in markers else ():
@@ -154,13 +155,13 @@ class Part:
         return found
 
     def unfinished(self, tasks: Iterable[int]) -> list[int]:
-        """Those of the tasks that must be computed: never written, or not as their markers say."""
+        """The tasks that must be computed, because they were never written or do not match their markers."""
         tasks, markers = list(tasks), self.markers()
         damaged = self.damaged(tasks, markers)
         return [task for task in tasks if task not in markers or task in damaged]
 
     def is_finished(self, task: int) -> bool:
-        """Whether one task is there and intact, whoever wrote it."""
+        """Whether a task is complete and intact, whichever process wrote it."""
         return not self.unfinished([task])
 
     def forget(self, task: int) -> None:
@@ -168,7 +169,7 @@ class Part:
         self.place.remove(self._marker_path(task))
 
     def metadata(self) -> dict[str, bytes]:
-        """Zarr's files, which follow from the record, `{path: content}`."""
+        """Zarr's own files `{path: content}`, which follow from the record."""
         files = {f"{self.folder}/zarr.json": _group(), f"{self.folder}/outputs/zarr.json": _group()}
         for name in self.outputs:
             files[f"{self.folder}/outputs/{name}/zarr.json"] = self._codec(name).metadata
@@ -190,11 +191,11 @@ class Part:
 
 
 class Store:
-    """All parts of a sweep at one place.
+    """All parts of a sweep in one location.
 
     Args:
-        place: of the store.
-        parts: in the order in which they were made, at least one.
+        place: location of the store.
+        parts: the parts in order of creation, at least one.
     """
 
     def __init__(self, place: Place, parts: Sequence[Part]) -> None:
@@ -202,11 +203,11 @@ class Store:
 
     @property
     def record(self) -> dict[str, Any]:
-        """That of the last part, which knows the whole."""
+        """The record of the last part, which describes the whole sweep."""
         return self.parts[-1].record
 
     def outputs(self) -> dict[str, dict[str, Any]]:
-        """All outputs: shape (the largest of any part), dtype and dimensions."""
+        """Shape (the largest of any part), dtype and dimensions of every output."""
         found: dict[str, dict[str, Any]] = {}
         for part in self.parts:
             for name, output in part.record["outputs"].items():
@@ -216,7 +217,7 @@ class Store:
         return found
 
     def note_machine(self, machine: Mapping[str, Any]) -> str:
-        """Describe a kind of machine in the store; its name."""
+        """Store the description of a kind of machine, and return its name."""
         name = machines.name_of(dict(machine))
         path = f"machines/{name}.json"
         if self.place.read(path) is None:
@@ -224,20 +225,20 @@ class Store:
         return name
 
     def machines(self, markers: Iterable[Mapping[int, Marker]]) -> dict[str, dict[str, Any]]:
-        """Kinds of machines that computed the tasks of these markers, by name; empty where a description is damaged."""
+        """The kinds of machines behind these markers, by name; empty if a description is damaged."""
         used = {marker.machine for own in markers for marker in own.values()}
         files = self.place.read_all("machines")
         return {name: _opened(files.get(f"{name}.json", b"")) or {} for name in sorted(used)}
 
     def wrong_metadata(self) -> dict[str, bytes]:
-        """Zarr's files that are missing or changed, as they should be. They hold nothing of their own."""
+        """The correct contents of those of Zarr's own files that are missing or changed; they hold no results."""
         files = {"zarr.json": _group({"tokdyn_sweep": SCHEMA_VERSION})}
         for part in self.parts:
             files |= part.metadata()
         return {path: content for path, content in files.items() if self.place.read(path) != content}
 
     def write_metadata(self) -> list[str]:
-        """Write Zarr's files where they are missing or changed; their paths."""
+        """Rewrite those of Zarr's own files that are missing or changed, and return their paths."""
         wrong = self.wrong_metadata()
         if wrong:
             self.place.write(wrong)
@@ -245,10 +246,10 @@ class Store:
 
 
 def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
-    """A new part; or, where another process has just made one of that number, that one.
+    """Create a part, or return it if another process has just created the part of that number.
 
     Raises:
-        ValueError: the place cannot be written, or holds something else.
+        ValueError: the location cannot be written, or holds something else.
     """
     try:
         if number == 0:
@@ -261,19 +262,19 @@ def create_part(place: Place, number: int, record: dict[str, Any]) -> Part:
     except OSError as error:
         raise checks.bad("store", "a place that can be written", f"{place} ({files.reason(error)})") from None
     part = _read_part(place, number)
-    assert part is not None  # it was made a moment ago
+    assert part is not None  # it has just been created
     return part
 
 
 def open_store(path: str | os.PathLike[str]) -> Store | None:
-    """The store at a place; None if there is none.
+    """The store in a location; None if there is none.
 
     Args:
         path: a folder, or a URL that fsspec understands.
 
     Raises:
         DamagedStore: the description of a part is damaged.
-        ValueError: no place, a file, or a store of a later version.
+        ValueError: not a location, a file, or a store of a later version.
     """
     place = place_of(path)
     try:
@@ -285,12 +286,12 @@ def open_store(path: str | os.PathLike[str]) -> Store | None:
 
 
 def _read_part(place: Place, number: int) -> Part | None:
-    """The part of that number; None where there is none, and nothing of one."""
+    """The part of that number; None if it does not exist and has left no traces."""
     folder = _folder_of(number)
     content = place.read(f"{folder}/{_MANIFEST}")
     manifest = None if content is None else _opened(content)
     if content is None and (number == 0 or not place.names(f"{folder}/tasks")):
-        return None  # of the first part the same call makes it anew
+        return None  # for the first part, the same call creates it anew
     if manifest is None or manifest.get("number") != number:
         what = "is missing" if content is None else "is damaged, or was edited (checksum)"
         how = (
@@ -321,12 +322,12 @@ def _digest(record: Mapping[str, Any]) -> str:
 
 
 def _sealed(content: Mapping[str, Any]) -> bytes:
-    """As JSON, with a checksum."""
+    """The content as JSON, with a checksum."""
     return json.dumps({**content, "checksum": _digest(content)}, sort_keys=True, indent=1).encode()
 
 
 def _opened(content: bytes) -> dict[str, Any] | None:
-    """What was sealed; None where it is damaged."""
+    """The content that ``_sealed`` wrote; None if it is damaged."""
     try:
         found = json.loads(content)
         checksum = found.pop("checksum")
@@ -341,11 +342,11 @@ def _group(attributes: Mapping[str, Any] | None = None) -> bytes:
 
 
 class _Codec:
-    """Chunks of one array as Zarr's bytes, through an array of a single chunk in memory.
+    """Converts chunks of an array to and from Zarr's bytes, through an in-memory array of a single chunk.
 
     Args:
-        total: rows of the array on disk.
-        chunk: rows of a chunk.
+        total: number of rows of the array on disk.
+        chunk: number of rows in a chunk.
         output: `{"shape": [...], "dtype": "...", "dims": [...]}` of one run.
 
     Attributes:
@@ -367,14 +368,19 @@ class _Codec:
         fill = np.nan if dtype.kind == "f" else np.zeros((), dtype).item()
         files: dict[str, Any] = {}
         array = zarr.create_array(
-            zarr.storage.MemoryStore(files), shape=(rows, *self._shape[1:]), dtype=dtype, fill_value=fill,
-            chunks=tuple(max(1, n) for n in (chunk, *self._shape[1:])), zarr_format=3,
-            dimension_names=("run", *self._output["dims"]), config={"write_empty_chunks": True},
-        )  # fmt: skip
+            zarr.storage.MemoryStore(files),
+            shape=(rows, *self._shape[1:]),
+            dtype=dtype,
+            fill_value=fill,
+            chunks=tuple(max(1, n) for n in (chunk, *self._shape[1:])),
+            zarr_format=3,
+            dimension_names=("run", *self._output["dims"]),
+            config={"write_empty_chunks": True},
+        )
         return files, array
 
     def encoded(self, values: np.ndarray) -> bytes:
-        """`[chunk, ...]` as the bytes of a chunk; none for an output of no size."""
+        """The bytes of a chunk `[chunk, ...]`; none for an output of size zero."""
         with self._lock:
             self._forget()
             self._array[...] = values

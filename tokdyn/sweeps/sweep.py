@@ -1,4 +1,4 @@
-"""``sweep``: an evaluator on every cell of a space and every seed, as one labelled Dataset."""
+"""``sweep``: evaluate every cell of a space for every seed, and return one labelled Dataset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tokdyn.typing import PyTree
 
 
 class SweepInterrupted(KeyboardInterrupt):
-    """Ctrl-C in a sweep with a store: what is finished is kept, and the message says how to go on."""
+    """Ctrl-C during a sweep with a store: finished tasks are kept, and the message says how to resume."""
 
 
 @overload
@@ -114,49 +114,53 @@ def sweep(
 ) -> xarray.Dataset | Plan:
     """Evaluate every cell of a space for every seed.
 
-    Numbers do not depend on chunk, workers, store or cluster, to the last bit, on machines of one kind (processor,
-    jaxlib, XLA flags): all of them call one compiled program of a fixed number of runs. On several devices they agree
-    as far as XLA compiles one body for all; on another kind of machine, to rounding.
+    On machines of the same kind (processor, jaxlib, XLA flags), results do not depend on chunk, workers, store or
+    cluster, to the last bit, because all of them call the same compiled program with a fixed number of runs. On several
+    devices results agree to the extent that XLA generates the same code for each; on another kind of machine, to
+    rounding.
 
     Args:
         evaluate: `(config, key, **variant) -> {name: array}`, pure and traceable; ``config`` is the base with the
-            cell's values, ``key`` the seed's.
+            values of the cell, ``key`` the key of the seed.
         base: any pytree: a dynamics, a dict of them, a dataclass of numbers.
-        space: from ``grid``, ``zipped``, ``sampled``, ``variants`` and their products. Paths start at the base's root.
-        seeds: how many repetitions (numbered from 0), or their numbers.
-        key: the sweep's key. Seed s has ``fold_in(key, s)``.
-        paired: the same key, hence the same draws, in every cell; False folds in the cell's values too.
-        dims: names of the dimensions of outputs that are no scalars, `{name: (dimension, ...)}`.
-        pad: dimensions whose length may differ between variants: shorter ones are filled with NaN (0 for whole
-            numbers), and `<dimension>_count` holds their lengths.
-        cost: `{path: [num_cells]} -> [num_cells]`, expected cost of each cell: cells of like cost share a block, so
-            that no run waits for a slower one.
-        unit: runs of one call; by default 256 on CPU, 16,384 elsewhere, fewer in small sweeps. It may change the last
+        space: the space from ``grid``, ``zipped``, ``sampled``, ``variants`` or a product of these. Paths start at the
+            root of the base.
+        seeds: the number of repetitions (numbered from 0), or a list of seeds.
+        key: the key of the sweep. Seed s gets ``fold_in(key, s)``.
+        paired: use the same key, hence the same draws, in every cell; False also folds in the values of the cell.
+        dims: names of the dimensions of non-scalar outputs, `{name: (dimension, ...)}`.
+        pad: dimensions whose length may differ between variants: shorter ones are padded with NaN (0 for integers), and
+            `<dimension>_count` holds their lengths.
+        cost: `{path: [num_cells]} -> [num_cells]`, the expected cost of each cell: cells of similar cost share a block,
+            so that no run waits for a slower one.
+        unit: runs per call; by default 256 on CPU, 16,384 elsewhere, fewer in small sweeps. It may change the last
             digits, and is part of the fingerprint.
-        chunk: runs of a task, rounded up to whole calls; by default as many as fit 32 MiB of outputs.
-        store: a folder or URL; results go there, task by task, and an interrupted sweep is continued. Without it
-            they are kept in memory.
-        worker: this process computes the unfinished among tasks worker, worker + of, ... (needs a store). By default
-            the process's number under ``jax.distributed``.
-        of: how many processes share the store; by default all that ``jax.distributed`` knows.
-        workers: threads; by default one for each core of one CPU device.
-        devices: by default all local ones; each has its own loop and stops by itself.
-        cluster: a Dask ``Client`` (extra ``distributed``): tasks are computed there. Needs a store all can reach.
-        extend: where the store holds a part of this sweep, fewer seeds, values, variants or outputs, compute the rest
-            there; the result is that of the whole sweep begun anew.
-        mixed: compute on another kind of machine than the store was begun on. Numbers then agree to rounding only,
-            near a bifurcation not even so; the store says which tasks were computed where.
-        progress: True for a bar on standard error, or ``(finished, all)`` called after each task, in runs.
+        chunk: runs per task, rounded up to whole calls; by default as many as fit into 32 MiB of outputs.
+        store: a folder or URL to which results are written, task by task; an interrupted sweep is resumed from it.
+            Without a store, results are kept in memory.
+        worker: number of this process: it computes the unfinished ones of the tasks worker, worker + of, ... (needs a
+            store). By default the number of the process under ``jax.distributed``.
+        of: the number of processes that share the store; by default all that ``jax.distributed`` knows.
+        workers: number of threads; by default one per core for a single CPU device.
+        devices: the devices to use, by default all local ones; each has its own loop and stops independently.
+        cluster: a Dask ``Client`` (extra ``distributed``) whose workers compute the tasks. Needs a store that all of
+            them can reach.
+        extend: if the store holds a smaller sweep, with fewer seeds, values, variants or outputs, compute the rest; the
+            result is that of the larger sweep run from scratch.
+        mixed: allow another kind of machine than the one on which the store was begun. Results then agree only to
+            rounding, and near a bifurcation not even that; the store records which tasks were computed where.
+        progress: True for a bar on standard error, or a function that is called with ``(finished, all)``, in runs,
+            after each task.
         dry_run: compile, time one call, and return a ``Plan``; nothing is written.
 
     Returns:
-        An ``xarray.Dataset`` over variants, axes and ``seed``; lazy with a store. A ``Plan`` for ``dry_run``.
+        An ``xarray.Dataset`` over variants, axes and ``seed``; lazy if there is a store. For ``dry_run``, a ``Plan``.
 
     Raises:
-        ValueError: bad input, naming the argument or path; a store that holds another sweep, or is of another kind of
-            machine.
+        ValueError: bad input, with the argument or path in the message; a store that holds another sweep, or that was
+            begun on another kind of machine.
         DamagedStore: the store's description is damaged; a ValueError too.
-        SweepInterrupted: Ctrl-C, with a store.
+        SweepInterrupted: Ctrl-C, if there is a store.
 
     Example:
         >>> import jax, tokdyn as td
@@ -235,7 +239,7 @@ def sweep(
 
             multihost_utils.sync_global_devices("tokdyn sweep")
         assert store is not None
-        # What this call has written or looked at is intact.
+        # What this call has written or checked is intact.
         return open_sweep(store, verify=False)
     (layout,) = layouts
     everything = np.ones(layout.num_tasks, bool)
@@ -248,7 +252,7 @@ def sweep(
 
 
 def _begun(store: Any, existing: Store | None, record: dict[str, Any], *, mixed: bool) -> Store:
-    """The store of this sweep, made if there is none, once it is known to be this sweep's and this machine's."""
+    """The store, created if necessary, after checking that it belongs to this sweep and this kind of machine."""
     with interrupts.uninterrupted():
         if existing is None:
             legacy.refuse(store)
@@ -275,7 +279,7 @@ def _missing(place: Store, record: dict[str, Any], *, extend: bool) -> list[dict
 
 
 def _extended(place: Store, record: dict[str, Any], spec: Spec, programs: dict[str, Program], threads: int) -> Store:
-    """The store with all parts of the sweep, whoever makes them."""
+    """The store with all parts of the sweep, whichever process creates them."""
     known = place.record["fingerprint"]["programs"]
     if any(known.get(labels) not in (None, program.digest) for labels, program in programs.items()):
 
@@ -288,7 +292,7 @@ def _extended(place: Store, record: dict[str, Any], spec: Spec, programs: dict[s
     while more := missing(place, record):
         made = create_part(place.place, place.parts[-1].number + 1, more[0])
         place.parts.append(made)
-        told = difference(place, record)  # another process may have made that part, for another sweep
+        told = difference(place, record)  # another process may have created that part for another sweep
         if told is not None:
             raise checks.bad("store", "nobody to extend it to another sweep at the same time", f"{place.place}, {told}")
     place.write_metadata()
@@ -311,7 +315,7 @@ def _compute(
     place: Store | None,
     advance: Callable[[Task], None],
 ) -> dict[str, np.ndarray]:
-    """All tasks on this machine: into the store, or into arrays `[run, ...]`."""
+    """Compute all tasks on this machine, into the store or into arrays `[run, ...]`."""
     arrays: dict[str, np.ndarray] = {}
     machine = ""
     if place is None:
@@ -335,7 +339,7 @@ def _compute(
 
 @contextlib.contextmanager
 def _reporter(progress: bool | Callable[[int, int], None], layouts: list[Layout], todo: list[Task]) -> Any:
-    """A function that is told of every finished task, and passes on runs."""
+    """A function that is called with every finished task, and reports progress in runs."""
     total = sum(layout.num_runs for layout in layouts)
     runs = {task: len(layouts[task.part].runs_of(task.number)) for task in todo}
     done = total - sum(runs.values())

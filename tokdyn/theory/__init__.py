@@ -1,10 +1,11 @@
-"""What can be said of a dynamics without running it, or of a run without looking at it.
+"""What can be said about a dynamics without running it, and about a run without inspecting it.
 
-``critical_temperature`` is where tokens near one point stop parting and start to meet, ``growth_factors`` how fast
-they do either; ``principal_variances`` is the spectrum both come from. ``automatic_temperature`` chooses a temperature
-for features nobody has looked at (``temperature="auto"``), from that spectrum and the ``distortion`` that so many
-tokens leave. ``collapse_forecast`` says before a run whether tokens will stay apart, a ``Guide`` after it whether they
-did, both in sentences that name the number to use instead (a ``CollapseWarning``, where they are warnings).
+Above ``critical_temperature`` tokens that are close together merge; below it they separate, at the rates given by
+``growth_factors``. Both follow from the spectrum, ``principal_variances``. ``automatic_temperature`` chooses a
+temperature for unfamiliar features (``temperature="auto"``) from that spectrum and the ``distortion`` that a given
+number of tokens leaves. ``collapse_forecast`` predicts before a run whether tokens will stay apart, and a ``Guide``
+reports afterwards whether they did; both use sentences that name the value to use instead (issued as
+``CollapseWarning`` where they are warnings).
 """
 
 from tokdyn.theory.critical import (

@@ -1,17 +1,17 @@
 r"""The temperature above which tokens cannot stay apart, and what follows from the spectrum of the features alone.
 
-Let all K tokens sit at the mean of the features, and move token k away from it by a small `u_k`. Every softmax is then
-`1 / K`, and to first order it changes by `(2 / (K T)) (x_i - mean) . (u_k - mean of all u)`. Put into the weighted mean
-that the attraction pulls to, this gives for the differences between tokens, with rate `eta` and the covariance C,
+Let all K tokens sit at the mean of the features, and displace token k from it by a small `u_k`. Every softmax is then
+`1 / K`, and to first order it changes by `(2 / (K T)) (x_i - mean) . (u_k - mean of all u)`. Inserting this into the
+weighted mean to which the attraction pulls gives, for the differences between tokens, with rate `eta` and covariance C,
 
 .. math:: u_k' - \bar u' = [(1 - \eta) I + (2 \eta / T) C] (u_k - \bar u),
 
 so that a difference along a principal direction with variance `lambda_a` is multiplied by
-`1 - eta + 2 eta lambda_a / T` in every step (``growth_factors``). The largest multiplier passes 1 at
-`T_c = 2 lambda_max(C)` (``critical_temperature``): below it tokens that are almost together part, above it they meet.
-Neither the number of tokens, nor the rate, nor inertia changes `T_c`.
+`1 - eta + 2 eta lambda_a / T` in every step (``growth_factors``). The largest multiplier exceeds 1 below
+`T_c = 2 lambda_max(C)` (``critical_temperature``): below it nearby tokens separate, above it they merge. `T_c` does not
+depend on the number of tokens, on the rate, or on inertia.
 
-Every function takes arrays of NumPy, which compiles nothing, or of jax, under ``jit`` and ``vmap``.
+Every function accepts NumPy arrays, for which nothing is compiled, or JAX arrays, also under ``jit`` and ``vmap``.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from tokdyn import checks
 from tokdyn.numerics import binary_scale, masked_mean, namespace, singular_values
 from tokdyn.typing import EitherArray
 
-# Up to so many rows or columns the whole covariance is made and taken apart; beyond, only products with it.
+# Up to this many rows or columns, all eigenvalues of the covariance are computed; beyond, only products with it.
 MOST_EXACT = 1024
-# What ``read_variances`` reads: a fraction of a second's work, and at most 128 MB at once.
+# Limits on what ``read_variances`` reads: a fraction of a second of work, and at most 128 MB at a time.
 FEWEST_ROWS, MOST_PRODUCTS, MOST_NUMBERS = 2048, 1 << 31, 1 << 24
-# Share of the distortion at which K tokens have told all they can; benchmarks/forecast.py measures what it costs.
+# The automatic temperature as a fraction of the distortion; benchmarks/forecast.py measures what this choice costs.
 SHARE_OF_DISTORTION = 0.5
 
 
 def principal_variances(features: ArrayLike, *, mask: ArrayLike | None = None) -> Any:
-    """Variances of the features along their principal directions, the largest first.
+    """Variances of the features along their principal directions, in decreasing order.
 
-    The eigenvalues of the covariance `C = (1/N) sum_i (x_i - mean)(x_i - mean)^T`, or of the matrix of inner products
-    where there are fewer features than dimensions, which has the same ones above 0.
+    These are the eigenvalues of the covariance `C = (1/N) sum_i (x_i - mean)(x_i - mean)^T` or, if there are fewer
+    features than dimensions, of the matrix of inner products, which has the same positive eigenvalues.
 
     Args:
-        features: `[N, D]`, floating point, of jax or of NumPy (which is then computed in float64).
-        mask: features that exist `[N]`; the others have no influence, whatever they hold.
+        features: `[N, D]`, floating point; JAX or NumPy (NumPy arrays are processed in float64).
+        mask: which features exist `[N]`; the others have no influence, whatever they hold.
 
     Returns:
-        `[min(N, D)]`, at least 0, in squared units of the features; zeros where no feature exists. Correct to the
-        rounding of the largest one.
+        Variances `[min(N, D)]`, at least 0, in squared units of the features; zeros if no feature exists. Their error
+        is a rounding error of the largest one.
 
     Raises:
         ValueError: not floating-point `[N, D]` with a row and a column, or a mask of another shape.
@@ -62,29 +62,29 @@ def principal_variances(features: ArrayLike, *, mask: ArrayLike | None = None) -
     matrix = away.T @ away if away.shape[0] >= away.shape[1] else away @ away.T
     if namespace(away) is np:
         return np.maximum(np.linalg.eigvalsh(matrix / count)[::-1], 0.0) * scale * scale
-    # Of a symmetric matrix without negative eigenvalues these are the singular values; singular_values is safe in vmap.
+    # For a positive semidefinite matrix, eigenvalues are singular values, and singular_values is safe under vmap.
     return singular_values(matrix / count) * scale * scale
 
 
 def critical_temperature(features: ArrayLike, *, mask: ArrayLike | None = None) -> Any:
     """The temperature above which the state with all tokens at one point is stable, and below which it is not.
 
-    `T_c = 2 lambda_max(C)` with the covariance C of the features; the module's text derives it. Tokens that start close
-    together meet for `T > T_c`. Tokens that start far apart may stay apart up to a higher temperature where features
-    are skewed or have outliers (``td.collapse_forecast`` finds it), and well below `T_c` tokens that share one tight
-    cluster merge at the `T_c` of that cluster.
+    `T_c = 2 lambda_max(C)` with the covariance C of the features; the module docstring derives it. Tokens that start
+    close together merge for `T > T_c`. Tokens that start far apart may stay apart up to a higher temperature if
+    features are skewed or have outliers (``td.collapse_forecast`` finds it). Well below `T_c`, tokens that share one
+    tight cluster merge at the `T_c` of that cluster.
 
-    Up to 1,024 features or dimensions by all eigenvalues; beyond, by products with the features only
-    (``lobpcg_standard`` of jax, ``eigsh`` of SciPy), right to about a thousandth.
+    Up to 1,024 features or dimensions, all eigenvalues are computed; beyond, only products with the features are used
+    (``lobpcg_standard`` of JAX, ``eigsh`` of SciPy), with an accuracy of about a thousandth.
 
     Args:
-        features: `[N, D]`, floating point, of jax or of NumPy (which is then computed in float64). Any offset and any
-            scale whose squares the dtype holds.
-        mask: features that exist `[N]`; the others have no influence, whatever they hold.
+        features: `[N, D]`, floating point; JAX or NumPy (NumPy arrays are processed in float64). Any offset, and any
+            scale at which squares fit into the dtype.
+        mask: which features exist `[N]`; the others have no influence, whatever they hold.
 
     Returns:
-        `[]`, in squared units of the features; 0 for constant features. Differentiable, where the largest eigenvalue
-        is single.
+        The temperature `[]`, in squared units of the features; 0 for constant features. Differentiable if the largest
+        eigenvalue is simple.
 
     Raises:
         ValueError: not floating-point `[N, D]` with a row and a column, or a mask of another shape.
@@ -116,7 +116,7 @@ def critical_temperature(features: ArrayLike, *, mask: ArrayLike | None = None) 
     still = jax.lax.stop_gradient(away)
     start = jax.random.normal(jax.random.key(0), (away.shape[1], 8), away.dtype)
     _, directions, _ = lobpcg_standard(lambda v: still.T @ (still @ v) / count, start, m=100)
-    # Near the top the eigenvalue moves only in second order with its direction, which thus needs no gradient.
+    # The eigenvalue depends on its direction only to second order, so that the direction needs no gradient.
     along = away @ jax.lax.stop_gradient(directions[:, 0])
     return 2 * jnp.sum(along * along) / count * scale * scale
 
@@ -124,23 +124,24 @@ def critical_temperature(features: ArrayLike, *, mask: ArrayLike | None = None) 
 def growth_factors(
     features: ArrayLike, temperature: ArrayLike, rate: ArrayLike = 1.0, *, mask: ArrayLike | None = None
 ) -> Any:
-    """By how much small differences between tokens at the mean are multiplied in a step, for each principal direction.
+    """The factor by which a step multiplies small differences between tokens at the mean, for each principal direction.
 
-    `g_a = 1 - eta + 2 eta lambda_a / T`: the eigenvalues of a step's Jacobian at the collapsed state, each K - 1 times;
-    all are 1 - eta where K = 1. The state is stable where all are below 1 in size: `T > T_c` for `0 < eta < 2`. The
-    slowest difference takes about `1 / |ln g|` steps to change by a factor of e, without bound as T nears `T_c`.
+    `g_a = 1 - eta + 2 eta lambda_a / T`: the eigenvalues of the Jacobian of a step at the collapsed state, each K - 1
+    times; for K = 1 all are 1 - eta. The state is stable if all of them are below 1 in magnitude, that is, `T > T_c`
+    for `0 < eta < 2`. The slowest difference takes about `1 / |ln g|` steps to change by a factor of e, which diverges
+    as T approaches `T_c`.
 
     Args:
-        features: `[N, D]`, floating point, of jax or of NumPy.
-        temperature: `[]`, above 0; infinite in the result at 0.
-        rate: of the attraction, `eta` `[]`.
-        mask: features that exist `[N]`.
+        features: `[N, D]`, floating point; JAX or NumPy.
+        temperature: the temperature `[]`; at 0 the result is infinite.
+        rate: rate of the attraction, `eta` `[]`.
+        mask: which features exist `[N]`.
 
     Returns:
-        `[min(N, D)]`, the largest first for a positive rate.
+        Factors `[min(N, D)]`, in decreasing order for a positive rate.
 
     Raises:
-        ValueError: as ``principal_variances``, or a negative temperature.
+        ValueError: as for ``principal_variances``, or a negative temperature.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -158,19 +159,19 @@ def growth_factors(
 
 
 def distortion(variances: ArrayLike, num_tokens: int) -> float:
-    r"""The variance that K tokens leave in every direction they tell anything about, by reverse water-filling.
+    r"""The variance that K tokens leave in each direction that they resolve, by reverse water-filling.
 
-    To name one of K tokens takes `ln K` nats. A Gaussian source with these variances spends them best by leaving the
-    same variance `theta` in every direction that has more, and nothing said about the others:
+    Naming one of K tokens conveys `ln K` nats. For a Gaussian source with these variances, the best use of them leaves
+    the same variance `theta` in every direction that has more, and says nothing about the other directions:
 
     .. math:: \tfrac12 \sum_a \max(0, \ln(\lambda_a / \theta)) = \ln K .
 
     Args:
-        variances: `[A]`, the largest first, at least 0.
+        variances: variances `[A]` of at least 0, in decreasing order.
         num_tokens: K.
 
     Returns:
-        `theta`, the largest variance for K = 1, less for more; 0 where all variances are.
+        `theta`: the largest variance for K = 1, and less for more tokens; 0 if all variances are 0.
 
     References:
         Cover, Thomas: Elements of information theory, 2006, chapter 10.
@@ -193,23 +194,23 @@ def distortion(variances: ArrayLike, num_tokens: int) -> float:
 
 
 def automatic_temperature(features: ArrayLike, *, num_tokens: int) -> float:
-    """A temperature for features nobody has looked at: what ``temperature="auto"`` means.
+    """A temperature for unfamiliar features: this is what ``temperature="auto"`` means.
 
-    `T = theta / 2`, half of the variance that K tokens leave in the directions that they tell apart (``distortion``).
-    It follows the scale of the features, falls with the number of tokens, and is at most `T_c / 4`, so that tokens
-    cannot all collapse. More tokens than clusters still merge inside clusters that are tight beside the rest. Rule and
-    factor were chosen on one half of the data sets of ``python -m benchmarks.forecast``, which says what they cost on
-    the other half.
+    `T = theta / 2`, half of the variance that K tokens leave in the directions that they resolve (``distortion``). It
+    scales with the features, falls with the number of tokens, and is at most `T_c / 4`, so that the tokens cannot all
+    collapse. If there are more tokens than clusters, tokens still merge inside clusters that are tight compared with
+    the rest. The rule and the factor were chosen on one half of the data sets of ``python -m benchmarks.forecast``,
+    which reports what they cost on the other half.
 
     Args:
-        features: `[N, D]`, finite numbers of NumPy or of jax, not traced. Of many, some are read: ``read_variances``.
+        features: `[N, D]`, finite, JAX or NumPy, not traced. Of a large set only a part is read (``read_variances``).
         num_tokens: K.
 
     Returns:
         A number in squared units of the features; 0, a hard assignment, for constant features.
 
     Raises:
-        ValueError: not floating-point `[N, D]` with a row and a column, or no token.
+        ValueError: not floating-point `[N, D]` with at least one row and one column, or no token.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -222,18 +223,18 @@ def automatic_temperature(features: ArrayLike, *, num_tokens: int) -> float:
 
 
 def read_variances(features: ArrayLike) -> np.ndarray:
-    """``principal_variances`` by NumPy in float64: of all features where that is quick, else of some drawn at random.
+    """``principal_variances`` by NumPy in float64, of all features if that is quick, otherwise of a random sample.
 
-    Read are as many as make two thousand million products or sixteen million numbers, at least 2,048: up to a million
-    in 16 dimensions, 8,192 in 512; beyond 1,024 dimensions 1,024, whose inner products are made. What is left out only
-    widens the spectrum of what is noise: of n features in D dimensions the largest variance of white noise comes out as
-    `(1 + sqrt(D/n))^2` times the true one.
+    The sample has as many features as make two billion products or sixteen million numbers, but at least 2,048: up to a
+    million in 16 dimensions, 8,192 in 512. Beyond 1,024 dimensions it has 1,024 features, whose inner products are
+    computed. Sampling only widens the spectrum of noise: from n features in D dimensions, the largest variance of white
+    noise is estimated as `(1 + sqrt(D/n))^2` times the true one.
 
     Args:
-        features: `[N, D]`, finite numbers of NumPy or of jax, not traced.
+        features: `[N, D]`, finite, JAX or NumPy, not traced.
 
     Returns:
-        `[min(n, D)]`, the largest first.
+        Variances `[min(n, D)]`, in decreasing order.
 
     Raises:
         ValueError: not floating-point `[N, D]` with a row and a column.
@@ -249,14 +250,14 @@ def rows_read(features: EitherArray) -> int:
 
 
 def some_rows(features: ArrayLike, count: int) -> np.ndarray:
-    """So many features, drawn at random without replacement, always the same; all, in order, where there are no more.
+    """A random sample of features without replacement, always the same one; all features in order if there are no more.
 
     Args:
-        features: `[N, D]`, of NumPy or of jax.
-        count: how many.
+        features: `[N, D]`, NumPy or JAX.
+        count: size of the sample.
 
     Returns:
-        `[min(count, N), D]`, float64, of NumPy.
+        A NumPy array `[min(count, N), D]` of float64.
     """
     values = np.asarray(features)
     if len(values) > count:
@@ -272,7 +273,7 @@ def _shape(features: Any) -> tuple[int, int]:
 
 
 def _centred(features: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """Features minus their mean over a power of two near the largest of them, that scale, and how many exist."""
+    """Centred features, divided by a power of two near their largest value; that scale; and how many features exist."""
     traced = isinstance(features, jax.Array) or isinstance(mask, jax.Array)
     xp = jnp if traced else np
     features = checks.floating("features", features, axes="[N, D]", xp=xp)
@@ -285,10 +286,10 @@ def _centred(features: Any, mask: Any) -> tuple[Any, Any, Any]:
         features = features.astype(np.float64)
     scale = binary_scale(features) if traced else _binary_scale(features)
     away = features / scale
-    for _ in range(2):  # far from the origin the first mean is rounded; what is left of it, the second takes away
+    for _ in range(2):  # far from the origin the first mean has a rounding error, which the second pass removes
         away = away - masked_mean(away, mask)
         away = away if mask is None else xp.where(mask[:, None], away, 0)
-    # Of the differences, not of the features, should squares be kept from leaving the dtype.
+    # What must be scaled, so that squares do not overflow, are the differences, not the features.
     inner = binary_scale(away) if traced else _binary_scale(away)
     count = num_rows if mask is None else xp.maximum(xp.sum(mask), 1).astype(away.dtype)
     return away / inner, scale * inner, count

@@ -1,4 +1,4 @@
-"""What will become of tokens at a temperature, before any long run."""
+"""A forecast of what will happen to the tokens at a temperature, before any long run."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from tokdyn import checks
 from tokdyn.theory import critical, preview
 
 REGIMES = ("none", "partial", "start-dependent", "full", "unknown")
-# The preview's starts, how many where a step is dear (tokens x dimensions), and how many also from the cold.
+# Number of starts of the preview; number if a step is expensive (tokens x dimensions); number of cold starts.
 STARTS, FEW_STARTS, COLD, DEAR, MAX_STEPS = 16, 8, 4, 4096, 300
-# It reads so many features, by their work in a step (starts x tokens x dimensions); heating reads so many.
+# How many features the preview reads, given the work per step (starts x tokens x dimensions), and how many heating
+# does.
 FEWEST, MOST, MOST_WORK, HEATED = 512, 2048, 1 << 25, 1024
-# Heating sees directions with more than this share of the largest variance, at most so many; a preview on some of the
-# features those with more variance than this share of the temperature: with half of it a direction parts tokens.
+# Heating uses directions with more than this share of the largest variance, up to a maximal number. A preview on a
+# sample uses those whose variance exceeds this share of the temperature: at half of it, a direction separates tokens.
 LEADING, MOST_LEADING, SLAVED = 0.1, 64, 0.25
-# Of the preview's starts, up to this share may lose a token in "none", and keep all in "partial".
+# Up to this share of the preview's starts may lose a token in regime "none", or keep all of them in "partial".
 FEW = 0.125
-# Nearer than this to where a regime ends, a run would take longer than it is given to show on which side it is.
+# Closer than this to the end of a regime, the preview is too short to show on which side of it a run is.
 MARGIN = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What ``collapse_forecast`` says; printed, it is its sentence.
+    """The result of ``collapse_forecast``; ``str`` gives its sentence.
 
     Attributes:
         regime: ``"none"``: nearly every run keeps all tokens apart. ``"partial"``: nearly every run ends with fewer
             distinct tokens than it was given, but more than one. ``"start-dependent"``: all tokens at one point and
             tokens apart are both stable, and the start decides. ``"full"``: every run that starts at random features
             ends with all tokens at one point. ``"unknown"``: below the critical temperature, some runs would lose a
-            token and some not; or the temperature is too near to where a regime ends.
-        ratio: the temperature over the critical one; infinite for constant features.
+            token and some not; or the temperature is too close to the end of a regime.
+        ratio: the temperature divided by the critical one; infinite for constant features.
         critical_temperature: ``td.theory.critical_temperature`` of the features.
-        spinodal: about the temperature up to which tokens that started at random features, in the cold, can stay
-            apart: in steps of 3 % up to 1.3 times the critical one, of 10 % beyond, infinite from 6 times on.
-        share_merging: share of the preview's starts that lost a token (those that have not come to rest included).
-        suggested_temperature: what ``temperature="auto"`` would use.
-        sentence: for people: what will happen, and what to change to which number.
+        spinodal: approximately the temperature up to which tokens that have settled in the cold, from random features,
+            can stay apart: in steps of 3 % up to 1.3 times the critical one, of 10 % beyond, infinite from 6 times on.
+        share_merging: share of the preview's starts that lost a token, including those that did not come to rest.
+        suggested_temperature: the temperature that ``temperature="auto"`` would use.
+        sentence: an explanation of what will happen, and which value to use instead.
     """
 
     regime: str
@@ -58,35 +59,38 @@ class Forecast:
 
 
 def collapse_forecast(features: ArrayLike, *, num_tokens: int, temperature: float) -> Forecast:
-    """Say whether tokens will stay apart, before the run: all, some, none, or as the start decides.
+    """Predict before a run how many tokens will stay apart: all, some, none, or depending on the start.
 
     Above `T_c = 2 lambda_max(C)` the state with all tokens at one point is stable (``td.theory.critical_temperature``),
-    and the only question is whether another one is too. Tokens on a sample are settled in the cold and warmed step by
-    step until they meet; that temperature is the spinodal. It lies at `T_c` for features that are symmetric about their
-    mean, up to a quarter above it for skewed ones, anywhere above it for outliers. Below `T_c` tokens may still merge
-    in groups, each at the critical temperature of what it shares. No rule on the spectrum told when (in measurements
-    half of the runs have lost a token from 0.01 of `T_c` on, or at no temperature, by the features), so 16 runs of
-    the plain rule from random features decide (8 where tokens times dimensions are above 4,096).
+    and the only question is whether there is another stable state. To find out, tokens on a sample are settled in the
+    cold and warmed step by step until they merge; that temperature is the spinodal. It lies at `T_c` for features that
+    are symmetric about their mean, up to a quarter above it for skewed ones, and anywhere above it if there are
+    outliers. Below `T_c` tokens may still merge in groups, each at the critical temperature of the features it shares.
+    We found no rule on the spectrum that tells when: depending on the features, half of the runs have lost a token from
+    0.01 of `T_c` on, or at no temperature. Therefore 16 runs of the plain rule from random features decide (8 if tokens
+    times dimensions exceed 4,096).
 
-    Both read 512 to 2,048 features (the 64 outermost, and others at random that count for more) by NumPy, and compile
-    nothing; the cost is that of as many runs on so few features. The spectrum reads what ``td.theory.read_variances``
-    says. On data it was not made from it answered in 465 of 480 cases and was right in all (``python -m
-    benchmarks.forecast``; nearly all of those features were read), on sets of 12,000 features in 90 of 96, and right in
-    89 (``--half large``; ``benchmarks/README.md`` holds the confusion table). Where it errs, tokens of one cluster in
-    many dimensions stay apart on the few features that are read, and merge on all.
+    Both computations use NumPy on 512 to 2,048 features (the 64 outermost, and a random sample of the others with
+    larger weights) and compile nothing; the cost is that of as many runs on that few features. The spectrum is that of
+    ``td.theory.read_variances``. On data sets that were not used for its development, the forecast gave an answer in
+    465 of 480 cases, all of them right (``python -m benchmarks.forecast``; nearly all of those features were read), and
+    on sets of 12,000 features in 90 of 96 cases, 89 of them right (``--half large``; ``benchmarks/README.md`` has the
+    confusion table). The typical error is that tokens of one cluster in many dimensions stay apart on the few features
+    that are read, but merge on all features.
 
-    Repulsion keeps tokens apart at every temperature, and annealing changes it: this is about the attraction alone.
+    The forecast is for the attraction alone: repulsion keeps tokens apart at every temperature, and annealing changes
+    the temperature.
 
     Args:
-        features: `[N, D]`, finite numbers of NumPy or of jax, not traced.
+        features: `[N, D]`, finite, JAX or NumPy, not traced.
         num_tokens: K, at most N.
-        temperature: of the attraction.
+        temperature: temperature of the attraction.
 
     Returns:
         A ``Forecast``.
 
     Raises:
-        ValueError: not finite floating-point `[N, D]`, more tokens than features, a temperature that is not a number
+        ValueError: not finite floating-point `[N, D]`, more tokens than features, or a temperature that is not a number
             of at least 0.
 
     References:
@@ -121,12 +125,12 @@ def collapse_forecast(features: ArrayLike, *, num_tokens: int, temperature: floa
         num_starts = STARTS if num_tokens * values.shape[1] <= DEAR else FEW_STARTS
         starts = preview.random_starts(sample, most, num_starts)
         if len(sample.points) < len(values):
-            # Features that are few for their dimensions keep tokens apart by their noise alone. What varies too little
-            # to part tokens at this temperature is left out, once tokens are means and have lost the noise of a start.
+            # In many dimensions, a few features keep tokens apart by their noise alone. Directions that vary too little
+            # to separate tokens at this temperature are dropped once tokens are means, without the noise of a start.
             starts, _ = preview.settled(sample, starts, ratio * preview.critical_of(sample), 2)
             kept = directions[:, : max(1, int((variances > SLAVED * temperature).sum()))]
             sample, starts = preview.projected(sample, kept), starts @ kept.astype(np.float32)
-        # At the same share of the critical temperature: noise widens the spectrum of a sample.
+        # Compare at the same fraction of the critical temperature, since noise widens the spectrum of a sample.
         critical_here = preview.critical_of(sample)
         ended, _ = preview.settled(sample, starts, ratio * critical_here, MAX_STEPS)
         distinct = preview.num_distinct(ended)
@@ -148,28 +152,28 @@ def collapse_forecast(features: ArrayLike, *, num_tokens: int, temperature: floa
 
 
 def _num_read(num_tokens: int, num_dimensions: int) -> int:
-    """How many features the preview reads: as many as fit a second or so."""
+    """How many features the preview reads: as many as it can process in a second or so."""
     return int(np.clip(MOST_WORK // (STARTS * num_tokens * num_dimensions), FEWEST, MOST))
 
 
 def _above(heat: float, all_at_one: bool, is_fine: bool) -> str:
-    """Above the critical temperature, at so many times the spinodal; whether all of the preview met in time."""
+    """The regime above the critical temperature, at a multiple of the spinodal, given whether all starts merged."""
     step = preview.FINE if is_fine else preview.COARSE
     if all_at_one:
-        # Steps of 3 % are shorter than what the slowest of runs near critical blurs; those of 10 % are not.
+        # Steps of 3 % are smaller than the uncertainty from slow runs near the critical point; those of 10 % are not.
         return "full" if heat > (1 / step if is_fine else 1.0) else "unknown"
     return "start-dependent" if heat < 1 / step else "unknown"
 
 
 def _below(share: float) -> str:
-    """Below the critical temperature, by the share of the preview's starts that lost a token."""
+    """The regime below the critical temperature, from the share of the preview's starts that lost a token."""
     if share <= FEW:
         return "none"
     return "partial" if share >= 1 - FEW else "unknown"
 
 
 def _held_out(values: np.ndarray) -> float:
-    """A variance that the largest is not below: that of features not read, along the first direction of those read."""
+    """A lower bound on the largest variance: that of unread features along the first direction of the read ones."""
     count = critical.rows_read(values)
     if len(values) < 2 * count:
         return math.inf

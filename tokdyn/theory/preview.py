@@ -1,6 +1,6 @@
-"""Short runs on a few features, by NumPy: what many steps on many features will come to, for next to nothing.
+"""Short runs on a few features with NumPy: a cheap preview of many steps on many features.
 
-Nothing here compiles. The rule is that of ``td.attraction`` at rate 1, with features that count more than once.
+Nothing here is compiled. The rule is that of ``td.attraction`` at rate 1, with weighted features.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import numpy as np
 
 from tokdyn.theory.critical import rows_read, some_rows
 
-# Tokens nearer than this share of the features' spread count as one, as in ``td.Result.num_distinct``.
+# Tokens closer together than this fraction of the features' spread count as one, as in ``td.Result.num_distinct``.
 RESOLUTION = 0.01
 TOL = 1e-4
-# So many of the sample are the features farthest from the mean: outliers decide what survives above T_c.
+# This many features of a sample are those farthest from the mean, because outliers decide what survives above T_c.
 OUTERMOST = 64
 MOST_LOOKED_AT = 16384
-# Multiplications in a product that OpenBLAS leaves to one thread.
+# The largest number of multiplications in a product for which OpenBLAS uses one thread.
 MOST_ALONE = 1 << 18
 FINE, COARSE, HOTTEST = 1.03, 1.1, 6.0
 
 
 class Sample(NamedTuple):
-    """A few features that stand for all, in units in which their root mean square distance from their mean is 1.
+    """A few features that represent all, in units in which their root mean square distance from the mean is 1.
 
     Attributes:
-        points: `[n, D]`, float32, about their mean.
-        weights: how many features each stands for `[n]`.
-        spread: that distance, in the features' units; 0 where all features are equal.
+        points: the features relative to their mean `[n, D]`, float32.
+        weights: how many features each of them represents `[n]`.
+        spread: the root mean square distance, in the original units; 0 if all features are equal.
     """
 
     points: np.ndarray
@@ -37,16 +37,16 @@ class Sample(NamedTuple):
 
 
 def sample_of(features: np.ndarray, count: int, directions: np.ndarray | None = None) -> Sample:
-    """All features where they are few; else the outermost ones, and others at random that count for more.
+    """All features of a small set; otherwise the outermost ones, and a random sample of the others with larger weights.
 
     Args:
         features: `[N, D]`.
-        count: how many at most.
-        directions: orthonormal `[D, A]`, which are kept; all by default.
+        count: maximal number of features.
+        directions: orthonormal directions to keep `[D, A]`; by default all.
     """
     weights = np.ones(min(len(features), count), np.float32)
     if len(features) > count:
-        # Which are outermost is asked of some thousand: of millions, the starts of a run would miss them too.
+        # The outermost are sought among a few thousand; among millions, the starts of a run would miss them as well.
         rows = some_rows(features, max(count, MOST_LOOKED_AT))
         order = np.argsort(((rows - rows.mean(axis=0)) ** 2).sum(axis=1))
         inner = np.random.default_rng(1).permutation(order[:-OUTERMOST])
@@ -81,10 +81,11 @@ def random_starts(sample: Sample, num_tokens: int, num_starts: int) -> np.ndarra
 
 
 def settled(sample: Sample, tokens: np.ndarray, temperature: float, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where tokens `[S, K, D]` go, each start until it rests; and which came to rest `[S]`.
+    """Run tokens `[S, K, D]` until each start is at rest; returns the final tokens, and which starts came to rest
+    `[S]`.
 
-    In blocks whose products are too small for BLAS to share out among threads: on a busy machine these wait for each
-    other, and what takes a second took half a minute.
+    Products are split into blocks that are too small for BLAS to use several threads: on a busy machine these wait for
+    each other, and a second of work took half a minute.
     """
     _, num_tokens, num_dimensions = tokens.shape
     width = int(np.clip(MOST_ALONE // (num_tokens * num_dimensions), 8, len(sample.points)))
@@ -115,14 +116,14 @@ def settled(sample: Sample, tokens: np.ndarray, temperature: float, max_steps: i
 
 
 def num_distinct(tokens: np.ndarray) -> np.ndarray:
-    """As ``td.Result.num_distinct``, for tokens `[S, K, D]`."""
+    """The same count as ``td.Result.num_distinct``, for tokens `[S, K, D]`."""
     gaps = np.sqrt(((tokens[:, :, None] - tokens[:, None]) ** 2).sum(axis=-1))
     earlier = np.tri(tokens.shape[1], k=-1, dtype=bool)
     return (~((gaps <= RESOLUTION) & earlier).any(axis=2)).sum(axis=1)
 
 
 def principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``td.theory.read_variances``, the largest first `[A]`, and their directions `[D, A]`."""
+    """``td.theory.read_variances`` in decreasing order `[A]`, and the corresponding directions `[D, A]`."""
     rows = some_rows(features, rows_read(features))
     largest = float(np.abs(rows).max()) or 1.0
     rows = rows / largest
@@ -137,19 +138,19 @@ def principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def projected(sample: Sample, directions: np.ndarray) -> Sample:
-    """The sample in these directions `[D, A]` only, in the units that it has."""
+    """The sample, projected to the given directions `[D, A]`, in unchanged units."""
     return sample._replace(points=sample.points @ directions.astype(np.float32))
 
 
 def heated(features: np.ndarray, num_tokens: int, count: int, directions: np.ndarray) -> float:
-    """The spinodal over the critical temperature: where tokens that are apart have all come together.
+    """The spinodal divided by the critical temperature: where tokens that were apart have all merged.
 
-    Seen in these directions `[D, A]`: near `T_c` those with little variance follow the others.
-    Tokens that are settled at a tenth of the critical temperature are warmed, each time from where they were. Noise
-    widens the spectrum of a sample, so both temperatures are the sample's.
+    Only the given directions `[D, A]` are used: near `T_c` those with little variance follow the others. Tokens are
+    settled at a tenth of the critical temperature and warmed step by step from there. Noise widens the spectrum of a
+    sample, so both temperatures are those of the sample.
 
     Returns:
-        At least 1, in steps of 3 % up to 1.3 and of 10 % beyond; infinity where some are still apart at 6.
+        A ratio of at least 1, in steps of 3 % up to 1.3 and of 10 % beyond; infinity if some are still apart at 6.
     """
     sample = sample_of(features, count, directions)
     critical = critical_of(sample)

@@ -1,4 +1,4 @@
-"""When the answer of a run is worthless, and what to change to which number: sentences for people."""
+"""Warnings for users: when the result of a run is worthless, and which value to use instead."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from tokdyn.theory.critical import SHARE_OF_DISTORTION, distortion, read_varianc
 from tokdyn.theory.preview import RESOLUTION
 
 AUTO = "auto"
-# Merged tokens are looked at on so many features.
+# Number of features on which merged tokens are examined.
 MOST_ROWS = 4096
 
 
 class CollapseWarning(UserWarning):
-    """The tokens of a run tell less than they seem to: too hot, merged, started at one point, or stopped too early."""
+    """The tokens of a run mean less than they seem to: too hot, merged, started at one point, or stopped too early."""
 
 
 class Guide:
-    """What the spectrum of some features says about tokens among them: a temperature before a run, warnings after it.
+    """What the spectrum of features says about tokens among them: a temperature before a run, warnings after it.
 
-    The spectrum is read once (``read_variances``), by NumPy: nothing compiles.
+    The spectrum is computed once with NumPy (``read_variances``), and nothing is compiled.
 
     Args:
-        features: `[N, D]`, finite numbers of NumPy or of jax, not traced.
+        features: `[N, D]`, finite, JAX or NumPy, not traced.
         num_tokens: K.
 
     Attributes:
-        critical_temperature: above it all tokens meet, for features without skew or outliers.
-        automatic_temperature: see ``td.theory.automatic_temperature``.
+        critical_temperature: above it all tokens merge, for features without skew or outliers.
+        automatic_temperature: the result of ``td.theory.automatic_temperature``.
         spread: root mean square distance of the features from their mean.
 
     Raises:
-        ValueError: not floating-point `[N, D]` with a row and a column, or no token.
+        ValueError: not floating-point `[N, D]` with at least one row and one column, or no token.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -56,10 +56,10 @@ class Guide:
         self.spread = float(np.sqrt(variances.sum()))
 
     def temperature(self, given: ArrayLike) -> Any:
-        """What was given, or the automatic temperature for ``"auto"``.
+        """The given temperature, or the automatic one for ``"auto"``.
 
         Raises:
-            ValueError: another word.
+            ValueError: any other string.
         """
         if isinstance(given, str):
             if given != AUTO:
@@ -68,20 +68,20 @@ class Guide:
         return given
 
     def warnings(self, dynamics: Dynamics, tokens: ArrayLike, *, num_distinct: SupportsInt, tol: float) -> list[str]:
-        """What makes the answer of a run worthless, a sentence each, with the number to use instead.
+        """What makes the result of a run worthless, one sentence each, with the value to use instead.
 
-        Said are: a temperature above the critical one (where nothing but it keeps tokens apart); tokens that coincide
-        at the end; fewer different features than tokens, or tokens that started together; a tolerance as wide as what
-        it should tell apart.
+        The reasons are a temperature above the critical one (if no other part keeps tokens apart); tokens that coincide
+        at the end; fewer distinct features than tokens, or tokens that started at the same point; and a tolerance as
+        large as the distances that it should resolve.
 
         Args:
-            dynamics: what ran.
-            tokens: where they ended `[K, D]`.
-            num_distinct: of the result.
-            tol: of the run.
+            dynamics: the dynamics that was run.
+            tokens: final tokens `[K, D]`.
+            num_distinct: number of distinct tokens in the result.
+            tol: tolerance of the run.
 
         Returns:
-            Sentences without a line break; none where there is nothing to say.
+            Sentences without line breaks; an empty list if there is nothing to report.
         """
         ended, distinct = np.asarray(tokens, np.float64), int(num_distinct)
         count, critical = self.num_tokens, self.critical_temperature
@@ -131,7 +131,7 @@ class Guide:
 
 
 def _temperature_of(dynamics: Dynamics) -> tuple[float | None, bool]:
-    """The temperature of the one attraction, None where there is no such number; and whether nothing keeps apart."""
+    """The temperature of the only attraction, or None; and whether no other part keeps tokens apart."""
     attractions = [part for part in dynamics.parts if isinstance(part, Attraction)]
     alone = all(isinstance(part, Attraction | Inertia) for part in dynamics.parts)
     if len(attractions) != 1 or np.ndim(attractions[0].temperature) or not _is_number(attractions[0].temperature):
@@ -144,29 +144,29 @@ def _is_number(value: Any) -> bool:
 
 
 def parting_temperature(features: np.ndarray, tokens: np.ndarray, temperature: float, resolution: float) -> float:
-    """The temperature below which all merged tokens part: the lowest critical temperature of a group of them.
+    """The temperature below which all merged tokens separate: the lowest critical temperature of any group of them.
 
-    A group at mu with the responsibility `w_i` for feature i parts below `2 lambda_max(C_w)`, with
-    `C_w = sum_i w_i (x_i - mu)(x_i - mu)^T / sum_i w_i`: the critical temperature of what it shares.
+    A group at mu with responsibility `w_i` for feature i separates below `2 lambda_max(C_w)`, with
+    `C_w = sum_i w_i (x_i - mu)(x_i - mu)^T / sum_i w_i`: the critical temperature of the features that it shares.
 
     Args:
-        features: `[N, D]`; of many, 4,096 drawn at random speak for all.
+        features: `[N, D]`; a large set is represented by a random sample of 4,096.
         tokens: `[K, D]`.
-        temperature: of the responsibilities.
-        resolution: tokens nearer to an earlier one are of its group.
+        temperature: temperature of the responsibilities.
+        resolution: a token within this distance of an earlier one belongs to its group.
 
     Returns:
-        In squared units of the features; 0 where a group shares no more than a point, or no tokens merged.
+        The temperature, in squared units of the features; 0 if a group shares only a point, or no tokens have merged.
     """
     rows = some_rows(features, MOST_ROWS)
-    unit = float(np.abs(rows - rows[0]).max()) or 1.0  # squares of these stay within the dtype
+    unit = float(np.abs(rows - rows[0]).max()) or 1.0  # in these units squares stay within the dtype
     centre = rows.mean(axis=0)
     rows, tokens = (rows - centre) / unit, (tokens - centre) / unit
     scores = 2 * rows @ tokens.T - (tokens**2).sum(axis=1)
     shares = np.exp((scores - scores.max(axis=1, keepdims=True)) / max(temperature / unit**2, 1e-30))
     shares /= shares.sum(axis=1, keepdims=True)
     gaps = np.sqrt(((tokens[:, None] - tokens[None]) ** 2).sum(axis=-1))
-    group = (gaps <= resolution / unit).argmax(axis=1)  # the first that is near: itself, where no earlier one is
+    group = (gaps <= resolution / unit).argmax(axis=1)  # the first token within reach, maybe itself
     lowest = np.inf
     for first in np.unique(group):
         members = group == first
@@ -181,7 +181,7 @@ def parting_temperature(features: np.ndarray, tokens: np.ndarray, temperature: f
 
 
 def num_different(features: np.ndarray, most: int) -> int:
-    """How many features are different, counted up to `most`: among some first, among all only where these do not do."""
+    """The number of distinct features, counted up to `most`, first in a sample, and in all only if that is too few."""
     some = features[:: max(1, len(features) // (4 * most))]
     found = len(np.unique(some, axis=0))
     if found < most and len(some) < len(features):

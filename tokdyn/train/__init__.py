@@ -1,4 +1,4 @@
-"""Training as one pure function: ``fit`` is a member, ``td.vmap(fit)`` an ensemble, ``fit_in_segments`` a long one."""
+"""Training as a pure function: ``fit`` for one member, ``td.vmap(fit)`` for ensembles, ``fit_in_segments`` if long."""
 
 from tokdyn.train.fit import Fit, Masked, Progress, fit, record_names
 from tokdyn.train.numbers import Numbers, numbers, trained
@@ -6,5 +6,14 @@ from tokdyn.train.reptile import reptile
 from tokdyn.train.segments import fit_in_segments
 
 __all__ = [
-    "Fit", "Masked", "Numbers", "Progress", "fit", "fit_in_segments", "numbers", "record_names", "reptile", "trained",
-]  # fmt: skip
+    "Fit",
+    "Masked",
+    "Numbers",
+    "Progress",
+    "fit",
+    "fit_in_segments",
+    "numbers",
+    "record_names",
+    "reptile",
+    "trained",
+]

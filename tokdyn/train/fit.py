@@ -1,6 +1,6 @@
-"""``fit``: one member's training as one pure function, so that ``td.vmap(fit)`` is an ensemble.
+"""``fit``: the training of one model as one pure function, so that ``td.vmap(fit)`` trains an ensemble.
 
-Every number of the model, the loss and the optimiser is traced: members that differ in them share one compiled program.
+All numbers of the model, the loss and the optimiser are traced, so that members that differ in them share one program.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Metrics = dict[str, jax.Array]
 
 
 class Loss(Protocol):
-    """What is minimised."""
+    """The protocol of the loss that is minimised."""
 
     def __call__(
         self, model: Any, variables: Variables, batch: PyTree, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Metrics]]:
-        """``(loss [], (state, metrics))``; ``state`` is the model's new one."""
+        """Return ``(loss [], (state, metrics))``, where ``state`` is the new state of the model."""
         ...
 
 
@@ -72,8 +72,8 @@ class Progress(NamedTuple):
 
     Attributes:
         variables: ``{"params": ..., "state": ...}``.
-        optimiser: its memory.
-        step: steps taken `[]`.
+        optimiser: state of the optimiser.
+        step: number of steps taken `[]`.
     """
 
     variables: Variables
@@ -82,16 +82,16 @@ class Progress(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A training, finished or not.
+    """The state of a training, finished or not.
 
     Attributes:
         variables: ``{"params": ..., "state": ...}``.
-        optimiser: the optimiser's memory.
-        step: steps taken `[]`.
-        status: ``Status`` `[]`: CONVERGED where ``stop`` was met, MAX_STEPS where the steps ran out (or may go on),
-            NONFINITE where the loss became infinite or NaN.
-        history: by name `[records]`: the mean of ``loss`` and of the loss's metrics over the steps since the last
-            record, and what ``evaluate`` returned; NaN where training had stopped.
+        optimiser: state of the optimiser.
+        step: number of steps taken `[]`.
+        status: ``Status`` `[]`: CONVERGED if ``stop`` was met, MAX_STEPS if the steps ran out (or training may go on),
+            NONFINITE if the loss became infinite or NaN.
+        history: arrays `[records]` by name: means of ``loss`` and of its metrics over the steps since the previous
+            record, and what ``evaluate`` returned; NaN after training had stopped.
     """
 
     variables: Variables
@@ -120,40 +120,41 @@ def fit(
     until: jax.Array | int | None = None,
     paths: Sequence[str] | None = None,
 ) -> Fit:
-    """Train one model; pure, to be jitted and vmapped as a whole.
+    """Train one model; a pure function, to be jitted and vmapped as a whole.
 
-    A step's randomness is a function of the key and the step's number, so that a training can be interrupted after any
-    record and continued (``start``) with the same result to the last bit.
+    The randomness of a step is a function of the key and the step number, so that training can be interrupted after any
+    record and resumed (``start``) with the same result to the last bit.
 
     Args:
-        model: with ``init(key) -> variables`` and ``apply``; a pytree may hold schedules (``td.annealing``), which are
-            resolved at each step. Or a dynamics, or any pytree of numbers, whose numbers are trained; ``trained``
-            gives it back with them.
-        loss: ``(model, variables, batch, key) -> (loss, (state, metrics))``; may be a pytree with schedules too. Of a
-            dynamics ``(dynamics, batch, key) -> loss``, or ``(loss, metrics)``.
+        model: an object with ``init(key) -> variables`` and ``apply``; if it is a pytree it may hold schedules
+            (``td.annealing``), which are resolved at each step. Alternatively a dynamics, or any pytree of numbers,
+            whose numbers are trained; ``trained`` returns it with the trained numbers.
+        loss: ``(model, variables, batch, key) -> (loss, (state, metrics))``; it may be a pytree with schedules too. For
+            a dynamics, ``(dynamics, batch, key) -> loss`` or ``(loss, metrics)``.
         data: a pytree of arrays `[items, ...]`, or a function ``(key, step) -> batch``.
-        key: of initial weights, batches and noise.
-        num_steps: at most so many steps (static); a multiple of ``record_every``.
-        hyper: keyword arguments of the optimiser, traced, schedules allowed; by default ``{"learning_rate": 1e-3}``.
-        optimiser: makes an optax optimiser from them (static).
-        batch_size: items of a step, in epochs that are shuffled anew; None takes all. Only for arrays.
-        last_batch: what becomes of items that do not fill a batch at the end of an epoch (static). ``"drop"`` leaves
+        key: key of the initial weights, the batches and the noise.
+        num_steps: maximal number of steps (static), a multiple of ``record_every``.
+        hyper: keyword arguments of the optimiser, traced, possibly schedules; by default ``{"learning_rate": 1e-3}``.
+        optimiser: makes an optax optimiser from ``hyper`` (static).
+        batch_size: items per step, in shuffled epochs; None takes all items. Only if ``data`` are arrays.
+        last_batch: what happens to items that do not fill a batch at the end of an epoch (static). ``"drop"`` leaves
             them for another epoch. ``"keep"`` makes a short batch of them, so that an epoch has every item once: the
             loss gets every batch as ``Masked(items, mask)``, filled up to ``batch_size``, and takes its mean where
             the mask is True (``autoencoder.losses`` do). A short batch is one step, and counts as one in the history.
-        record_every: steps between records; by default num_steps.
-        evaluate: ``(model, variables, key) -> {name: []}`` at every record; of a dynamics ``(dynamics, key)``.
-        stop: says from a record whether training is done.
-        variables: weights to begin with, for a second stage; by default ``model.init``.
-        start: what an earlier call with the same arguments returned; goes on from there.
-        until: stop for now before this step `[]`, may be traced.
-        paths: which numbers of a dynamics to train; by default all that lie inside their range.
+        record_every: number of steps between records; by default ``num_steps``.
+        evaluate: ``(model, variables, key) -> {name: []}``, called at every record; for a dynamics
+            ``(dynamics, key)``.
+        stop: decides from a record whether training is done.
+        variables: initial weights, for a second stage of training; by default from ``model.init``.
+        start: the result of an earlier call with the same arguments, from which training resumes.
+        until: pause before this step `[]`; may be traced.
+        paths: which numbers of a dynamics to train; by default all that lie in the interior of their range.
 
     Returns:
         A ``Fit``.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: an invalid argument, which the message names.
 
     Example:
         >>> import jax, jax.numpy as jnp, tokdyn as td
@@ -204,7 +205,7 @@ def fit(
         status = jnp.where(finite, jnp.where(done, Status.CONVERGED, Status.MAX_STEPS), Status.NONFINITE)
         return Fit(progress.variables, progress.optimiser, progress.step, status.astype(jnp.int32), history)
 
-    # Members of an ensemble take turns, each until it is done; what they differ in must be an argument of the loop.
+    # Members of an ensemble take turns, each until it is done; what differs between them must be a loop argument.
     advance, closed_over = _with_arguments(segment, state)
     return while_each(
         lambda state, inputs: (state.step < inputs[1]) & (state.status == Status.MAX_STEPS),
@@ -215,7 +216,7 @@ def fit(
 
 
 def _with_arguments(function: Callable[[Fit], Fit], example: Fit) -> tuple[Callable[[list[Any], Fit], Fit], list[Any]]:
-    """A function with what it closes over (tracers included) as its first argument; and the values of that."""
+    """The function with what it closed over (tracers included) as its first argument, and the closed-over values."""
     jaxpr, output = jax.make_jaxpr(function, return_shape=True)(example)
     treedef = jax.tree.structure(output)
 
@@ -227,12 +228,12 @@ def _with_arguments(function: Callable[[Fit], Fit], example: Fit) -> tuple[Calla
 
 
 def record_names(history: Metrics) -> tuple[str, ...]:
-    """The names in a history, ``loss`` first."""
+    """The names in a history, beginning with ``loss``."""
     return tuple(sorted(history, key=lambda name: (name != "loss", name)))
 
 
 class _Member(NamedTuple):
-    """Everything about one training that does not change."""
+    """Everything that stays constant during one training."""
 
     model: Any
     loss: Any
@@ -243,14 +244,14 @@ class _Member(NamedTuple):
     key: jax.Array
 
     def model_at(self, step: jax.Array | int) -> Any:
-        """With its schedules resolved; those of a dynamics count the steps of a run, not of the training."""
+        """The model with its schedules resolved; those of a dynamics count the steps of a run, not of training."""
         return self.model if isinstance(self.model, Numbers) else resolved(self.model, step)
 
     def optimiser_at(self, step: jax.Array | int) -> optax.GradientTransformation:
         return self.make_optimiser(**resolved(self.hyper, step))
 
     def advanced(self, progress: Progress, num_steps: int) -> tuple[Progress, Metrics]:
-        """So many steps; and the means of what they reported."""
+        """Take ``num_steps`` steps; also returns the means of the metrics that they reported."""
 
         def step(progress: Progress, _: None) -> tuple[Progress, Metrics]:
             number = progress.step
@@ -271,14 +272,14 @@ class _Member(NamedTuple):
         return progress, {name: values.mean(axis=0) for name, values in reports.items()}
 
     def record(self, progress: Progress) -> Metrics:
-        """What ``evaluate`` says after the last step."""
+        """The result of ``evaluate`` after the last step."""
         assert self.evaluate is not None
         key = keys.for_step(self.key, progress.step, "evaluate")
         return self.evaluate(self.model_at(progress.step), progress.variables, key)
 
 
 def _begun(member: _Member, num_records: int, variables: Any) -> Fit:
-    """Initial weights, and an empty history."""
+    """The state at the start: initial weights and an empty history."""
     if variables is None:
         variables = member.model_at(0).init(keys.for_purpose(member.key, "init"))
     if not isinstance(variables, dict) or "params" not in variables:
@@ -299,7 +300,7 @@ def _begun(member: _Member, num_records: int, variables: Any) -> Fit:
 
 
 def _batches(data: Any, batch_size: int | None, last_batch: str, key: jax.Array) -> Callable[[jax.Array], Any]:
-    """``step -> batch``."""
+    """A function ``step -> batch``."""
     keeps = last_batch == "keep"
     if callable(data):
         if batch_size is not None:

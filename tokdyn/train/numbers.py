@@ -1,7 +1,7 @@
-"""Numbers of a dynamics as weights: what ``fit`` trains when it is given a dynamics, or any pytree of numbers.
+"""The numbers of a dynamics as weights: what ``fit`` trains when it is given a dynamics, or any pytree of numbers.
 
-Each number moves on the whole real line and is mapped into the range that its part declares (``td.number``), so that a
-temperature stays positive whatever the optimiser does.
+Each number is trained on the whole real line and mapped to the range that its part declares (``td.number``), so that,
+for example, a temperature stays positive whatever the optimiser does.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ Objective = Callable[[Any, Any, jax.Array], Any]
 
 @part
 class Numbers:
-    """A pytree of which some numbers are weights: a model for ``fit``.
+    """A pytree some of whose numbers are weights: a model for ``fit``.
 
     Attributes:
-        tree: the pytree; its numbers are where training starts.
-        paths: of the numbers that are trained (static).
+        tree: the pytree, whose numbers are the starting values.
+        paths: paths of the numbers that are trained (static).
     """
 
     tree: Any
     paths: tuple[str, ...] = static()
 
     def init(self, key: jax.Array | None) -> dict[str, Any]:
-        """The weights at the start, whatever the key: ``{path: number on the real line}``."""
+        """The initial weights, independent of the key: ``{path: number on the real line}``."""
         leaves, limits = values(self.tree), ranges(self.tree)
         return {"params": {path: to_line(leaves[path], limits.get(path, Range())) for path in self.paths}, "state": {}}
 
     def apply(self, variables: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-        """The pytree with its trained numbers, and no state."""
+        """The pytree with the trained numbers, and an empty state."""
         limits = ranges(self.tree)
         trained = {path: from_line(u, limits.get(path, Range())) for path, u in variables["params"].items()}
         return with_values(self.tree, trained), {}
@@ -53,14 +53,14 @@ def numbers(tree: PyTree, paths: Sequence[str] | None = None) -> Numbers:
 
     Args:
         tree: a dynamics, or any pytree of numbers.
-        paths: of the numbers to train; by default all floating-point ones that lie inside their range. One at the edge
-            of its range, such as a repulsion of strength 0, cannot be moved by its gradient.
+        paths: paths of the numbers to train; by default all floating-point ones in the interior of their range. A
+            number at the edge of its range, such as a repulsion of strength 0, cannot be moved by its gradient.
 
     Returns:
         A model for ``td.train.fit``.
 
     Raises:
-        ValueError: an unknown path, a number at the edge of its range, or none to train.
+        ValueError: an unknown path, a number at the edge of its range, or nothing to train.
 
     Example:
         >>> import tokdyn as td
@@ -79,7 +79,7 @@ def numbers(tree: PyTree, paths: Sequence[str] | None = None) -> Numbers:
         chosen = list(paths)
         for path in chosen:
             if path not in leaves:
-                with_values(tree, {path: 0.0})  # says which there are
+                with_values(tree, {path: 0.0})  # raises an error that lists the paths
                 raise checks.bad(path, "the path of one number", "a part that holds several")
             if path not in floats:
                 raise checks.bad(path, "a floating-point number", checks.describe_array(leaves[path]))
@@ -91,7 +91,7 @@ def numbers(tree: PyTree, paths: Sequence[str] | None = None) -> Numbers:
 
 
 def _is_edge(value: Any, limits: Range) -> bool:
-    """Whether a number is known, and where no number of the real line leads."""
+    """Whether a number is known, and at the edge of its range, which no point of the real line is mapped to."""
     if not checks.is_concrete(value):
         return False
     numbers, lowest = np.asarray(value), max(limits.above, limits.at_least)
@@ -99,15 +99,15 @@ def _is_edge(value: Any, limits: Range) -> bool:
 
 
 def to_line(value: float | jax.Array, limits: Range) -> jax.Array:
-    r"""The number of the real line that leads to a value.
+    r"""The point of the real line that is mapped to a value.
 
     Args:
-        value: inside its range.
-        limits: its range.
+        value: a value in the interior of its range.
+        limits: the range.
 
     Returns:
-        `u` with `value = u` without limits, `a + softplus(u)` above `a`, `b - softplus(u)` below `b`, and
-        `a + (b - a) sigmoid(u)` between both.
+        `u` such that `value` is `u` if there are no limits, `a + softplus(u)` above `a`, `b - softplus(u)` below `b`,
+        and `a + (b - a) sigmoid(u)` between `a` and `b`.
     """
     lowest, highest = max(limits.above, limits.at_least), limits.below
     value = jnp.asarray(value, jnp.result_type(float) if jnp.ndim(value) == 0 else None)
@@ -134,15 +134,15 @@ def from_line(u: jax.Array, limits: Range) -> jax.Array:
 
 
 def _inverse_softplus(value: jax.Array) -> jax.Array:
-    return value + jnp.log(-jnp.expm1(-value))  # log(exp(x) - 1), which would overflow
+    return value + jnp.log(-jnp.expm1(-value))  # log(exp(x) - 1) without overflow
 
 
 def trained(tree: TreeType, variables: dict[str, Any]) -> TreeType:
-    """A dynamics, or any pytree of numbers, with those that ``fit`` has trained.
+    """A dynamics, or any pytree of numbers, with the numbers that ``fit`` has trained.
 
     Args:
-        tree: what ``fit`` was given.
-        variables: of the ``Fit``.
+        tree: the pytree that was passed to ``fit``.
+        variables: ``variables`` of the ``Fit``.
 
     Example:
         >>> import jax, jax.numpy as jnp, tokdyn as td
@@ -159,7 +159,7 @@ def trained(tree: TreeType, variables: dict[str, Any]) -> TreeType:
 
 
 def as_loss(objective: Objective) -> Callable[..., Any]:
-    """``(tree, batch, key) -> loss``, or ``(loss, metrics)``, as the loss that ``fit`` minimises."""
+    """Convert ``(tree, batch, key) -> loss``, or ``-> (loss, metrics)``, to the form of loss that ``fit`` minimises."""
 
     def loss(model: Numbers, variables: Any, batch: Any, key: jax.Array) -> Any:
         told = objective(model.apply(variables)[0], batch, key)
@@ -170,7 +170,7 @@ def as_loss(objective: Objective) -> Callable[..., Any]:
 
 
 def as_evaluate(evaluate: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """``(tree, key) -> {name: []}`` as what ``fit`` calls at every record."""
+    """Convert ``(tree, key) -> {name: []}`` to the form that ``fit`` calls at every record."""
     if evaluate is None:
         return None
     return lambda model, variables, key: evaluate(model.apply(variables)[0], key)

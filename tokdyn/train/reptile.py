@@ -1,4 +1,4 @@
-"""A learned start: weights from which many tasks are learned in a few steps (Reptile)."""
+"""Learned initial weights from which many tasks can be learned in a few steps (Reptile)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,26 @@ Adapt = Callable[[Variables, jax.Array], Fit]
 def reptile(
     adapt: Adapt, start: Variables, *, key: jax.Array, num_rounds: int, num_tasks: int = 4, rate: ArrayLike = 0.5
 ) -> tuple[Variables, jax.Array]:
-    r"""Move the start towards where tasks end: `\theta \leftarrow \theta + \epsilon\, \overline{(\theta_k - \theta)}`.
+    r"""Move initial weights towards trained ones: `\theta \leftarrow \theta + \epsilon\, \overline{(\theta_k -
+    \theta)}`.
 
-    First-order meta-learning. What differs between tasks (vocabularies, texts, seeds) is drawn inside ``adapt``.
+    This is first-order meta-learning. Whatever differs between tasks (vocabularies, texts, seeds) is drawn in
+    ``adapt``.
 
     Args:
-        adapt: ``(variables, key) -> Fit``: a short training from these weights, on the task that the key stands for.
-        start: the first weights, ``{"params": ..., "state": ...}``; the state is left as it is.
-        key: of the tasks.
-        num_rounds: steps of the start (static).
-        num_tasks: tasks of a round, whose changes are averaged (static).
+        adapt: ``(variables, key) -> Fit``: a short training from these weights, on the task drawn with the key.
+        start: the weights to start from, ``{"params": ..., "state": ...}``; the state is not changed.
+        key: key of the tasks.
+        num_rounds: number of meta-learning steps (static).
+        num_tasks: number of tasks per round, whose changes are averaged (static).
         rate: `\epsilon` `[]`, above 0.
 
     Returns:
-        ``(variables, losses [num_rounds])``: the learned start, and the mean first recorded loss of each round's tasks.
+        ``(variables, losses [num_rounds])``: the learned weights, and the first recorded loss of each round, averaged
+        over its tasks.
 
     Raises:
-        ValueError: naming the argument.
+        ValueError: an invalid argument, which the message names.
 
     References:
         A. Nichol, J. Achiam, J. Schulman, On first-order meta-learning algorithms, arXiv 1803.02999, 2018.

@@ -1,4 +1,4 @@
-"""Long trainings of whole ensembles: segment by segment, with progress, checkpoints, and resumption."""
+"""Long training of whole ensembles, segment by segment, with progress, checkpoints and resumption."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _RECORD = "ensemble.json"
 
 
 class Member(Protocol):
-    """One member's training, to be continued."""
+    """The protocol of one member's training, which can be resumed."""
 
     def __call__(self, config: PyTree, *, start: Fit | None, until: ArrayLike) -> Fit:
-        """``fit(..., start=start, until=until)`` of a model made from ``config``."""
+        """Return ``fit(..., start=start, until=until)`` for a model made from ``config``."""
         ...
 
 
@@ -40,24 +40,24 @@ def fit_in_segments(
     batch_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fit:
-    """An ensemble, some steps at a time: between two segments it can be watched, interrupted and resumed.
+    """Train an ensemble in segments, between which it can be monitored, interrupted and resumed.
 
-    Numbers are those of ``td.vmap`` of the whole training, to the last bit.
+    The results are those of ``td.vmap`` of the whole training, to the last bit.
 
     Args:
-        member: ``(config, *, start, until) -> Fit``: calls ``fit`` and passes both on.
+        member: ``(config, *, start, until) -> Fit``, which calls ``fit`` and passes ``start`` and ``until`` on.
         configs: a pytree of arrays `[members, ...]`: seeds, learning rates, penalties.
-        num_steps: of the whole training, as in ``fit``.
-        segment: steps between checkpoints; a multiple of ``fit``'s record_every.
-        folder: where checkpoints are kept (orbax); an interrupted training goes on from the last one. None keeps none.
-        batch_size: of ``td.vmap``.
-        progress: called with steps done and ``num_steps``.
+        num_steps: number of steps of the whole training, as in ``fit``.
+        segment: number of steps between checkpoints, a multiple of ``record_every`` of ``fit``.
+        folder: where orbax checkpoints are kept; an interrupted training resumes from the last one. None keeps none.
+        batch_size: as in ``td.vmap``.
+        progress: called with the number of steps done and ``num_steps``.
 
     Returns:
-        ``Fit`` with a leading axis of members.
+        A ``Fit`` with a leading axis of members.
 
     Raises:
-        ValueError: naming the argument, or a folder with the checkpoints of another ensemble.
+        ValueError: an invalid argument, which the message names, or a folder with checkpoints of another ensemble.
     """
     num_steps = checks.whole_number("num_steps", num_steps, at_least=1)
     segment = checks.whole_number("segment", segment, at_least=1)
@@ -122,7 +122,7 @@ def _checkpoints(folder: Any, configs: Any, num_steps: int) -> Iterator[_Checkpo
             raise checks.bad("folder", expected, f"{folder}")
     except files.Unreadable as error:
         raise checks.bad("folder", expected, f"{known} ({error})") from None
-    with files.written(known, "a folder that can be written") as unfinished:  # half of a record would refuse it
+    with files.written(known, "a folder that can be written") as unfinished:  # half of one would block the folder
         unfinished.write_text(json.dumps(record), encoding="utf-8")
     manager = ocp.CheckpointManager(place, options=ocp.CheckpointManagerOptions(max_to_keep=2))
     try:
@@ -133,7 +133,7 @@ def _checkpoints(folder: Any, configs: Any, num_steps: int) -> Iterator[_Checkpo
 
 
 def _fingerprint(configs: Any) -> str:
-    """Of the values and the structure: another ensemble has another one."""
+    """A hash of the values and the structure of the configs, which identifies the ensemble."""
     leaves, treedef = jax.tree.flatten(configs)
     digest = hashlib.sha256(str(treedef).encode())
     for leaf in leaves:

@@ -1,6 +1,6 @@
-"""Tables as people have them: spreadsheets saved as text, exports of R and pandas, arrays of NumPy, parquet.
+"""Tables as they occur in practice: spreadsheets saved as text, exports from R and pandas, NumPy arrays, parquet.
 
-``read_table`` reads them, and says what it left out and what it guessed; ``standardised`` puts columns on one scale.
+``read_table`` reads them and reports what it left out and what it guessed; ``standardised`` scales the columns.
 """
 
 from tokdyn.data.tables.reading import Table, read_table

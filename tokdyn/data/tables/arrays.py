@@ -11,22 +11,22 @@ from tokdyn import array_files
 from tokdyn.checks import bad
 from tokdyn.data.tables.raw import Raw
 
-# Names that others give to features, where several arrays could be them.
+# Common names for features, used if several arrays could hold them.
 FEATURES = ("features", "X", "x", "data")
 
 
 def read_npy(file: Path) -> Raw:
-    """One array, or one record array, whose fields are columns."""
+    """Read an array, or a record array whose fields are columns."""
     return _from_array(array_files.read_npy(file), file.name)
 
 
 def read_npz(file: Path, array: str | None, labels: str | None) -> Raw:
-    """One array of an archive.
+    """Read one array of an archive.
 
     Args:
-        file: written by ``numpy.savez``.
-        array: its name; None for the only one `[N, D]`, or the one called features.
-        labels: an array of true clusters `[N]`, if there is one of that name.
+        file: an archive written by ``numpy.savez``.
+        array: name of the array; None for the only array `[N, D]`, or the one called features.
+        labels: name of an array of true clusters `[N]`, if there is one.
 
     Raises:
         ValueError: there is no such array, or several could be meant.
@@ -102,16 +102,19 @@ def _from_array(array: np.ndarray, file: str) -> Raw:
     numbers = array if is_text else _native(array)
     values = [_texts(column) if is_text else column for column in numbers.T]
     return Raw(
-        values, [None] * array.shape[1], lambda column: _texts(array[:, column]),
-        lambda row, column: f"index [{row}, {column}]", lambda row, column: str(array[row, column]),
+        values,
+        [None] * array.shape[1],
+        lambda column: _texts(array[:, column]),
+        lambda row, column: f"index [{row}, {column}]",
+        lambda row, column: str(array[row, column]),
         matrix=None if is_text else numbers,
-    )  # fmt: skip
+    )
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """In this machine's order of bytes, and no longer than float64."""
+    """The array in native byte order, and with at most the precision of float64."""
     if array.dtype.itemsize > 8:
-        with np.errstate(over="ignore"):  # the reader says which cell is too large
+        with np.errstate(over="ignore"):  # the caller reports which cell is too large
             return array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -126,9 +129,12 @@ def _from_records(array: np.ndarray, file: str) -> Raw:
     fields = [array[name] for name in names]
     values = [_texts(field) if field.dtype.kind in "US" else _native(field) for field in fields]
     return Raw(
-        values, list(names), lambda column: _texts(fields[column]),
-        lambda row, column: f"index {row} of field {names[column]!r}", lambda row, column: str(fields[column][row]),
-    )  # fmt: skip
+        values,
+        list(names),
+        lambda column: _texts(fields[column]),
+        lambda row, column: f"index {row} of field {names[column]!r}",
+        lambda row, column: str(fields[column][row]),
+    )
 
 
 def _texts(array: np.ndarray) -> np.ndarray:
@@ -138,10 +144,10 @@ def _texts(array: np.ndarray) -> np.ndarray:
 
 
 def read_parquet(file: Path) -> Raw:
-    """A table of columns that have names. An index that was stored with it becomes the first column.
+    """Read a table with named columns. An index that was stored with it becomes the first column.
 
     Raises:
-        ValueError: pandas has nothing to read parquet with, or the table is empty.
+        ValueError: pandas has no engine for parquet, or the table is empty.
     """
     import pandas as pd
 
@@ -164,13 +170,16 @@ def read_parquet(file: Path) -> Raw:
         return np.array(["" if none else str(x) for x, none in zip(columns[column], empty, strict=True)], dtype=object)
 
     return Raw(
-        columns, names, texts, lambda row, column: f"row {row + 1}, column {names[column] or column + 1!r}",
+        columns,
+        names,
+        texts,
+        lambda row, column: f"row {row + 1}, column {names[column] or column + 1!r}",
         lambda row, column: texts(column)[row],
-    )  # fmt: skip
+    )
 
 
 def _column(column: Any) -> np.ndarray:
-    """Numbers, also those that may be missing or are categories; else objects, None where there is nothing."""
+    """A column as numbers, including nullable numbers and categories; otherwise as objects, with None for missing."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -1,4 +1,4 @@
-"""What a cell of a table says: a number, in one of several notations, nothing at all, or text."""
+"""The content of a table's cell: a number in one of several notations, a missing value, or text."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-# What spreadsheets, R, pandas, databases and people write where there is no value.
+# What spreadsheets, R, pandas, databases and people write for a missing value.
 MISSING = frozenset(
     {
         "", "na", "n/a", "n.a.", "nan", "-nan", "null", "none", "nil", "<na>", "missing", "?", ".", "-", "--",
         "#n/a", "#na", "#nv", "#value!", "#wert!", "#div/0!", "#ref!", "#bezug!", "#name?", "#num!", "#zahl!",
     }
 )  # fmt: skip
-# The word for 1 comes second.
+# Pairs of words for 0 and 1, in this order.
 PAIRS = (("false", "true"), ("no", "yes"), ("falsch", "wahr"), ("nein", "ja"))
 INFINITE = re.compile(r"[+-]?(inf|infinity)", re.IGNORECASE)
 COMPLEX = re.compile(r"\(?[+-]?[\d.]+(e[+-]?\d+)?[+-][\d.]*(e[+-]?\d+)?[ij]\)?|[+-]?[\d.]+[ij]", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
-# Of no name: a formula, and "3:0.5", a number of a column and its value.
+# Never a name: a formula, or "3:0.5", the number of a column with its value.
 CODED = re.compile(r"=.*|\d+:[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 _UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)*\s*([^\d\s.,:/-]{1,4})|([$€£¥])\s*[+-]?\d+(?:[.,]\d+)*")
-# A minus as typographers set it, spaces that do not break, and the Swiss mark of thousands.
+# A typographic minus, non-breaking spaces, and the Swiss thousands separator.
 _TYPED = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'"})
 
 
@@ -36,7 +36,7 @@ def _notation(point: str, group: str) -> re.Pattern[str]:
 
 
 _NOTATIONS = {".": _notation(".", ","), ",": _notation(",", ".")}
-# Where one of these matches, there is no doubt what the comma is.
+# If one of these matches, the meaning of the comma is certain.
 _DECIMAL_COMMA = re.compile(r"[+-]?(0|\d{4,})?,\d+|[+-]?\d+,(\d{1,2}|\d{4,})|[+-]?\d{1,3}([. ']\d{3})+,\d+")
 _GROUPING_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3}){2,}(\.\d*)?|[+-]?\d{1,3},\d{3}\.\d*")
 _POWER = re.compile(r"[eEdD][+-]?\d+$")
@@ -44,12 +44,12 @@ _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
 class Cell(NamedTuple):
-    """A number as it is written.
+    """A number and how it is written.
 
     Attributes:
         value: the number.
-        is_grouped: thousands are set apart.
-        is_percent: a percent sign follows, and the value is divided by 100.
+        is_grouped: whether it has thousands separators.
+        is_percent: whether a percent sign follows, in which case the value has been divided by 100.
     """
 
     value: float
@@ -58,11 +58,11 @@ class Cell(NamedTuple):
 
 
 def number(text: str, decimal: str) -> Cell | None:
-    """The number that a cell holds, or None where it holds none.
+    """The number that a cell holds, or None if it holds none.
 
     Args:
-        text: of the cell.
-        decimal: "." or ",".
+        text: text of the cell.
+        decimal: decimal mark, "." or ",".
     """
     text = text.translate(_TYPED).strip()
     if INFINITE.fullmatch(text):
@@ -78,12 +78,12 @@ def number(text: str, decimal: str) -> Cell | None:
 
 
 def is_number(text: str) -> bool:
-    """Whether the cell holds a number, whatever the decimal mark is."""
+    """Whether the cell holds a number under either decimal mark."""
     return any(number(text, decimal) for decimal in _NOTATIONS)
 
 
 def is_missing(text: str) -> bool:
-    """Whether the cell says that there is no value."""
+    """Whether the cell stands for a missing value."""
     return text.strip().lower() in MISSING
 
 
@@ -93,7 +93,7 @@ def is_truth(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """Whether the cell holds a value rather than a name: a number (complex and infinite too), a date, a truth."""
+    """Whether the cell holds a value rather than a name: a number (even complex or infinite), a date, a yes or no."""
     text = text.translate(_TYPED).strip()
     return (
         is_missing(text) or is_number(text) or is_truth(text) or bool(COMPLEX.fullmatch(text) or _DATE.fullmatch(text))
@@ -101,20 +101,21 @@ def is_value(text: str) -> bool:
 
 
 def unit(text: str) -> str | None:
-    """What stands beside a number, such as "kg" in "3.5 kg"; None where that is not all there is."""
+    """The unit beside a number, such as "kg" in "3.5 kg"; None if the cell is not a number with a unit."""
     found = _UNIT.fullmatch(text.translate(_TYPED).strip())
     return (found[1] or found[2]) if found else None
 
 
 def decimal_mark(texts: Iterable[str]) -> tuple[str | None, str | None]:
-    """What commas inside numbers are.
+    """What the commas inside numbers mean.
 
     Args:
-        texts: cells that are no plain numbers.
+        texts: cells that are not plain numbers.
 
     Returns:
-        ``("," or "." or None, an example)``: a decimal comma; a comma that sets thousands apart, so that the point is
-        the decimal mark; or nothing that settles it. The example is of what could be read either way ("1,234").
+        ``(",", example)`` for a decimal comma, ``(".", example)`` for a thousands separator, with the point as decimal
+        mark, or ``(None, example)`` if it cannot be decided. The example is one that could be read either way
+        ("1,234").
     """
     mark = example = None
     for text in texts:
@@ -132,9 +133,9 @@ class Numbers(NamedTuple):
     """A column of text as numbers.
 
     Attributes:
-        values: `[N]`, float64; NaN where there is none.
-        is_text: where a cell holds neither a number nor nothing `[N]`.
-        says: how cells were read, where that is not plain: "'12 %' is read as 0.12".
+        values: the numbers `[N]`, float64; NaN where missing.
+        is_text: which cells hold text, that is, neither a number nor a missing value `[N]`.
+        says: how cells were read, if that is not obvious: "'12 %' is read as 0.12".
     """
 
     values: np.ndarray
@@ -146,8 +147,8 @@ def numbers(texts: np.ndarray, decimal: str) -> Numbers:
     """The numbers that a column of cells holds.
 
     Args:
-        texts: `[N]`, objects.
-        decimal: "." or ",".
+        texts: the cells `[N]`, as objects.
+        decimal: decimal mark, "." or ",".
     """
     import pandas as pd
 
@@ -164,7 +165,7 @@ def numbers(texts: np.ndarray, decimal: str) -> Numbers:
     is_text = np.array([cell is None for cell in read]) & ~missing
     percents = [text for text, cell in zip(kinds, read, strict=True) if cell and cell.is_percent]
     if percents and len(percents) < sum(cell is not None for cell in read):
-        # With and without the sign: nobody knows what the others mean.
+        # Some numbers have a percent sign and some do not: the meaning of the latter is unknown.
         is_text |= np.array([cell is not None and cell.is_percent for cell in read])
     values = np.array(
         [np.nan if cell is None or wrong else cell.value for cell, wrong in zip(read, is_text, strict=True)]
@@ -179,6 +180,6 @@ def numbers(texts: np.ndarray, decimal: str) -> Numbers:
 
 
 def truth(word: str) -> str:
-    """What the note says of a column that holds this word for yes or no."""
+    """The note on a column that holds this word for yes or no."""
     no, yes = next(pair for pair in PAIRS if word in pair)
     return f"{yes} is read as 1, {no} as 0"

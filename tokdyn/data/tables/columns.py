@@ -1,4 +1,4 @@
-"""Which columns of a table are features: as the user says, or by a rule where the user says nothing."""
+"""Which columns of a table are features: those that the user names, or by a rule if the user names none."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from tokdyn.checks import bad, nearest
 from tokdyn.data.tables import cells
 from tokdyn.data.tables.raw import Raw
 
-# A column whose name ends in one of the first words, or is one of the second, is called an id.
+# A column counts as an id if its name ends in one of the first words, or is one of the second.
 _ENDINGS = frozenset({"id", "ids", "uid", "uuid", "guid"})
 _NAMES = frozenset({"index", "idx", "key", "rownames", "rowname"})
-# Names of counters: of an id where the numbers run on without a gap.
+# Names of counters: such a column is an id if its numbers are consecutive.
 _COUNTERS = frozenset(
     {
         "row", "rows", "rownumber", "rn", "no", "nr", "num", "number", "nummer", "lfdnr", "obs", "observation",
         "record", "sample", "item", "case", "subject", "patient", "participant", "object", "entry", "n", "",
     }
 )  # fmt: skip
-# In a table without names a first column that runs on is an id from so many rows on: in fewer, numbers run by chance.
+# In a table without names, a first column of consecutive numbers is an id from this many rows on; with fewer rows, it
+# may be chance.
 FEWEST_ROWS = 10
 _SHOWN = 8
 
 
 def chosen(argument: str, asked: str | Sequence[str], raw: Raw) -> list[int]:
-    """The columns that were asked for, in that order.
+    """The requested columns, in the requested order.
 
     Args:
-        argument: its name, for the sentence.
+        argument: name of the argument, for the error message.
         asked: names, positions from 1 and ranges of either ("3:5", "width:height", "4:"), separated by commas; or a
             sequence of names.
         raw: the table.
 
     Raises:
-        ValueError: naming what is no column, or is one twice.
+        ValueError: an item that is not a column, or a repeated one; the message names it.
     """
     if isinstance(asked, str):
         items = [item.strip() for item in next(csv.reader([asked], skipinitialspace=True), [])]
@@ -73,7 +74,7 @@ def _columns(argument: str, item: str, raw: Raw) -> list[int]:
 
 
 def _column(item: str, raw: Raw) -> int | None:
-    """A name before a position: who calls a column "2" means it by "2"."""
+    """The column of that name or else at that position: a column called "2" takes precedence over position 2."""
     names = [raw.name(column) for column in range(len(raw.names))]
     if item in names:
         return names.index(item)
@@ -94,28 +95,28 @@ def _hint(item: str, raw: Raw) -> str:
 
 
 def listed(raw: Raw) -> str:
-    """The columns' names, the first few of many."""
+    """The names of the columns; if there are many, the first few."""
     names = [raw.name(column) for column in range(min(len(raw.names), _SHOWN))]
     more = len(raw.names) - len(names)
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def identifier(column: int, raw: Raw, among: Sequence[int]) -> str | None:
-    """Why a column names rows rather than describes them; None where it does not.
+    """Why a column names rows rather than describes them; None if it does not.
 
-    A column of text is an identifier where all cells differ and none is a number, with a unit or without. A column of
-    whole numbers, all different, is one where
+    A column of text is an identifier if all cells differ and none is a number, with or without a unit. A column of
+    whole numbers, all different, is one if
 
     * its name is, or ends in, id, uid, uuid or guid, or is index, idx, key or row names;
-    * its name is that of a counter (row, no, nr, sample, subject, ...) and the numbers run on without a gap;
-    * it has no name, others have, and none is to its left, as pandas and R write the names of rows;
-    * it is the first of at least ten rows without any names, its numbers run on without a gap, in whatever order, and
-      those of no other column do.
+    * its name is that of a counter (row, no, nr, sample, subject, ...) and the numbers are consecutive;
+    * it has no name, others have, and none of those is to its left, as pandas and R write the names of rows;
+    * it is the first column of a table of at least ten rows without any names, its numbers are consecutive, in any
+      order, and those of no other column are.
 
     Args:
-        column: which.
+        column: number of the column.
         raw: the table.
-        among: all columns that are no labels.
+        among: all columns that are not labels.
     """
     values = raw.values[column]
     is_text = values.dtype.kind == "O"
@@ -148,7 +149,7 @@ def identifier(column: int, raw: Raw, among: Sequence[int]) -> str | None:
 
 
 def doubtful(column: int, raw: Raw) -> str | None:
-    """Why a column that is taken as a feature may be none; None where there is no doubt."""
+    """Why a column that is used as a feature may not be one; None if there is no doubt."""
     values, name = raw.values[column], raw.names[column]
     if values.dtype.kind == "O" or not name or not _whole(values) or len(values) < 3:
         return None
@@ -163,7 +164,7 @@ def doubtful(column: int, raw: Raw) -> str | None:
 
 
 def _may_be_called(name: str | None) -> bool:
-    """Whether a column of that name can be an identifier at all: most are not, and need no look at their numbers."""
+    """Whether a column of that name can be an identifier at all; most cannot, and their numbers need not be checked."""
     words = _words(name or "")
     return not words or words[-1] in _ENDINGS or "".join(words) in _NAMES | _COUNTERS
 
@@ -171,20 +172,20 @@ def _may_be_called(name: str | None) -> bool:
 def _all_differ(values: np.ndarray, column: int, raw: Raw) -> bool:
     if values.dtype.kind == "O":
         return len({*values}) == len(values)
-    # Beyond 2^53 different numbers may be one in float64: there the cells as they are written count.
+    # Beyond 2^53 different numbers may be equal in float64, so that the cells are compared as text.
     if values.dtype.kind == "f" and np.abs(values).max() >= 2**53:
         return len({*raw.texts(column)[: len(values)]}) == len(values)
     return len(np.unique(values)) == len(values)
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name, also of one like customerID or sampleId: ["customer", "id"]."""
+    """The words of a name, also in camel case: customerID gives ["customer", "id"]."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.strip())
     return re.findall(r"[^\W_]+", parted.lower())
 
 
 def _only_text(column: int, raw: Raw) -> bool:
-    """Whether all cells hold text, and none a number, with a unit or without, or a truth."""
+    """Whether all cells hold text, and none holds a number (with or without a unit) or a yes or no."""
     texts = [text if isinstance(text, str) else "" for text in raw.values[column]]
     if any(cells.is_missing(text) or cells.is_number(text) or cells.is_truth(text) for text in texts):
         return False
@@ -201,7 +202,7 @@ def _whole(values: np.ndarray) -> bool:
 
 
 def _runs(values: np.ndarray) -> bool:
-    """Whether the numbers, put in order, follow each other in steps of one."""
+    """Whether the sorted numbers follow each other in steps of one."""
     if values.dtype.kind == "O" or not _whole(values):
         return False
     ordered = np.sort(values.astype(np.float64))

@@ -1,4 +1,4 @@
-"""From bytes to text: compression and encoding, by what a file holds rather than by what it is called."""
+"""From bytes to text: compression and encoding are detected from the content of a file rather than from its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import numpy as np
 from tokdyn.checks import bad
 from tokdyn.files import machine_memory
 
-# What the libraries behind raise for a file that is cut off or damaged.
+# What the decompression libraries raise for a truncated or damaged file.
 UNREADABLE = (
     csv.Error,
     OSError,
@@ -33,9 +33,12 @@ UNREADABLE = (
     NotImplementedError,
 )
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _PACKED: dict[bytes, Callable[[BinaryIO], BufferedIOBase]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -45,12 +48,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def decoded(file: Path) -> tuple[str, list[str]]:
-    """The file's text, with line ends as Unix has them, and what was assumed of its encoding."""
+    """The text of the file with Unix line ends, and what was assumed about its encoding."""
     data = _decompressed(file, file.read_bytes())
     notes: list[str] = []
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and b"\0" in data[:4096]:
-        # utf-16 without a mark: every other byte of plain numbers is zero.
+        # UTF-16 without a byte order mark: for plain numbers, every other byte is zero.
         head = np.frombuffer(data[: min(len(data), 4096) // 2 * 2], np.uint8) == 0
         if len(head) and head[1::2].mean() > 0.4 and not head[::2].any():
             encoding = "utf-16-le"
@@ -63,7 +66,7 @@ def decoded(file: Path) -> tuple[str, list[str]]:
             raise bad("file", f"text in {encoding}, as its first bytes say", f"{file.name}, which is not") from None
         text = data.decode("cp1252", "replace")
         notes.append("The file is not in UTF-8: its names and text are read as Windows-1252 (Latin-1).")
-    found = _CONTROL.search(text.rstrip("\x1a"))  # with which old programs end a file
+    found = _CONTROL.search(text.rstrip("\x1a"))  # some old programs end a file with this character
     if found:
         line = text.count("\n", 0, found.start()) + 1
         raise bad("file", "text", f"{file.name}, which holds the byte {ord(found[0]):#04x} in line {line}")
@@ -72,7 +75,7 @@ def decoded(file: Path) -> tuple[str, list[str]]:
 
 
 def _decompressed(file: Path, data: bytes) -> bytes:
-    """By what the file holds, not by what it is called."""
+    """The decompressed data; the format is detected from the content, not from the name."""
     for beginning, unpacked in _PACKED.items():
         if data.startswith(beginning):
             with unpacked(io.BytesIO(data)) as stream:
@@ -94,7 +97,7 @@ def _decompressed(file: Path, data: bytes) -> bytes:
 
 
 def _all_of(stream: IO[bytes] | BufferedIOBase, file: Path) -> bytes:
-    """What a stream unpacks to, as long as this machine has room for a table of it: a kilobyte can hold gigabytes."""
+    """Decompress a stream, unless a table of it would not fit into memory: a kilobyte can unpack to gigabytes."""
     most = machine_memory() // 4
     found = bytearray()
     while piece := stream.read(1 << 20):

@@ -1,4 +1,4 @@
-"""What a file holds, before anything is chosen from it."""
+"""The contents of a file, before anything is selected from it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 
 class Raw(NamedTuple):
-    """Columns as a file holds them.
+    """The columns of a file as they are stored.
 
     Attributes:
-        values: of each column `[N]`: numbers, or objects where a cell holds anything else.
-        names: of each column; None where the file gives none.
-        texts: a column's number to its cells as they are written `[N]`.
-        where: (row, column), both from 0, to where a person finds that cell.
-        cell: (row, column) to the cell as it is written; None where the row ends before it.
-        decimal: the mark in numbers that are text.
-        is_text: whether people write such files by hand: a column is then also empty where all cells are.
-        matrix: all columns as one array of numbers `[N, D]`, where they are one.
-        label_texts: true clusters that the file keeps apart from the columns `[N]`.
+        values: the values of each column `[N]`: numbers, or objects if a cell holds anything else.
+        names: the name of each column; None if the file gives none.
+        texts: maps the number of a column to its cells as written `[N]`.
+        where: maps (row, column), both from 0, to a description of where a person finds the cell.
+        cell: maps (row, column) to the cell as written; None if the row ends before it.
+        decimal: the decimal mark in numbers that are stored as text.
+        is_text: whether such files are written by hand; if so, a column whose cells are all empty is left out.
+        matrix: all columns as one array of numbers `[N, D]`, if the file holds such an array.
+        label_texts: true clusters that the file stores separately from the columns `[N]`.
         notes: what was assumed, as sentences.
     """
 
@@ -36,5 +36,5 @@ class Raw(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def name(self, column: int) -> str:
-        """The column's name; of one without, "x" and its position, counted from 1."""
+        """The name of the column or, if it has none, "x" and its position, counted from 1."""
         return self.names[column] or f"x{column + 1}"

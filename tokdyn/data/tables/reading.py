@@ -1,4 +1,4 @@
-"""``read_table``: features, and what goes with them, from a file as people have it."""
+"""``read_table``: features, labels and ids from a file as it occurs in practice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ARRAYS = (".npy", ".npz", ".parquet")
 TEXTS = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".psv")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 SUFFIXES = (*ARRAYS, *TEXTS)
-# Labels: so many different ones among so many rows are more likely numbers.
+# Limits beyond which a column of labels, with too many different values for its rows, is more likely one of numbers.
 _MANY = 0.5
 
 
@@ -30,13 +30,13 @@ class Table(NamedTuple):
     """What ``read_table`` read.
 
     Attributes:
-        features: `[N, D]`, float64.
-        columns: the names of their columns; of a column without, "x" and its position in the file, from 1.
-        labels: true clusters `[N]`, from 0, or None.
-        label_names: what each of them is called in the file, as text, in the order of numbers or of the alphabet.
-        ids: what each row is called in the file `[N]`, as text, or None.
-        id_name: what the column of ids is called; None where there is none, or it has no name.
-        notes: sentences that say what was left out, and what was guessed.
+        features: the features `[N, D]`, float64.
+        columns: names of their columns; a column without a name is called "x" and its position in the file, from 1.
+        labels: true clusters `[N]`, numbered from 0, or None.
+        label_names: name of each cluster in the file, as text, in numerical or alphabetical order.
+        ids: name of each row in the file `[N]`, as text, or None.
+        id_name: name of the column of ids; None if there is no such column, or it has no name.
+        notes: sentences that say what was left out and what was guessed.
     """
 
     features: np.ndarray
@@ -58,40 +58,39 @@ def read_table(
     delimiter: str | None = None,
     decimal: str | None = None,
 ) -> Table:
-    r"""Features, true clusters and names of rows from a file of text or of arrays.
+    r"""Read features, true clusters and names of rows from a text file or a file of arrays.
 
-    Text may be compressed (gzip, bzip2, xz, zip), in UTF-8, UTF-16 or Latin-1, between commas, semicolons, tabs, bars
-    or spaces, with or without a line of names, comments (#), decimal commas, thousands set apart, percent signs, and
-    words for yes and no. What is found out by a guess is said in ``notes``, and each guess has an argument that
-    overrules it.
+    Text may be compressed (gzip, bzip2, xz, zip), encoded in UTF-8, UTF-16 or Latin-1, delimited by commas, semicolons,
+    tabs, bars or spaces, with or without a header line, comments (#), decimal commas, thousands separators, percent
+    signs, and words for yes and no. Everything that is guessed is reported in ``notes``, and an argument overrides each
+    guess.
 
-    Columns that name rows are left out of the features, and kept as ``ids``: text that is different in every row; whole
-    numbers that are different in every row, in a column called id (or sample_id, uuid, index, ...), in one called row,
-    nr or sample if they run on without a gap, or in a first column that has no name where others have; and where no
-    column has a name, a first column whose numbers, of ten rows or more, run on without a gap, unless another's do. A
-    column that is asked for in ``columns`` is never left out, nor are numbers that are the only column.
+    Columns that name rows are excluded from the features and kept as ``ids``: text that is different in every row;
+    whole numbers that are different in every row, in a column called id (or sample_id, uuid, index, ...), in one called
+    row, nr or sample if they are consecutive, or in a first column without a name if others have names; and, if no
+    column has a name, a first column of at least ten consecutive numbers, unless another column is consecutive too. A
+    column that is requested in ``columns`` is never excluded, nor is a single column of numbers.
 
     Args:
-        path: the file: ``.npy``, ``.npz``, ``.parquet``; text in ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.dat``,
-            ``.data``, ``.psv``, each also with ``.gz``, ``.bz2``, ``.xz`` or ``.zip`` behind it.
-        columns: which columns are features, and in which order: names, positions (the first is 1) and ranges of either,
-            both ends included, separated by commas: ``"2:5"``, ``"width,height"``, ``"width:depth,9"``, ``"3:"``. A
-            name goes before a position; one with a comma is written in quotation marks. Or a sequence of names. By
-            default all but labels and ids.
+        path: the file: ``.npy``, ``.npz``, ``.parquet``, or text in ``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.dat``,
+            ``.data`` or ``.psv``, which may be followed by ``.gz``, ``.bz2``, ``.xz`` or ``.zip``.
+        columns: which columns are features, and in which order: names, positions (the first is 1) and inclusive ranges
+            of either, separated by commas: ``"2:5"``, ``"width,height"``, ``"width:depth,9"``, ``"3:"``. A name takes
+            precedence over a position; a name with a comma is written in quotation marks. Alternatively a sequence of
+            names. By default all columns except labels and ids.
         labels: a column of true clusters, by name or position, or an array of the archive; numbers or text.
         array: which array of an ``.npz`` holds the features; by default the one named features, or the only one
             `[N, D]`.
-        header: whether the first line of a text holds names; by default that is found out.
-        delimiter: between the fields of a text: a character, or comma, semicolon, tab, space or pipe; by default that
-            is found out.
-        decimal: the decimal mark of a text, "." or ","; by default that is found out.
+        header: whether the first line of a text holds names; detected by default.
+        delimiter: the delimiter of a text: a character, or comma, semicolon, tab, space or pipe; detected by default.
+        decimal: the decimal mark of a text, "." or ","; detected by default.
 
     Returns:
         A ``Table``.
 
     Raises:
-        ValueError: no such file, another format, a cell that holds no finite number, or an argument that does not fit;
-            naming the file, and the line and the column where there are such.
+        ValueError: no such file, an unknown format, a cell without a finite number, or an argument that does not fit;
+            the message names the file and, if applicable, the line and the column.
 
     Example:
         >>> import pathlib, tempfile, numpy as np, tokdyn as td
@@ -147,7 +146,7 @@ def _raw(file: Path, *, array: str | None, labels: str | None, **how: Any) -> Ra
 
 
 def _suffix(name: str) -> str | None:
-    """Of the formats that are read: that of "x.csv.gz" is ".csv"."""
+    """The suffix of a supported format: that of "x.csv.gz" is ".csv"."""
     place = Path(name.lower())
     if place.suffix in COMPRESSED:
         place = Path(place.stem)
@@ -156,7 +155,7 @@ def _suffix(name: str) -> str | None:
 
 
 class _Choice:
-    """Features, labels and ids out of columns."""
+    """Selects features, labels and ids from columns."""
 
     def __init__(self, raw: Raw, file: str) -> None:
         self._raw, self._file = raw, file
@@ -187,10 +186,14 @@ class _Choice:
         texts = raw.label_texts if label is None else raw.texts(label)[: self._rows]
         found, names = self._labels(texts, label) if texts is not None else (None, ())
         return Table(
-            values, tuple(raw.name(place) for place in features), found, names,
+            values,
+            tuple(raw.name(place) for place in features),
+            found,
+            names,
             None if ids is None else raw.texts(ids)[: self._rows],
-            None if ids is None else raw.names[ids], tuple(self._notes),
-        )  # fmt: skip
+            None if ids is None else raw.names[ids],
+            tuple(self._notes),
+        )
 
     def _label_column(self, labels: str | None, asked: list[int] | None) -> int | None:
         if labels is None or self._raw.label_texts is not None:
@@ -206,7 +209,7 @@ class _Choice:
         return label
 
     def _drop_empty_rows(self) -> None:
-        """Spreadsheets write rows of nothing but delimiters below the last one."""
+        """Drop the rows of nothing but delimiters that spreadsheets write below the last row."""
         if not self._raw.is_text:
             return
         last = self._rows
@@ -216,7 +219,7 @@ class _Choice:
             self._notes.append(
                 f"The last {_count(self._rows - last, 'row')} of {self._file}, without any value, left out."
             )
-            # Columns of nothing but whole numbers became fractions only because of those rows.
+            # Columns of whole numbers were converted to floats only because of those rows.
             values = [_narrowed(column[:last]) for column in self._raw.values]
             self._raw, self._rows = self._raw._replace(values=values), last
 
@@ -224,19 +227,20 @@ class _Choice:
         if not self._raw.is_text or self._rows < 2:
             return places
         empty = [
-            place for place in places
+            place
+            for place in places
             if _is_empty(self._raw.values[place][0]) and all(map(_is_empty, self._raw.values[place]))
-        ]  # fmt: skip
+        ]
         if empty and len(empty) < len(places):
             self._notes.append(f"{self._called(empty)} without any value, left out.")
             return [place for place in places if place not in empty]
         return places
 
     def _identifiers(self, places: list[int], asked: list[int] | None) -> tuple[int | None, list[int]]:
-        """The column of ids, and all that name rows."""
+        """The column of ids, and all columns that name rows."""
         raw = self._raw
         left_out: list[int] = []
-        # A column without a name can only be one to the left of all names, or the first.
+        # A column without a name can only be an id to the left of all names, or as the first column.
         first_named = next((place for place, name in enumerate(raw.names) if name), 1)
         for place in places:
             if raw.names[place] is None and place >= first_named and raw.values[place].dtype.kind != "O":
@@ -246,7 +250,7 @@ class _Choice:
                 left_out.append(place)
                 name = f"Column {raw.names[place]!r}" if raw.names[place] else f"Column {place + 1}"
                 self._notes.append(f"{name} {why}: it names rows and is no feature.")
-                if asked is not None:  # who says which columns are features need not hear of the others
+                if asked is not None:  # users who choose the columns need no note on the others
                     break
         return (left_out[0] if left_out else None), left_out
 
@@ -278,7 +282,7 @@ class _Choice:
         return values
 
     def _column(self, column: int) -> tuple[np.ndarray, bool]:
-        """A column as numbers, NaN where there is none, and whether it holds text."""
+        """A column as numbers, with NaN for missing ones, and whether it holds text."""
         raw, found = self._raw, self._raw.values[column]
         if found.dtype.kind != "O":
             if found.dtype.kind == "b" and raw.is_text:
@@ -298,9 +302,11 @@ class _Choice:
         others = f"; text also in {', '.join(repr(raw.name(other)) for other in texts[1:6])}" if texts[1:] else ""
         shown = shown if len(shown) <= 40 else shown[:37] + "..."
         raise bad(
-            "file", "numbers in all columns", f"{shown!r}{what} in {raw.where(row, column)} of {self._file}{others} "
+            "file",
+            "numbers in all columns",
+            f"{shown!r}{what} in {raw.where(row, column)} of {self._file}{others} "
             "(columns says which columns to read, labels which one holds true clusters)",
-        )  # fmt: skip
+        )
 
     def _refuse_infinite(self, values: np.ndarray, features: list[int]) -> None:
         wrong = ~np.isfinite(values)
@@ -336,12 +342,12 @@ class _Choice:
 
 
 def _loses_digits(column: np.ndarray) -> bool:
-    """Whether whole numbers are too large for float64 to tell them apart."""
+    """Whether whole numbers are too large for float64 to distinguish them."""
     return column.dtype.kind in "iu" and max(-int(column.min()), int(column.max())) > 2**53
 
 
 def _text(value: Any) -> str:
-    """Of a cell; nothing where there is none."""
+    """The text of a cell; empty if it is missing."""
     return "" if value is None or (isinstance(value, float) and value != value) else str(value)
 
 

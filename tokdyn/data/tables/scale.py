@@ -1,4 +1,4 @@
-"""Columns on one scale, and back."""
+"""Standardised columns, and the way back to the original units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tokdyn.checks import bad, describe_array
 
 
 class Standardised(NamedTuple):
-    """Features on one scale.
+    """Standardised features.
 
     Attributes:
-        features: `[N, D]`, float64: each column with mean 0 and standard deviation 1.
-        mean: of each column before `[D]`.
-        scale: the standard deviation of each column before `[D]`; 1 where it is constant.
-        is_constant: which columns hold one number only; they are 0 in the features `[D]`.
+        features: the features `[N, D]`, float64, with mean 0 and standard deviation 1 in each column.
+        mean: original mean of each column `[D]`.
+        scale: original standard deviation of each column `[D]`; 1 if the column is constant.
+        is_constant: which columns are constant; they are 0 in the features `[D]`.
     """
 
     features: np.ndarray
@@ -25,16 +25,16 @@ class Standardised(NamedTuple):
     is_constant: np.ndarray
 
     def restored(self, values: np.ndarray) -> np.ndarray:
-        """Tokens, or other values `[..., D]` on that scale, in the features' own units."""
+        """Standardised values `[..., D]`, such as tokens, in the original units of the features."""
         return np.asarray(values, np.float64) * self.scale + self.mean
 
 
 def standardised(features: np.ndarray) -> Standardised:
-    r"""Each column with mean 0 and standard deviation 1, so that no unit of measurement decides distances.
+    r"""Scale each column to mean 0 and standard deviation 1, so that distances do not depend on units of measurement.
 
     .. math:: z_{nd} = (x_{nd} - \bar x_d) / \sigma_d, \qquad \sigma_d^2 = \tfrac1N \sum_n (x_{nd} - \bar x_d)^2
 
-    A column that holds one number only stays, as 0: it decides nothing.
+    A constant column becomes 0, so that it does not affect distances.
 
     Args:
         features: `[N, D]`, finite numbers.
@@ -43,7 +43,7 @@ def standardised(features: np.ndarray) -> Standardised:
         A ``Standardised``.
 
     Raises:
-        ValueError: no finite numbers `[N, D]`.
+        ValueError: not finite numbers `[N, D]`.
 
     Example:
         >>> import numpy as np, tokdyn as td

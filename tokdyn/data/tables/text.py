@@ -1,4 +1,4 @@
-"""Tables as text: encoding, compression, delimiter, decimal mark and names are found out; pandas reads the rest."""
+"""Tables as text: encoding, compression, delimiter, decimal mark and names are detected; pandas reads the rest."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tokdyn.data.tables.decoding import decoded
 from tokdyn.data.tables.raw import Raw
 
 DELIMITERS = {"tab": "\t", "semicolon": ";", "pipe": "|", "comma": ",", "space": " "}
-# So many rows, and characters, decide how the file is read.
+# How the file is read is decided from this many rows and characters.
 _ROWS, _FIELDS, _CHARACTERS = 200, 4000, 1 << 18
 _EMPTY_WITHIN = re.compile(r"\n[ \t]*(?=\n\s*\S)")
 
 
 def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header: bool | None) -> Raw:
-    """A table as text.
+    """Read a table from a text file.
 
     Args:
-        file: of any of the encodings, compressions and delimiters that the module finds out.
-        delimiter: None to find it out; a character, or a name of ``DELIMITERS``.
-        decimal: None to find it out; "." or ",".
-        header: whether the first line holds names; None to find it out.
+        file: a file with any of the encodings, compressions and delimiters that are detected.
+        delimiter: a character, or a name in ``DELIMITERS``; None to detect it.
+        decimal: "." or ","; None to detect it.
+        header: whether the first line holds names; None to detect it.
 
     Raises:
-        ValueError: it is no table, in one sentence.
+        ValueError: the file is not a table; the message is one sentence.
     """
     text, notes = decoded(file)
     if not text.strip():
@@ -44,9 +44,9 @@ def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header:
     notes += shape.notes
     body = shape.body
     reader = _Rows(body, shape.delimiter, file.name)
-    reader.demand_width(shape.width, 1)  # the one row that pandas does not hold to it
+    reader.demand_width(shape.width, 1)  # pandas does not check the width of the first row
     gap = _EMPTY_WITHIN.search(body, len(body) - len(body.lstrip())) if shape.width == 1 else None
-    if gap and not shape.has_comments:  # in one column an empty line is an empty cell
+    if gap and not shape.has_comments:  # in a table of one column an empty line is an empty cell
         line = body.count("\n", 0, gap.start()) + 2
         raise bad("file", "a number in every row", f"an empty line {line} in {file.name}")
     columns = reader.frame(shape.width, decimal or ".")
@@ -74,7 +74,7 @@ def read_text(file: Path, *, delimiter: str | None, decimal: str | None, header:
 
 
 def _delimiter_line(text: str) -> tuple[str, str | None]:
-    """Without the line "sep=;" that Excel understands; its place stays, so that lines are counted right."""
+    """The text without Excel's line "sep=;", which is replaced by an empty line, so that line numbers stay right."""
     found = re.match(r'"?sep=(.|\\t)"?\n', text, re.IGNORECASE)
     if not found:
         return text, None
@@ -85,11 +85,11 @@ class _Shape(NamedTuple):
     """How a text is to be read.
 
     Attributes:
-        body: what pandas reads: other lines are empty, so that lines are counted right.
-        delimiter: between fields.
-        width: fields of a row.
-        names: of the columns.
-        has_comments: whether comments were emptied.
+        body: the text for pandas, in which all other lines are empty, so that line numbers stay right.
+        delimiter: delimiter between fields.
+        width: number of fields in a row.
+        names: names of the columns.
+        has_comments: whether comments were replaced by empty lines.
         notes: what was assumed.
     """
 
@@ -126,7 +126,7 @@ def _sniffed(text: str, delimiter: str | None, header: bool | None, file: str) -
         if len(names) != width:
             shown = f"{len(names)} in the first line of {file}: {' '.join(', '.join(first[:8]).split())[:80]}"
             raise bad("file", f"a name for each of {width} columns", shown)
-        # The header may go over several lines, within quotation marks.
+        # The header may span several lines, within quotation marks.
         end = next(_records(text, delimiter))[0][1]
         parts = text.split("\n", end)
         text = "\n" * end + (parts[end] if len(parts) > end else "")
@@ -140,7 +140,7 @@ def _sniffed(text: str, delimiter: str | None, header: bool | None, file: str) -
 
 
 def _beginning(text: str) -> str:
-    """So many characters, and at least ten lines, however long these are."""
+    """The beginning of the text: a fixed number of characters, but at least ten lines, however long they are."""
     end = text.find("\n", _CHARACTERS)
     if end < 0:
         return text
@@ -151,12 +151,12 @@ def _beginning(text: str) -> str:
 
 
 def _delimiter(sample: str) -> str:
-    """By which cells are most often values, and rows of one width."""
+    """The delimiter that makes most cells values and gives rows of equal width."""
     best, most = "\n", 0.0
     for delimiter in (*DELIMITERS.values(), "\n"):
         try:
             rows = [fields for _, fields in itertools.islice(_records(sample, delimiter), _ROWS)]
-        except csv.Error:  # a long line, of one field between these
+        except csv.Error:  # a long line that is a single field under this delimiter
             continue
         if not rows:
             continue
@@ -165,17 +165,17 @@ def _delimiter(sample: str) -> str:
         if width == 1 and delimiter != "\n":
             continue
         fields = list(itertools.islice(itertools.chain.from_iterable(rows), _FIELDS))
-        # Text is the same evidence for any delimiter, so that some rests on widths alone.
+        # Text is equal evidence for every delimiter, so that part of the score depends on widths alone.
         score = (0.01 + sum(cells.is_value(field) for field in fields) / len(fields)) * count / len(rows)
         if rows != [first] and len(first) == width > 1 and not any(map(cells.is_value, first)):
-            score *= 1.6  # as many names: then rows of another length are slips
+            score *= 1.6  # the number of names fits, so that rows of other lengths are mistakes
         if score > most + 1e-9:
             best, most = delimiter, score
     return best
 
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[tuple[int, int], list[str]]]:
-    """Rows that are not empty, each with its first line (from 1) and its last."""
+    """The non-empty rows, each with its first (from 1) and its last line."""
     lines: Iterator[str] = (line + "\n" for line in text.split("\n"))
     if delimiter == " ":
         lines = (re.sub(r"[ \t]+", " ", line.strip()) + "\n" for line in lines)
@@ -189,10 +189,10 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[tuple[int, int], list[
 
 
 def _without_comments(text: str, delimiter: str, width: int) -> tuple[str, list[str | None] | None]:
-    """The text with comments emptied, and the names that the last comment before the rows holds, if it does.
+    """The text with comments replaced by empty lines, and the names in the last comment before the rows, if any.
 
-    A line is a comment where it begins with # and is not a row of the table: it has another number of fields, or holds
-    no value.
+    A line is a comment if it begins with # and is not a row of the table, because it has a different number of fields
+    or holds no value.
     """
     lines, names, started = text.split("\n"), None, False
     for place, line in enumerate(lines):
@@ -211,7 +211,7 @@ def _without_comments(text: str, delimiter: str, width: int) -> tuple[str, list[
 
 
 def _is_header(first: list[str], rows: list[list[str]], width: int) -> tuple[bool, str | None]:
-    """Whether the first row holds names, and a sentence where that is a guess."""
+    """Whether the first row holds names, and a sentence if that is a guess."""
     offset = 1 if len(first) == width - 1 else 0
     cells_of = {place + offset: field.strip() for place, field in enumerate(first)}
     if not rows:
@@ -224,15 +224,16 @@ def _is_header(first: list[str], rows: list[list[str]], width: int) -> tuple[boo
             "The first line counts the columns from 0: it is read as their names (header says whether it is)."
         )
     names = bool(filled) and all(map(_is_name, filled.values()))
-    if offset:  # R writes no name for the names of rows; any other line that is shorter is no line of names
+    if offset:  # R writes no name for the names of rows; any other shorter line is not a header
         return names and not any(mark in field for field in first for mark in ";,|\t"), None
     if not cells_of.get(0) and names:
         return True, None
     rows = rows[: max(10, _FIELDS // width)]
     numeric = [
-        column for column in range(width)
+        column
+        for column in range(width)
         if sum(column < len(row) and cells.is_value(row[column]) for row in rows) * 2 > len(rows)
-    ]  # fmt: skip
+    ]
     over = [filled[column] for column in numeric if column in filled]
     if not over:
         return False, None
@@ -268,7 +269,7 @@ def _names(first: list[str], rows: list[list[str]], width: int) -> list[str | No
 
 
 def _distinct(names: list[str | None]) -> tuple[list[str | None], list[str]]:
-    """Names that occur again get a number, as pandas gives them: a, a.1."""
+    """Number repeated names as pandas does: a, a.1."""
     seen, made, renamed = set(names), [], []
     used: set[str] = set()
     for name in names:
@@ -283,7 +284,7 @@ def _distinct(names: list[str | None]) -> tuple[list[str | None], list[str]]:
 
 
 class _Rows:
-    """The rows of a text, to pandas and to people."""
+    """The rows of a text, for pandas and for error messages."""
 
     def __init__(self, body: str, delimiter: str, name: str) -> None:
         self._body, self._delimiter, self._name = body, delimiter, name
@@ -293,10 +294,15 @@ class _Rows:
 
         try:
             return pd.read_csv(
-                io.StringIO(self._body), sep={" ": r"\s+", "\n": "\x1f"}.get(self._delimiter, self._delimiter),
-                header=None, names=range(width), skipinitialspace=True, keep_default_na=False, low_memory=False,
+                io.StringIO(self._body),
+                sep={" ": r"\s+", "\n": "\x1f"}.get(self._delimiter, self._delimiter),
+                header=None,
+                names=range(width),
+                skipinitialspace=True,
+                keep_default_na=False,
+                low_memory=False,
                 **options,
-            )  # fmt: skip
+            )
         except pd.errors.ParserError as error:
             self.demand_width(width)
             reason = str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: ")
@@ -305,7 +311,7 @@ class _Rows:
             raise bad("file", "a table", f"{self._name} ({reason})") from None
 
     def frame(self, width: int, decimal: str) -> list[np.ndarray]:
-        """The columns `[N]`, numbers where all cells are; an empty cell is NaN."""
+        """The columns `[N]`, as numbers if all their cells are; an empty cell is NaN."""
         table = self._read(width, na_values=[""], decimal=decimal)
         columns = []
         for column in range(width):
@@ -320,25 +326,25 @@ class _Rows:
         return columns
 
     def texts(self, width: int, column: int) -> np.ndarray:
-        """A column's cells as they are written `[N]`."""
+        """The cells of a column as written `[N]`."""
         table = self._read(width, usecols=[column], dtype=str, na_filter=False)
         return table[column].str.strip().to_numpy(object)
 
     def demand_width(self, width: int, rows: int | None = None) -> None:
-        """Say which of the rows has more fields than there are columns; fewer are empty cells."""
+        """Raise an error for a row with more fields than there are columns; missing fields are empty cells."""
         for (line, _), fields in itertools.islice(_records(self._body, self._delimiter), rows):
             if len(fields) > width:
                 found = f"{len(fields)} in line {line} of {self._name}"
                 raise bad("file", f"{width} field{'s' * (width > 1)} in every row, as most have", found)
 
     def at(self, row: int) -> tuple[int, list[str]]:
-        """The line of a row, as people count, and its fields; line 0 where pandas counts rows in another way."""
+        """The line number of a row, counted from 1, and its fields; line 0 if pandas counts rows differently."""
         (line, _), fields = next(itertools.islice(_records(self._body, self._delimiter), row, None), ((0, 0), []))
         return line, fields
 
 
 def _decimal(columns: list[np.ndarray], delimiter: str) -> tuple[str, str | None]:
-    """The decimal mark of a table, and a sentence where it is a guess."""
+    """The decimal mark of a table, and a sentence if it is a guess."""
     texts = [text for column in columns if column.dtype.kind == "O" for text in column if isinstance(text, str)]
     mark, example = cells.decimal_mark(texts)
     if mark or not example:

@@ -48,11 +48,11 @@ def _vector(codes: int) -> Any:
 
 
 CASES = {
-    "VQ, 512 codes": Case(functools.partial(_vector, 512), 512, 8, 128, 300),
-    "VQ, 8,192 codes, 16,384 cells": Case(functools.partial(_vector, 8192), 8192, 8, 1024, 6),
-    "residual VQ, 4 x 512": Case(lambda: quantizers.residual_quantizer(_vector(512), depth=4), 512, 8, 128, 150, 4),
+    "VQ, 512 codes": Case(functools.partial(_vector, 512), 512, 8, 128, 200),
+    "VQ, 8,192 codes, 16,384 cells": Case(functools.partial(_vector, 8192), 8192, 8, 1024, 2),
+    "residual VQ, 4 x 512": Case(lambda: quantizers.residual_quantizer(_vector(512), depth=4), 512, 8, 128, 60, 4),
     "FSQ, 1,000 codes": Case(
-        lambda: quantizers.finite_scalar_quantizer(levels=LEVELS), 0, len(LEVELS), 128, 300
+        lambda: quantizers.finite_scalar_quantizer(levels=LEVELS), 0, len(LEVELS), 128, 200
     ),
 }  # fmt: skip
 
@@ -188,5 +188,5 @@ def measure(*, repeats: int, quick: bool) -> Section:
         goals.append(Goal(f"tokdyn, a call a step, {name}", (f"{PEER}, {name}",), 1.0))
     return Section(
         f"training with quantizers: digits, 64 - {WIDTH} - {CELLS} cells - {WIDTH} - 64, Adam", "steps",
-        entries_from(interleaved(forms, repeats), counts, checked, missing), goals, facts, in_seconds=True,
+        entries_from(interleaved(forms, max(3, repeats // 3)), counts, checked, missing), goals, facts, in_seconds=True,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 import tokdyn as td
 from tokdyn import autoencoder as ae
-from tokdyn.studies.autoencoder import design, experiment
+from tokdyn.studies.autoencoder import design, trainings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "visual_tokens.md").read_text()
 SECTIONS = {part.splitlines()[0]: re.findall(r"```python\n(.*?)```", part, re.S) for part in PAGE.split("\n## ")[1:]}
@@ -65,12 +65,12 @@ def test_the_table_has_all_seven_phases():
 def test_a_phase_is_the_condition_that_the_table_names(names, row):
     model = names["phase"](*(eval(cell, dict(names)) for cell in row[1:5]))
     condition = {one.name: one for one in design.default()}[row[5]]
-    studied = experiment.model_of(condition.program, dict(condition.numbers))
+    studied = trainings.model_of(condition.program, dict(condition.numbers))
     assert jax.tree.structure(model) == jax.tree.structure(studied)
     assert td.values(model) == td.values(studied)
     double = {"double_softmax": 0.0 if row[0].startswith("7") else 1.0}
     terms = {"words": ae.losses.cross_entropy(**double)}
     terms |= {"sensitivity": ae.losses.sensitivity()} if row[0].startswith("6") else {}
-    loss = experiment.loss_of(condition.program, dict(condition.numbers))
+    loss = trainings.loss_of(condition.program, dict(condition.numbers))
     assert td.values(loss) == td.values(ae.losses.objective(**terms))
     assert condition["learning_rate"] == (5e-5 if row[0].startswith("7") else 1e-3)

@@ -15,7 +15,8 @@ import tokdyn as td
 from tokdyn import autoencoder as ae
 from tokdyn import claims
 from tokdyn.studies import autoencoder, output
-from tokdyn.studies.autoencoder import costs, design, experiment, published
+from tokdyn.studies.autoencoder import claims as verdicts
+from tokdyn.studies.autoencoder import costs, design, texts, trainings
 from tokdyn.train import fit
 
 BOTH = ("double softmax", "published start")
@@ -68,14 +69,14 @@ class TestOwnText:
 
     def test_it_takes_the_place_of_the_large_published_one(self, path):
         ours, published = autoencoder.Config(text=path).conditions(), autoencoder.Config().conditions()
-        text = experiment.corpus_of(ours[0].program.words)
+        text = texts.corpus_of(ours[0].program.words)
         large = [one for one in published if one.program.words == "large"]
         assert len(ours) == len({one.name for one in ours}) == len(large) > 40
-        assert {one.program.words for one in ours} == {experiment.name_of_text(path)}
+        assert {one.program.words for one in ours} == {texts.name_of_text(path)}
         for one, theirs in zip(ours, large, strict=True):
             assert one.name == theirs.name.replace("192 words", f"{text.vocabulary_size} words")
             assert (one.numbers, one.faults, one.group) == (theirs.numbers, theirs.faults, theirs.group)
-            batches, size = experiment.batches_of(one.program, 1.0)
+            batches, size = trainings.batches_of(one.program, 1.0)
             assert size is None or size == min(theirs.program.batch_size, len(text.train)) <= len(batches)
 
     def test_what_it_is_is_said(self, path):
@@ -86,13 +87,13 @@ class TestOwnText:
 
     def test_the_report_speaks_of_it_and_judges_nothing(self, path, tmp_path):
         dataset = TestReport.pretended()
-        name = experiment.name_of_text(path)
+        name = texts.name_of_text(path)
         config = autoencoder.Config(text=path)
         own = dataset.sel(condition=dataset["words"] == "large")
         own = own.assign_coords(words=("condition", [name] * own.sizes["condition"]))
         own.attrs |= {"config": json.dumps(dataclasses.asdict(config)), "text": config.described_text()}
         text = autoencoder.report(own, tmp_path / "out").read_text()
-        size = experiment.corpus_of(name).vocabulary_size
+        size = texts.corpus_of(name).vocabulary_size
         assert config.described_text() in text
         assert f"ln {size} = " in text
         for published_only in ("47.73", "11.36", "GPU-hours", "ln 192", "Claim by claim", "published log"):
@@ -100,12 +101,12 @@ class TestOwnText:
         assert not (tmp_path / "out" / "claims.json").exists()
 
     def test_another_content_is_another_text(self, path):
-        before = experiment.name_of_text(path)
+        before = texts.name_of_text(path)
         with open(path, "a") as file:
             file.write("\nthe end")
-        after = experiment.name_of_text(path)
+        after = texts.name_of_text(path)
         assert before != after
-        assert len(experiment.corpus_of(after).train) != len(experiment.corpus_of(before).train)
+        assert len(texts.corpus_of(after).train) != len(texts.corpus_of(before).train)
 
     def test_texts_that_cannot_be_used_are_refused(self, path, tmp_path):
         with pytest.raises(ValueError, match=r"^text: expected a file of plain text in UTF-8, got .*no such file"):
@@ -123,7 +124,7 @@ class TestRuns:
     def dataset():
         conditions = [design.condition(name="healthy", **TINY, learning_rate=3e-3, skew=0.0),
                       design.condition(*BOTH, name="published", **TINY)]  # fmt: skip
-        return experiment.run_program(conditions[0].program, conditions, seeds=3)
+        return trainings.run_program(conditions[0].program, conditions, seeds=3)
 
     def test_published_faults_collapse_and_repairs_do_not(self, dataset):
         assert (dataset["types"].sel(condition="healthy") == 1).all()
@@ -131,7 +132,7 @@ class TestRuns:
         np.testing.assert_allclose(dataset["dominant"].sel(condition="published"), 1, rtol=1e-6)
 
     def test_accuracies_are_those_of_the_text(self, dataset):
-        text = experiment.corpus_of("large")
+        text = texts.corpus_of("large")
         healthy, collapsed = dataset.sel(condition="healthy"), dataset.sel(condition="published")
         np.testing.assert_allclose(healthy["validation"], text.ceiling, rtol=1e-6)
         np.testing.assert_allclose(collapsed["validation"], text.constant_accuracy, rtol=1e-6)
@@ -141,7 +142,7 @@ class TestRuns:
     def test_the_loss_of_the_collapse_is_the_constant_s(self, dataset):
         """3 x 20 steps of 128 tokens: five standard errors of the share of the commonest word are 0.012."""
         found = dataset["loss_last"].sel(condition="published").mean()
-        assert abs(float(found) - published.constant_loss(experiment.corpus_of("large"))) < 0.015
+        assert abs(float(found) - verdicts.constant_loss(texts.corpus_of("large"))) < 0.015
 
     def test_initial_information_tells_the_starts_apart(self, dataset):
         """Estimates from 2 draws a word: their standard errors are about 0.001 and 0.1 bits."""
@@ -164,7 +165,7 @@ class TestReport:
         names = [one.name for one in conditions]
         shape = ("condition", "seed")
         generator = np.random.default_rng(0)
-        values = {name: (shape, generator.uniform(0.2, 0.3, (len(names), seeds))) for name in experiment.VARIABLES
+        values = {name: (shape, generator.uniform(0.2, 0.3, (len(names), seeds))) for name in trainings.VARIABLES
                   if not name.endswith("curve")}  # fmt: skip
         curves = {
             name: ((*shape, "record"), np.ones((len(names), seeds, records))) for name in ("loss_curve", "types_curve")
@@ -196,21 +197,21 @@ class TestReport:
 
     def test_verdicts_follow_the_numbers(self):
         large = ("7 extreme, rate 5e-05", "validation")
-        near, far = (published.findings(self.pretended({large: value})) for value in (5 / 44, 0.44))
+        near, far = (verdicts.findings(self.pretended({large: value})) for value in (5 / 44, 0.44))
         assert near["diffusion_lm.accuracy_large"].verdict == "qualified"
         assert far["diffusion_lm.accuracy_large"].verdict == "contradicted"
         thousand = ("1,000 words, sigmoid, repaired", "validation")
-        assert published.findings(self.pretended({thousand: 0.01}))["diffusion_lm.accuracy_projected"].verdict == (
+        assert verdicts.findings(self.pretended({thousand: 0.01}))["diffusion_lm.accuracy_projected"].verdict == (
             "reproduced"
         )
 
     def test_every_finding_is_a_claim_of_the_table(self):
         known = {claim.id for claim in claims.load()}
-        assert set(published.findings(self.pretended())) <= known
+        assert set(verdicts.findings(self.pretended())) <= known
 
     def test_effects_are_paired_by_seed(self):
         dataset = self.pretended()
-        record = next(r for r in published.effects(dataset) if (r["bottleneck"], r["fault"]) == ("gumbel", "low rate"))
+        record = next(r for r in verdicts.effects(dataset) if (r["bottleneck"], r["fault"]) == ("gumbel", "low rate"))
         with_it, without = (
             dataset["types"].sel(condition=name).values for name in ("gumbel, low rate", "gumbel, repaired")
         )
@@ -266,6 +267,6 @@ def test_repaired_every_word_comes_back_in_twenty_of_twenty_seeds():
     """192 and 1,000 words through 8 x 8 x 5 patterns."""
     chosen = [one for one in design.sizes() if one.name.endswith("repaired") and "51 words" not in one.name]
     for program, members in design.by_program(chosen).items():
-        found = experiment.run_program(program, members, seeds=20)
+        found = trainings.run_program(program, members, seeds=20)
         # Gumbel codes are judged by a draw, as published: one word of 1,000 may be drawn wrongly now and then.
         assert (found["types"] >= (0.99 if program.bottleneck == "gumbel" else 1)).all(), found["types"]

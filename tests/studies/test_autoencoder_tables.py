@@ -12,7 +12,7 @@ import pytest
 import test_autoencoder_study
 
 from tokdyn.studies import autoencoder, output
-from tokdyn.studies.autoencoder import study, tables
+from tokdyn.studies.autoencoder import experiment, tables
 
 NOTEBOOK, SANE = "notebook's start", "sane start"
 DOUBLE, PLAIN = "double softmax", "cross-entropy"
@@ -133,7 +133,7 @@ def ran():
         study_s_own = test_autoencoder_study.TestReport.pretended()
         study_s_own.attrs["config"] = json.dumps(dataclasses.asdict(autoencoder.Config(tables=True)))
         seen = []
-        dataset = study._with_tables(study_s_own, config, lambda *numbers: seen.append(numbers))
+        dataset = experiment._with_tables(study_s_own, config, lambda *numbers: seen.append(numbers))
     return dataset, seen
 
 

@@ -16,7 +16,8 @@ from tokdyn import claims, cli, compiling
 from tokdyn.plot import latent_optimisation as figures
 from tokdyn.reasoning import reasoner, references, shipped
 from tokdyn.studies import latent_optimisation, load, output
-from tokdyn.studies.latent_optimisation import design, measurement, published
+from tokdyn.studies.latent_optimisation import claims as verdicts
+from tokdyn.studies.latent_optimisation import design, measurement
 from tokdyn.studies.latent_optimisation.comparison import compared, mean_of, verdict
 from tokdyn.studies.latent_optimisation.tables import conclusion
 
@@ -228,7 +229,7 @@ class TestReport:
 
     def test_findings_follow_the_numbers(self, dataset):
         known = {claim.id for claim in claims.load()}
-        found = published.findings(dataset)
+        found = verdicts.findings(dataset)
         assert set(found) <= known
         assert found["dmlr.gain_qwen25_7b"].verdict == "open"
         shown = dataset.assign(
@@ -236,20 +237,20 @@ class TestReport:
             correlation_high=dataset["correlation_high"] * 0 + 0.6,
             difference=dataset["difference"] * 0 + 0.1, holm=dataset["holm"] * 0, equivalent=dataset["equivalent"] * 0,
         )  # fmt: skip
-        up = published.findings(shown)
+        up = verdicts.findings(shown)
         assert up["dmlr.confidence_accuracy"].verdict == "reproduced"
         assert up["dmlr.reward_entropy"].verdict == "reproduced"
         # Nowhere better and somewhere worse, where an oracle is better: not refuted for other models, but qualified.
         other = [name for name in design.METHODS if name != design.ORACLE]
         sign = xarray.ones_like(shown["difference"]).where(~shown["rule"].isin(other), -1.0)
-        assert published.findings(shown.assign(difference=sign * shown["difference"]))[
+        assert verdicts.findings(shown.assign(difference=sign * shown["difference"]))[
             "dmlr.reward_entropy"
         ].verdict == "qualified"  # fmt: skip
         nothing = shown.assign(holm=shown["holm"] + 1, correlation_low=-shown["correlation"])
-        assert published.findings(nothing)["dmlr.confidence_quality"].verdict == "open"
+        assert verdicts.findings(nothing)["dmlr.confidence_quality"].verdict == "open"
         # Published cells are of other models: whatever ours say, the claim stays open and says what ours show.
         for changed, count in ((shown, 2), (nothing, 0)):
-            gain = published.findings(changed)["dmlr.gain_everywhere"]
+            gain = verdicts.findings(changed)["dmlr.gain_everywhere"]
             assert (gain.verdict, gain.ours) == ("open", None)
             assert f"higher in 2, shown in {count};" in gain.note
 

@@ -14,7 +14,8 @@ from tokdyn.plot import mechanisms as figures
 from tokdyn.reasoning import training
 from tokdyn.stats import fieller_interval
 from tokdyn.studies import mechanisms, output
-from tokdyn.studies.mechanisms import design, experiment, judging, published
+from tokdyn.studies.mechanisms import claims as verdicts
+from tokdyn.studies.mechanisms import design, experiment, judging
 
 TASK = reasoning.tasks.pointer_chase(side=2, hops=1)
 CONFIG = mechanisms.Config(tasks=("pointer_chase",), seeds=2, num_steps=10, rl_steps=10, num_items=50, batch_size=8)
@@ -253,7 +254,7 @@ class TestStudy:
         assert output.config_from(mechanisms.Config, metadata["config"]) == CONFIG
         assert len(list((tmp_path / "out" / "plots").iterdir())) == 4
         assert not (tmp_path / "out" / "claims.json").exists()  # another design than the default
-        assert set(published.findings(dataset)) <= {claim.id for claim in published.claims.load()}
+        assert set(verdicts.findings(dataset)) <= {claim.id for claim in verdicts.claims.load()}
 
     def test_an_interrupted_study_goes_on_from_its_store(self, tmp_path):
         config, store = mechanisms.Config(tasks=("pointer_chase",)), str(tmp_path / "store")

@@ -13,7 +13,8 @@ from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import reasoner, references, shipped
 from tokdyn.reasoning.tasks import pointer_chase
 from tokdyn.studies import load, mediation, output
-from tokdyn.studies.mediation import design, measurement, protocols, published
+from tokdyn.studies.mediation import claims as verdicts
+from tokdyn.studies.mediation import design, measurement, protocols
 from tokdyn.studies.mediation.protocols import NO, UNDECIDED, YES
 
 NAMES = ("masked", "soft_prompt")
@@ -134,7 +135,7 @@ class TestReport:
             arm=[*dataset["arm"].values, *design.WORDS],
             place=[*dataset["place"].values, "words, last word"],
         )
-        found = published.findings(wider.assign(said=wider["said"].fillna(UNDECIDED)))
+        found = verdicts.findings(wider.assign(said=wider["said"].fillna(UNDECIDED)))
         assert {finding.verdict for finding in found.values()} == {"open"}
         assert all("context only" in finding.note for finding in found.values())
 

@@ -124,6 +124,15 @@ class TestRun:
         for field in dataclasses.fields(one.Config):
             assert field.name not in OFFERED
 
+    @pytest.mark.parametrize("name", sorted(td.studies.OURS))
+    def test_one_role_one_file(self, name):
+        """The table of CONTRIBUTING.md; a study of one file has them all there."""
+        one, module = td.studies.load(name), td.studies.OURS[name]
+        single = not hasattr(sys.modules[module], "__path__")
+        roles = {"design": one.Config, "experiment": one.measure, "report": one.contents, "claims": one.findings}
+        for role, made in roles.items():
+            assert made is None or made.__module__ == (module if single else f"{module}.{role}")
+
 
 class TestReport:
     def test_the_folder(self, tmp_path):

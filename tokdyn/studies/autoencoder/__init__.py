@@ -1,9 +1,8 @@
 """Visual-token autoencoders: the published collapse, its causes one by one, and what repairs it."""
 
-from tokdyn.studies.autoencoder.design import condition
-from tokdyn.studies.autoencoder.published import findings
+from tokdyn.studies.autoencoder.claims import findings
+from tokdyn.studies.autoencoder.design import Config, condition
 from tokdyn.studies.autoencoder.report import STUDY
-from tokdyn.studies.autoencoder.study import Config
 
 run, report = STUDY.run, STUDY.report
 

@@ -16,7 +16,7 @@ from tokdyn import autoencoder as ae
 from tokdyn.autoencoder import layers
 from tokdyn.dynamics.parts import part, static
 from tokdyn.studies.autoencoder.design import HEALTHY, Program
-from tokdyn.studies.autoencoder.experiment import loss_of, model_of
+from tokdyn.studies.autoencoder.trainings import loss_of, model_of
 
 DECODERS = ("linear", "dense", "convolutional", "hybrid", "extreme")
 TOKENS = 128  # of a step, for every model

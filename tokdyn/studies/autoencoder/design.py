@@ -1,4 +1,4 @@
-"""The conditions of the study: every published fault as a named switch, alone, in pairs, and all but one."""
+"""The design: every published fault as a named switch, alone, in pairs, and all but one; and which of them are run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from tokdyn import checks
 from tokdyn.autoencoder.encoders.table import INITIALISATIONS
+from tokdyn.studies.autoencoder.texts import corpus_of, name_of_text
 
 # What a healthy training has; every condition changes some of it. All of them are traced.
 HEALTHY: dict[str, float] = {
@@ -38,7 +39,7 @@ class Program:
 
     Attributes:
         words: ``"small"`` (51) and ``"large"`` (192) have the published shape; a number of types makes a Zipf corpus;
-            what ``experiment.name_of_text`` returns is a text of the user's.
+            what ``texts.name_of_text`` returns is a text of the user's.
         grid: one of ``GRIDS``.
         bottleneck: ``"categorical"``, ``"gumbel"``, ``"sigmoid"`` or ``"straight_through"``.
         decoder: ``"dense"``, ``"linear"``, ``"convolutional"``, ``"hybrid"`` or ``"extreme"``.
@@ -259,3 +260,61 @@ def by_program(conditions: Iterable[Condition]) -> dict[Program, list[Condition]
     for one in conditions:
         groups.setdefault(one.program, []).append(one)
     return groups
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which conditions, how many seeds; the default is 55 conditions x 12 seeds."""
+
+    seeds: int = 12
+    """Number of trainings per condition; seed s has the same initial weights, batches and noise in every condition."""
+    groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
+    """Which parts of the study to run: factorial, phases, extreme, sizes."""
+    full: bool = False
+    """Run the whole factorial over bottlenecks, decoders and grids. It takes hours: use ``--store``."""
+    tables: bool = False
+    """Also run Tables A to F of the earlier prototype: 87 cells with 2 to 5 seeds each, but no more than ``seeds``."""
+    text: str | None = None
+    """Path of a text of your own, plain UTF-8 with a sentence a line: the conditions of the large published text run on
+    it, those of other sizes are left out, and no published number is judged."""
+    key: int = 0
+    """Seed of the JAX random key."""
+
+    def checked(self) -> Config:
+        """This design, if it can be run.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        checks.whole_number("seeds", self.seeds, at_least=1)
+        for group in self.groups:
+            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes"))
+        if not self.groups:
+            raise checks.bad("groups", "at least one part of the study", "none")
+        if self.text is not None:
+            if self.tables:
+                raise checks.bad("tables", "False beside a text of your own (they are of published texts)", self.tables)
+            name_of_text(self.text)
+        return self
+
+    def conditions(self) -> list[Condition]:
+        """What is run."""
+        made = full() if self.full else default()
+        chosen = [one for one in made if one.group in (*self.groups, "full")]
+        if self.text is None:
+            return chosen
+        name = name_of_text(self.text)
+        text = corpus_of(name)
+        return on_text(chosen, name, vocabulary_size=text.vocabulary_size, num_tokens=len(text.train))
+
+    def described_text(self) -> str | None:
+        """The user's text in words, for the report; None where the published ones are used."""
+        if self.text is None:
+            return None
+        text = corpus_of(name_of_text(self.text))
+        train, validation = len(text.train_sentences), len(text.validation_sentences)
+        return (
+            f"{self.text}: {train:,} sentences of {len(text.train):,} words, {len(text.types):,} of them different, "
+            f"for training; {validation:,} sentences of {len(text.validation):,} words, {text.unknown_share:.1%} of "
+            "them unknown, for validation"
+        )

@@ -13,7 +13,8 @@ from tokdyn import keys
 from tokdyn.autoencoder.diagnose.gradients import gradient_flow
 from tokdyn.autoencoder.diagnose.landscape import filter_normalised, slice_2d
 from tokdyn.studies.autoencoder.design import Condition, condition
-from tokdyn.studies.autoencoder.experiment import batches_of, corpus_of, loss_of, model_of
+from tokdyn.studies.autoencoder.texts import corpus_of
+from tokdyn.studies.autoencoder.trainings import batches_of, loss_of, model_of
 from tokdyn.train import Fit, fit
 
 WORDS = 12  # shown in the gallery, the commonest first

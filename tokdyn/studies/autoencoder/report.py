@@ -14,9 +14,11 @@ import xarray
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.data.words import Corpus
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder import design, published, tables
-from tokdyn.studies.autoencoder.experiment import TEXT, VARIABLES, corpus_of
-from tokdyn.studies.autoencoder.study import Config, measure
+from tokdyn.studies.autoencoder import claims, design, tables
+from tokdyn.studies.autoencoder.design import Config
+from tokdyn.studies.autoencoder.experiment import measure
+from tokdyn.studies.autoencoder.texts import TEXT, corpus_of
+from tokdyn.studies.autoencoder.trainings import VARIABLES
 from tokdyn.studies.documents import Figure, Report, brackets, table
 from tokdyn.studies.skeleton import Study, machine
 
@@ -71,8 +73,8 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
         lines.append(
             f"Words that come back right as published, with the loss repaired, with loss and start repaired: {told}."
         )
-    if published.LARGE in there and not own_text:
-        slow, own = dataset.sel(condition=published.LARGE), dataset.sel(condition="7 extreme, rate 0.001")
+    if claims.LARGE in there and not own_text:
+        slow, own = dataset.sel(condition=claims.LARGE), dataset.sel(condition="7 extreme, rate 0.001")
         lines.append(
             f"The published 11.36 % is a learning rate of 5e-5 after 200 steps: {float(slow['validation'].mean()):.1%} "
             f"({float(slow['validation'].min()):.1%} to {float(slow['validation'].max()):.1%} over seeds); at its own "
@@ -216,7 +218,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         f"{text.ceiling:.2%}**, and one that always says the commonest word has {text.constant_accuracy:.2%}. "
         f"A uniform guess costs ln {size} = {math.log(size):.3f} nats; a double softmax lives between "
         f"{math.log(math.e + size - 1) - 1:.3f} and {math.log(math.e + size - 1):.3f}, and the constant answer has "
-        f"{published.constant_loss(text):.4f} there. *Words right* counts each of the {len(text.types)} words once.",
+        f"{claims.constant_loss(text):.4f} there. *Words right* counts each of the {len(text.types)} words once.",
         "## How much a grid can hold", _capacity(size),
     ]  # fmt: skip
     for group, (title, words) in _GROUPS.items():
@@ -225,7 +227,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             if group == "factorial":
                 blocks += [
                     "What each fault costs alone (95 %, paired by seed), and what repairing it alone brings where the "
-                    "others stay.", table(published.effects(dataset)),
+                    "others stay.", table(claims.effects(dataset)),
                 ]  # fmt: skip
     blocks += [
         "## What a step costs",
@@ -257,7 +259,7 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
         )
         if (dataset["group"] == group).any()
     ]
-    if (dataset["condition"] == published.LARGE).any():
+    if (dataset["condition"] == claims.LARGE).any():
         beside = "" if "text" in dataset.attrs else " beside the published log"
         caption = f"Training loss of the extreme decoder{beside} (means of 20 steps); bands span the seeds."
         made.append(Figure("extreme_loss.png", caption, partial(_curves, dataset)))
@@ -293,7 +295,7 @@ def _outcomes(dataset: xarray.Dataset, group: str) -> Any:
         return plot.outcomes(names, values.mean(axis=1), low, high, label="share of words right")
     return plot.outcomes(
         names, values.mean(axis=1), low, high, label="accuracy on the validation text",
-        published={} if "text" in dataset.attrs else {name: published.ACCURACY.get(name) for name in names},
+        published={} if "text" in dataset.attrs else {name: claims.ACCURACY.get(name) for name in names},
         lines={f"ceiling, {text.vocabulary_size} words": text.ceiling, "always the commonest": text.constant_accuracy},
     )  # fmt: skip
 
@@ -311,7 +313,7 @@ def _curves(dataset: xarray.Dataset) -> Any:
     }
     size, own_text = _text_of(dataset).vocabulary_size, "text" in dataset.attrs
     levels = {f"a uniform guess, ln {size}": math.log(size)}
-    theirs = None if own_text else (steps, np.array(published.LOSS_CURVE))
+    theirs = None if own_text else (steps, np.array(claims.LOSS_CURVE))
     return plot.loss_curves(steps, curves, levels=levels, published=theirs)
 
 
@@ -380,7 +382,7 @@ def decides(config: Config) -> bool:
 
 
 STUDY = Study(
-    "autoencoder", measure, Config, contents=contents, write=write, headline=headline, findings=published.findings,
+    "autoencoder", measure, Config, contents=contents, write=write, headline=headline, findings=claims.findings,
     decides=decides,
     variables={**VARIABLES, "seconds": "wall time of the condition, its share of compilation included"},
 )  # fmt: skip

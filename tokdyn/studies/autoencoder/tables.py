@@ -31,7 +31,7 @@ from tokdyn.autoencoder.encoders.table import INITIALISATIONS
 from tokdyn.dynamics.schedules import resolved
 from tokdyn.numerics import share
 from tokdyn.studies.autoencoder.design import HEALTHY
-from tokdyn.studies.autoencoder.experiment import UNIT
+from tokdyn.studies.autoencoder.trainings import UNIT
 from tokdyn.sweeps import Plan, sweep, zipped
 from tokdyn.train import fit
 

@@ -1,7 +1,7 @@
 """The token-dynamics study, reproduced row by row: attraction with inertia and repulsion, on Gaussian clusters."""
 
+from tokdyn.studies.dynamics.claims import findings
 from tokdyn.studies.dynamics.design import Config
-from tokdyn.studies.dynamics.published import findings
 from tokdyn.studies.dynamics.report import STUDY
 
 run, report = STUDY.run, STUDY.report

@@ -11,7 +11,7 @@ import numpy as np
 from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
 from tokdyn.studies.documents import Figure, Report, brackets, table
-from tokdyn.studies.dynamics import published, tables
+from tokdyn.studies.dynamics import claims, tables
 from tokdyn.studies.dynamics.design import Config
 from tokdyn.studies.dynamics.experiment import MEANINGS, measure
 from tokdyn.studies.output import write_json
@@ -60,7 +60,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         f"({machine(dataset)})."
     ]
     if is_published:
-        blocks.append(f"Published numbers are those of {published.SOURCE}.")
+        blocks.append(f"Published numbers are those of {claims.SOURCE}.")
     else:
         blocks.append("This is not the published design, so its published numbers do not stand beside ours.")
     blocks += ["## Means over all conditions", _means(dataset, is_published)]
@@ -104,7 +104,7 @@ def _means(dataset: xarray.Dataset, is_published: bool) -> str:
         ):
             record[label] = float(value)
             if is_published:
-                record[f"{label}, published"] = f"{published.MEANS[str(method)][place]:g}"
+                record[f"{label}, published"] = f"{claims.MEANS[str(method)][place]:g}"
         record |= {
             "converged": float(row.converged),
             "distinct tokens": float(row.distinct_tokens),
@@ -116,7 +116,7 @@ def _means(dataset: xarray.Dataset, is_published: bool) -> str:
 
 def _low_noise(dataset: xarray.Dataset) -> str:
     rows = []
-    for method, (ari, std, steps) in published.LOW_NOISE.items():
+    for method, (ari, std, steps) in claims.LOW_NOISE.items():
         runs = dataset.sel(rule=method, noise=0.3, clusters=4)
         rows.append(
             {
@@ -321,6 +321,6 @@ FILES = {
     "stat_tests.json": "every paired test",
 }
 STUDY = Study(
-    "dynamics", measure, Config, contents=contents, write=write, headline=headline, findings=published.findings,
+    "dynamics", measure, Config, contents=contents, write=write, headline=headline, findings=claims.findings,
     decides=Config.is_published, variables=MEANINGS,
 )  # fmt: skip

@@ -13,9 +13,9 @@ from tokdyn.reasoning.references import catalog
 from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
 from tokdyn.studies.latent_optimisation import tables
 from tokdyn.studies.latent_optimisation.analysis import VARIABLES
+from tokdyn.studies.latent_optimisation.claims import findings
 from tokdyn.studies.latent_optimisation.design import CONTROLS, DMLR, METHODS, RATES, SIGMAS, Config
 from tokdyn.studies.latent_optimisation.experiment import measure
-from tokdyn.studies.latent_optimisation.published import findings
 from tokdyn.studies.skeleton import Study, machine
 
 _NOTES = """\

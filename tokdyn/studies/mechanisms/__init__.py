@@ -1,7 +1,8 @@
 """Slots, boundary markers and format of small latent reasoners, taken apart: which of them carries the gain?"""
 
+from tokdyn.studies.mechanisms.claims import findings
 from tokdyn.studies.mechanisms.design import Config
-from tokdyn.studies.mechanisms.report import STUDY, findings
+from tokdyn.studies.mechanisms.report import STUDY
 
 run, report = STUDY.run, STUDY.report
 

@@ -13,9 +13,9 @@ from tokdyn import keys
 from tokdyn.reasoning import training
 from tokdyn.studies.documents import Figure, Report, bullets, table
 from tokdyn.studies.mechanisms import design
+from tokdyn.studies.mechanisms.claims import accuracy, findings, sentences, settings
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
 from tokdyn.studies.mechanisms.experiment import VARIABLES, measure
-from tokdyn.studies.mechanisms.published import accuracy, findings, sentences, settings
 from tokdyn.studies.skeleton import Study, machine
 
 HEAD_TO_HEAD = {

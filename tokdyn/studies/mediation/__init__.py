@@ -1,7 +1,8 @@
 """Image to latents to answer: interventions and mediation on reasoners whose truth is known (after CapImagine)."""
 
+from tokdyn.studies.mediation.claims import findings
 from tokdyn.studies.mediation.design import Config
-from tokdyn.studies.mediation.report import STUDY, findings
+from tokdyn.studies.mediation.report import STUDY
 
 run, report = STUDY.run, STUDY.report
 

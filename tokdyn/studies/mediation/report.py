@@ -13,10 +13,10 @@ from tokdyn.reasoning.references import catalog
 from tokdyn.studies.documents import Figure, Report, table
 from tokdyn.studies.mediation import tables
 from tokdyn.studies.mediation.analysis import VARIABLES
+from tokdyn.studies.mediation.claims import findings
 from tokdyn.studies.mediation.design import CLEAN, EFFECTS, IMAGE_NOISE, SHOWN, Config
 from tokdyn.studies.mediation.experiment import measure
 from tokdyn.studies.mediation.protocols import QUESTIONS
-from tokdyn.studies.mediation.published import findings
 from tokdyn.studies.skeleton import Study, machine
 
 _NOTES = """\

@@ -1,7 +1,8 @@
 """Phases of token dynamics: where tokens merge, rest or oscillate, over temperature, repulsion and momentum."""
 
-from tokdyn.studies.phase.experiment import Config
-from tokdyn.studies.phase.report import STUDY, findings
+from tokdyn.studies.phase.claims import findings
+from tokdyn.studies.phase.design import Config
+from tokdyn.studies.phase.report import STUDY
 
 run, report = STUDY.run, STUDY.report
 

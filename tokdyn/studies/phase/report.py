@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import xarray
 
-from tokdyn.claims import Finding
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
 from tokdyn.studies.documents import Figure, Report, table
 from tokdyn.studies.output import write_json
-from tokdyn.studies.phase.experiment import MOMENTUM, NAMES, RATIO, REPULSION, VARIABLES, Config, measure
+from tokdyn.studies.phase.claims import findings
+from tokdyn.studies.phase.design import MOMENTUM, NAMES, RATIO, REPULSION, Config
+from tokdyn.studies.phase.experiment import VARIABLES, measure
 from tokdyn.studies.skeleton import Study, machine
 
 # Shown in the figures of four panels or fewer; the tables have all.
@@ -63,34 +64,6 @@ def front_of(dataset: xarray.Dataset) -> list[dict[str, Any]]:
             }
         )
     return sorted(records, key=lambda record: record["steps"])
-
-
-def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
-    """What the study says to published claims.
-
-    Args:
-        dataset: from ``run`` with the default design.
-
-    Returns:
-        A ``Finding`` for each claim that it bears on.
-    """
-    repelled = dataset.sel({REPULSION: dataset[REPULSION] > 0})
-
-    def share(name: str, momentum: float) -> str:
-        return f"{float(repelled[name].sel({MOMENTUM: momentum}).mean()):.0%}"
-
-    free = float(dataset["at_rest"].sel({REPULSION: 0.0}).mean())
-    return {
-        "dynamics.regularisers_stabilise": Finding(
-            f"runs that come to rest: {free:.0%} without repulsion; with it {share('at_rest', 0.0)} "
-            f"at momentum 0, {share('at_rest', 0.5)} at 0.5, "
-            f"{share('at_rest', 0.9)} at 0.9",
-            "qualified",
-            command="tokdyn study phase",
-            note="inertia steadies what repulsion unsettles: without momentum "
-            f"{share('period_two', 0.0)} of the repelled runs oscillate with period two",
-        )
-    }
 
 
 def write(dataset: xarray.Dataset, folder: Path) -> None:

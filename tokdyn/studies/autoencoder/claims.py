@@ -12,7 +12,7 @@ from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.claims import Finding
 from tokdyn.data.words import Corpus
 from tokdyn.studies.autoencoder import design
-from tokdyn.studies.autoencoder.experiment import corpus_of
+from tokdyn.studies.autoencoder.texts import corpus_of
 
 COMMAND = "tokdyn study autoencoder"
 # Accuracy on the validation text as printed, by the condition that stands for it.

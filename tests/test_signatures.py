@@ -1,7 +1,12 @@
 """A bare ``Any`` tells neither a reader nor a type checker anything: a public parameter has one only for a reason."""
 
 import ast
+import importlib
+import inspect
+import pkgutil
 from pathlib import Path
+
+import tokdyn
 
 PACKAGE = Path(__file__).parents[1] / "tokdyn"
 KEEPS_A_PROTOCOL = "of any class that keeps a documented protocol, derived from it or not"
@@ -61,3 +66,27 @@ def test_a_bare_any_is_found():
 def test_every_reason_is_needed():
     names = {name for path in PACKAGE.rglob("*.py") for _, name in bare(path.read_text())}
     assert set(REASONS) <= names
+
+
+RUNS = {"run", "run_streamed", "trajectory", "init", "step"}
+
+
+def public_functions():
+    """Every function that a package of ours exports."""
+    for module in pkgutil.walk_packages(tokdyn.__path__, "tokdyn."):
+        if not module.name.endswith("__main__"):
+            exporting = importlib.import_module(module.name)
+            exported = (getattr(exporting, name) for name in getattr(exporting, "__all__", ()))
+            yield from (function for function in exported if inspect.isfunction(function))
+
+
+def test_the_key_has_its_place():
+    """First in a pure draw, second in what runs a dynamics, keyword-only elsewhere."""
+    places = {}
+    for function in public_functions():
+        parameters = list(inspect.signature(function).parameters.values())
+        for place, one in enumerate(parameters):
+            if one.name == "key" and one.kind is not one.KEYWORD_ONLY:
+                places[function.__name__] = place
+    assert {name for name, place in places.items() if place == 1} == RUNS
+    assert set(places.values()) == {0, 1}

@@ -40,7 +40,7 @@ def _ablate(arms=ARMS, *, model, variables, items, **options):
 def test_rows_are_clean_arms_controls_and_say_what_run_arms_says(ablate, variables, items):
     key = jax.random.key(1)
     table = ablate()
-    added = list(reasoning.controls(MODEL, key))
+    added = list(reasoning.controls(MODEL, key=key))
     assert list(table.index) == ["clean", *ARMS, *added]
     assert list(table.columns[:3]) == ["trigger_rate", "parse_rate", "accuracy"]
     clean, results = jax.jit(
@@ -102,4 +102,4 @@ def test_bad_input(ablate):
         ablate({"clean": do.zero("slots")}, with_controls=False)
     at_once = reasoning.reasoner(TASK, reasoning.direct(), width=8, heads=2)
     with pytest.raises(ValueError, match="model: expected a reasoner with slots"):
-        reasoning.controls(at_once, jax.random.key(1))
+        reasoning.controls(at_once, key=jax.random.key(1))

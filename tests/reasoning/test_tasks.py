@@ -176,7 +176,7 @@ def test_a_scene_is_written_as_clevr_does():
 
 def test_baselines_are_measured_on_held_out_items():
     task = tasks.pointer_chase(side=2, hops=1)
-    found = tasks.baselines(task, jax.random.key(0), num_train=512, num_test=512, factor=1, num_steps=300)
+    found = tasks.baselines(task, key=jax.random.key(0), num_train=512, num_test=512, factor=1, num_steps=300)
     assert found["chance"] == 1 / 3
     assert abs(found["blind"].estimate - 1 / 3) < 4.5 * (2 / 9 / 512) ** 0.5  # a right one fails once in 100,000
     assert found["blind"].low < found["blind"].estimate < found["blind"].high
@@ -188,9 +188,9 @@ def test_baselines_are_measured_on_held_out_items():
 def test_baselines_refuse_what_they_cannot_do():
     task = TASKS["pointer_chase"]
     with pytest.raises(ValueError, match="factor: expected a divisor of height = 12 and width = 12, got 5"):
-        tasks.baselines(task, jax.random.key(0), num_train=128, num_test=1, factor=5)
+        tasks.baselines(task, key=jax.random.key(0), num_train=128, num_test=1, factor=5)
     with pytest.raises(ValueError, match="num_train: expected a static integer of at least 128, got 1"):
-        tasks.baselines(task, jax.random.key(0), num_train=1, num_test=1)
+        tasks.baselines(task, key=jax.random.key(0), num_train=1, num_test=1)
 
 
 @dataclasses.dataclass(frozen=True)

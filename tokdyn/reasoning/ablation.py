@@ -27,7 +27,7 @@ _EXACT = ("control: identity, embedding", "control: identity, residual", "contro
 _LONG = 10_000
 
 
-def controls(model: Reasoner, key: jax.Array) -> dict[str, Intervention]:
+def controls(model: Reasoner, *, key: jax.Array) -> dict[str, Intervention]:
     """Arms that every ablation of slots should stand beside.
 
     Writing back what is there must change nothing to the last bit, an item's own latent tokens must change nothing but
@@ -50,7 +50,7 @@ def controls(model: Reasoner, key: jax.Array) -> dict[str, Intervention]:
         >>> from tokdyn import reasoning
         >>> task = reasoning.tasks.pointer_chase(side=3, hops=2)
         >>> model = reasoning.reasoner(task, reasoning.protocol(slots=2))
-        >>> list(reasoning.controls(model, jax.random.key(0)))[-2:]
+        >>> list(reasoning.controls(model, key=jax.random.key(0)))[-2:]
         ['control: pause tokens', 'control: channel off']
     """
     if model.places.slots == 0:
@@ -119,7 +119,7 @@ def ablate(
         >>> table.loc[["donor", "control: own latents back"], "verdict"].tolist()
         ['effect', 'inconclusive']
     """
-    taken = controls(model, keys.for_purpose(key, "controls")) if with_controls else {}
+    taken = controls(model, key=keys.for_purpose(key, "controls")) if with_controls else {}
     for name in arms:
         if name == CLEAN or name in taken:
             raise checks.bad("arms", "names that no control has", repr(name))

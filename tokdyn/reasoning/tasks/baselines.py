@@ -19,8 +19,8 @@ _WEIGHT_DECAY = 1e-3
 
 def baselines(
     task: Task,
-    key: jax.Array,
     *,
+    key: jax.Array,
     num_train: int,
     num_test: int,
     factor: int | None = None,
@@ -56,7 +56,7 @@ def baselines(
     Example:
         >>> import jax
         >>> from tokdyn.reasoning.tasks import baselines, rotation
-        >>> result = baselines(rotation(), jax.random.key(0), num_train=256, num_test=256, num_steps=2)
+        >>> result = baselines(rotation(), key=jax.random.key(0), num_train=256, num_test=256, num_steps=2)
         >>> result["chance"], bool(result["blind"].low < 0.25 < result["blind"].high)
         (0.25, True)
     """

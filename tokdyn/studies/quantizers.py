@@ -78,6 +78,15 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works."""
+        return dataclasses.replace(
+            self,
+            data=self.data[:1],
+            seeds=min(self.seeds, 2),
+            num_steps=min(self.num_steps, 100),
+        )
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

@@ -53,6 +53,10 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works."""
+        return dataclasses.replace(self, sizes=self.sizes[:1], seeds=min(self.seeds, 2))
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

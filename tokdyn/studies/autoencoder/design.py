@@ -280,6 +280,11 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works: the notebook's phases, where they are asked for."""
+        groups = ("phases",) if "phases" in self.groups else self.groups[:1]
+        return dataclasses.replace(self, groups=groups, full=False, tables=False, seeds=min(self.seeds, 2))
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

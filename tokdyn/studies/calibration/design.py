@@ -34,6 +34,14 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works: one load-bearing reasoner and one null one."""
+        chosen = [next(name for name in self.references if name in some) for some in (LOAD_BEARING, NULL)]
+        return dataclasses.replace(
+            self, references=tuple(chosen), seeds=2, null_factor=1, num_steps=min(self.num_steps, 100),
+            num_items=min(self.num_items, 48),
+        )  # fmt: skip
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

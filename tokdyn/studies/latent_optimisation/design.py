@@ -45,6 +45,15 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works."""
+        return dataclasses.replace(
+            self,
+            references=self.references[:1],
+            num_items=min(self.num_items, 48),
+            seeds=1,
+        )
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

@@ -114,6 +114,16 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works."""
+        return dataclasses.replace(
+            self,
+            tasks=self.tasks[:1],
+            num_steps=min(self.num_steps, 100),
+            rl_steps=min(self.rl_steps, 20),
+            num_items=min(self.num_items, 64),
+        )
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

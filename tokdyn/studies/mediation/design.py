@@ -48,6 +48,15 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works."""
+        return dataclasses.replace(
+            self,
+            references=self.references[:2],
+            num_items=min(self.num_items, 96),
+            seeds=1,
+        )
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

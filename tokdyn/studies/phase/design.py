@@ -43,6 +43,15 @@ class Config:
     key: int = 0
     """Seed of the JAX random key."""
 
+    def quick(self) -> Config:
+        """A small design, to see that everything works."""
+        return dataclasses.replace(
+            self,
+            temperatures=min(self.temperatures, 8),
+            repulsions=min(self.repulsions, 5),
+            seeds=min(self.seeds, 10),
+        )
+
     def checked(self) -> Config:
         """This design, if it can be run.
 

@@ -166,9 +166,11 @@ def compiled(program: Program):
     # Rows from two dimensions on, and tiles as on one core or on several, whatever machine this is.
     tokens_last = program.num_dimensions % 2 == 1
     small = {
-        "MOST_NUMBERS": 0, "MOST_OF_FEW": 0, "MOST_DIMENSIONS": 1,
+        "MOST_NUMBERS": 0,
+        "MOST_OF_FEW": 0,
+        "MOST_DIMENSIONS": 1,
         "cut_of": lambda rows, *_: arrangement.Cut(24 if rows > 24 else None, tokens_last),
-    }  # fmt: skip
+    }
     usual = {name: getattr(arrangement, name) for name in small}
 
     def dynamics_of(one):

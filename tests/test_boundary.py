@@ -461,11 +461,12 @@ def process(command, **more):
         ("tokdyn claims | head -1 >/dev/null; exit ${PIPESTATUS[0]}", 0, ""),
         ("tokdyn claims --work none 2>&-", 2, ""),
         (
-            "tokdyn claims >/dev/full", 2,
+            "tokdyn claims >/dev/full",
+            2,
             "tokdyn: output: No space left on device\n",
         ),
     ],
-)  # fmt: skip
+)
 def test_outputs_that_are_closed_or_full(command, code, error):
     done = process(command)
     assert (done.returncode, done.stderr) == (code, error)

@@ -117,8 +117,9 @@ def scalar(name, levels, *, seed, **options):
 
 def lookup_free(name, *, bits, seed, temperature, masked=False):
     torch.manual_seed(seed)
-    layer = LFQ(dim=CHANNELS, codebook_size=2**bits, entropy_loss_weight=0.3, commitment_loss_weight=0.4,
-                diversity_gamma=1.5).train()  # fmt: skip
+    layer = LFQ(
+        dim=CHANNELS, codebook_size=2**bits, entropy_loss_weight=0.3, commitment_loss_weight=0.4, diversity_gamma=1.5
+    ).train()
     if layer.has_projections:
         keep(name, **linear(layer.project_in, "project_in"), **linear(layer.project_out, "project_out"))
     inputs, weights = 0.5 * random(*SHAPE, seed=seed), random(*SHAPE, seed=seed + 1)
@@ -158,10 +159,16 @@ def main():
     stacked(
         "residual_rotation", lambda **options: ResidualVQ(num_quantizers=3, rotation_trick=True, **options), seed=21
     )
-    stacked("residual_share", lambda **options: ResidualVQ(
-        num_quantizers=3, rotation_trick=False, quant_grad_frac=1.0, **options), seed=22)  # fmt: skip
-    stacked("grouped_residual", lambda **options: GroupedResidualVQ(
-        num_quantizers=2, groups=2, rotation_trick=False, **options), seed=23)  # fmt: skip
+    stacked(
+        "residual_share",
+        lambda **options: ResidualVQ(num_quantizers=3, rotation_trick=False, quant_grad_frac=1.0, **options),
+        seed=22,
+    )
+    stacked(
+        "grouped_residual",
+        lambda **options: GroupedResidualVQ(num_quantizers=2, groups=2, rotation_trick=False, **options),
+        seed=23,
+    )
     scalar("scalar_8555", (8, 5, 5, 5), seed=30)
     scalar("scalar_444", (4, 4, 4), seed=31)
     scalar("scalar_37", (3, 7), seed=32)

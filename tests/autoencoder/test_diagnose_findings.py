@@ -93,9 +93,11 @@ def test_measure_every_bottleneck(name):
 def test_only_the_double_softmax_among_the_losses_is_one(name):
     """Terms without a cross-entropy are judged beside one."""
     term = ae.losses.CATALOG[name](WORDS)
-    terms = {"extra": term} if name in ("cross_entropy", "double_softmax") else {
-        "extra": term, "words": ae.losses.cross_entropy()
-    }  # fmt: skip
+    terms = (
+        {"extra": term}
+        if name in ("cross_entropy", "double_softmax")
+        else {"extra": term, "words": ae.losses.cross_entropy()}
+    )
     found = measured(bottlenecks.straight_through(), loss=ae.losses.objective(**terms))
     verdict = {check.name: check.verdict for check in diagnose.decide(found).all}["double_softmax"]
     assert verdict is (name == "double_softmax")

@@ -23,10 +23,12 @@ quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_l
 init = quick(lambda encoder, key: encoder.init(key))
 applied = quick(lambda encoder, variables, ids: encoder.apply(variables, ids)[0])
 pull = quick(
-    jax.grad(lambda params, encoder, state, ids, weights: jnp.sum(
-        weights * encoder.apply({"params": params, "state": state}, ids, train=True)[0]
-    ))
-)  # fmt: skip
+    jax.grad(
+        lambda params, encoder, state, ids, weights: jnp.sum(
+            weights * encoder.apply({"params": params, "state": state}, ids, train=True)[0]
+        )
+    )
+)
 
 
 def apply(encoder, variables, ids):
@@ -159,8 +161,12 @@ def test_its_repr_is_short_enough_to_read(name):
 def test_sizes_are_checked(name):
     factory = getattr(encoders, name)
     identity, images = np.eye(3, dtype=np.float32), np.ones((2, 4, 4), np.float32)
-    data = {"graph": {"adjacency": identity}, "characters": {"spellings": encoders.spell(["a"], 2)},
-            "grounded": {"vectors": identity}, "glyphs": {"images": images}}  # fmt: skip
+    data = {
+        "graph": {"adjacency": identity},
+        "characters": {"spellings": encoders.spell(["a"], 2)},
+        "grounded": {"vectors": identity},
+        "glyphs": {"images": images},
+    }
     arguments = {"cells": 4, "channels": 2, **data.get(name, {"vocabulary_size": 3})}
     if name == "glyphs":
         del arguments["cells"]

@@ -90,7 +90,8 @@ WRONG = {
         changed(
             Bottleneck,
             apply=lambda self, v, x, *, key=None, train=False, mask=None: (
-                ae.Code(x, jnp.zeros((3, 2), jnp.int32), jnp.zeros(())), {},
+                ae.Code(x, jnp.zeros((3, 2), jnp.int32), jnp.zeros(())),
+                {},
             ),
         ),
         r"bottleneck\.apply, indices: expected \[batch, cells, \.\.\.\] = \[3, 4\] and more",
@@ -104,7 +105,7 @@ WRONG = {
         r"decoder\.apply: expected a function that JAX can trace",
     ),
     "another vocabulary": (changed(Decoder, vocabulary_size=6), "decoder: expected the encoder's vocabulary of 5"),
-}  # fmt: skip
+}
 
 
 def composed(part):

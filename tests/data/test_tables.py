@@ -425,7 +425,7 @@ class TestArrays:
             (np.zeros(2, dtype=[("a", "f8", (3,))]), "record array"),
             (np.zeros(2, dtype=[("a", "f8"), ("b", "M8[s]")]), "fields of numbers or text, got 'b' of dtype"),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_none(self, tmp_path, array, sentence):
         np.save(tmp_path / "a.npy", array, allow_pickle=True)
         with pytest.raises(ValueError, match=sentence) as raised:

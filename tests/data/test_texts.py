@@ -99,7 +99,7 @@ def test_rare_words_are_left_out_of_training_and_unknown_in_validation(tmp_path)
         (b"a b\na c", {"sentences": "words"}, "sentences: expected one of 'auto', 'lines', 'punctuation', got 'words'"),
         (b"a b\na c", {"most_words": 1}, "most_words: expected a static integer of at least 2"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_no_text_are_refused_in_one_sentence(tmp_path, content, options, sentence):
     with pytest.raises(ValueError, match=sentence) as refused:
         words.read_corpus(written(tmp_path, content), **options)

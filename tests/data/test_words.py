@@ -53,8 +53,9 @@ def test_sentences_are_kept_and_put_together_are_the_text():
     train, validation = words.published_sentences()
     text = words.published_shape()
     for sentences, cut, whole in (
-        (train, text.train_sentences, text.train), (validation, text.validation_sentences, text.validation),
-    ):  # fmt: skip
+        (train, text.train_sentences, text.train),
+        (validation, text.validation_sentences, text.validation),
+    ):
         assert [len(ids) for ids in cut] == [len(sentence.split()) for sentence in sentences]
         np.testing.assert_array_equal(np.concatenate(cut), whole)
     assert [text.words[number] for number in text.train_sentences[7]] == train[7].split()

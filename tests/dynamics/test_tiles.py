@@ -45,9 +45,12 @@ def reference(features, tokens, temperature):
 # few and of many.
 @pytest.mark.parametrize(
     ("num_features", "dimension", "cores"),
-    [(900, 24, 1), (30_000, 3, 1),
-     *((*size, cores) for size in [(24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)] for cores in (1, 4))],
-)  # fmt: skip
+    [
+        (900, 24, 1),
+        (30_000, 3, 1),
+        *((*size, cores) for size in [(24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)] for cores in (1, 4)),
+    ],
+)
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
     monkeypatch.setattr(arrangement, "_num_cores", lambda: cores)
     features, mask = scene(num_features, dimension)

@@ -56,8 +56,10 @@ def test_filled_markers_are_those_that_are_sure():
 
 def test_intervals_that_leave_the_limits_end_in_arrows():
     made = drawn(limits=(-0.02, 0.25))
-    heads = [[(line.get_marker(), *line.get_xydata()[0]) for line in panel.lines if line.get_marker() in "<>"]
-             for panel in made.axes]  # fmt: skip
+    heads = [
+        [(line.get_marker(), *line.get_xydata()[0]) for line in panel.lines if line.get_marker() in "<>"]
+        for panel in made.axes
+    ]
     assert heads == [[("<", -0.02, 1.0)], [(">", 0.25, 0.0), (">", 0.25, 1.0), (">", 0.25, 2.0)]]
     assert made.axes[1].get_xlim() == (-0.02, 0.25)
 

@@ -63,8 +63,11 @@ def test_a_legend_says_what_contours_and_lines_are(values):
     lines = {"theory": ([0.1, 1.0, 1e9], [0.0, 1.0, 2.0]), "bound": ([1.0, 1.0], [0.0, 4.0])}
     made = plot.phase_diagram(values, "a", "b", panels="p", label="score", log=("a",), levels=(1.5, 9.0), curves=lines)
     assert [text.get_text() for text in made.legends[0].get_texts()] == [
-        "mean = 1.5", "an end of its 95 % interval = 1.5", "theory", "bound",
-    ]  # fmt: skip
+        "mean = 1.5",
+        "an end of its 95 % interval = 1.5",
+        "theory",
+        "bound",
+    ]
     plain = plot.phase_diagram(values, "a", "b", panels="p", label="score", log=("a",))
     assert not plain.legends
     for panel, bare in zip(made.axes[:3], plain.axes[:3], strict=True):

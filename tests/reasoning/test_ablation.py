@@ -43,9 +43,7 @@ def test_rows_are_clean_arms_controls_and_say_what_run_arms_says(ablate, variabl
     added = list(reasoning.controls(MODEL, key=key))
     assert list(table.index) == ["clean", *ARMS, *added]
     assert list(table.columns[:3]) == ["trigger_rate", "parse_rate", "accuracy"]
-    clean, results = jax.jit(
-        lambda variables: reasoning.run_arms(MODEL, variables, items, ARMS, key=key)
-    )(variables)  # fmt: skip
+    clean, results = jax.jit(lambda variables: reasoning.run_arms(MODEL, variables, items, ARMS, key=key))(variables)
     for name, arm in {"clean": clean, **results}.items():
         answers = np.asarray(arm.answer[:, 0])
         assert table.loc[name, "accuracy"] == np.mean(answers == items.answer[:, 0])

@@ -15,9 +15,12 @@ from tokdyn.reasoning import audit
 def run(tmp_path):
     item = np.arange(200)
     arrays = {
-        "answers": item % 4, "targets": item % 4, "name": "a | b",
-        "arm/zero/answers": np.where(item % 2 > 0, item % 4, (item + 1) % 4), "arm/same | same/answers": item % 4,
-    }  # fmt: skip
+        "answers": item % 4,
+        "targets": item % 4,
+        "name": "a | b",
+        "arm/zero/answers": np.where(item % 2 > 0, item % 4, (item + 1) % 4),
+        "arm/same | same/answers": item % 4,
+    }
     return audit.save(tmp_path / "run.npz", arrays)
 
 

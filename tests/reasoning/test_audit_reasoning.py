@@ -16,9 +16,10 @@ from tokdyn.reasoning import interventions as do
 
 OPTIONS = {"num_resamples": 100, "confidence": 0.95}
 ARMS = {
-    "donor": do.swap("slots", site="cache"), "unrelated": do.swap("slots", site="cache", donor="unrelated"),
+    "donor": do.swap("slots", site="cache"),
+    "unrelated": do.swap("slots", site="cache", donor="unrelated"),
     "off": do.remove("slots"),
-}  # fmt: skip
+}
 MARGINS = dict(zip(("factual", "image_exchanged", "latents_exchanged", "both_exchanged"), range(4), strict=True))
 
 
@@ -77,10 +78,13 @@ def test_arms_are_those_of_the_effects_table(told, key):
     answers |= {name: np.asarray(arm.answer[:, 0]) for name, arm in results.items()}
     lengths = {"clean": clean.length} | {name: arm.length for name, arm in results.items()}
     expected = diagnose.effects_table(
-        key, {name: values == right for name, values in answers.items()}, reference="clean", num_resamples=100,
+        key,
+        {name: values == right for name, values in answers.items()},
+        reference="clean",
+        num_resamples=100,
         trigger_rate={name: np.mean(np.asarray(values) > 0) for name, values in lengths.items()},
         parse_rate={name: np.isin(values, one.reference.task.choices).mean() for name, values in answers.items()},
-    )  # fmt: skip
+    )
     table = found.tables["arms"].set_index("arm")
     assert 0 < expected.loc["clean", "accuracy"] < 1
     for column in expected:
@@ -90,12 +94,12 @@ def test_arms_are_those_of_the_effects_table(told, key):
             close(table[column], expected[column])
 
     pointed = np.roll(right, -1)
-    lift = diagnose.donor_lift(
-        key, answers["donor"], pointed, right, control_answers=answers["unrelated"], **OPTIONS
-    )  # fmt: skip
+    lift = diagnose.donor_lift(key, answers["donor"], pointed, right, control_answers=answers["unrelated"], **OPTIONS)
     row = found.tables["donors"].iloc[0]
-    close(row[["lift", "low", "high", "donor_rate", "other_rate", "n"]],
-          [lift.lift.estimate, lift.lift.low, lift.lift.high, lift.donor_rate, lift.other_rate, lift.n])  # fmt: skip
+    close(
+        row[["lift", "low", "high", "donor_rate", "other_rate", "n"]],
+        [lift.lift.estimate, lift.lift.low, lift.lift.high, lift.donor_rate, lift.other_rate, lift.n],
+    )
 
     def margins(logits):
         logits = np.asarray(logits[:, 0], float)
@@ -105,16 +109,20 @@ def test_arms_are_those_of_the_effects_table(told, key):
     shift = diagnose.margin_shift(
         key, margins(clean.logits), margins(results["donor"].logits), margins(results["unrelated"].logits), **OPTIONS
     )
-    close(row[["margin_shift", "margin_excess", "margin_excess_low"]],
-          [shift.shift.estimate, shift.excess.estimate, shift.excess.low])  # fmt: skip
+    close(
+        row[["margin_shift", "margin_excess", "margin_excess_low"]],
+        [shift.shift.estimate, shift.excess.estimate, shift.excess.low],
+    )
 
     base = answers["off"] == right
     kept = diagnose.gain_retained(
         key, answers["donor"] == right, base, answers["clean"] == right, base_name="off", **OPTIONS
     )
     gains = found.tables["gains"].set_index("arm").loc["donor"]
-    close(gains[["gain", "gain_low", "percent_low"]],
-          [kept.denominator.estimate, kept.denominator.low, 100 * kept.fieller.low])  # fmt: skip
+    close(
+        gains[["gain", "gain_low", "percent_low"]],
+        [kept.denominator.estimate, kept.denominator.low, 100 * kept.fieller.low],
+    )
     assert np.isnan(gains["percent_retained"]) == (kept.percent is None)
 
     effects = diagnose.mediation(key, *(more[f"mediation/{name}"] for name in MARGINS), **OPTIONS)
@@ -129,8 +137,10 @@ def test_answers_move_as_in_process(told):
     for row in found.tables["answer_changes"].to_dict("records"):
         after = results[row["arm"]].logits[:, 0, choices]
         change = compiled(diagnose.answer_change)(clean.logits[:, 0, choices], after, right)
-        close([row["flip_rate"], row["log_probability_shift"], row["divergence"]],
-              [change.flipped.mean(), change.shift.mean(), change.divergence.mean()])  # fmt: skip
+        close(
+            [row["flip_rate"], row["log_probability_shift"], row["divergence"]],
+            [change.flipped.mean(), change.shift.mean(), change.divergence.mean()],
+        )
     sure = compiled(diagnose.confidence, "num_likeliest")(clean.logits[:, 0, choices], num_likeliest=9)
     correct = np.asarray(clean.answer == items.answer)[:, 0]
     related = diagnose.relation(np.asarray(sure.maximum, float), correct, more["controls"], calibrate=True)
@@ -201,8 +211,10 @@ def test_probes_attention_and_dependence_are_those_in_process(told, key, other):
         looks = diagnose.attention_narrowing(
             key, clean.attention, image_keys, queries, answering, order=order, **OPTIONS
         )
-        close(row[["difference", "low", "latent_mass"]],
-              [looks.difference.estimate, looks.difference.low, looks.latent_mass])  # fmt: skip
+        close(
+            row[["difference", "low", "latent_mass"]],
+            [looks.difference.estimate, looks.difference.low, looks.latent_mass],
+        )
     relevant = np.zeros((60, places.total), bool)
     relevant[:, : places.image] = np.asarray(items.relevant).any(axis=1)
     share = diagnose.relevant_attention(key, clean.attention, image_keys, answering, relevant, **OPTIONS)
@@ -220,8 +232,10 @@ def test_probes_attention_and_dependence_are_those_in_process(told, key, other):
     rows = found.tables["dependence"].set_index("words")
     close(rows.loc["answer", ["mean", "share"]], [score.mean.mean(), score.total_share])
     text = dependence(more["word_log_probability"], more["input/blank/word_log_probability"], mask=more["word_mask"])
-    close(rows.loc["text", ["mean", "share", "count"]],
-          [text.score.sum() / text.num_words.sum(), text.total_share, text.num_words.sum()])  # fmt: skip
+    close(
+        rows.loc["text", ["mean", "share", "count"]],
+        [text.score.sum() / text.num_words.sum(), text.total_share, text.num_words.sum()],
+    )
 
 
 def test_a_full_run_leaves_out_only_what_no_array_holds(told):
@@ -252,10 +266,13 @@ def test_findings_name_what_was_planted():
     latents = np.stack([np.broadcast_to(mean, (60, 32)), mean + 0.1 * draw(size=(60, 32))], axis=1)
     answers = np.arange(60) % 4
     arrays = {
-        "answers": answers, "targets": answers, "latents": latents.astype(np.float32),
-        "reference/words": draw(size=(14, 32)).astype(np.float32), "labels/answer": answers,
+        "answers": answers,
+        "targets": answers,
+        "latents": latents.astype(np.float32),
+        "reference/words": draw(size=(14, 32)).astype(np.float32),
+        "labels/answer": answers,
         "triggered": np.arange(60) < 45,
-    }  # fmt: skip
+    }
     said = audit.audit(arrays, num_resamples=100).findings
     assert "In 75.0% of items latents were used: an intervention cannot show in the others." in said
     assert "At slot 1 all items have the same latent (to 1 % of the typical length)." in said
@@ -275,8 +292,10 @@ def test_a_graded_run_has_no_targets_and_is_judged_by_its_own_answers():
         "labels/side": labels, "groups": np.array([f"picture {each}" for each in groups]),
     }  # fmt: skip
     likeliest = logits.argmax(axis=1)
-    for given, own, kept in ((None, likeliest, np.ones(60, bool)), (answers, np.where(answers < 0, likeliest, answers),
-                                                                    answers >= 0)):  # fmt: skip
+    for given, own, kept in (
+        (None, likeliest, np.ones(60, bool)),
+        (answers, np.where(answers < 0, likeliest, answers), answers >= 0),
+    ):
         found = audit.audit(arrays if given is None else {**arrays, "answers": given}, num_resamples=100)
         change = compiled(diagnose.answer_change)(logits, changed, own)
         close(found.tables["answer_changes"]["log_probability_shift"], [change.shift.mean()])
@@ -290,9 +309,12 @@ def test_a_graded_run_has_no_targets_and_is_judged_by_its_own_answers():
 def base_arrays():
     item = np.arange(12)
     return {
-        "answers": item % 3, "targets": item % 3, "logits": np.eye(3, dtype=np.float32)[item % 3],
-        "latents": np.ones((12, 2, 4), np.float32), "arm/zero/answers": item % 2,
-    }  # fmt: skip
+        "answers": item % 3,
+        "targets": item % 3,
+        "logits": np.eye(3, dtype=np.float32)[item % 3],
+        "latents": np.ones((12, 2, 4), np.float32),
+        "arm/zero/answers": item % 2,
+    }
 
 
 @pytest.mark.parametrize(

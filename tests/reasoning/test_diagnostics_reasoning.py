@@ -43,9 +43,11 @@ def test_an_indirect_effect_is_students_test_where_the_answer_is_another():
     factual[:10] = exchanged[:10] = 0.0  # the other picture has the same answer
     other = 2 * (factual != 0)
     runs = {
-        "mediation/factual": factual, "mediation/image_exchanged": factual + other,
-        "mediation/latents_exchanged": exchanged, "mediation/both_exchanged": exchanged + other,
-    }  # fmt: skip
+        "mediation/factual": factual,
+        "mediation/image_exchanged": factual + other,
+        "mediation/latents_exchanged": exchanged,
+        "mediation/both_exchanged": exchanged + other,
+    }
     run = made(**runs)
     assert judged("indirect effect", run) == pytest.approx(stats.ttest_rel(exchanged[10:], factual[10:]).pvalue)
     assert not judged("indirect / total above 0.1", made(**{**runs, "mediation/latents_exchanged": factual}))
@@ -111,9 +113,12 @@ def test_an_answer_that_another_picture_does_not_change_does_not_depend_on_it():
 
 def test_what_cannot_be_asked_raises_no_alarm():
     blind = made(
-        attention=np.zeros((N, 1, 1, 4, 7)), image_keys=np.arange(7) < 3, relevant_keys=np.zeros((N, 7), bool),
-        latent_queries=np.array([0, 1, 1, 0], bool), answer_queries=np.array([0, 0, 0, 1], bool),
-    )  # fmt: skip
+        attention=np.zeros((N, 1, 1, 4, 7)),
+        image_keys=np.arange(7) < 3,
+        relevant_keys=np.zeros((N, 7), bool),
+        latent_queries=np.array([0, 1, 1, 0], bool),
+        answer_queries=np.array([0, 0, 0, 1], bool),
+    )
     assert not judged("attention narrower at latents", blind)
     assert not judged("latents attend to what matters", blind)
 

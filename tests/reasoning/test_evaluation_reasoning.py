@@ -146,11 +146,14 @@ def test_the_shipped_suite_is_frozen():
 
     other = content._replace(variables=jax.tree.map(moved, content.variables))
     suites = [
-        audit.suite([content, masked]), audit.suite([other, masked]), audit.suite([content, masked], dials=[0.5]),
-        audit.suite([content, masked], num_items=99), audit.suite([content, masked], key=1),
+        audit.suite([content, masked]),
+        audit.suite([other, masked]),
+        audit.suite([content, masked], dials=[0.5]),
+        audit.suite([content, masked], num_items=99),
+        audit.suite([content, masked], key=1),
         audit.suite([masked, content]),
         audit.suite([content, masked, other._replace(name="content, seed 1")]),
-    ]  # fmt: skip
+    ]
     assert len({one.sha256 for one in suites}) == len(suites)
 
 

@@ -30,9 +30,11 @@ def clean_logits(model, variables, items):
 
 @functools.cache
 def program(model):
-    return jax.jit(lambda *given, donors=None: reasoning.under_degraded_pictures(
-        model, *given, key=jax.random.key(0), donors=donors
-    ))  # fmt: skip
+    return jax.jit(
+        lambda *given, donors=None: reasoning.under_degraded_pictures(
+            model, *given, key=jax.random.key(0), donors=donors
+        )
+    )
 
 
 def degraded(model, variables, items, other, **options):

@@ -43,8 +43,9 @@ PLANTED = {
 COMPONENTS = {name: do.constant(name, VECTOR) for name in ("start", "end", "format", "markers")}
 PROMPT = {name: do.constant(name, VECTOR) for name in ("image", "question")}
 SWAPS = {
-    "other": do.swap("slots", site="cache"), "unrelated": do.swap("slots", donor="unrelated", site="cache"),
-}  # fmt: skip
+    "other": do.swap("slots", site="cache"),
+    "unrelated": do.swap("slots", donor="unrelated", site="cache"),
+}
 PAYLOADS = {
     "zero": do.zero("slots"),
     "mean": do.mean("slots"),
@@ -318,7 +319,7 @@ def test_interventions_are_values():
         (lambda: do.clamped(do.zero("image"), slots=3), "change: expected"),
         (lambda: do.zero("slots", site="logits"), "site: expected"),
     ],
-)  # fmt: skip
+)
 def test_bad_interventions(variables, items, arm, message):
     with pytest.raises(ValueError, match=message):
         traced({"arm": arm()}, variables, items)

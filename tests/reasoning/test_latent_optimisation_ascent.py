@@ -238,7 +238,7 @@ def test_what_breaks_says_so():
         ({"log_policy": quadratic}, "log_policy: expected"),
         ({"estimator": "gradient", "scored": "sample"}, 'scored: expected "step"'),
     ],
-)  # fmt: skip
+)
 def test_bad_input(options, message):
     with pytest.raises(ValueError, match=message):
         climbed(**options)

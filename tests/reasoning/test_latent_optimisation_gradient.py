@@ -177,7 +177,7 @@ def test_a_reward_with_noise_gets_a_key_for_each_evaluation():
         ({"reward": lambda z: jnp.nan * z.sum()}, "reward: expected finite numbers, got 4 NaN or infinite of 4"),
         ({"key": 0}, "key: expected"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(options, message):
     given = {
         "reward": jnp.sum,

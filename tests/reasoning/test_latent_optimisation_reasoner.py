@@ -278,7 +278,7 @@ def test_the_released_code_decodes_without_its_patches(variables, items, optimis
         ({}, {"given": np.zeros((6, SLOTS, 3))}, "given: expected shape"),
         ({}, {"model": reasoning.reasoner(TASK, reasoning.direct())}, "model: expected a reasoner with slots"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(items, optimised, changes, options, message):
     if options.get("items") == "none":
         options = {"items": jax.tree.map(lambda leaf: leaf[:0], items)}

@@ -107,7 +107,7 @@ FLAT = np.zeros((2, 5), np.float32)
         (lambda: lo.topk_log_probability(FLAT[0], k=2), r"logits: expected a floating-point array \[positions"),
         (lambda: lo.right_answer(FLAT, np.zeros(3, int)), "answer: expected one word for each"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()

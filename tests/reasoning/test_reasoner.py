@@ -81,11 +81,15 @@ def transcribed(params, embeddings, sees, heads):
 @pytest.mark.parametrize(
     ("task", "source"),
     [
-        (TASK, "state"), (TASK, "constant"), (TASK, "word"), (LONG, "state"),
-        pytest.param(LONG, "constant", marks=pytest.mark.slow), pytest.param(LONG, "word", marks=pytest.mark.slow),
+        (TASK, "state"),
+        (TASK, "constant"),
+        (TASK, "word"),
+        (LONG, "state"),
+        pytest.param(LONG, "constant", marks=pytest.mark.slow),
+        pytest.param(LONG, "word", marks=pytest.mark.slow),
     ],
     ids=lambda value: value if isinstance(value, str) else "one word" if value is TASK else "several words",
-)  # fmt: skip
+)
 def test_step_by_step_is_all_at_once(source, task):
     model, variables = made(protocol(slots=3, source=source, hidden={"format": ["image"]}), task)
     items = tiny.drawn(task, 4)

@@ -122,8 +122,10 @@ class TestRuns:
     @pytest.fixture(scope="class")
     @staticmethod
     def dataset():
-        conditions = [design.condition(name="healthy", **TINY, learning_rate=3e-3, skew=0.0),
-                      design.condition(*BOTH, name="published", **TINY)]  # fmt: skip
+        conditions = [
+            design.condition(name="healthy", **TINY, learning_rate=3e-3, skew=0.0),
+            design.condition(*BOTH, name="published", **TINY),
+        ]
         return trainings.run_program(conditions[0].program, conditions, seeds=3)
 
     def test_published_faults_collapse_and_repairs_do_not(self, dataset):
@@ -165,8 +167,11 @@ class TestReport:
         names = [one.name for one in conditions]
         shape = ("condition", "seed")
         generator = np.random.default_rng(0)
-        values = {name: (shape, generator.uniform(0.2, 0.3, (len(names), seeds))) for name in trainings.VARIABLES
-                  if not name.endswith("curve")}  # fmt: skip
+        values = {
+            name: (shape, generator.uniform(0.2, 0.3, (len(names), seeds)))
+            for name in trainings.VARIABLES
+            if not name.endswith("curve")
+        }
         curves = {
             name: ((*shape, "record"), np.ones((len(names), seeds, records))) for name in ("loss_curve", "types_curve")
         }

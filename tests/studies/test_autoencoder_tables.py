@@ -120,8 +120,11 @@ def ran():
     """A table of three cells with one program, beside a study's Dataset of its usual shape."""
 
     def few():
-        changes = {"quick": {"steps": 40.0, "learning_rate": 3e-3, "stop_at": 1.0}, "short": {"steps": 20.0},
-                   "collapsed": {"steps": 40.0, "learning_rate": 0.0}}  # fmt: skip
+        changes = {
+            "quick": {"steps": 40.0, "learning_rate": 3e-3, "stop_at": 1.0},
+            "short": {"steps": 20.0},
+            "collapsed": {"steps": 40.0, "learning_rate": 0.0},
+        }
         setup = tables.Setup(WORDS, decoder="linear")
         return [tables.Cell("E", name, setup, numbers, 2, tables._shares(1.0)) for name, numbers in changes.items()]
 

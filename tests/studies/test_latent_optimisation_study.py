@@ -23,16 +23,18 @@ from tokdyn.studies.latent_optimisation.tables import conclusion
 
 ITEMS = 24
 # Whose last pass reads no injected patch: all that they change goes through latents.
-THROUGH_LATENTS = [
-    design.NO_PATCHES, design.CODE, design.LTPO, design.LATENTSEEK, design.EXACT, design.ORACLE
-]  # fmt: skip
+THROUGH_LATENTS = [design.NO_PATCHES, design.CODE, design.LTPO, design.LATENTSEEK, design.EXACT, design.ORACLE]
 
 
 # Short for these in tests that need not have every program: compiling them is what takes time.
 SHARED = {
-    design.ALL_PATCHES: design.NO_PATCHES, design.CODE: design.NO_PATCHES, design.LTPO: design.NO_PATCHES,
-    design.LATENTSEEK: design.NO_PATCHES, design.SAMPLES: design.DMLR, design.CONTROLS[3]: design.CONTROLS[1],
-}  # fmt: skip
+    design.ALL_PATCHES: design.NO_PATCHES,
+    design.CODE: design.NO_PATCHES,
+    design.LTPO: design.NO_PATCHES,
+    design.LATENTSEEK: design.NO_PATCHES,
+    design.SAMPLES: design.DMLR,
+    design.CONTROLS[3]: design.CONTROLS[1],
+}
 
 
 def untrained(folder, names, shared):
@@ -219,9 +221,11 @@ class TestReport:
         assert conclusion(dataset) in text
         names = {path.name for path in (out / "plots").iterdir()}
         assert names == {
-            "reward_and_accuracy.png", "accuracy_change_noise_0.png", "accuracy_change_noise_0.3.png",
+            "reward_and_accuracy.png",
+            "accuracy_change_noise_0.png",
+            "accuracy_change_noise_0.3.png",
             "injections_masked.png",
-        }  # fmt: skip
+        }
         metadata = json.loads((out / "metadata.json").read_text())
         assert output.config_from(latent_optimisation.Config, metadata["config"]).num_items == ITEMS
         assert not (out / "claims.json").exists()
@@ -233,19 +237,23 @@ class TestReport:
         assert set(found) <= known
         assert found["dmlr.gain_qwen25_7b"].verdict == "open"
         shown = dataset.assign(
-            correlation=dataset["correlation"] * 0 + 0.5, correlation_low=dataset["correlation_low"] * 0 + 0.4,
+            correlation=dataset["correlation"] * 0 + 0.5,
+            correlation_low=dataset["correlation_low"] * 0 + 0.4,
             correlation_high=dataset["correlation_high"] * 0 + 0.6,
-            difference=dataset["difference"] * 0 + 0.1, holm=dataset["holm"] * 0, equivalent=dataset["equivalent"] * 0,
-        )  # fmt: skip
+            difference=dataset["difference"] * 0 + 0.1,
+            holm=dataset["holm"] * 0,
+            equivalent=dataset["equivalent"] * 0,
+        )
         up = verdicts.findings(shown)
         assert up["dmlr.confidence_accuracy"].verdict == "reproduced"
         assert up["dmlr.reward_entropy"].verdict == "reproduced"
         # Nowhere better and somewhere worse, where an oracle is better: not refuted for other models, but qualified.
         other = [name for name in design.METHODS if name != design.ORACLE]
         sign = xarray.ones_like(shown["difference"]).where(~shown["rule"].isin(other), -1.0)
-        assert verdicts.findings(shown.assign(difference=sign * shown["difference"]))[
-            "dmlr.reward_entropy"
-        ].verdict == "qualified"  # fmt: skip
+        assert (
+            verdicts.findings(shown.assign(difference=sign * shown["difference"]))["dmlr.reward_entropy"].verdict
+            == "qualified"
+        )
         nothing = shown.assign(holm=shown["holm"] + 1, correlation_low=-shown["correlation"])
         assert verdicts.findings(nothing)["dmlr.confidence_quality"].verdict == "open"
         # Published cells are of other models: whatever ours say, the claim stays open and says what ours show.
@@ -286,9 +294,13 @@ class TestFigures:
         candidates = np.zeros((2, 1, 4), bool)
         candidates[0, 0, 3] = candidates[1, 0, 1] = True
         tree = figures.Tree(
-            image=np.zeros((4, 4, 3)), start=np.array([True, False, False, False]), candidates=candidates,
-            rewards=np.array([[0.5], [0.6]]), taken=np.array([[True], [True]]), best=np.array([0.4, 0.5, 0.6]),
-        )  # fmt: skip
+            image=np.zeros((4, 4, 3)),
+            start=np.array([True, False, False, False]),
+            candidates=candidates,
+            rewards=np.array([[0.5], [0.6]]),
+            taken=np.array([[True], [True]]),
+            best=np.array([0.4, 0.5, 0.6]),
+        )
         made = figures.injection_trees([tree], patch=2)
         assert [text.get_text() for text in made.axes[0].texts] == ["S", "2", "1"]
         with pytest.raises(ValueError, match="patch: expected a side that makes 4 patches"):

@@ -26,8 +26,12 @@ def test_other_files_stay_and_a_store_is_replaced_whole(tmp_path):
         fill(place)
     left = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
     assert left == {
-        "mine.txt": "old", "plots/mine.png": "old", "plots/a.png": "new", "report.md": "new", "runs.zarr/0": "new",
-    }  # fmt: skip
+        "mine.txt": "old",
+        "plots/mine.png": "old",
+        "plots/a.png": "new",
+        "report.md": "new",
+        "runs.zarr/0": "new",
+    }
 
 
 @pytest.mark.parametrize("name", ["report.md", "plots/a.png"])

@@ -36,10 +36,17 @@ def functions_of(module: ModuleType) -> list[str]:
         body = "".join(example.source for example in test.examples)
         # What the module itself defines is at hand in a doctest without an import.
         used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-        bound = {alias.asname or alias.name.split(".")[0] for node in ast.walk(ast.parse(body))
-                 if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names}  # fmt: skip
-        stored = {node.id for node in ast.walk(ast.parse(body))
-                  if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}  # fmt: skip
+        bound = {
+            alias.asname or alias.name.split(".")[0]
+            for node in ast.walk(ast.parse(body))
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+        }
+        stored = {
+            node.id
+            for node in ast.walk(ast.parse(body))
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
         own = sorted(name for name in used - bound - stored if name in vars(module))
         imports = "".join(f"from {module.__name__} import {name}\n" for name in own)
         name = test.name.removeprefix(module.__name__).strip(".").replace(".", "_") or "module"

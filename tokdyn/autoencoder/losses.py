@@ -142,7 +142,7 @@ def cross_entropy(
         checks.hyperparameter("double_softmax", double_softmax, at_least=0.0, below=1.0 + 1e-9),
         rarity,  # type: ignore[arg-type]
         None if frequencies is None else jnp.asarray(frequencies),
-    )  # fmt: skip
+    )
 
 
 def twice_softmaxed(logits: jax.Array, share: float | jax.Array) -> jax.Array:

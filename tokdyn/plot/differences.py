@@ -94,8 +94,9 @@ def paired_differences(
     outside = (lower > middle + 1e-9) | (upper < middle - 1e-9)
     if outside.any():
         i, j = np.argwhere(outside)[0]
-        raise bad("differences", f"each from its low to its high ({lower[i, j]:g} to {upper[i, j]:g})",
-                  f"{middle[i, j]:g}")  # fmt: skip
+        raise bad(
+            "differences", f"each from its low to its high ({lower[i, j]:g} to {upper[i, j]:g})", f"{middle[i, j]:g}"
+        )
     if limits is not None and not limits[0] < limits[1]:
         raise bad("limits", "a lower and a higher number", repr(limits))
 

@@ -109,9 +109,12 @@ def reward_beside_accuracy(
 
 @styled
 def accuracy_changes(
-    methods: Sequence[str], changes: Mapping[str, Any], *, bound: float | None = None,
+    methods: Sequence[str],
+    changes: Mapping[str, Any],
+    *,
+    bound: float | None = None,
     label: str = "change of the share of right answers",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Change of accuracy by method with its interval, a panel for each reasoner.
 
     Args:

@@ -184,9 +184,13 @@ def attention_maps(
         )
         for row in range(len(positions)):
             shown = axes[row + 1, item].imshow(
-                looks[row, item].reshape(down, across), cmap="cividis", vmin=0, vmax=largest,
-                extent=(-0.5, across * patch - 0.5, down * patch - 0.5, -0.5), interpolation="nearest",
-            )  # fmt: skip
+                looks[row, item].reshape(down, across),
+                cmap="cividis",
+                vmin=0,
+                vmax=largest,
+                extent=(-0.5, across * patch - 0.5, down * patch - 0.5, -0.5),
+                interpolation="nearest",
+            )
         for panel in axes[:, item]:
             _frames(panel, needed[item], across, patch)
             panel.set(xticks=[], yticks=[])

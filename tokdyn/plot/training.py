@@ -170,8 +170,9 @@ def gradient_flow(layers: Sequence[str], norms: Mapping[str, Any], *, label: str
     drawn = {}
     for name, given in norms.items():
         three = np.ndim(given) == 2
-        array = numbers(f"norms[{name!r}]", given, "[bounds, layers]" if three else "[layers]", bounds=3,
-                        layers=len(layers))  # fmt: skip
+        array = numbers(
+            f"norms[{name!r}]", given, "[bounds, layers]" if three else "[layers]", bounds=3, layers=len(layers)
+        )
         if not ((array >= 0) & np.isfinite(array)).all():
             raise bad(f"norms[{name!r}]", "finite numbers of at least 0", f"{array.min():g} to {array.max():g}")
         drawn[name] = array if three else np.stack([array] * 3)
@@ -306,8 +307,9 @@ def scaling_curves(
     made, axes = figure(1, 2, width=3.0, height=2.4, sharex=True)
     for panel, array, text in zip(axes[0], (values, seconds), (label, "training time (s)"), strict=True):
         panel.fill_between(sizes, array.min(axis=1), array.max(axis=1), color=COLOURS[1], alpha=0.2, linewidth=0)
-        panel.plot(sizes, array.mean(axis=1), color=COLOURS[1], linewidth=1.4, marker=MARKERS[1], markersize=5,
-                   label="mean")  # fmt: skip
+        panel.plot(
+            sizes, array.mean(axis=1), color=COLOURS[1], linewidth=1.4, marker=MARKERS[1], markersize=5, label="mean"
+        )
         panel.plot(np.repeat(sizes, array.shape[1]), array.ravel(), linestyle="none", marker=MARKERS[0], markersize=3,
                    color=COLOURS[0], alpha=0.6, markeredgewidth=0, label="one seed", zorder=3)  # fmt: skip
         panel.set_xlabel(wrap(size_label, 2.6))

@@ -51,9 +51,12 @@ def audit_file(
     if folder is not None:
         demand_writable(folder)
     made = audit.audit(
-        audit.load(path), key=jax.random.key(seed), bound=options.bound, alpha=options.alpha,
+        audit.load(path),
+        key=jax.random.key(seed),
+        bound=options.bound,
+        alpha=options.alpha,
         num_resamples=options.num_resamples,
-    )  # fmt: skip
+    )
     if folder is not None:
         _write(made, Path(path), options, folder)
     return made

@@ -156,10 +156,14 @@ def cluster_file(
 def _read(path: str | os.PathLike[str], options: Options) -> tuple[Table, Standardised | None]:
     """The table, and its features on one scale if that is wanted."""
     table = read_table(
-        path, columns=options.columns, labels=options.labels, array=options.array,
-        header={"auto": None, "yes": True, "no": False}[options.header], delimiter=options.delimiter,
+        path,
+        columns=options.columns,
+        labels=options.labels,
+        array=options.array,
+        header={"auto": None, "yes": True, "no": False}[options.header],
+        delimiter=options.delimiter,
         decimal={"auto": None, "point": ".", "comma": ","}[options.decimal],
-    )  # fmt: skip
+    )
     if not options.standardise:
         return table, None
     scaled = standardised(table.features)

@@ -246,9 +246,13 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
         for name in config.quantizers:
             bound = functools.partial(evaluate, quantizer=name, data=data, num_steps=config.num_steps)
             found = sweep(
-                bound, {"learning_rate": config.learning_rate}, grid({"learning_rate": [config.learning_rate]}),
-                seeds=config.seeds, key=jax.random.key(config.key), unit=UNIT,
-            )  # fmt: skip
+                bound,
+                {"learning_rate": config.learning_rate},
+                grid({"learning_rate": [config.learning_rate]}),
+                seeds=config.seeds,
+                key=jax.random.key(config.key),
+                unit=UNIT,
+            )
             assert not isinstance(found, Plan)
             columns.append(found.isel(learning_rate=0, drop=True))
             done += config.seeds
@@ -304,12 +308,15 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             f"{variable}_{data}.png", f"{data}: {caption}", functools.partial(_drawn, dataset, variable, data, label)
         )
         for variable, label, caption in (
-            ("explained", "share of held-out variance reconstructed",
-             "Reconstruction, with 95 % intervals over seeds."),
+            (
+                "explained",
+                "share of held-out variance reconstructed",
+                "Reconstruction, with 95 % intervals over seeds.",
+            ),
             ("perplexity", "effective number of codes, of 64", "Use of the codes in a pass over the training items."),
         )
         for data in dataset["data"].values
-    ]  # fmt: skip
+    ]
     return Report("Quantizers: which use their codes, and what comes back", blocks, figures, files=FILES)
 
 

@@ -118,9 +118,11 @@ def extreme(*, vocabulary_size: int, height: int, width: int = 256, head_std: fl
         ValueError: a size below 1, a negative scale, or (in ``init``) cells that are no grid of that height.
     """
     return Extreme(
-        checks.hyperparameter("head_std", head_std, at_least=0.0), _vocabulary(vocabulary_size),
-        checks.whole_number("height", height, at_least=1), checks.whole_number("width", width, at_least=1),
-    )  # fmt: skip
+        checks.hyperparameter("head_std", head_std, at_least=0.0),
+        _vocabulary(vocabulary_size),
+        checks.whole_number("height", height, at_least=1),
+        checks.whole_number("width", width, at_least=1),
+    )
 
 
 class _Hybrid(layers.Module):
@@ -169,6 +171,7 @@ def hybrid(*, vocabulary_size: int, height: int, width: int = 256) -> Hybrid:
         ValueError: a size below 1, or (in ``init``) cells that are no grid of that height.
     """
     return Hybrid(
-        _vocabulary(vocabulary_size), checks.whole_number("height", height, at_least=1),
+        _vocabulary(vocabulary_size),
+        checks.whole_number("height", height, at_least=1),
         checks.whole_number("width", width, at_least=1),
-    )  # fmt: skip
+    )

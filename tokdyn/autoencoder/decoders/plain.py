@@ -39,9 +39,7 @@ class _Flat(layers.Module):
 
     @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
-        mlp = layers.Mlp(
-            self.widths, self.vocabulary_size, self.gain, dropout=self.dropout, normalise=self.normalise
-        )  # fmt: skip
+        mlp = layers.Mlp(self.widths, self.vocabulary_size, self.gain, dropout=self.dropout, normalise=self.normalise)
         return mlp(layers.flat(values), train=train)
 
 
@@ -121,10 +119,13 @@ def dense(
     """
     rate = checks.hyperparameter("dropout", dropout, at_least=0.0, below=1.0)
     return DenseDecoder(
-        checks.hyperparameter("gain", gain, at_least=0.0), _vocabulary(vocabulary_size),
-        checks.whole_number("width", width, at_least=1), checks.whole_number("depth", depth, at_least=0),
-        float(rate), bool(normalise),
-    )  # fmt: skip
+        checks.hyperparameter("gain", gain, at_least=0.0),
+        _vocabulary(vocabulary_size),
+        checks.whole_number("width", width, at_least=1),
+        checks.whole_number("depth", depth, at_least=0),
+        float(rate),
+        bool(normalise),
+    )
 
 
 class _Convolutional(layers.Module):
@@ -190,10 +191,14 @@ def convolutional(
     """
     rate = checks.hyperparameter("dropout", dropout, at_least=0.0, below=1.0)
     return Convolutional(
-        checks.hyperparameter("gain", gain, at_least=0.0), _vocabulary(vocabulary_size),
-        checks.whole_number("height", height, at_least=1), checks.choice("pool", pool, ("flat", "mean")),
-        checks.whole_number("width", width, at_least=1), checks.whole_number("depth", depth, at_least=0), float(rate),
-    )  # fmt: skip
+        checks.hyperparameter("gain", gain, at_least=0.0),
+        _vocabulary(vocabulary_size),
+        checks.whole_number("height", height, at_least=1),
+        checks.choice("pool", pool, ("flat", "mean")),
+        checks.whole_number("width", width, at_least=1),
+        checks.whole_number("depth", depth, at_least=0),
+        float(rate),
+    )
 
 
 def _vocabulary(size: int) -> int:

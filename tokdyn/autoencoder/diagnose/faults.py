@@ -189,10 +189,14 @@ def member(program: str, numbers: dict[str, Any], key: jax.Array) -> tuple[dict[
 
     loss = losses.objective(words=losses.cross_entropy(double_softmax=numbers["double_softmax"]))
     trained = fit(
-        model, loss, lambda key, step: drawn(key, chosen.batch), key=key, num_steps=chosen.steps,
+        model,
+        loss,
+        lambda key, step: drawn(key, chosen.batch),
+        key=key,
+        num_steps=chosen.steps,
         record_every=chosen.steps // RECORDS,
         hyper={"learning_rate": numbers["learning_rate"]},
-    )  # fmt: skip
+    )
     text = drawn(keys.for_purpose(key, "validation"), VALIDATION)
     text = jnp.where(jnp.arange(VALIDATION) < jnp.round(numbers["unknown"] * VALIDATION), 1, text)
     initial = model.init(keys.for_purpose(key, "init"))  # the one that fit began with

@@ -35,9 +35,13 @@ def _sequence(vocabulary_size: int) -> Any:
 
 def _multiscale(vocabulary_size: int) -> Any:
     return multiscale(
-        vocabulary_size=vocabulary_size, channels=_CHANNELS, levels=(2, 4), groups=np.arange(vocabulary_size) // 4,
-        embedding=32, width=64,
-    )  # fmt: skip
+        vocabulary_size=vocabulary_size,
+        channels=_CHANNELS,
+        levels=(2, 4),
+        groups=np.arange(vocabulary_size) // 4,
+        embedding=32,
+        width=64,
+    )
 
 
 def _factorised(vocabulary_size: int) -> Any:

@@ -96,5 +96,7 @@ def gaussian_mixture(
     )
     return GaussianMixture(
         radius=checks.hyperparameter("radius", radius, above=0.0),
-        **common.check_scales(amplitude_std=amplitude_std), **sizes, cells=sizes["height"] * sizes["width"],
-    )  # fmt: skip
+        **common.check_scales(amplitude_std=amplitude_std),
+        **sizes,
+        cells=sizes["height"] * sizes["width"],
+    )

@@ -121,9 +121,12 @@ def graph(
     return Graph(
         adjacency=adjacency,
         strength=checks.hyperparameter("strength", strength, at_least=0.0, below=1.0 + 1e-9),
-        **numbers, **sizes, vocabulary_size=_weights(adjacency).shape[0],
-        rounds=checks.whole_number("rounds", rounds, at_least=0), depth=checks.whole_number("depth", depth, at_least=0),
-    )  # fmt: skip
+        **numbers,
+        **sizes,
+        vocabulary_size=_weights(adjacency).shape[0],
+        rounds=checks.whole_number("rounds", rounds, at_least=0),
+        depth=checks.whole_number("depth", depth, at_least=0),
+    )
 
 
 def mixed(adjacency: ArrayLike, vectors: jax.Array) -> jax.Array:

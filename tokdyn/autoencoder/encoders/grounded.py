@@ -116,7 +116,11 @@ def grounded(
             raise checks.bad("vectors", "vectors that differ, to be standardised", "equal ones")
     scales = common.check_scales(hidden_gain=hidden_gain, output_gain=output_gain)
     return Grounded(
-        vectors, centre, spread, **scales, vocabulary_size=len(vectors),
+        vectors,
+        centre,
+        spread,
+        **scales,
+        vocabulary_size=len(vectors),
         **common.check_sizes(cells=cells, channels=channels, width=width),
         depth=checks.whole_number("depth", depth, at_least=0),
-    )  # fmt: skip
+    )

@@ -117,9 +117,7 @@ def multiscale(
         >>> encoder.apply(encoder.init(jax.random.key(0)), jnp.array([0, 3]))[0].shape
         (2, 16, 3)
     """
-    sizes = common.check_sizes(
-        vocabulary_size=vocabulary_size, channels=channels, embedding=embedding, width=width
-    )  # fmt: skip
+    sizes = common.check_sizes(vocabulary_size=vocabulary_size, channels=channels, embedding=embedding, width=width)
     levels = tuple(checks.whole_number("levels", level, at_least=1) for level in levels)
     if not levels or any(fine <= coarse or fine % coarse for coarse, fine in itertools.pairwise(levels)):
         raise checks.bad("levels", "rising sides of grids, each dividing the next", levels)

@@ -31,9 +31,12 @@ class _Table(layers.Module):
             "embedding", layers.normal(of.embedding_std), (of.vocabulary_size, of.embedding), jnp.result_type(float)
         )
         pattern = layers.Mlp(
-            (of.width,) * of.depth, of.cells * of.channels, of.hidden_gain,
-            layers.normal(of.output_std), layers.uniform(of.output_bias),
-        )(vectors[ids], train=train)  # fmt: skip
+            (of.width,) * of.depth,
+            of.cells * of.channels,
+            of.hidden_gain,
+            layers.normal(of.output_std),
+            layers.uniform(of.output_bias),
+        )(vectors[ids], train=train)
         return pattern.reshape(*ids.shape, of.cells, of.channels)
 
 

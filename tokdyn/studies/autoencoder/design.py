@@ -165,11 +165,12 @@ def phases() -> list[Condition]:
     start: dict[str, Any] = dict(FAULTS["published start"])
     made += [
         condition(*both, name="4 sigmoid, 7x7x3", grid="7x7x3", **large),
-        condition("double softmax", name="5 sigmoid, forced dependence", decoder="hybrid", grid="5x5x3",
-                  **large, **start),
+        condition(
+            "double softmax", name="5 sigmoid, forced dependence", decoder="hybrid", grid="5x5x3", **large, **start
+        ),
         condition(*both, name="6 sigmoid, sensitivity penalty", sensitivity=True, **large),
         condition("published start", name="6 penalty, loss repaired", sensitivity=True, **large),
-    ]  # fmt: skip
+    ]
     return made
 
 

@@ -103,7 +103,11 @@ def examples(key: int = 0) -> xarray.Dataset:
             "example_landscape": (("example", "across", "along"), np.asarray(found["landscape"])),
         },
         coords={
-            "example": [one.name for one in conditions], "frame": np.arange(FRAMES + 1) * every,
-            "word": [text.words[number] for number in few], "layer": layers, "across": steps, "along": steps,
+            "example": [one.name for one in conditions],
+            "frame": np.arange(FRAMES + 1) * every,
+            "word": [text.words[number] for number in few],
+            "layer": layers,
+            "across": steps,
+            "along": steps,
         },
-    )  # fmt: skip
+    )

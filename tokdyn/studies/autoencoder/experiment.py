@@ -44,9 +44,13 @@ def measure(
 
         began = time.perf_counter()
         part = run_program(
-            program, members, seeds=config.seeds, key=config.key, progress=show,
+            program,
+            members,
+            seeds=config.seeds,
+            key=config.key,
+            progress=show,
             store=f"{store}/{number:03d}" if store else None,
-        )  # fmt: skip
+        )
         for one in members:
             seconds[one.name] = (time.perf_counter() - began) / len(members)
         done += len(members) * config.seeds

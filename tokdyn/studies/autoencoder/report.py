@@ -85,10 +85,11 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
         reached = [
             f"{int((dataset['types'].sel(condition=name) == 1).sum())} of {seeds} seeds at {label}"
             for label, name in (
-                ("51", "51 words, sigmoid, repaired"), ("192", "192 words, straight-through, repaired"),
+                ("51", "51 words, sigmoid, repaired"),
+                ("192", "192 words, straight-through, repaired"),
                 ("1,000", "1,000 words, sigmoid, repaired"),
             )
-        ]  # fmt: skip
+        ]
         lines.append(f"Repaired, all words come back right in {', '.join(reached)} words.")
     told = "" if own_text else ", where 200 GPU-hours were reported"
     lines.append(
@@ -134,11 +135,15 @@ def _costs(dataset: xarray.Dataset) -> str:
         one = dataset.sel(model=model)
         row: dict[str, Any] = {"model": str(model)}
         row |= {
-            "parameters": f"{int(one[names[0]]):,}", "MFlop a step": float(one[names[1]]) / 1e6,
-            "peak MiB": float(one[names[2]]) / 2**20, "ms a step": 1e3 * float(one[names[3]]),
-            "beside": str(one["cost_beside"].values), "operations x": float(one[names[4]]),
-            "memory x": float(one[names[5]]), "time x": float(one[names[6]]),
-        }  # fmt: skip
+            "parameters": f"{int(one[names[0]]):,}",
+            "MFlop a step": float(one[names[1]]) / 1e6,
+            "peak MiB": float(one[names[2]]) / 2**20,
+            "ms a step": 1e3 * float(one[names[3]]),
+            "beside": str(one["cost_beside"].values),
+            "operations x": float(one[names[4]]),
+            "memory x": float(one[names[5]]),
+            "time x": float(one[names[6]]),
+        }
         rows.append(row)
     return table(rows)
 
@@ -227,15 +232,16 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             if group == "factorial":
                 blocks += [
                     "What each fault costs alone (95 %, paired by seed), and what repairing it alone brings where the "
-                    "others stay.", table(claims.effects(dataset)),
-                ]  # fmt: skip
+                    "others stay.",
+                    table(claims.effects(dataset)),
+                ]
     blocks += [
         "## What a step costs",
         "One training step of 128 tokens at 192 words: operations and peak bytes as XLA counts them, medians of "
         "seconds timed in turn, beside the transformer (two blocks, four heads) nearest in size. The notebook says 3 "
         "times for the extreme decoder, 5 to 20 times the memory and 10 to 100 times the time of a transformer.",
         _costs(dataset),
-    ]  # fmt: skip
+    ]
     if "table_row" in dataset.dims:
         blocks += _tables(dataset)
     files = {"runs.csv": "a row for every training"}
@@ -294,10 +300,14 @@ def _outcomes(dataset: xarray.Dataset, group: str) -> Any:
     if of_words:
         return plot.outcomes(names, values.mean(axis=1), low, high, label="share of words right")
     return plot.outcomes(
-        names, values.mean(axis=1), low, high, label="accuracy on the validation text",
+        names,
+        values.mean(axis=1),
+        low,
+        high,
+        label="accuracy on the validation text",
         published={} if "text" in dataset.attrs else {name: claims.ACCURACY.get(name) for name in names},
         lines={f"ceiling, {text.vocabulary_size} words": text.ceiling, "always the commonest": text.constant_accuracy},
-    )  # fmt: skip
+    )
 
 
 def _curves(dataset: xarray.Dataset) -> Any:

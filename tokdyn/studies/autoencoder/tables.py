@@ -57,8 +57,11 @@ NEVER = 2.0  # a share of words that is never reached: trained to the last step
 # What a training has where its cell says nothing else; all of it is traced.
 NUMBERS: dict[str, float] = {
     **{name: value for name, value in HEALTHY.items() if name != "skew"},
-    "temperature_start": 1.0, "temperature_end": 1.0, "steps": 200.0, "stop_at": NEVER,
-}  # fmt: skip
+    "temperature_start": 1.0,
+    "temperature_end": 1.0,
+    "steps": 200.0,
+    "stop_at": NEVER,
+}
 NOTEBOOK: dict[str, float] = {**INITIALISATIONS["published"], "decoder_gain": 1.0}
 # The four columns of Tables A, B and D, by start and loss.
 COLUMNS: dict[str, dict[str, float]] = {
@@ -220,8 +223,10 @@ def table_e() -> Iterator[Cell]:
 def table_f() -> Iterator[Cell]:
     """Initial scale of the words' vectors, all else as in the notebook."""
     published = {
-        "categorical": (0.002, 0.002, 0.012, 0.016), "gumbel": (0.990, 1.0, 1.0, 1.0), "sigmoid": (1.0, 1.0, 1.0, 1.0),
-    }  # fmt: skip
+        "categorical": (0.002, 0.002, 0.012, 0.016),
+        "gumbel": (0.990, 1.0, 1.0, 1.0),
+        "sigmoid": (1.0, 1.0, 1.0, 1.0),
+    }
     for bottleneck, row in published.items():
         for std, value in zip((0.02, 0.1, 0.3, 1.0), row, strict=True):
             numbers = {**NOTEBOOK, "embedding_std": std, "steps": 100.0}

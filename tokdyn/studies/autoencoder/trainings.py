@@ -226,8 +226,10 @@ def joined(parts: Iterable[xarray.Dataset], conditions: list[Condition]) -> xarr
     described = {
         "group": [one.group for one in conditions],
         "faults": [", ".join(one.faults) for one in conditions],
-        **{field: [getattr(one.program, field) for one in conditions]
-           for field in ("words", "grid", "bottleneck", "decoder", "num_steps")},
+        **{
+            field: [getattr(one.program, field) for one in conditions]
+            for field in ("words", "grid", "bottleneck", "decoder", "num_steps")
+        },
         **{name: [one[name] for one in conditions] for name in ("learning_rate", "double_softmax", "skew")},
-    }  # fmt: skip
+    }
     return joined.assign_coords({name: ("condition", values) for name, values in described.items()})

@@ -68,13 +68,18 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     merged = float((dataset.distinct_tokens < 4).sel(rule="baseline").mean())
     near = float((dataset.min_token_distance < 1e-3).sel(rule="baseline").mean())
     compare(
-        "collapse_rate", float(dataset.collapsed.mean()), 0.0, 2,
+        "collapse_rate",
+        float(dataset.collapsed.mean()),
+        0.0,
+        2,
         "the flag needs every point to go to one token, so it cannot see merged tokens",
-    )  # fmt: skip
+    )
     add(
-        "collapse_not_observed", f"{near:.0%} of baseline runs hold two tokens nearer than 0.001", "contradicted",
+        "collapse_not_observed",
+        f"{near:.0%} of baseline runs hold two tokens nearer than 0.001",
+        "contradicted",
         f"{merged:.0%} of baseline runs end with fewer distinct tokens than tokens",
-    )  # fmt: skip
+    )
     at_low = dataset.distinct_tokens.sel(rule="baseline", noise=0.3)
     shares = ", ".join(f"{float((at_low.sel(clusters=k) < 4).mean()):.0%}" for k in dataset.clusters.values)
     add("baseline_stable", f"merged in {shares} of runs at noise 0.3, K = 3, 4, 5", "contradicted")
@@ -86,16 +91,19 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     compare("significant_d", best["cohens_d"], 0.46, 2)
     both = clustered["inertia_repulsion_vs_baseline"]
     add(
-        "significance_corrected", f"Holm p = {best['p_holm']:.2f}", "qualified",
+        "significance_corrected",
+        f"Holm p = {best['p_holm']:.2f}",
+        "qualified",
         f"it vanishes, but over all conditions with the seed as unit the effect is real: "
         f"{both['mean_diff']:+.4f}, sign-flip p = {both['p_sign_flip']:.4f}",
-    )  # fmt: skip
+    )
     largest = max(each, key=lambda record: record["mean_diff"])
     right_cell = (largest["noise"], largest["n_clusters"]) == (0.3, 4)
     add(
-        "strongest_gain_cell", f"noise {largest['noise']:g}, K={largest['n_clusters']}, {largest['mean_diff']:+.4f}",
+        "strongest_gain_cell",
+        f"noise {largest['noise']:g}, K={largest['n_clusters']}, {largest['mean_diff']:+.4f}",
         "reproduced" if right_cell else "contradicted",
-    )  # fmt: skip
+    )
 
     best_method = bool(means.ari.idxmax() == means.nmi.idxmax() == "inertia_repulsion")
     add("best_method", f"highest: {means.ari.idxmax()}", "reproduced" if best_method else "contradicted")
@@ -105,9 +113,10 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     compare("inertia_doubles_steps", double, 2, 0)
     alone = clustered["repulsion_vs_baseline"]
     add(
-        "repulsion_alone", f"{alone['mean_diff']:+.5f} [{alone['ci_low']:+.5f}, {alone['ci_high']:+.5f}]",
+        "repulsion_alone",
+        f"{alone['mean_diff']:+.5f} [{alone['ci_low']:+.5f}, {alone['ci_high']:+.5f}]",
         "reproduced" if alone["ci_low"] < 0 < alone["ci_high"] else "contradicted",
-    )  # fmt: skip
+    )
 
     baseline = dataset.ari.sel(rule="baseline").mean("seed")
     rises = [float(baseline.sel(noise=0.9, clusters=k) - baseline.sel(noise=0.3, clusters=k)) for k in (3, 4, 5)]
@@ -116,10 +125,11 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         for k in (3, 4, 5)
     )
     add(
-        "high_noise_degrades", f"baseline ARI from noise 0.3 to 0.9, K = 3, 4, 5: {text}",
+        "high_noise_degrades",
+        f"baseline ARI from noise 0.3 to 0.9, K = 3, 4, 5: {text}",
         "contradicted" if min(rises) > 0 else "reproduced",
         "ARI rises with noise, because at low noise surplus tokens merge inside clusters",
-    )  # fmt: skip
+    )
 
     entropy = dataset.assignment_entropy.sel(rule="baseline").mean(("clusters", "seed"))
     spread = dataset.ari.sel(rule="baseline").std("seed", ddof=1).mean("clusters")
@@ -140,5 +150,5 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         "high_noise_no_rescue",
         f"largest difference {max(record['mean_diff'] for record in at_high):+.4f}, smallest p {smallest:.2f}",
         "reproduced" if smallest > 0.05 else "contradicted",
-    )  # fmt: skip
+    )
     return found

@@ -56,9 +56,13 @@ def evaluate_native(
     """
     count = jnp.asarray(config["data"]["clusters"])
     scene = blobs(
-        keys.for_purpose(key, "data"), num_clusters=count, noise=config["data"]["noise"], max_clusters=max_clusters,
-        points_per_cluster=points_per_cluster, num_dimensions=num_dimensions,
-    )  # fmt: skip
+        keys.for_purpose(key, "data"),
+        num_clusters=count,
+        noise=config["data"]["noise"],
+        max_clusters=max_clusters,
+        points_per_cluster=points_per_cluster,
+        num_dimensions=num_dimensions,
+    )
     start = random_features(keys.for_purpose(key, "tokens"), scene.features, num_tokens, mask=scene.mask, jitter=JITTER)
     shape = Shape(num_tokens, max_steps, max_clusters)
     return evaluate(config["dynamics"], scene, start, count, config["tol"], config["resolution"], shape=shape)

@@ -135,12 +135,15 @@ VARIABLES = {
 
 MEANINGS = {
     **VARIABLES,
-    **{f"{name}_{precision}": f"{VARIABLES[name]}, in {precision}"
-       for name in ("ari", "num_steps") for precision in ("float32", "float64")},
+    **{
+        f"{name}_{precision}": f"{VARIABLES[name]}, in {precision}"
+        for name in ("ari", "num_steps")
+        for precision in ("float32", "float64")
+    },
     "example_features": "features of the scene that the figures show",
     "example_labels": "true cluster of each of its features",
     "example_path": "positions of the tokens in it, the start as step 0",
-}  # fmt: skip
+}
 
 
 # From so many runs on a study goes on for long enough to earn what lanes take longer to compile: 0.2 s against 0.04 s

@@ -38,11 +38,15 @@ def chunks_of(config: Config, precision: str) -> Iterator[tuple[np.ndarray, Blob
             noise = np.repeat([noise for noise, _ in grid], size)
             seed = np.tile(padded, len(grid))
             scenes, tokens = native_scenes(
-                jax.random.key(config.key), seed, noise, num_clusters,
+                jax.random.key(config.key),
+                seed,
+                noise,
+                num_clusters,
                 shape=Shape(config.num_tokens, config.max_steps, max(config.clusters)),
-                points_per_cluster=config.points_per_cluster, num_dimensions=config.num_dimensions,
+                points_per_cluster=config.points_per_cluster,
+                num_dimensions=config.num_dimensions,
                 dtype=precision,
-            )  # fmt: skip
+            )
         else:
             scenes, tokens = published_scenes(config, grid, padded, precision)
         yield seeds, scenes, tokens, num_clusters

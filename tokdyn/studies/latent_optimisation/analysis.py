@@ -159,23 +159,30 @@ def _methods(
     each = compared(right, before[:, None, None], bound=config.bound)
     adjusted = holm(each.p_value, axis=-1)
     parts |= {
-        "difference": (dims, each.difference), "difference_low": (dims, each.low), "difference_high": (dims, each.high),
-        "p_value": (dims, each.p_value), "holm": (dims, adjusted),
+        "difference": (dims, each.difference),
+        "difference_low": (dims, each.low),
+        "difference_high": (dims, each.high),
+        "p_value": (dims, each.p_value),
+        "holm": (dims, adjusted),
         "minimal_detectable_effect": (dims, detectable(config.num_items, each.discordance)),
-        "equivalence_p_value": (dims, each.equivalence_p_value), "equivalent": (dims, each.equivalent.astype(float)),
+        "equivalence_p_value": (dims, each.equivalence_p_value),
+        "equivalent": (dims, each.equivalent.astype(float)),
         "verdict": (dims, np.vectorize(verdict, otypes=[object])(adjusted, each.equivalent)),
-    }  # fmt: skip
+    }
     answer = stacked("answer")
     parts["answer"] = ((*dims, "seed", "item"), answer)
     was = before[:, None, None]
     for variable, of in (
-        ("changed", answer != answered[:, None, None]), ("to_right", right & ~was), ("to_wrong", ~right & was),
-    ):  # fmt: skip
+        ("changed", answer != answered[:, None, None]),
+        ("to_right", right & ~was),
+        ("to_wrong", ~right & was),
+    ):
         parts[variable] = (dims, of.mean(axis=(-2, -1)))
     gain = _finite(stacked("reward_after") - stacked("reward_before"))
     for variable, values in (
-        ("reward_before", stacked("reward_before")), ("reward_after", _finite(stacked("reward_after"))),
-    ):  # fmt: skip
+        ("reward_before", stacked("reward_before")),
+        ("reward_after", _finite(stacked("reward_after"))),
+    ):
         parts[variable] = (dims, mean_of(values)[0])
     parts |= {
         f"reward_gain{end}": (dims, value) for end, value in zip(("", "_low", "_high"), mean_of(gain), strict=True)
@@ -183,8 +190,10 @@ def _methods(
     for variable in ("tail_mass_before", "tail_mass", "moved", "evaluations", "accepted", "patches"):
         parts[variable] = (dims, np.nanmean(stacked(variable).astype(float), axis=(-2, -1)))
     parts["nonfinite"] = (dims, stacked("nonfinite").sum(axis=(-2, -1)))
-    areas = [[_area(gain[noise, i, 0], right[noise, i, 0], before[noise]) for i in range(len(methods))]
-             for noise in range(len(before))]  # fmt: skip
+    areas = [
+        [_area(gain[noise, i, 0], right[noise, i, 0], before[noise]) for i in range(len(methods))]
+        for noise in range(len(before))
+    ]
     for i, end in enumerate(("", "_low", "_high")):
         parts[f"gain_area{end}"] = (dims, np.array(areas)[..., i])
     longest = max(one["curve"].shape[-1] for one in methods.values())
@@ -219,9 +228,12 @@ def _against_controls(methods: Mapping[str, Mapping[str, np.ndarray]], config: C
     each = compared(right[:, :, None], controls[:, None], bound=config.bound)
     dims = ("noise", "rule", "control")
     return {
-        "advantage": (dims, each.difference), "advantage_low": (dims, each.low), "advantage_high": (dims, each.high),
-        "advantage_p_value": (dims, each.p_value), "advantage_equivalent": (dims, each.equivalent.astype(float)),
-    }  # fmt: skip
+        "advantage": (dims, each.difference),
+        "advantage_low": (dims, each.low),
+        "advantage_high": (dims, each.high),
+        "advantage_p_value": (dims, each.p_value),
+        "advantage_equivalent": (dims, each.equivalent.astype(float)),
+    }
 
 
 def _swept(sweep: Mapping[str, Mapping[str, np.ndarray]], before: np.ndarray, config: Config) -> Parts:
@@ -250,16 +262,20 @@ def _swept(sweep: Mapping[str, Mapping[str, np.ndarray]], before: np.ndarray, co
         "sweep_right": ((*cells, "item"), shaped(right)),
         "sweep_accuracy": (cells, shaped(scores["accuracy"])),
         "sweep_reward_gain": (cells, shaped(scores["reward"])),
-        "chosen_sigma": (dims, np.array(SIGMAS)[sigma]), "chosen_rate": (dims, np.array(RATES)[rate]),
-        "judged_before": (("noise",), own.mean(axis=-1)), "judged_accuracy": (dims, picked.mean(axis=-1)),
-        "judged_difference": (dims, each.difference), "judged_low": (dims, each.low), "judged_high": (dims, each.high),
+        "chosen_sigma": (dims, np.array(SIGMAS)[sigma]),
+        "chosen_rate": (dims, np.array(RATES)[rate]),
+        "judged_before": (("noise",), own.mean(axis=-1)),
+        "judged_accuracy": (dims, picked.mean(axis=-1)),
+        "judged_difference": (dims, each.difference),
+        "judged_low": (dims, each.low),
+        "judged_high": (dims, each.high),
         "judged_p_value": (dims, each.p_value),
         "judged_verdict": (dims, np.vectorize(verdict, otypes=[object])(each.p_value, each.equivalent)),
         **{
             f"twin_{end}": (pair, np.stack([getattr(twin, end) for twin in twins], axis=1))
             for end in ("difference", "low", "high", "p_value")
         },
-    }  # fmt: skip
+    }
 
 
 def _premise(clean: Mapping[str, np.ndarray]) -> Parts:
@@ -301,6 +317,8 @@ def _trees(
         "tree_before": (("shown",), before[shown].astype(float)),
         "tree_after": (("shown",), after[shown].astype(float)),
         "tree_start": (("shown", "patch"), of("start_patches")),
-        "tree_candidates": ((*steps, "patch"), of("candidates")), "tree_reward": (steps, of("candidate_reward")),
-        "tree_taken": (steps, of("taken")), "tree_best": (("shown", "iteration_best"), of("best_reward")),
-    }  # fmt: skip
+        "tree_candidates": ((*steps, "patch"), of("candidates")),
+        "tree_reward": (steps, of("candidate_reward")),
+        "tree_taken": (steps, of("taken")),
+        "tree_best": (("shown", "iteration_best"), of("best_reward")),
+    }

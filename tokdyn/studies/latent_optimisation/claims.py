@@ -43,8 +43,9 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
         "reward_entropy": _reward(dataset),
     }
     of = lambda name: (  # noqa: E731
-        float(dataset["accuracy_before"].mean()), float(dataset["accuracy"].sel(rule=name).mean())
-    )  # fmt: skip
+        float(dataset["accuracy_before"].mean()),
+        float(dataset["accuracy"].sel(rule=name).mean()),
+    )
     gained = "our mean over reasoners and noises {:.1%} before, {:.1%} after".format(*of(DMLR))
     context = {f"gain_{name}": gained for name in _GAINS} | {"gain_everywhere": _gain(dataset)}
     for kind, name in (("none", NO_PATCHES), ("all", ALL_PATCHES), ("dynamic", DMLR)):
@@ -76,11 +77,13 @@ def _relation(dataset: xarray.Dataset, outcome: str) -> Finding:
     count = int(there.sum())
     spread = f", from {value[there].min():+.2f} to {value[there].max():+.2f}" if count else ""
     return _judged(
-        up, down, count,
+        up,
+        down,
+        count,
         f"rank correlation above 0 in {up}, below 0 in {down} of {count} cells{spread}",
         "cells are reasoners x noises in which both vary; intervals of 95 %, uncorrected; a relation over items is no "
         "promise that raising confidence on one item makes it right",
-    )  # fmt: skip
+    )
 
 
 def _gain(dataset: xarray.Dataset) -> str:
@@ -100,18 +103,18 @@ def _injection(dataset: xarray.Dataset) -> Finding:
     """Dynamic injection against none and all, the same seeds."""
     right = dataset["answer"] == dataset["right_answer"]
     of = lambda name: right.sel(rule=name).transpose(..., "seed", "item").values  # noqa: E731
-    against: dict[str, Any] = {
-        name: compared(of(DMLR), of(name), bound=0.5) for name in (NO_PATCHES, ALL_PATCHES)
-    }  # fmt: skip
+    against: dict[str, Any] = {name: compared(of(DMLR), of(name), bound=0.5) for name in (NO_PATCHES, ALL_PATCHES)}
     better = np.all([(one.p_value <= ALPHA) & (one.difference > 0) for one in against.values()], axis=0)
     worse = np.any([(one.p_value <= ALPHA) & (one.difference < 0) for one in against.values()], axis=0)
     means = {name: float(of(name).mean()) for name in (NO_PATCHES, ALL_PATCHES, DMLR)}
     text = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     return _judged(
-        int(better.sum()), int(worse.sum()), better.size,
+        int(better.sum()),
+        int(worse.sum()),
+        better.size,
         f"better than both in {int(better.sum())}, worse than one in {int(worse.sum())} of {better.size} cells; {text}",
         "an injected patch here is a second copy of its keys and values; the published one is computed anew",
-    )  # fmt: skip
+    )
 
 
 def _reward(dataset: xarray.Dataset) -> Finding:
@@ -122,12 +125,12 @@ def _reward(dataset: xarray.Dataset) -> Finding:
     shown, change = room & raised & (exact["holm"] <= ALPHA), exact["difference"]
     up, down = (int((shown & side).sum()) for side in (change > 0, change < 0))
     same = int((room & raised & (exact["equivalent"] > 0)).sum())
-    names = [
-        f"{name} at {noise:g}" for name, noise in cells(dataset) if bool(room.sel(reference=name, noise=noise))
-    ]  # fmt: skip
+    names = [f"{name} at {noise:g}" for name, noise in cells(dataset) if bool(room.sel(reference=name, noise=noise))]
     return _judged(
-        up, down + same, int(room.sum()),
+        up,
+        down + same,
+        int(room.sum()),
         f"its exact gradient raises the reward in {int((room & raised).sum())}, accuracy in {up} (lowers it in {down}, "
         f"shown within the bound in {same}) of the {int(room.sum())} cells in which an oracle's gradient raises it",
         f"cells with room: {', '.join(names) or 'none'}",
-    )  # fmt: skip
+    )

@@ -100,9 +100,7 @@ def methods(slots: int, patches: int) -> dict[str, Configuration]:
     dmlr = CONFIGURATIONS[DMLR]
     bare = dataclasses.replace(dmlr, patches=0, start_patches=0)
     spent = dmlr.num_steps * (2 + slots)  # of a control: a sample, the step, a candidate for each slot
-    exact = dataclasses.replace(
-        bare, estimator="gradient", scored="step", optimiser="adam", learning_rate=_ADAM_RATE
-    )  # fmt: skip
+    exact = dataclasses.replace(bare, estimator="gradient", scored="step", optimiser="adam", learning_rate=_ADAM_RATE)
     made = {
         DMLR: dmlr,
         NO_PATCHES: bare,
@@ -123,9 +121,7 @@ def methods(slots: int, patches: int) -> dict[str, Configuration]:
 
 def settings(configuration: Configuration) -> list[Configuration]:
     """The same with every sigma and rate of the sweep, sigmas first; they share one program."""
-    return [
-        dataclasses.replace(configuration, sigma=sigma, learning_rate=rate) for sigma in SIGMAS for rate in RATES
-    ]  # fmt: skip
+    return [dataclasses.replace(configuration, sigma=sigma, learning_rate=rate) for sigma in SIGMAS for rate in RATES]
 
 
 def noised(items: Item, noises: tuple[float, ...], key: jax.Array) -> Item:

@@ -146,8 +146,9 @@ def _untouched(model: Reasoner) -> Callable[..., dict[str, jax.Array]]:
         positions = {"slots": output.slot_logits[:, 1:], "answer": output.logits}
         confidences = {
             f"{name.replace('_', ' ')}, {read}": jax.vmap(lambda logits, of=of: of(logits, k=WORDS))(positions[read])
-            for name, of in CONFIDENCES.items() for read in READS
-        }  # fmt: skip
+            for name, of in CONFIDENCES.items()
+            for read in READS
+        }
         return {
             "answer": output.answer[:, 0],
             "right": jnp.all(output.answer == items.answer, axis=-1),

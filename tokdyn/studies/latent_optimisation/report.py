@@ -84,22 +84,25 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "Reinforced against random steps, each at the setting chosen for it:",
         table(tables.twins(dataset)),
         "## What confidence goes with before any step",
-        "Areas under the ROC curve for right answers (0.5: no relation), and rank correlations over items. \"Right "
-        "steps said\": share of the exact steps that the likeliest words after the start marker and the slots say "
-        "(soft_prompt was not trained to); \"attention to what matters\": share of the slots' attention to "
-        "the picture that goes to patches that some step reads. \"-\": one of the two does not vary.",
+        'Areas under the ROC curve for right answers (0.5: no relation), and rank correlations over items. "Right '
+        'steps said": share of the exact steps that the likeliest words after the start marker and the slots say '
+        '(soft_prompt was not trained to); "attention to what matters": share of the slots\' attention to '
+        'the picture that goes to patches that some step reads. "-": one of the two does not vary.',
         table(tables.premise(dataset)),
-    ]  # fmt: skip
+    ]
     for name in names:
-        blocks += [f"## {name}", f"{tables.headline(dataset.sel(reference=name))} What is true of it: "
-                   f"{known[name].because}."]  # fmt: skip
+        blocks += [
+            f"## {name}",
+            f"{tables.headline(dataset.sel(reference=name))} What is true of it: {known[name].because}.",
+        ]
         for noise in config.noises:
             one = dataset.sel(reference=name, noise=noise)
             bounds = brackets(one["accuracy_before_low"], one["accuracy_before_high"])
             blocks += [
                 f"**Noise {noise:g}: {float(one['accuracy_before']):.1%} right before any step {bounds}.**",
-                table(tables.methods(one)), table(tables.changes(one)),
-            ]  # fmt: skip
+                table(tables.methods(one)),
+                table(tables.changes(one)),
+            ]
     title = "Latent tokens optimised at test time: reward, and accuracy"
     return Report(title, blocks, _figures(dataset, config), _NOTES, FILES)
 

@@ -47,7 +47,7 @@ def headline(one: xarray.Dataset) -> str:
     chosen = last.sel(control=CONTROLS[0])
     judged = ", the one chosen by the reward by ".join(
         points(chosen.sel(choice=choice), "judged_difference") for choice in CHOICES
-    )  # fmt: skip
+    )
     return (
         f"{one['reference'].item()} (noise {float(last['noise']):g}, {float(last['accuracy_before']):.1%} right "
         f"before): DMLR raises its reward by {float(dmlr['reward_gain']):.3g} "

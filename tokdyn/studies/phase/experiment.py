@@ -106,11 +106,13 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
         "tol": config.tol,
         "resolutions": np.array(config.resolutions),
     }
-    space = grid({
-        MOMENTUM: config.momenta,
-        REPULSION: [0.0, *np.geomspace(1e-3, 3.0, config.repulsions - 1)],
-        RATIO: np.geomspace(config.lowest, config.highest, config.temperatures),
-    })  # fmt: skip
+    space = grid(
+        {
+            MOMENTUM: config.momenta,
+            REPULSION: [0.0, *np.geomspace(1e-3, 3.0, config.repulsions - 1)],
+            RATIO: np.geomspace(config.lowest, config.highest, config.temperatures),
+        }
+    )
 
     def bound(cell: dict[str, Any], key: jax.Array) -> dict[str, jax.Array]:
         return evaluate(cell, key, num_tokens=config.num_tokens, clusters=config.clusters, max_steps=config.max_steps)

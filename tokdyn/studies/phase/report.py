@@ -189,9 +189,13 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
         from tokdyn import plot
 
         return plot.slices(
-            free.sel({MOMENTUM: config.momenta[0]}).drop_vars(MOMENTUM), RATIO, lines="resolution",
-            label="distinct tokens", names={**NAMES, "resolution": "resolution / noise"}, log=True,
-        )  # fmt: skip
+            free.sel({MOMENTUM: config.momenta[0]}).drop_vars(MOMENTUM),
+            RATIO,
+            lines="resolution",
+            label="distinct tokens",
+            names={**NAMES, "resolution": "resolution / noise"},
+            log=True,
+        )
 
     def front() -> Any:
         from tokdyn import plot
@@ -203,22 +207,25 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
 
     return [
         Figure(
-            "quality.png", "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
+            "quality.png",
+            "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
             partial(diagram, "merged_ari", "merge-aware ARI", (0.7, 0.93), (None, 1.0)),
         ),
         Figure(
-            "rest.png", "Share of runs at rest within the steps.",
+            "rest.png",
+            "Share of runs at rest within the steps.",
             partial(diagram, "at_rest", "share of runs at rest", (0.75,), (None, 1.0)),
         ),
         Figure(
-            "period_two.png", "Share of runs that oscillate with period two.",
+            "period_two.png",
+            "Share of runs that oscillate with period two.",
             partial(diagram, "period_two", "share with period two", (0.2,), (0.0, None)),
         ),
         Figure("steps.png", "Mean number of steps.", partial(diagram, "num_steps", "steps", (50, 100), (0, None))),
         Figure("merging.png", "Distinct tokens without repulsion, with 95 % bands.", merging),
         Figure("resolutions.png", "The same for every resolution, without momentum.", resolutions),
         Figure("pareto.png", "Every cell; the front with 95 % intervals, on all seeds.", front),
-    ]  # fmt: skip
+    ]
 
 
 FILES = {"cells.csv": "means of every cell", "front.json": "the front of steps against quality"}

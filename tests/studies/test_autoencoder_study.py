@@ -59,6 +59,34 @@ class TestDesign:
             make()
 
 
+def test_learned_starts_stand_beside_plain_training_of_equal_length():
+    made = autoencoder.Config(groups=("starts",)).conditions()
+    assert len({one.name for one in made}) == 6
+    assert [len(members) for members in design.by_program(made).values()] == [2, 2, 2]
+    learned, longer = (design.by_program(made[i : i + 1]) for i in (1, 2))
+    (with_rounds,), (without,) = learned, longer
+    spent = with_rounds.num_steps + design.ROUNDS * design.TEXTS * design.STEPS_ON_TEXT
+    assert with_rounds.rounds == design.ROUNDS
+    assert (without.num_steps, without.rounds) == (spent, 0)
+    assert "starts" not in {one.group for one in autoencoder.Config().conditions()}
+
+
+def test_a_learned_start_is_moved_and_sees_no_word_more_often_than_another(monkeypatch):
+    """Texts of other frequencies: what Reptile learns is good for every word, the rare ones too."""
+    monkeypatch.setattr(design, "ROUNDS", 3)
+    monkeypatch.setattr(design, "STEPS_ON_TEXT", 10)
+    program = design.Program(words="small", grid="5x5x3", rounds=3)
+    numbers = {**design.HEALTHY, "learning_rate": 1e-2}
+    text, key = texts.corpus_of("small"), constant_key(0)
+    model = trainings.model_of(program, numbers)
+    learned = compiled(lambda key: trainings.learned_start(program, numbers, key))(key)
+    logits = compiled(lambda variables: model.apply(variables, np.arange(text.vocabulary_size))[0].logits)(learned)
+    right = (np.asarray(logits).argmax(-1) == np.arange(text.vocabulary_size))[text.types]
+    common = text.frequencies[text.types] > np.median(text.frequencies[text.types])
+    assert right.mean() > 0.5
+    assert abs(right[common].mean() - right[~common].mean()) < 0.35
+
+
 class TestOwnText:
     @pytest.fixture
     @staticmethod

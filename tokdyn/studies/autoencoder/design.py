@@ -49,6 +49,7 @@ class Program:
         batch_size: tokens of a step.
         num_steps: of training.
         record_every: steps between records.
+        rounds: of Reptile before training, which learn its start from other texts of the same words; 0 for none.
     """
 
     words: str = "large"
@@ -61,6 +62,7 @@ class Program:
     batch_size: int = 128
     num_steps: int = 200
     record_every: int = 20
+    rounds: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +217,23 @@ def sizes() -> list[Condition]:
     return made
 
 
+# Reptile's rounds, texts of a round and steps on a text: 1,600 steps before the 200 of training.
+ROUNDS, TEXTS, STEPS_ON_TEXT = 20, 4, 20
+
+
+def starts() -> list[Condition]:
+    """Can a learned start stand in for a repaired one? Reptile, and as many steps of plain training."""
+    made = []
+    for kind in ("published", "repaired"):
+        faults = ("published start",) if kind == "published" else ()
+        usual: dict[str, Any] = {"group": "starts", "bottleneck": "sigmoid"}
+        made.append(condition(*faults, name=f"{kind} start, 200 steps", **usual))
+        made.append(condition(*faults, name=f"{kind} start, learned, then 200 steps", rounds=ROUNDS, **usual))
+        steps = 200 + ROUNDS * TEXTS * STEPS_ON_TEXT
+        made.append(condition(*faults, name=f"{kind} start, {steps:,} steps", num_steps=steps, **usual))
+    return made
+
+
 def default() -> list[Condition]:
     """The study's conditions: at most 60."""
     return [*factorial(), *phases(), *extreme(), *sizes()]
@@ -270,7 +289,7 @@ class Config:
     seeds: int = 12
     """Number of trainings per condition; seed s has the same initial weights, batches and noise in every condition."""
     groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
-    """Which parts of the study to run: factorial, phases, extreme, sizes."""
+    """Which parts of the study to run: factorial, phases, extreme, sizes; starts (learned by Reptile) on request."""
     full: bool = False
     """Run the whole factorial over bottlenecks, decoders and grids. It takes hours: use ``--store``."""
     tables: bool = False
@@ -294,7 +313,7 @@ class Config:
         """
         checks.whole_number("seeds", self.seeds, at_least=1)
         for group in self.groups:
-            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes"))
+            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes", "starts"))
         if not self.groups:
             raise checks.bad("groups", "at least one part of the study", "none")
         if self.text is not None:
@@ -305,7 +324,7 @@ class Config:
 
     def conditions(self) -> list[Condition]:
         """What is run."""
-        made = full() if self.full else default()
+        made = [*(full() if self.full else default()), *starts()]
         chosen = [one for one in made if one.group in (*self.groups, "full")]
         if self.text is None:
             return chosen

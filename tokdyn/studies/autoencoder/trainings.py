@@ -26,7 +26,7 @@ from tokdyn.studies.autoencoder import design
 from tokdyn.studies.autoencoder.design import Condition, Program
 from tokdyn.studies.autoencoder.texts import corpus_of
 from tokdyn.sweeps import Plan, sweep, zipped
-from tokdyn.train import fit
+from tokdyn.train import Fit, fit, reptile
 
 # Noise at which the information in a continuous pattern is measured: that of the published sensitivity test.
 CHANNEL_NOISE = 0.1
@@ -102,6 +102,35 @@ def batches_of(program: Program, skew: float) -> tuple[Any, int | None]:
     return ae.word_draws(text.frequencies, batch_size=program.batch_size, power=skew), None
 
 
+def learned_start(program: Program, numbers: dict[str, Any], key: jax.Array) -> Any:
+    """Weights that Reptile moves towards where short trainings end, each on a text of the same words.
+
+    What differs between texts is which word is how frequent.
+
+    Args:
+        program: static choices.
+        numbers: as of ``evaluate``.
+        key: of the texts and their batches.
+    """
+    model, loss = model_of(program, numbers), loss_of(program, numbers)
+    text = corpus_of(program.words)
+    # The special tokens stay where they are.
+    frequencies = jnp.asarray(text.frequencies, jnp.result_type(float))
+
+    def adapt(variables: Any, key: jax.Array) -> Fit:
+        shuffled = jnp.asarray(text.types)[jax.random.permutation(keys.for_purpose(key, "text"), len(text.types))]
+        drawn = ae.word_draws(
+            frequencies.at[jnp.asarray(text.types)].set(frequencies[shuffled]), batch_size=program.batch_size
+        )
+        return fit(
+            model, loss, drawn, key=key, num_steps=design.STEPS_ON_TEXT, variables=variables,
+            hyper={"learning_rate": numbers["learning_rate"]}, record_every=design.STEPS_ON_TEXT,
+        )  # fmt: skip
+
+    start = model.init(keys.for_purpose(key, "init"))
+    return reptile(adapt, start, key=key, num_rounds=design.ROUNDS, num_tasks=design.TEXTS)[0]
+
+
 def evaluate(numbers: dict[str, Any], key: jax.Array, *, program: Program) -> dict[str, jax.Array]:
     """One training, start to end.
 
@@ -125,10 +154,11 @@ def evaluate(numbers: dict[str, Any], key: jax.Array, *, program: Program) -> di
         return {"types": share((predictions(model, variables, key) == everything)[types])}
 
     data, batch_size = batches_of(program, numbers["skew"])
+    begun = learned_start(program, numbers, keys.for_purpose(key, "reptile")) if program.rounds else None
     result = fit(
         model, loss, data, key=key, num_steps=program.num_steps, batch_size=batch_size,
         hyper={"learning_rate": numbers["learning_rate"]}, record_every=program.record_every,
-        evaluate=judged, stop=lambda record: record["types"] == 1.0,
+        evaluate=judged, stop=lambda record: record["types"] == 1.0, variables=begun,
     )  # fmt: skip
     last = result.step // program.record_every - 1
     draw = keys.for_purpose(key, "judge")

@@ -90,7 +90,7 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
         plain, learned, longer = (_mean(dataset, name) for name in names)
         lines.append(
             f"From the published start 200 steps bring back {plain:.0%} of the words, from a start that Reptile "
-            f"learned from it in 1,600 steps {learned:.0%}, and 1,800 plain steps {longer:.0%}; from the repaired start "
+            f"learned from it in 1,600 steps {learned:.0%}, and 1,800 plain steps {longer:.0%}; from the repaired one "
             f"200 plain steps bring back {_mean(dataset, 'repaired start, 200 steps'):.0%}."
         )
     if "1,000 words, sigmoid, repaired" in there and not own_text:

@@ -77,7 +77,7 @@ def ablate(
     key: jax.Array,
     ensemble: bool = False,
     with_controls: bool = True,
-    bound: float = 0.02,
+    bound: float = diagnose.BOUND,
     num_resamples: int = 2000,
     **options: Any,
 ) -> Any:

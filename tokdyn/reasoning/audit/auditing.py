@@ -12,6 +12,7 @@ from tokdyn.reasoning.audit import arms, outputs, vectors
 from tokdyn.reasoning.audit.arms import Settings, frame
 from tokdyn.reasoning.audit.findings import findings
 from tokdyn.reasoning.audit.schema import MEDIATION, Run, checked
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.stats.inputs import probability
 
 SCHEMA_VERSION = 1
@@ -114,7 +115,7 @@ def audit(
     run: Run | Mapping[str, Any],
     *,
     key: jax.Array | None = None,
-    bound: float = 0.05,
+    bound: float = BOUND,
     alpha: float = 0.05,
     num_resamples: int = 2000,
 ) -> Audit:

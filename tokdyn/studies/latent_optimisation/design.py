@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from tokdyn import checks, draws, keys
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.latent_optimisation import CONFIGURATIONS, Configuration, controls
 
@@ -38,7 +39,7 @@ class Config:
     """Optimisations of every item."""
     num_items: int = 256
     """Fresh items; an even number, half of which choose the settings of the sweep and half judge them."""
-    bound: float = 0.03
+    bound: float = BOUND
     """Largest difference of accuracy that counts as none."""
     weights: str = ""
     """Folder of weights in place of the shipped ones."""

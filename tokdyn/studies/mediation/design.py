@@ -9,6 +9,7 @@ import numpy as np
 
 from tokdyn import checks, keys
 from tokdyn.reasoning import interventions as do
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item
 
@@ -37,7 +38,7 @@ class Config:
     """Trainings: the first has the shipped weights, all others are trained anew (minutes each)."""
     num_items: int = 512
     """Fresh items."""
-    bound: float = 0.02
+    bound: float = BOUND
     """Largest difference of accuracy, and largest donor lift, that counts as none."""
     share: float = 0.1
     """Smallest share of the total effect that counts as mediated."""

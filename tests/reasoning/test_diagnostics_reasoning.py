@@ -1,5 +1,7 @@
 """Diagnostics on made-up runs: each reads the arrays it should, and its p-value is that of the textbook."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from scipy import stats
 
 from tokdyn.reasoning import audit, diagnose
 from tokdyn.reasoning.audit import DIAGNOSTICS, diagnostics
-from tokdyn.reasoning.audit.diagnostics import NO, UNDECIDED, YES
+from tokdyn.reasoning.audit.diagnostics import NO, UNDECIDED, YES, of_accuracy, of_intervals, of_share
 from tokdyn.reasoning.audit.tables import Judged, Settings
 
 N, SLOTS, WIDTH = 60, 2, 4
@@ -145,7 +147,42 @@ def test_a_conclusion_is_by_the_bound_and_an_alarm_is_not():
         assert DIAGNOSTICS["donor lift, cache"].concludes(judged) == said
     moved = Judged(made(**{"arm/zero/answers": np.ones(N, int)}), Settings(jax.random.key(0), num_resamples=200))
     assert DIAGNOSTICS["accuracy, zero cache"].concludes(moved) == YES
-    assert all((one.concludes is None) >= one.looks for one in DIAGNOSTICS.values())
+    assert all(one.concludes(moved) == UNDECIDED for one in DIAGNOSTICS.values() if one.looks)
+
+
+def test_no_p_value_says_no():
+    assert of_accuracy({"holm": 0.9, "equivalent": False}) == UNDECIDED
+    assert of_accuracy({"holm": 0.9, "equivalent": True}) == NO
+    assert of_accuracy({"holm": 0.001, "equivalent": False}) == YES
+    assert of_accuracy({"holm": 0.001, "equivalent": True}) == NO
+
+
+def test_one_interval_above_the_bound_is_enough():
+    assert of_intervals([0.0, 0.5], [0.0, 0.9], bound=0.02) == YES
+    assert of_intervals([-0.01, 0.0], [0.0, 0.01], bound=0.02) == NO
+    assert of_intervals([-0.01, -0.1], [0.0, 0.1], bound=0.02) == UNDECIDED
+
+
+def test_a_share_without_an_interval_says_nothing():
+    def share(kind, low, high):
+        return of_share(SimpleNamespace(kind=kind, low=low, high=high), share=0.1)
+
+    assert share("line", -np.inf, np.inf) == UNDECIDED
+    assert share("interval", 0.3, 0.5) == YES
+    assert share("interval", -0.01, 0.05) == NO
+    assert share("interval", 0.05, 0.2) == UNDECIDED
+
+
+def test_one_of_several_donors_is_enough():
+    targets = np.zeros(N, int)
+    arrays = {"arm/free": targets, "arm/donor, slot 1": targets, "arm/donor, slot 2": (np.arange(N) < 20).astype(int)}
+    run = made(**{f"{arm}/answers": answers for arm, answers in arrays.items()},
+               **{f"arm/donor, slot {slot}/donor_targets": targets + 1 for slot in (1, 2)})  # fmt: skip
+    some = diagnostics.donor_lift("donor, slot *")
+    assert some.judge(run) == pytest.approx(2 * stats.binomtest(20, 20, 0.5).pvalue)
+    judged = Judged(run, Settings(jax.random.key(0), num_resamples=200))
+    assert some.concludes(judged) == diagnostics.donor_lift("donor, slot 2").concludes(judged) == YES
+    assert diagnostics.donor_lift("donor, slot 1").concludes(judged) == NO
 
 
 def test_several_trainings_are_judged_together():

@@ -8,7 +8,7 @@ p-value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -41,13 +41,13 @@ class Diagnostic(NamedTuple):
         kind: of what that returns: "p-value"; "verdict", a bool; or "score", a number that is larger where latents look
             used and has no level: it needs a threshold.
         looks: whether it only observes, so that no arm changes what it says.
-        concludes: "yes", "no" or "undecided" by the bounds of a ``Judged`` run; None where no bound is meant.
+        concludes: of a ``Judged`` run "yes", "no" or "undecided" by its bounds; always undecided where none is meant.
     """
 
     judge: Verdict
     kind: str = "p-value"
     looks: bool = False
-    concludes: Callable[[Judged], str] | None = None
+    concludes: Callable[[Judged], str] = lambda judged: UNDECIDED
 
 
 def accuracy(arm: str) -> Diagnostic:
@@ -59,15 +59,28 @@ def accuracy(arm: str) -> Diagnostic:
 
 
 def donor_lift(arm: str) -> Diagnostic:
-    """Do answers go where the donor points, more often than in its control? By the same test, and the same bound."""
+    """Do answers go where the donor points, more often than in its control? By the same test, and the same bound.
+
+    Args:
+        arm: that has donors; with "*" at its end all that begin so, of which one is enough (p-values by Bonferroni).
+    """
+
+    def arms(run: Run) -> list[str]:
+        known = run.named("arm/*/donor_targets")
+        return [name for name in known if name == arm or (arm.endswith("*") and name.startswith(arm[:-1]))]
 
     def p_value(run: Run) -> float:
         try:
-            return tables.lift(run, _settings(2), arm).p_value
+            found = [tables.lift(run, _settings(2), name).p_value for name in arms(run)]
         except ValueError:  # all donors point at the own answer
             return 1.0
+        return min(1.0, len(found) * min(found))
 
-    return Diagnostic(p_value, concludes=lambda judged: of_lifts(judged, [arm]))
+    def concludes(judged: Judged) -> str:
+        found = [judged.lift(name).lift for name in arms(judged.run)]
+        return of_intervals([each.low for each in found], [each.high for each in found], bound=judged.settings.bound)
+
+    return Diagnostic(p_value, concludes=concludes)
 
 
 def of_accuracy(row: Mapping[str, Any], *, alpha: float = ALPHA) -> str:
@@ -87,12 +100,6 @@ def of_accuracy(row: Mapping[str, Any], *, alpha: float = ALPHA) -> str:
     """
     said = {"effect": YES, "inconclusive": UNDECIDED}
     return said.get(verdict(float(row["holm"]), bool(row["equivalent"]), alpha=alpha), NO)
-
-
-def of_lifts(judged: Judged, arms: Iterable[str]) -> str:
-    """Do answers follow the donors of some of these arms, by the intervals of their lifts?"""
-    found = [judged.lift(arm).lift for arm in arms]
-    return of_intervals([each.low for each in found], [each.high for each in found], bound=judged.settings.bound)
 
 
 def of_intervals(lows: ArrayLike, highs: ArrayLike, *, bound: float) -> str:

@@ -35,7 +35,7 @@ def test_a_report_is_printed_and_written(run, tmp_path, capsys):
     assert "Arm 'zero' changes accuracy by -0.500" in printed
     assert "Cosines between items: latents" in printed
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert names == {"report.md", "metadata.json", "tables/arms.csv", "tables/left_out.csv", "mine.txt"}
+    assert names == {"report.md", "report.html", "metadata.json", "tables/arms.csv", "tables/left_out.csv", "mine.txt"}
     record = json.loads((out / "metadata.json").read_text())
     assert record["sha256"] == hashlib.sha256(run.read_bytes()).hexdigest()
     assert record["options"] == {"bound": 0.1, "alpha": 0.05, "num_resamples": 50, "seed": 0}

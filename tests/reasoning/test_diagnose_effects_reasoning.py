@@ -1,13 +1,19 @@
 """The four verdicts, each where it is due; the table against its parts; seeds."""
 
+import inspect
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 from tiny import key
 
-from tokdyn.reasoning.diagnose import effects_table, mean_effect, no_effect_report
+from tokdyn import reasoning
+from tokdyn.reasoning import audit
+from tokdyn.reasoning.diagnose import BOUND, effects_table, mean_effect, no_effect_report
+from tokdyn.reasoning.diagnose.effects import verdict
 from tokdyn.stats import equivalence_test, mcnemar_test, paired_t_test, proportions_equivalence
+from tokdyn.studies import audits, latent_optimisation, mediation
 
 FEW = {"num_resamples": 200}
 
@@ -149,3 +155,20 @@ def test_table_of_seeds():
 def test_bad_input(call):
     with pytest.raises(ValueError, match="expected .*, got "):
         call()
+
+
+def test_a_verdict_is_of_two_tests():
+    cases = ((0.01, False), (0.01, True), (0.6, False), (0.6, True))
+    assert [verdict(*case) for case in cases] == ["effect", "negligible", "inconclusive", "no effect"]
+    assert verdict(0.01, False, alpha=0.001) == "inconclusive"
+
+
+def test_nobody_has_a_bound_of_his_own():
+    """What is "no effect" in an audit is "no effect" in an ablation and in a study."""
+    functions = (audit.audit, reasoning.ablate, no_effect_report, effects_table)
+    defaults = [inspect.signature(function).parameters["bound"].default for function in functions]
+    configs = (audits.Options(), mediation.Config(), latent_optimisation.Config())
+    assert set(defaults) | {config.bound for config in configs} == {BOUND}
+    # The reach that its docstring promises, to the item.
+    inside = [bool(proportions_equivalence([1] * n, [1] * n, bound=BOUND).equivalent) for n in (132, 133)]
+    assert inside == [False, True]

@@ -1,11 +1,16 @@
 """Diagnostics on made-up runs: each reads the arrays it should, and its p-value is that of the textbook."""
 
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
 from scipy import stats
 
-from tokdyn.reasoning import audit
+from tokdyn.reasoning import audit, diagnose
 from tokdyn.reasoning.audit import DIAGNOSTICS, diagnostics
+from tokdyn.reasoning.audit.diagnostics import NO, UNDECIDED, YES, of_accuracy, of_intervals, of_share
+from tokdyn.reasoning.audit.tables import Judged, Settings
 
 N, SLOTS, WIDTH = 60, 2, 4
 RNG = np.random.default_rng(0)
@@ -50,6 +55,9 @@ def test_an_indirect_effect_is_students_test_where_the_answer_is_another():
     }
     run = made(**runs)
     assert judged("indirect effect", run) == pytest.approx(stats.ttest_rel(exchanged[10:], factual[10:]).pvalue)
+    # The table leaves the same items out.
+    kept = diagnose.mediation(jax.random.key(0), *[values[10:] for values in runs.values()], num_resamples=50)
+    assert Judged(run, Settings(jax.random.key(0), num_resamples=50)).mediation.indirect == kept.indirect
     assert not judged("indirect / total above 0.1", made(**{**runs, "mediation/latents_exchanged": factual}))
     moved = {**runs, "mediation/latents_exchanged": factual + other, "mediation/image_exchanged": factual}
     moved["mediation/both_exchanged"] = factual + other + 0.01 * RNG.normal(size=N)
@@ -74,7 +82,7 @@ def test_margins_are_those_of_the_donor_against_an_unrelated_one():
 def test_accuracy_is_compared_item_by_item(arm):
     answers = np.where(np.arange(N) < 7, 1, 0)
     run = made(**{f"arm/{arm}/answers": answers})
-    assert diagnostics.accuracy_under(arm)(run) == pytest.approx(stats.binomtest(0, 7, 0.5).pvalue)
+    assert diagnostics.accuracy(arm).judge(run) == pytest.approx(stats.binomtest(0, 7, 0.5).pvalue)
 
 
 def test_latents_that_are_all_the_same_neither_differ_nor_move():
@@ -128,3 +136,77 @@ def test_names_say_what_a_value_is():
         assert one.kind in ("p-value", "verdict", "score")
         assert name.startswith("score: ") == (one.kind == "score")
     assert set(audit.BUILT_IN) == {name for name, one in DIAGNOSTICS.items() if one.kind != "score"}
+
+
+def test_a_conclusion_is_by_the_bound_and_an_alarm_is_not():
+    """Two answers of 1,000 that change: no alarm, and shown to be nothing; of 60 the same is not shown."""
+    for count, said in ((1000, NO), (60, UNDECIDED)):
+        targets, changed = np.zeros(count, int), np.arange(count) < 2
+        run = audit.checked({
+            "answers": targets, "targets": targets, "arm/zero/answers": changed.astype(int),
+            "arm/donor/answers": changed.astype(int), "arm/donor/donor_targets": targets + 1,
+        })  # fmt: skip
+        judged = Judged(run, Settings(jax.random.key(0), num_resamples=200))
+        assert DIAGNOSTICS["accuracy, zero cache"].judge(run) > 0.05
+        assert DIAGNOSTICS["accuracy, zero cache"].concludes(judged) == said
+        assert DIAGNOSTICS["donor lift, cache"].concludes(judged) == said
+    moved = Judged(made(**{"arm/zero/answers": np.ones(N, int)}), Settings(jax.random.key(0), num_resamples=200))
+    assert DIAGNOSTICS["accuracy, zero cache"].concludes(moved) == YES
+    assert all(one.concludes(moved) == UNDECIDED for one in DIAGNOSTICS.values() if one.looks)
+
+
+def test_no_p_value_says_no():
+    assert of_accuracy({"holm": 0.9, "equivalent": False}) == UNDECIDED
+    assert of_accuracy({"holm": 0.9, "equivalent": True}) == NO
+    assert of_accuracy({"holm": 0.001, "equivalent": False}) == YES
+    assert of_accuracy({"holm": 0.001, "equivalent": True}) == NO
+
+
+def test_one_interval_above_the_bound_is_enough():
+    assert of_intervals([0.0, 0.5], [0.0, 0.9], bound=0.02) == YES
+    assert of_intervals([-0.01, 0.0], [0.0, 0.01], bound=0.02) == NO
+    assert of_intervals([-0.01, -0.1], [0.0, 0.1], bound=0.02) == UNDECIDED
+
+
+def test_a_share_without_an_interval_says_nothing():
+    def share(kind, low, high):
+        return of_share(SimpleNamespace(kind=kind, low=low, high=high), share=0.1)
+
+    assert share("line", -np.inf, np.inf) == UNDECIDED
+    assert share("interval", 0.3, 0.5) == YES
+    assert share("interval", -0.01, 0.05) == NO
+    assert share("interval", 0.05, 0.2) == UNDECIDED
+
+
+def test_one_of_several_donors_is_enough():
+    targets = np.zeros(N, int)
+    arrays = {"arm/free": targets, "arm/donor, slot 1": targets, "arm/donor, slot 2": (np.arange(N) < 20).astype(int)}
+    run = made(**{f"{arm}/answers": answers for arm, answers in arrays.items()},
+               **{f"arm/donor, slot {slot}/donor_targets": targets + 1 for slot in (1, 2)})  # fmt: skip
+    some = diagnostics.donor_lift("donor, slot *")
+    assert some.judge(run) == pytest.approx(2 * stats.binomtest(20, 20, 0.5).pvalue)
+    judged = Judged(run, Settings(jax.random.key(0), num_resamples=200))
+    assert some.concludes(judged) == diagnostics.donor_lift("donor, slot 2").concludes(judged) == YES
+    assert diagnostics.donor_lift("donor, slot 1").concludes(judged) == NO
+
+
+def test_several_trainings_are_judged_together():
+    """A record with seeds gives what ``diagnose`` says of `[seeds, items]`, whichever table is asked."""
+    answers = RNG.integers(0, 2, (2, 3, N))  # clean and donor, three seeds
+    targets = np.zeros(N, int)
+    run = audit.Run({
+        "answers": answers[0], "targets": targets, "arm/donor/answers": answers[1],
+        "arm/donor/donor_targets": targets + 1,
+    })  # fmt: skip
+    judged = Judged(run, Settings(jax.random.key(0), num_resamples=200))
+    options = {"num_resamples": 200}
+    table = diagnose.effects_table(
+        judged.settings.key, {"clean": answers[0] == 0, "donor": answers[1] == 0}, reference="clean", **options
+    )
+    for column in ("accuracy", "difference", "low", "p_value", "seeds", "verdict"):
+        assert judged.effects.loc["donor", column] == table.loc["donor", column]
+    expected = diagnose.donor_lift(
+        judged.settings.key, answers[1], targets + 1, targets, control_answers=answers[0], **options
+    )
+    assert judged.lift("donor").lift == expected.lift
+    assert expected.lift.seeds == 3

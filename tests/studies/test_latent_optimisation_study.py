@@ -18,7 +18,7 @@ from tokdyn.reasoning import reasoner, references, shipped
 from tokdyn.studies import latent_optimisation, load, output
 from tokdyn.studies.latent_optimisation import claims as verdicts
 from tokdyn.studies.latent_optimisation import design, measurement
-from tokdyn.studies.latent_optimisation.comparison import compared, mean_of, verdict
+from tokdyn.studies.latent_optimisation.comparison import compared, mean_of
 from tokdyn.studies.latent_optimisation.tables import conclusion
 
 ITEMS = 24
@@ -177,10 +177,6 @@ class TestNumbers:
         one, two = (compared([other] * seeds, right, bound=0.05) for seeds in (1, 2))
         np.testing.assert_array_equal(one, two)
         np.testing.assert_allclose(mean_of([right] * 3), mean_of([right]))
-
-    def test_verdicts(self):
-        assert verdict(0.01, False) == "effect"
-        assert verdict(0.01, True) == "negligible"
 
 
 class TestDesign:

@@ -11,11 +11,11 @@ import tiny
 from tokdyn.plot import reasoning as figures
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning import reasoner, references, shipped
+from tokdyn.reasoning.audit.diagnostics import NO, UNDECIDED, YES
 from tokdyn.reasoning.tasks import pointer_chase
 from tokdyn.studies import load, mediation, output
 from tokdyn.studies.mediation import claims as verdicts
 from tokdyn.studies.mediation import design, measurement, protocols
-from tokdyn.studies.mediation.protocols import NO, UNDECIDED, YES
 
 NAMES = ("masked", "soft_prompt")
 ITEMS = 40
@@ -165,23 +165,6 @@ class TestDonors:
 
 
 class TestConclusions:
-    def test_no_p_value_says_no(self):
-        assert protocols.of_accuracy({"holm": 0.9, "equivalent": False}) == UNDECIDED
-        assert protocols.of_accuracy({"holm": 0.9, "equivalent": True}) == NO
-        assert protocols.of_accuracy({"holm": 0.001, "equivalent": False}) == YES
-        assert protocols.of_accuracy({"holm": 0.001, "equivalent": True}) == NO
-
-    def test_one_lift_is_enough(self):
-        assert protocols.of_lifts([0.0, 0.5], [0.0, 0.9], bound=0.02) == YES
-        assert protocols.of_lifts([-0.01, 0.0], [0.0, 0.01], bound=0.02) == NO
-        assert protocols.of_lifts([-0.01, -0.1], [0.0, 0.1], bound=0.02) == UNDECIDED
-
-    def test_a_share_without_an_interval_says_nothing(self):
-        assert protocols.of_share("line", -np.inf, np.inf, share=0.1) == UNDECIDED
-        assert protocols.of_share("interval", 0.3, 0.5, share=0.1) == YES
-        assert protocols.of_share("interval", -0.01, 0.05, share=0.1) == NO
-        assert protocols.of_share("interval", 0.05, 0.2, share=0.1) == UNDECIDED
-
     def test_positions_that_hold_nothing_may_be_needed(self):
         said = {"donor swap, embedding": NO, "donor swap, cache": NO, "slots removed": YES}
         found = protocols.found_channels(said, (NO, NO))

@@ -13,13 +13,15 @@ from tokdyn import checks, keys
 from tokdyn.compiling import Effort, jitted
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning.arms import run_arms
+from tokdyn.reasoning.arms import Arm, keep_answers, run_arms
+from tokdyn.reasoning.audit.export import recorded
+from tokdyn.reasoning.audit.schema import CLEAN, Run
+from tokdyn.reasoning.audit.tables import Settings, effects
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item, Task
-from tokdyn.reasoning.model import Output, Reasoner, Variables
+from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.tree import unstacked
 
-CLEAN = "clean"
 _NOTHING = "control: nothing"
 _EXACT = ("control: identity, embedding", "control: identity, residual", "control: identity, cache")
 # Arms times items from which on running fast saves more than compiling fast; half of where the two broke even for the
@@ -77,7 +79,7 @@ def ablate(
     key: jax.Array,
     ensemble: bool = False,
     with_controls: bool = True,
-    bound: float = 0.02,
+    bound: float = diagnose.BOUND,
     num_resamples: int = 2000,
     **options: Any,
 ) -> Any:
@@ -97,7 +99,7 @@ def ablate(
         **options: ``donors``, ``unrelated``, ``oracle``, ``chain`` and ``given`` of ``run_arms``.
 
     Returns:
-        ``pandas.DataFrame``, one row for each arm, the clean run first, as ``diagnose.effects_table`` makes it: trigger
+        ``pandas.DataFrame``, one row for each arm, the clean run first, the table of arms of an ``audit``: trigger
         rate (were slots used) and parse rate (is the answer one of the task's) before accuracy, difference with its
         interval, exact or Student's p-value with Holm's and Benjamini and Hochberg's corrections, and for every "no
         effect" the smallest effect that could have been seen and a test of equivalence.
@@ -130,42 +132,30 @@ def ablate(
     if with_controls:
         for run in runs:
             _demand_controls(run)
-    names = [CLEAN, *arms, *taken]
-    stacked = {name: [np.stack([run[name][i] for run in runs]) for i in range(2)] for name in names}
-    right = np.asarray(items.answer)[:, 0]
-    flat = lambda values: values if ensemble else values[0]  # noqa: E731
-    return diagnose.effects_table(
-        keys.for_purpose(key, "bootstrap"),
-        {name: flat(answers == right) for name, (answers, _) in stacked.items()},
-        reference=CLEAN,
-        bound=bound,
-        trigger_rate={name: (lengths > 0).mean() for name, (_, lengths) in stacked.items()},
-        parse_rate={name: np.isin(answers, task.choices).mean() for name, (answers, _) in stacked.items()},
-        num_resamples=num_resamples,
-    )
+    stacked = jax.tree.map(lambda *seeds: np.stack(seeds), *runs)
+    arrays = recorded(task, items, stacked[CLEAN], {name: stacked[name] for name in (*arms, *taken)})
+    settings = Settings(keys.for_purpose(key, "bootstrap"), bound, num_resamples=num_resamples)
+    return effects(Run(arrays), settings).set_index("arm")
 
 
 @functools.lru_cache(maxsize=8)
 def _program(
     model: Reasoner, arms: tuple[tuple[str, Intervention], ...], effort: Effort
-) -> Callable[..., dict[str, Any]]:
+) -> Callable[..., dict[str, Arm]]:
     """One compiled run of all arms."""
 
-    def kept(output: Output) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return output.answer[:, 0], output.length, output.logits
-
-    def run(variables: Variables, items: Item, key: jax.Array, options: dict[str, Any]) -> dict[str, Any]:
-        clean, results = run_arms(model, variables, items, dict(arms), key=key, keep=kept, **options)
-        return {CLEAN: kept(clean), **results}
+    def run(variables: Variables, items: Item, key: jax.Array, options: dict[str, Any]) -> dict[str, Arm]:
+        clean, results = run_arms(model, variables, items, dict(arms), key=key, **options)
+        return {CLEAN: keep_answers(clean), **results}
 
     return jitted(run, effort)
 
 
-def _demand_controls(run: dict[str, Any]) -> None:
-    nothing = np.asarray(run[_NOTHING][2])
+def _demand_controls(run: dict[str, Arm]) -> None:
+    nothing = np.asarray(run[_NOTHING].logits)
     for name in _EXACT:
-        if not np.array_equal(nothing, run[name][2], equal_nan=True):
+        if not np.array_equal(nothing, run[name].logits, equal_nan=True):
             raise RuntimeError(f"{name}: expected the very logits of an arm without a write, got others")
-    distance = float(np.max(np.abs(nothing - np.asarray(run[CLEAN][2]))))
+    distance = float(np.max(np.abs(nothing - np.asarray(run[CLEAN].logits))))
     if distance > 1e-5 * max(1.0, float(np.max(np.abs(nothing)))):
         raise RuntimeError(f"{_NOTHING}: expected the logits of the clean run to rounding, got {distance:.2g} away")

@@ -13,6 +13,7 @@ import jax
 from tokdyn import environment
 from tokdyn.checks import whole_number
 from tokdyn.reasoning import audit
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.studies import documents
 from tokdyn.studies.output import demand_writable, write_json, written_together
 
@@ -21,7 +22,7 @@ from tokdyn.studies.output import demand_writable, write_json, written_together
 class Options:
     """How to judge a run."""
 
-    bound: float = 0.05
+    bound: float = BOUND
     """Differences in accuracy up to this size count as no effect."""
     alpha: float = 0.05
     """Significance level of tests; confidence intervals have level 1 - alpha."""

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax
 
 from tokdyn.checks import bad, random_key, whole_number
-from tokdyn.reasoning.audit import arms, outputs, vectors
-from tokdyn.reasoning.audit.arms import Settings, frame
+from tokdyn.reasoning.audit import outputs, tables, vectors
 from tokdyn.reasoning.audit.findings import findings
 from tokdyn.reasoning.audit.schema import MEDIATION, Run, checked
+from tokdyn.reasoning.audit.tables import Settings, frame
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.stats.inputs import probability
 
 SCHEMA_VERSION = 1
@@ -62,12 +63,12 @@ class Audit(NamedTuple):
 
 
 PARTS = {
-    "arms": Part("Arms against the clean run", (), arms.effects),
-    "answer_changes": Part("How far arms move the answer", ("logits", "arm/*/logits"), arms.answer_changes),
-    "donors": Part("Answers that follow donors", ("arm/*/donor_targets",), arms.donors),
-    "gains": Part("Share of the gain that arms keep", ("base",), arms.gains),
+    "arms": Part("Arms against the clean run", (), tables.effects),
+    "answer_changes": Part("How far arms move the answer", ("logits", "arm/*/logits"), tables.answer_changes),
+    "donors": Part("Answers that follow donors", ("arm/*/donor_targets",), tables.donors),
+    "gains": Part("Share of the gain that arms keep", ("base",), tables.gains),
     "mediation": Part(
-        "Image to latents to answer", tuple(f"mediation/{name}" for name in MEDIATION), arms.mediation
+        "Image to latents to answer", tuple(f"mediation/{name}" for name in MEDIATION), tables.mediation
     ),
     "similarity": Part("Cosines between items", ("latents",), vectors.similarity),
     "within_items": Part("Cosines between slots of an item", ("latents",), vectors.within_items),
@@ -114,7 +115,7 @@ def audit(
     run: Run | Mapping[str, Any],
     *,
     key: jax.Array | None = None,
-    bound: float = 0.05,
+    bound: float = BOUND,
     alpha: float = 0.05,
     num_resamples: int = 2000,
 ) -> Audit:
@@ -160,7 +161,7 @@ def audit(
     )
     # A Run is a tuple that anybody can make: checked in any case, which costs little.
     run = checked(run.arrays if isinstance(run, Run) else run)
-    tables: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     left: list[dict[str, str]] = []
     for name, part in PARTS.items():
         missing = [need for need in part.needs if not run.has(need)]
@@ -179,13 +180,13 @@ def audit(
                 left.append({"diagnostic": part.title, "missing": str(error)})
                 continue
             if len(table):
-                tables[name] = table
+                made[name] = table
     left += [{"diagnostic": diagnostic, "missing": needed} for diagnostic, needed in _NEVER.items()]
     return Audit(
         name=str(run.arrays.get("name", "")),
         num_items=run.num_items,
-        tables=tables,
-        findings=tuple(findings(run, tables, alpha=settings.alpha)),
+        tables=made,
+        findings=tuple(findings(run, made, alpha=settings.alpha)),
         left_out=frame(left),
         settings={"bound": settings.bound, "alpha": settings.alpha, "num_resamples": settings.num_resamples},
     )

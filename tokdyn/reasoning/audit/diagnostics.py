@@ -1,31 +1,35 @@
 """Diagnostics as verdicts on one run: a p-value or a bool says whether the answer follows what latents hold.
 
 Each is a way of asking that is found in papers, or ours. Those that only look (at latents, attention, probes, changed
-inputs) never see an intervention; an alarm of theirs is what a reader would conclude from the number alone.
+inputs) never see an intervention; an alarm of theirs is what a reader would conclude from the number alone. Those that
+intervene can also conclude that there is nothing: "no" is a change that was shown to be inside a bound, never a large
+p-value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.arms import margin
+from tokdyn.reasoning.audit import tables
 from tokdyn.reasoning.audit.export import OTHER_IMAGE
 from tokdyn.reasoning.audit.schema import MEDIATION, Run
+from tokdyn.reasoning.audit.tables import Judged, Settings
 from tokdyn.reasoning.diagnose.arrays import log_softmax
-from tokdyn.stats import clopper_pearson, mcnemar_test, paired_t_test
+from tokdyn.reasoning.diagnose.effects import ALPHA, verdict
+from tokdyn.stats import FiellerSet, clopper_pearson, mcnemar_test, paired_t_test
 
 Verdict = Callable[[Run], Any]
 # A move of latents under another picture that counts as one, relative to their length.
 MOVED = 0.1
 # Mean cosine between items from which on latents count as all the same.
 ALIKE = 0.9
-# Of the total effect, which counts as mediated.
-LEAST_SHARE = 0.1
+YES, NO, UNDECIDED = "yes", "no", "undecided"
 _RESAMPLES = 200
 
 
@@ -37,41 +41,101 @@ class Diagnostic(NamedTuple):
         kind: of what that returns: "p-value"; "verdict", a bool; or "score", a number that is larger where latents look
             used and has no level: it needs a threshold.
         looks: whether it only observes, so that no arm changes what it says.
+        concludes: of a ``Judged`` run "yes", "no" or "undecided" by its bounds; always undecided where none is meant.
     """
 
     judge: Verdict
     kind: str = "p-value"
     looks: bool = False
+    concludes: Callable[[Judged], str] = lambda judged: UNDECIDED
 
 
-def accuracy_under(arm: str) -> Verdict:
-    """Whether an arm changes accuracy (McNemar's exact test): a p-value."""
-    return lambda run: float(mcnemar_test(run.outcomes(arm), run.right).p_value)
+def accuracy(arm: str) -> Diagnostic:
+    """Does an arm change accuracy? By McNemar's exact test, and against the bound."""
+    return Diagnostic(
+        lambda run: float(mcnemar_test(run.outcomes(arm), run.right).p_value),
+        concludes=lambda judged: of_accuracy(judged.effects.loc[arm]),
+    )
 
 
-def follows_donors(run: Run) -> float:
-    """Donors' answers under the donor against those under an unrelated donor, where the donor points elsewhere."""
-    pointed = run.arrays["arm/donor/donor_targets"]
-    eligible = pointed != run.arrays["targets"]
-    given = [(run.arrays[f"arm/{arm}/answers"] == pointed)[eligible] for arm in ("donor", "unrelated")]
-    return float(mcnemar_test(*given).p_value)
+def donor_lift(arm: str) -> Diagnostic:
+    """Do answers go where the donor points, more often than in its control? By the same test, and the same bound.
+
+    Args:
+        arm: that has donors; with "*" at its end all that begin so, of which one is enough (p-values by Bonferroni).
+    """
+
+    def arms(run: Run) -> list[str]:
+        known = run.named("arm/*/donor_targets")
+        return [name for name in known if name == arm or (arm.endswith("*") and name.startswith(arm[:-1]))]
+
+    def p_value(run: Run) -> float:
+        try:
+            found = [tables.lift(run, _settings(2), name).p_value for name in arms(run)]
+        except ValueError:  # all donors point at the own answer
+            return 1.0
+        return min(1.0, len(found) * min(found))
+
+    def concludes(judged: Judged) -> str:
+        found = [judged.lift(name).lift for name in arms(judged.run)]
+        return of_intervals([each.low for each in found], [each.high for each in found], bound=judged.settings.bound)
+
+    return Diagnostic(p_value, concludes=concludes)
+
+
+def of_accuracy(row: Mapping[str, Any], *, alpha: float = ALPHA) -> str:
+    """Does an arm change accuracy?
+
+    Args:
+        row: of ``diagnose.effects_table``, with "holm" and "equivalent".
+        alpha: level.
+
+    Returns:
+        "yes": different (Holm) and not shown to be within the bound; "no": shown to be within it; else "undecided".
+
+    Example:
+        >>> from tokdyn.reasoning.audit.diagnostics import of_accuracy
+        >>> of_accuracy({"holm": 0.3, "equivalent": False})
+        'undecided'
+    """
+    said = {"effect": YES, "inconclusive": UNDECIDED}
+    return said.get(verdict(float(row["holm"]), bool(row["equivalent"]), alpha=alpha), NO)
+
+
+def of_intervals(lows: ArrayLike, highs: ArrayLike, *, bound: float) -> str:
+    """Is some of several numbers above a bound?
+
+    Args:
+        lows: lower ends of their intervals.
+        highs: upper ends.
+        bound: the largest number that counts as none.
+
+    Returns:
+        "yes": one is above the bound; "no": all are within it; else "undecided".
+    """
+    lows, highs = np.atleast_1d(lows), np.atleast_1d(highs)
+    if np.any(lows > bound):
+        return YES
+    return NO if np.all((highs <= bound) & (lows >= -bound)) else UNDECIDED
+
+
+def of_share(found: FiellerSet, *, share: float) -> str:
+    """Is a share of the total effect mediated? A set that is no interval says nothing."""
+    return of_intervals(found.low, found.high, bound=share) if str(found.kind) == "interval" else UNDECIDED
 
 
 def pushed_by_donors(run: Run) -> float:
     """The same of log-odds, by Student's test."""
-    pointed, own = run.arrays["arm/donor/donor_targets"], run.arrays["targets"]
-    eligible = pointed != own
-    donor, other = (margin(run.arrays[f"arm/{arm}/logits"], pointed, own) for arm in ("donor", "unrelated"))
-    return _p_value((donor - other)[eligible])
+    found = tables.margins(run, "donor")
+    return 1.0 if found is None else _p_value(found[1] - found[2])
 
 
 def indirect_effect(run: Run) -> float:
     """Y(x, M(x')) against Y(x, M(x)), by Student's test, where the other picture has another answer; 1 without runs."""
     if not run.has("mediation/factual"):
         return 1.0
-    factual, *_ = runs = [run.arrays[f"mediation/{name}"] for name in MEDIATION]
-    eligible = np.any([each != 0 for each in runs], axis=0)  # margins of the same answer are 0 in every run
-    return _p_value((runs[MEDIATION.index("latents_exchanged")] - factual)[eligible])
+    factual, _, exchanged, _ = tables.exchanged([run.arrays[f"mediation/{name}"] for name in MEDIATION])
+    return _p_value(exchanged - factual)
 
 
 def mediated_share(run: Run) -> bool:
@@ -79,13 +143,10 @@ def mediated_share(run: Run) -> bool:
     if not run.has("mediation/factual"):
         return False
     try:
-        found = diagnose.mediation(
-            jax.random.key(0), *[run.arrays[f"mediation/{name}"] for name in MEDIATION], num_resamples=_RESAMPLES
-        )
+        found = tables.mediated([run.arrays[f"mediation/{name}"] for name in MEDIATION], _settings())
     except ValueError:  # nothing changes at all
         return False
-    share = found.mediated_share
-    return bool(str(share.kind) == "interval" and share.low > LEAST_SHARE)
+    return of_share(found.mediated_share, share=tables.LEAST_SHARE) == YES
 
 
 def moves_with_the_image(run: Run) -> float:
@@ -163,6 +224,10 @@ def depends_on_the_image(run: Run) -> float:
     return _p_value(own - other)
 
 
+def _settings(num_resamples: int = _RESAMPLES) -> Settings:
+    return Settings(jax.random.key(0), num_resamples=num_resamples)
+
+
 def _p_value(differences: np.ndarray) -> float:
     """Of Student's test; 1 where nothing differs at all, or where there is nothing."""
     if len(differences) < 2 or not differences.any():
@@ -171,21 +236,25 @@ def _p_value(differences: np.ndarray) -> float:
 
 
 DIAGNOSTICS: dict[str, Diagnostic] = {
-    "donor lift, cache": Diagnostic(follows_donors),
+    "donor lift, cache": donor_lift("donor"),
     "donor margin, cache": Diagnostic(pushed_by_donors),
     "indirect effect": Diagnostic(indirect_effect),
-    "indirect / total above 0.1": Diagnostic(mediated_share, "verdict"),
-    "accuracy, donor's cache": Diagnostic(accuracy_under("donor")),
-    "accuracy, mean cache": Diagnostic(accuracy_under("mean")),
-    "accuracy, noise in the cache": Diagnostic(accuracy_under("noise")),
-    "accuracy, zero cache": Diagnostic(accuracy_under("zero")),
-    "accuracy, donor's embedding": Diagnostic(accuracy_under("donor embedding")),
-    "accuracy, mean embedding": Diagnostic(accuracy_under("mean embedding")),
-    "accuracy, one direction for all": Diagnostic(accuracy_under("constant embedding")),
-    "accuracy, noise embedding": Diagnostic(accuracy_under("noise embedding")),
-    "accuracy, near-zero embedding": Diagnostic(accuracy_under("near-zero embedding")),
-    "accuracy, zero embedding": Diagnostic(accuracy_under("zero embedding")),
-    "accuracy, slots removed": Diagnostic(accuracy_under("removed")),
+    "indirect / total above 0.1": Diagnostic(
+        mediated_share,
+        "verdict",
+        concludes=lambda judged: of_share(judged.mediation.mediated_share, share=judged.settings.share),
+    ),
+    "accuracy, donor's cache": accuracy("donor"),
+    "accuracy, mean cache": accuracy("mean"),
+    "accuracy, noise in the cache": accuracy("noise"),
+    "accuracy, zero cache": accuracy("zero"),
+    "accuracy, donor's embedding": accuracy("donor embedding"),
+    "accuracy, mean embedding": accuracy("mean embedding"),
+    "accuracy, one direction for all": accuracy("constant embedding"),
+    "accuracy, noise embedding": accuracy("noise embedding"),
+    "accuracy, near-zero embedding": accuracy("near-zero embedding"),
+    "accuracy, zero embedding": accuracy("zero embedding"),
+    "accuracy, slots removed": accuracy("removed"),
     "latents move with the image": Diagnostic(lambda run: moves_with_the_image(run) > MOVED, "verdict", looks=True),
     "cosine between items below 0.9": Diagnostic(
         lambda run: differs_between_items(run) > 1 - ALIKE, "verdict", looks=True

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tokdyn.checks import bad
-from tokdyn.reasoning.audit.arms import frame
 from tokdyn.reasoning.audit.diagnostics import BUILT_IN, DIAGNOSTICS, Verdict
 from tokdyn.reasoning.audit.reasoners import Member, Suite, suite
 from tokdyn.reasoning.audit.schema import Run
+from tokdyn.reasoning.audit.tables import frame
 from tokdyn.stats import clopper_pearson
 from tokdyn.stats.inputs import probability
 

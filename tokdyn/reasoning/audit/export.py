@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
-from tokdyn.reasoning.arms import run_arms
+from tokdyn.reasoning.arms import Arm, keep_answers, run_arms
 from tokdyn.reasoning.audit.schema import Run, checked
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item, Task, num_patches
-from tokdyn.reasoning.model import Output, Reasoner, Variables
+from tokdyn.reasoning.model import Reasoner, Variables
 
 OTHER_IMAGE = "other image"
 # Patches of a few pictures are enough to compare with.
@@ -79,43 +80,64 @@ def as_run(
         for arm in given or {}:
             checks.choice(label, arm, tuple(arms))
     program = _program(model, tuple(arms.items()))
-    clean, other, results, (words, patches) = jax.tree.map(np.asarray, program(variables, items, key, options))
-    choices = np.asarray(task.choices)
-    targets = _numbers(choices, np.asarray(items.answer)[:, 0])
-    if (targets < 0).any():
-        raise checks.bad("items", "answers among the task's choices", "others")
+    clean, attention, other, results, (words, patches) = jax.tree.map(
+        np.asarray, program(variables, items, key, options)
+    )
     arrays: dict[str, Any] = {"name": np.asarray(name)} if name else {}
-    arrays |= {"targets": targets, **_answered("", clean, choices)}
+    arrays |= recorded(task, items, clean, results)
     if model.places.slots:
-        arrays |= {"latents": clean["latents"], "reference/words": words}
+        arrays |= {"latents": clean.latents, "reference/words": words}
         arrays |= {} if patches is None else {"reference/patches": patches}
-    arrays |= _known(task, items, choices)
-    arrays |= _attention(model, items, clean) if num_patches(task) and model.places.slots else {}
+    arrays |= _known(task, items)
+    arrays |= _attention(model, items, attention) if num_patches(task) and model.places.slots else {}
     if other is not None:
-        arrays[f"input/{OTHER_IMAGE}/logits"] = other["logits"][:, choices]
+        arrays[f"input/{OTHER_IMAGE}/logits"] = other.logits[:, 0, np.asarray(task.choices)]
         if model.places.slots:
-            arrays[f"input/{OTHER_IMAGE}/latents"] = other["latents"]
-    for arm, kept in results.items():
-        arrays |= _answered(f"arm/{arm}/", kept, choices)
+            arrays[f"input/{OTHER_IMAGE}/latents"] = other.latents
     for arm, words in (donor_targets or {}).items():
-        arrays[f"arm/{arm}/donor_targets"] = _numbers(choices, np.asarray(words))
+        arrays[f"arm/{arm}/donor_targets"] = numbered(task, words)
     arrays |= {f"arm/{arm}/control": np.asarray(other) for arm, other in (control or {}).items()}
     return checked({**arrays, **(more or {})})
+
+
+def recorded(task: Task, items: Item, clean: Arm, arms: Mapping[str, Arm]) -> dict[str, np.ndarray]:
+    """What was answered and whether slots were used, as arrays of the schema; choices are numbered in their order.
+
+    Args:
+        task: of the items.
+        items: `[items, ...]`.
+        clean: what ``run_arms`` keeps of the clean run, leaves `[items, ...]`, or `[seeds, items, ...]`.
+        arms: the same of every arm.
+
+    Returns:
+        Arrays for ``Run``, or for ``checked`` where there are no seeds.
+
+    Raises:
+        ValueError: items whose answer is none of the task's choices.
+    """
+    arrays = {"targets": numbered(task, np.asarray(items.answer)[:, 0])}
+    if (arrays["targets"] < 0).any():
+        raise checks.bad("items", "answers among the task's choices", "others")
+    for start, kept in {"": clean, **{f"arm/{name}/": kept for name, kept in arms.items()}}.items():
+        arrays[f"{start}answers"] = numbered(task, np.asarray(kept.answer)[..., 0])
+        arrays[f"{start}logits"] = np.asarray(kept.logits)[..., 0, np.asarray(task.choices)]
+        arrays[f"{start}triggered"] = np.asarray(kept.length) > 0
+    return arrays
+
+
+def numbered(task: Task, words: ArrayLike) -> np.ndarray:
+    """Words as numbers of the task's choices; -1 for others."""
+    found = np.asarray(words)[..., None] == np.asarray(task.choices)
+    return np.where(found.any(axis=-1), found.argmax(axis=-1), -1)
 
 
 @functools.lru_cache(maxsize=8)
 def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Callable[..., Any]:
     """The clean run, the run on other pictures (None without pictures), all arms, and ``_read``; compiled once."""
 
-    def answered(output: Output) -> dict[str, jax.Array]:
-        return {"answer": output.answer[:, 0], "length": output.length, "logits": output.logits[:, 0]}
-
-    def whole(output: Output) -> dict[str, jax.Array]:
-        return {**answered(output), "latents": output.latents, "attention": output.attention}
-
     def run(variables: Variables, items: Item, key: jax.Array, options: dict[str, Any]) -> tuple[Any, ...]:
         if arms:
-            clean, results = run_arms(model, variables, items, dict(arms), key=key, keep=answered, **options)
+            clean, results = run_arms(model, variables, items, dict(arms), key=key, **options)
         else:
             given = {name: value for name, value in options.items() if name in ("chain", "given")}
             (clean, _), results = model.apply(variables, items, **given), {}
@@ -123,24 +145,10 @@ def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Cal
         if model.places.image:
             pictures = items._replace(image=jnp.roll(items.image, -1, axis=0))
             given = {name: value for name, value in options.items() if name in ("chain", "given")}
-            other = whole(model.apply(variables, pictures, **given)[0])
-        return whole(clean), other, results, _read(model, variables, items)
+            other = keep_answers(model.apply(variables, pictures, **given)[0])
+        return keep_answers(clean), clean.attention, other, results, _read(model, variables, items)
 
     return jax.jit(run)
-
-
-def _numbers(choices: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Words as numbers of choices; -1 for others."""
-    found = words[:, None] == choices
-    return np.where(found.any(axis=1), found.argmax(axis=1), -1)
-
-
-def _answered(start: str, kept: Mapping[str, np.ndarray], choices: np.ndarray) -> dict[str, Any]:
-    return {
-        f"{start}answers": _numbers(choices, kept["answer"]),
-        f"{start}logits": kept["logits"][:, choices],
-        f"{start}triggered": kept["length"] > 0,
-    }
 
 
 def _read(model: Reasoner, variables: Variables, items: Item) -> tuple[jax.Array, jax.Array | None]:
@@ -152,12 +160,12 @@ def _read(model: Reasoner, variables: Variables, items: Item) -> tuple[jax.Array
     return words, patches.reshape(-1, model.width)
 
 
-def _known(task: Task, items: Item, choices: np.ndarray) -> dict[str, Any]:
+def _known(task: Task, items: Item) -> dict[str, Any]:
     """Labels of probes, their control tasks, and their two bounds."""
     question = np.asarray(items.question)
     arrays: dict[str, Any] = {"types": np.unique(question, axis=0, return_inverse=True)[1].reshape(-1)}
     for step in range(task.num_steps):
-        numbers = _numbers(choices, np.asarray(items.steps)[:, step])
+        numbers = numbered(task, np.asarray(items.steps)[:, step])
         if (numbers >= 0).all():
             arrays[f"labels/step {step + 1}"] = numbers
     for index, values in enumerate(np.asarray(items.attributes).T):
@@ -168,14 +176,14 @@ def _known(task: Task, items: Item, choices: np.ndarray) -> dict[str, Any]:
     return arrays
 
 
-def _attention(model: Reasoner, items: Item, clean: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _attention(model: Reasoner, items: Item, attention: np.ndarray) -> dict[str, Any]:
     """Attention from the start marker on; the positions that predict an answer's words count as those that answer."""
     places = model.places
     relevant = np.zeros((len(items.answer), places.total), bool)
     relevant[:, : places.image] = np.asarray(items.relevant).any(axis=1)
     behind = slice(places.prefix, None)
     return {
-        "attention": clean["attention"],
+        "attention": attention,
         "image_keys": places.where("image"),
         "latent_queries": places.where("slots")[behind],
         "answer_queries": (places.where("format") | places.where("answer"))[behind],

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.arms import Settings, frame
 from tokdyn.reasoning.audit.schema import Run
+from tokdyn.reasoning.audit.tables import Settings, frame
 from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.diagnose.attention import ORDERS
 

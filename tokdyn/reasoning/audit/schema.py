@@ -90,6 +90,9 @@ _PAIRED, MOST = ("latents", "latent_targets", "other_task_latents", "reference/*
 class Run(NamedTuple):
     """A run that was checked; see ``checked``.
 
+    Files hold one training. Made in a program (``recorded``), what was answered may have a first axis of seeds, several
+    trainings on the same items; tables of arms take it.
+
     Attributes:
         arrays: by name of the schema, in its order.
     """
@@ -99,12 +102,12 @@ class Run(NamedTuple):
     @property
     def num_items(self) -> int:
         """How many items."""
-        return len(self.arrays["right" if "right" in self.arrays else "answers"])
+        return self.arrays["right" if "right" in self.arrays else "answers"].shape[-1]
 
     @property
     def right(self) -> np.ndarray:
         """Whether each answer was right `[items]` bool."""
-        return self.outcomes("")
+        return self.outcomes(CLEAN)
 
     @property
     def own_answers(self) -> np.ndarray:
@@ -128,19 +131,23 @@ class Run(NamedTuple):
         """Whether there is an array of that name or pattern."""
         return any(pattern in (name, pattern_of(name)) for name in self.arrays)
 
+    def of(self, arm: str, name: str) -> Any:
+        """An array of an arm, or for "clean" (or "") of the clean run; None where there is none."""
+        return self.arrays.get(name if arm in ("", CLEAN) else f"arm/{arm}/{name}")
+
     def outcomes(self, arm: str) -> np.ndarray:
-        """Whether each answer of an arm was right `[items]` bool; of the clean run for an empty name."""
-        start = f"arm/{arm}/" if arm else ""
-        if start + "right" in self.arrays:
-            return self.arrays[start + "right"]
-        return self.arrays[start + "answers"] == self.arrays["targets"]
+        """Whether each answer of an arm, or of the clean run, was right `[items]` bool."""
+        right = self.of(arm, "right")
+        return self.of(arm, "answers") == self.arrays["targets"] if right is None else right
 
     def parsed(self, arm: str) -> np.ndarray | None:
         """Whether each answer could be read `[items]` bool; None where nothing says."""
-        start = f"arm/{arm}/" if arm else ""
-        if start + "parsed" in self.arrays:
-            return self.arrays[start + "parsed"]
-        return self.arrays[start + "answers"] >= 0 if start + "answers" in self.arrays else None
+        parsed, answers = self.of(arm, "parsed"), self.of(arm, "answers")
+        return answers >= 0 if parsed is None and answers is not None else parsed
+
+    def control(self, arm: str) -> str:
+        """The arm that a donor's arm is compared with."""
+        return str(self.arrays.get(f"arm/{arm}/control", CLEAN))
 
 
 def checked(arrays: Mapping[str, Any]) -> Run:
@@ -325,7 +332,7 @@ def _demand_arms(run: Run) -> None:
             if str(array) not in allowed:
                 raise bad(name, f"one of the arms {', '.join(allowed) or '(there is none)'}", repr(str(array)))
     for arm in run.named("arm/*/donor_targets"):
-        control = str(given.get(f"arm/{arm}/control", CLEAN))
+        control = run.control(arm)
         others = "answers" if control == CLEAN else f"arm/{control}/answers"
         for needed in (f"arm/{arm}/answers", others, "targets"):
             if needed not in given:

@@ -25,7 +25,14 @@ from tokdyn.reasoning.diagnose.dependence import (
     visual_dependence,
 )
 from tokdyn.reasoning.diagnose.donors import DonorLift, MarginShift, donor_lift, margin_shift
-from tokdyn.reasoning.diagnose.effects import MeanEffect, NoEffect, effects_table, mean_effect, no_effect_report
+from tokdyn.reasoning.diagnose.effects import (
+    BOUND,
+    MeanEffect,
+    NoEffect,
+    effects_table,
+    mean_effect,
+    no_effect_report,
+)
 from tokdyn.reasoning.diagnose.flips import Flips, counterfactual_flips
 from tokdyn.reasoning.diagnose.mechanisms import GainRetained, component_gains, gain_retained, marker_dependence
 from tokdyn.reasoning.diagnose.mediation import (
@@ -67,6 +74,7 @@ from tokdyn.reasoning.diagnose.similarity import (
 )
 
 __all__ = [
+    "BOUND",
     "AnswerChange",
     "Confidence",
     "CrossTask",

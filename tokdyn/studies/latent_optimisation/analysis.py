@@ -9,9 +9,10 @@ import numpy as np
 import xarray
 
 from tokdyn.reasoning import diagnose
+from tokdyn.reasoning.diagnose.effects import verdict
 from tokdyn.reasoning.items import Item
 from tokdyn.stats import holm
-from tokdyn.studies.latent_optimisation.comparison import compared, detectable, exact, mean_of, verdict
+from tokdyn.studies.latent_optimisation.comparison import compared, detectable, exact, mean_of
 from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, RATES, SIGMAS, TWINS, Config, halves
 from tokdyn.studies.latent_optimisation.measurement import MEASURES
 

@@ -8,9 +8,10 @@ import numpy as np
 import xarray
 
 from tokdyn.claims import Finding
+from tokdyn.reasoning.diagnose.effects import ALPHA
 from tokdyn.reasoning.references import catalog
 from tokdyn.studies.latent_optimisation.analysis import OUTCOMES
-from tokdyn.studies.latent_optimisation.comparison import ALPHA, compared
+from tokdyn.studies.latent_optimisation.comparison import compared
 from tokdyn.studies.latent_optimisation.design import ALL_PATCHES, DMLR, EXACT, NO_PATCHES, ORACLE
 from tokdyn.studies.latent_optimisation.tables import cells
 

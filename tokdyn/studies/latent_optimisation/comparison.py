@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tokdyn.reasoning.diagnose.effects import ALPHA
 from tokdyn.stats import clopper_pearson, mcnemar_test, mean_interval, minimal_detectable_difference
 from tokdyn.stats import proportions_equivalence as equivalence
 from tokdyn.typing import EitherArray
-
-ALPHA = 0.05
 
 
 class Compared(NamedTuple):
@@ -81,19 +80,6 @@ def _equivalence(first: np.ndarray, second: np.ndarray, bound: float) -> np.ndar
 def detectable(count: int, discordance: EitherArray) -> np.ndarray:
     """Smallest difference that McNemar's test finds on that many items with a power of 0.8."""
     return np.asarray(minimal_detectable_difference(count, np.round(discordance, 3)))
-
-
-def verdict(p_value: float, equivalent: bool) -> str:
-    """In a word: "effect", "negligible" (there, and within the bound), "no effect" (shown within it), "inconclusive".
-
-    Example:
-        >>> from tokdyn.studies.latent_optimisation.comparison import verdict
-        >>> verdict(0.6, False), verdict(0.6, True)
-        ('inconclusive', 'no effect')
-    """
-    if equivalent:
-        return "negligible" if p_value <= ALPHA else "no effect"
-    return "effect" if p_value <= ALPHA else "inconclusive"
 
 
 def exact(right: EitherArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from tokdyn import checks, draws, keys
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.latent_optimisation import CONFIGURATIONS, Configuration, controls
 
@@ -38,7 +39,7 @@ class Config:
     """Number of optimisations of every item."""
     num_items: int = 256
     """Number of fresh items, even: one half chooses the settings of the sweep, the other half judges them."""
-    bound: float = 0.03
+    bound: float = BOUND
     """Differences in accuracy up to this size count as no effect."""
     weights: str = ""
     """Folder of weights to use instead of the shipped ones."""

@@ -7,8 +7,8 @@ from typing import Any, SupportsFloat
 import numpy as np
 import xarray
 
+from tokdyn.reasoning.diagnose.effects import ALPHA
 from tokdyn.studies.documents import brackets
-from tokdyn.studies.latent_optimisation.comparison import ALPHA
 from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, EXACT, ORACLE, TWINS
 
 Rows = list[dict[str, Any]]

@@ -8,6 +8,7 @@ import numpy as np
 import xarray
 
 from tokdyn import claims
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.studies.mechanisms.design import KEPT_ARMS
 
 COMMAND = "tokdyn study mechanisms"
@@ -23,7 +24,6 @@ COMPARED = (
     "text imagination",
 )
 APART = 0.2
-MATTERS = 0.05  # a change of accuracy below this is called hardly any
 
 
 def settings(dataset: xarray.Dataset) -> Iterator[tuple[str, xarray.Dataset]]:
@@ -79,9 +79,9 @@ def sentences(dataset: xarray.Dataset) -> list[str]:
     if good:
         for arm in ("slots zero", "slots donor", "cache donor", "slots removed", "markers removed"):
             falls = [accuracy(one, "full") - accuracy(one, arm) for _, one in good]
-            hardly = sum(fall < MATTERS for fall in falls)
+            hardly = sum(fall < BOUND for fall in falls)
             lines.append(
-                f"'{arm}' costs {min(falls):.2f} to {max(falls):.2f} of accuracy, less than {MATTERS} in {hardly} of "
+                f"'{arm}' costs {min(falls):.2f} to {max(falls):.2f} of accuracy, less than {BOUND} in {hardly} of "
                 f"{len(falls)} settings that learned their task."
             )
         for order in dataset["order"].values:

@@ -12,8 +12,13 @@ import xarray
 
 from tokdyn import keys
 from tokdyn.reasoning import diagnose
+from tokdyn.reasoning.audit import Run
+from tokdyn.reasoning.audit.export import numbered, recorded
+from tokdyn.reasoning.audit.schema import MEDIATION
+from tokdyn.reasoning.audit.tables import Judged, Settings, answer_changes, lift, mediated
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.references import CHANNELS, Reference
+from tokdyn.stats import clopper_pearson
 from tokdyn.studies.mediation import protocols
 from tokdyn.studies.mediation.contraction import against_effects
 from tokdyn.studies.mediation.design import (
@@ -86,14 +91,17 @@ VARIABLES = {
     "found": "of a channel, by its best diagnostic",
     "seconds": "wall time of the measurement, with waiting for its programs",
 }
-# Readings of the donors' arms: the arm, its control, the answer that is pointed at.
-_ALL = {
-    "cache": ("donor, cache", "unrelated donor, cache", "answer"),
-    "residual": ("donor, residual", "unrelated donor, cache", "answer"),
-    "all embeddings, last word": ("donor, embedding", "unrelated donor, embedding", "answer"),
-    "all embeddings, looked up": ("donor, embedding", "unrelated donor, embedding", "looked up"),
-    "markers' cache": ("donor, markers' cache", "unrelated donor, markers' cache", "answer"),
+# Where a donor's latents were written: the arm. All embeddings at once leave two readings, of which the other is the
+# donor's last word but one, looked up in the own picture; so do words.
+_PLACES = {
+    "cache": "donor, cache",
+    "residual": "donor, residual",
+    "all embeddings, last word": "donor, embedding",
+    "all embeddings, looked up": "donor, embedding",
+    "markers' cache": "donor, markers' cache",
 }
+_OF_WORDS = {"words, last word": WORDS[0], "words, looked up": WORDS[0]}
+_LOOKED_UP = "looked up"
 
 
 def fills(parts: Sequence[xarray.Dataset]) -> dict[str, Any]:
@@ -104,17 +112,13 @@ def fills(parts: Sequence[xarray.Dataset]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def analysed(
-    name: str, reference: Reference, items: Item, pairs: tuple[np.ndarray, np.ndarray], found: Mapping[str, Any],
-    config: Config,
-) -> xarray.Dataset:  # fmt: skip
+def analysed(name: str, reference: Reference, items: Item, found: Mapping[str, Any], config: Config) -> xarray.Dataset:
     """One reasoner's part of the Dataset.
 
     Args:
         name: of the reference.
         reference: with its truth.
         items: `[items, ...]`.
-        pairs: donors and unrelated donors.
         found: of ``measurement.measurements``, leaves `[seeds, ...]`.
         config: bounds.
 
@@ -122,27 +126,24 @@ def analysed(
         Variables of ``VARIABLES`` with a leading axis of one reference.
     """
     key = keys.for_purpose(jax.random.key(config.key), f"intervals of {name}")
-    right = np.asarray(items.answer[:, 0])
-    # Trees of JAX have their names sorted; tables and figures have arms in the order of the battery.
-    order = (CLEAN, *battery(reference.model.places.slots, reference.model.width, key), *WORDS)
-    answers = {arm: found["answers"][arm] for arm in order if arm in found["answers"]}
+    run = _record(reference, items, found)
+    judged = Judged(run, Settings(key, config.bound, num_resamples=config.resamples, share=config.share))
+    arms = [CLEAN, *run.arms]
     parts: dict[str, tuple[tuple[str, ...], Any]] = {
         "opened": ((), found["opened"].mean()),
-        "answer": (("seed", "arm", "item"), np.stack(list(answers.values()), axis=1)),
-        "right_answer": (("item",), right),
+        "answer": (("seed", "arm", "item"), np.stack([found["arms"][arm].answer[..., 0] for arm in arms], axis=1)),
+        "right_answer": (("item",), np.asarray(items.answer[:, 0])),
         "seconds": ((), found["seconds"]),
     }
-    table = _effects(key, reference, answers, found["lengths"], right, config)
-    parts |= _arms(table, reference, {arm: found["logits"][arm] for arm in answers}, right)
+    parts |= _arms(judged, arms)
     parts |= _arrow_to_latents(found) | _alike(found, items)
-    parts |= against_effects(found)
-    parts |= _mediated(key, found, right, config)
-    lifts, places = _donors(key, reference, found, right, config)
+    parts |= against_effects(found, run)
+    parts |= _mediated(found, parts["right_answer"][1], judged)
+    lifts, places = _donors(reference, found, judged)
     parts |= lifts
-    lows, highs = (dict(zip(places, lifts[name][1], strict=True)) for name in ("lift_low", "lift_high"))
-    parts |= _held_against_truth(reference, table, lows, highs, parts, answers, right, config)
+    parts |= _held_against_truth(reference, judged)
     coordinates: dict[str, Any] = {
-        "reference": [name], "arm": list(answers), "place": places, "site": list(SITES), "space": list(SPACES),
+        "reference": [name], "arm": arms, "place": places, "site": list(SITES), "space": list(SPACES),
         "change": list(CHANGES), "run": list(RUNS), "exchange": list(EXCHANGES), "effect_name": list(EFFECTS),
         "way": list(protocols.WAYS), "question": list(protocols.QUESTIONS), "channel": list(CHANNELS),
         "slot": np.arange(1, reference.model.places.slots + 1),
@@ -167,29 +168,33 @@ def _without_length(values: np.ndarray) -> np.ndarray:
     return values.astype(object) if values.dtype.kind == "U" else values
 
 
-def _effects(
-    key: jax.Array, reference: Reference, answers: Mapping[str, np.ndarray], lengths: Mapping[str, np.ndarray],
-    right: np.ndarray, config: Config,
-) -> Any:  # fmt: skip
-    """``diagnose.effects_table`` of all arms against the clean run."""
-    one = lambda values: values[0] if len(values) == 1 else values  # noqa: E731
-    choices = np.asarray(reference.task.choices)
-    return diagnose.effects_table(
-        key,
-        {arm: one(values == right) for arm, values in answers.items()},
-        reference=CLEAN,
-        bound=config.bound,
-        corrections=("holm",),
-        trigger_rate={arm: (values > 0).mean() for arm, values in lengths.items()},
-        parse_rate={arm: np.isin(values, choices).mean() for arm, values in answers.items()},
-        num_resamples=config.resamples,
-    )
+def _record(reference: Reference, items: Item, found: Mapping[str, Any]) -> Run:
+    """Arms in the order of the battery (trees of JAX have their names sorted), what donors point at, the exchange."""
+    kept, slots = found["arms"], range(1, reference.model.places.slots + 1)
+    order = (*battery(len(slots), reference.model.width, jax.random.key(0)), *WORDS)
+    arrays = recorded(reference.task, items, kept[CLEAN], {arm: kept[arm] for arm in order if arm in kept})
+    goals = dict.fromkeys(_PLACES.values(), _pointed(reference, found, "donor"))
+    goals |= {f"donor, slot {slot}": _pointed(reference, found, "donor", slot) for slot in slots}
+    for arm, goal in goals.items():
+        control = "unrelated donor, cache" if arm == "donor, residual" else f"unrelated {arm}"
+        arrays |= {f"arm/{arm}/donor_targets": goal, f"arm/{arm}/control": np.asarray(control)}
+    if WORDS[0] in kept:
+        arrays[f"arm/{WORDS[0]}/donor_targets"] = _pointed(reference, found, "words")
+    margins = np.swapaxes(found["runs"]["cache"], 0, 1).astype(float)
+    arrays |= {f"mediation/{name}": row for name, row in zip(MEDIATION, margins, strict=True)}
+    return Run(arrays)
 
 
-def _arms(table: Any, reference: Reference, logits: Mapping[str, np.ndarray], right: np.ndarray) -> dict[str, Any]:
+def _pointed(reference: Reference, found: Mapping[str, Any], kind: str, step: int | None = None) -> np.ndarray:
+    """Choices that foreign latents speak for, if they are followed from a step; by default the last `[items]`."""
+    last = reference.task.num_steps
+    words = found["points_at"][kind][f"after step {last if step is None else min(step, last)}"]
+    return numbered(reference.task, words[0])
+
+
+def _arms(judged: Judged, arms: list[str]) -> dict[str, Any]:
     """Rows of the table, and the arrow from latents to answers: flips, shifts, divergences."""
-    names = list(logits)
-    table = table.loc[names]
+    table, run = judged.effects.loc[arms], judged.run
     columns = {
         "trigger_rate": "trigger_rate", "parse_rate": "parse_rate", "accuracy": "accuracy",
         "difference": "difference", "difference_low": "low", "difference_high": "high", "p_value": "p_value",
@@ -198,20 +203,11 @@ def _arms(table: Any, reference: Reference, logits: Mapping[str, np.ndarray], ri
     }  # fmt: skip
     parts = {name: (("arm",), table[column].to_numpy(float)) for name, column in columns.items()}
     parts["verdict"] = (("arm",), table["verdict"].to_numpy(object))
-    trials = right.size * len(logits[CLEAN])
-    exact = protocols.clopper_pearson(np.rint(table["accuracy"].to_numpy() * trials), trials)
+    exact = clopper_pearson(np.rint(table["accuracy"].to_numpy() * run.right.size), run.right.size)
     parts |= {"accuracy_low": (("arm",), exact.low), "accuracy_high": (("arm",), exact.high)}
-    clean = logits[CLEAN]
-    own = np.tile(right - reference.task.choices[0], len(clean))
-    changes = {
-        name: _compiled(diagnose.answer_change)(clean.reshape(len(own), -1), logits[name].reshape(len(own), -1), own)
-        for name in names
-    }
-    for variable, field in (
-        ("flip_rate", "flipped"), ("log_probability_shift", "shift"), ("divergence", "divergence"),
-    ):  # fmt: skip
-        parts[variable] = (("arm",), np.array([float(getattr(changes[name], field).mean()) for name in names]))
-    parts["largest_logit_change"] = (("arm",), np.array([np.abs(logits[name] - clean).max() for name in names]))
+    changes = answer_changes(run, judged.settings).set_index("arm").reindex(arms, fill_value=0.0)
+    for variable in ("flip_rate", "log_probability_shift", "divergence", "largest_logit_change"):
+        parts[variable] = (("arm",), changes[variable].to_numpy(float))
     return parts
 
 
@@ -268,17 +264,14 @@ def _alike(found: Mapping[str, Any], items: Item) -> dict[str, Any]:
     }
 
 
-def _mediated(key: jax.Array, found: Mapping[str, Any], right: np.ndarray, config: Config) -> dict[str, Any]:
+def _mediated(found: Mapping[str, Any], right: np.ndarray, judged: Judged) -> dict[str, Any]:
     """Natural effects through the cache of the slots, and beside them those of what the slots are fed."""
     differ = found["exchanged"][0] != right
     margin, effects, shares, kinds = [], [], [], []
     for exchange in EXCHANGES:
-        values = np.swapaxes(found["runs"][exchange], 0, 1).astype(float)  # [runs, seeds, items]
+        values = np.swapaxes(found["runs"][exchange], 0, 1).astype(float)  # [runs, seeds, items], in the order of RUNS
         margin.append(np.where(differ, values, np.nan))
-        kept = values[..., differ]
-        given = kept[:, 0] if kept.shape[1] == 1 else kept
-        # The order of RUNS is that of the arguments.
-        made = diagnose.mediation(key, *given, num_resamples=config.resamples)
+        made = judged.mediation if exchange == "cache" else mediated(values, judged.settings)
         effects.append([[getattr(getattr(made, name), end) for end in ("estimate", "low", "high")] for name in EFFECTS])
         share = made.mediated_share
         shares.append([float(share.ratio), float(share.low), float(share.high)])
@@ -293,61 +286,31 @@ def _mediated(key: jax.Array, found: Mapping[str, Any], right: np.ndarray, confi
     }  # fmt: skip
 
 
-def _donors(
-    key: jax.Array, reference: Reference, found: Mapping[str, Any], right: np.ndarray, config: Config
-) -> tuple[dict[str, Any], list[str]]:
+def _donors(reference: Reference, found: Mapping[str, Any], judged: Judged) -> tuple[dict[str, Any], list[str]]:
     """Do answers go where the donor points? By where its latents were written."""
-    hops = reference.task.num_steps
-    pointed = {kind: {name: values[0] for name, values in one.items()} for kind, one in found["points_at"].items()}
-    goals = {
-        kind: {"answer": one[f"after step {hops}"], "looked up": one[f"after step {hops - 1}"]}
-        for kind, one in pointed.items()
-    }
-    ways = {place: (arm, control, goals["donor"][goal]) for place, (arm, control, goal) in _ALL.items()}
-    for slot in range(1, reference.model.places.slots + 1):
-        goal = pointed["donor"][f"after step {min(slot, hops)}"]
-        ways[f"slot {slot}"] = (f"donor, slot {slot}", f"unrelated donor, slot {slot}", goal)
-    if WORDS[0] in found["answers"]:
-        for goal, text in (("answer", "words, last word"), ("looked up", "words, looked up")):
-            ways[text] = (WORDS[0], CLEAN, goals["words"][goal])
+    slots = range(1, reference.model.places.slots + 1)
+    places = _PLACES | {f"slot {slot}": f"donor, slot {slot}" for slot in slots}
+    places |= _OF_WORDS if WORDS[0] in found["arms"] else {}
     rows = []
-    for arm, control, goal in ways.values():
-        given = [found["answers"][name] for name in (arm, control)]
-        given = [values[0] if len(values) == 1 else values for values in given]
-        made = diagnose.donor_lift(
-            key, given[0], goal, right, control_answers=given[1], num_resamples=config.resamples
-        )  # fmt: skip
-        lift = made.lift
-        rows.append([lift.estimate, lift.low, lift.high, made.donor_rate, made.control_rate, made.own_rate])
+    for place, arm in places.items():
+        made = judged.lift(arm)
+        if place.endswith(_LOOKED_UP):
+            kind = "words" if arm in WORDS else "donor"
+            before = _pointed(reference, found, kind, reference.task.num_steps - 1)
+            made = lift(judged.run, judged.settings, arm, before)
+        of = made.lift
+        rows.append([of.estimate, of.low, of.high, made.donor_rate, made.control_rate, made.own_rate])
     names = ("lift", "lift_low", "lift_high", "donor_rate", "control_rate", "own_rate")
     columns = np.array(rows, float).T
-    return {name: (("place",), column) for name, column in zip(names, columns, strict=True)}, list(ways)
+    return {name: (("place",), column) for name, column in zip(names, columns, strict=True)}, list(places)
 
 
-def _held_against_truth(
-    reference: Reference, table: Any, lows: Mapping[str, float], highs: Mapping[str, float], parts: Mapping[str, Any],
-    answers: Mapping[str, np.ndarray], right: np.ndarray, config: Config,
-) -> dict[str, Any]:  # fmt: skip
+def _held_against_truth(reference: Reference, judged: Judged) -> dict[str, Any]:
     """What each way of asking concludes, and whether that is true."""
-    able = protocols.better_than_chance(answers[CLEAN] == right, reference.task.chance)
-
-    def lifted(start: str) -> str:
-        places = [place for place in lows if place.startswith(start)]
-        return protocols.of_lifts([lows[p] for p in places], [highs[p] for p in places], bound=config.bound)
-
-    said = {}
-    for name, way in protocols.WAYS.items():
-        if way.arm:
-            said[name] = protocols.of_accuracy(table.loc[way.arm])
-        elif way.lifts:
-            said[name] = lifted(way.lifts)
-        else:
-            kind, low, high = (parts[f"mediated_share{end}"][1][0] for end in ("_kind", "_low", "_high"))
-            said[name] = protocols.of_share(str(kind), low, high, share=config.share)
-        if not able:
-            said[name] = protocols.UNDECIDED
-    markers = (lifted("markers"), protocols.of_accuracy(table.loc["markers removed"]))
-    channels = protocols.found_channels(said, markers if able else (protocols.UNDECIDED,) * 2)
+    able = protocols.better_than_chance(judged.run.right, reference.task.chance)
+    concluded = lambda asks: asks.concludes(judged) if able else protocols.UNDECIDED  # noqa: E731
+    said = {name: concluded(way.asks) for name, way in protocols.WAYS.items()}
+    channels = protocols.found_channels(said, [concluded(asks) for asks in protocols.MARKERS])
     truth = reference.truth
     outcomes = [
         [protocols.outcome(said[name], truth["slot cache"] == "content"),

@@ -13,11 +13,11 @@ from tokdyn import stats
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.arms import material_of
+from tokdyn.reasoning.audit import Run
 from tokdyn.reasoning.interventions import recipes
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.reasoning.writes import cooked
-from tokdyn.studies.mediation.design import CLEAN
 
 ITEMS = 128  # a Jacobian each
 
@@ -59,11 +59,12 @@ def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
     return jax.lax.map(of_item, some)
 
 
-def against_effects(found: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def against_effects(found: Mapping[str, Any], run: Run) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Does a latent that is handed on move the answer more? Gains beside what a donor's latent at that slot does.
 
     Args:
         found: of ``measurement.measurements``, leaves `[seeds, ...]`.
+        run: the record of its arms.
 
     Returns:
         Variables by slot: mean gain, mean divergence of the answer under a donor's latent there (nats; later latents
@@ -73,9 +74,9 @@ def against_effects(found: Mapping[str, Any]) -> dict[str, tuple[tuple[str, ...]
     count = measured.shape[1]
     slots = measured.shape[2] + 1
     columns = np.full((5, slots), np.nan)
-    clean = jax.nn.log_softmax(found["logits"][CLEAN][:, :count])
+    clean = jax.nn.log_softmax(run.arrays["logits"][:, :count])
     for slot in range(slots):
-        given = jax.nn.log_softmax(found["logits"][f"donor, slot {slot + 1}"][:, :count])
+        given = jax.nn.log_softmax(run.of(f"donor, slot {slot + 1}", "logits")[:, :count])
         effect = np.asarray(jnp.sum(jnp.exp(clean) * (clean - given), axis=-1))
         columns[1, slot] = effect.mean()
         if slot < slots - 1:

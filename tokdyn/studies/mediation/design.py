@@ -9,6 +9,9 @@ import numpy as np
 
 from tokdyn import checks, keys
 from tokdyn.reasoning import interventions as do
+from tokdyn.reasoning.audit.schema import CLEAN as CLEAN
+from tokdyn.reasoning.audit.tables import LEAST_SHARE
+from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item
 
@@ -23,7 +26,6 @@ SPACES = ("raw", "centred", "whitened")
 SHOWN = 48  # items in a heat map
 NEAR_ZERO = 1e-3
 IMAGE_NOISE = 0.5  # standard deviation; pixels are from 0 to 1
-CLEAN = "clean"
 WORDS = ("words of another picture", "words of another item")
 
 
@@ -37,9 +39,9 @@ class Config:
     """Number of trainings of each; the first uses the shipped weights, the others are trained anew (minutes each)."""
     num_items: int = 512
     """Number of fresh items."""
-    bound: float = 0.02
+    bound: float = BOUND
     """Largest difference of accuracy, and largest donor lift, that counts as none."""
-    share: float = 0.1
+    share: float = LEAST_SHARE
     """Share of the total effect from which on it counts as mediated."""
     resamples: int = 2000
     """Bootstrap resamples per interval."""

@@ -63,7 +63,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
                     progress(done, len(models) * config.seeds)
             stacked = _stacked(found)
             stacked["seconds"] = time.perf_counter() - began
-            parts.append(analysis.analysed(name, reference, items, pairs, stacked, config))
+            parts.append(analysis.analysed(name, reference, items, stacked, config))
     fills = analysis.fills(parts)
     dataset = xarray.concat(parts, "reference", join="outer", fill_value=fills)
     names = {axis: _in_order([part[axis].values for part in parts]) for axis in ("arm", "place")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 
 from tokdyn import draws, keys
 from tokdyn.compiling import Compiled, Effort, Program, compiled, wanted
-from tokdyn.reasoning.arms import run_arms
+from tokdyn.reasoning.arms import Arm, keep_answers, run_arms
 from tokdyn.reasoning.exchange import exchange_margins, other_picture
 from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Variables
@@ -62,11 +62,10 @@ def measurements(
 
     Yields:
         By name ``(variables, items, donors, unrelated, key) -> found``: weights, items `[items, ...]`, donors and
-        unrelated donors `[items]`, and the key of all noise. Found are arrays: ``answers``, ``lengths``
-        `{arm: [items]}`, ``logits`` of the choices `{arm: [items, choices]}`, ``opened`` `[items]`, ``gains`` as in
-        ``contraction.gains``, ``latents`` and ``changed`` by site and change `[items, slots, width]`, ``runs``
-        `{exchange: [4, items]}`, ``exchanged`` right answers with the other picture `[items]`, ``words`` and
-        ``patches`` `[vectors, width]`.
+        unrelated donors `[items]`, and the key of all noise. Found are arrays: ``arms`` by name, an ``Arm`` each,
+        ``opened`` `[items]`, ``gains`` as in ``contraction.gains``, ``latents`` and ``changed`` by site and change
+        `[items, slots, width]`, ``runs`` `{exchange: [4, items]}`, ``exchanged`` right answers with the other picture
+        `[items]`, ``words`` and ``patches`` `[vectors, width]`.
     """
     programs: dict[str, Program] = {}
     for name, (reference, variables, items) in known.items():
@@ -98,19 +97,10 @@ def _measuring(name: str, ready: Mapping[str, Compiled]) -> Callable[..., dict[s
         kept = of("arms", donors, unrelated, key, outputs[0])
         if f"{name}: said" in ready:
             kept |= of("said", donors, chain)
-        parts = {part: {arm: one[i] for arm, one in kept.items()} for i, part in enumerate(_Chosen._fields)}
-        found = {**parts, **seen, "gains": of("gains"), "runs": of("runs", outputs, chain, key)}
+        found = {"arms": kept, **seen, "gains": of("gains"), "runs": of("runs", outputs, chain, key)}
         return jax.tree.map(np.asarray, {**found, "exchanged": chain[:, -1]})
 
     return measured
-
-
-class _Chosen(NamedTuple):
-    """Likeliest word of all `[items]`, slots used `[items]`, logits of the choices `[items, choices]`."""
-
-    answers: jax.Array
-    lengths: jax.Array
-    logits: jax.Array
 
 
 class _Programs:
@@ -156,13 +146,13 @@ class _Programs:
 
     def arms(
         self, variables: Variables, items: Item, donors: Any, unrelated: Any, key: jax.Array, base: Output
-    ) -> dict[str, _Chosen]:
+    ) -> dict[str, Arm]:
         """The clean run and every arm."""
         clean, kept = run_arms(
             self.model, variables, items, self.battery, key=keys.for_purpose(key, "noise"), donors=donors,
-            unrelated=unrelated, oracle=_same_everywhere(base), keep=self.chosen,
+            unrelated=unrelated, oracle=_same_everywhere(base),
         )  # fmt: skip
-        return {CLEAN: self.chosen(clean), **kept}
+        return {CLEAN: keep_answers(clean), **kept}
 
     def gains(self, variables: Variables, items: Item) -> jax.Array:
         return gains(self.model, variables, items)
@@ -175,16 +165,12 @@ class _Programs:
             self.model, variables, items, other_picture(items), outputs, chain[:, -1], key=key
         )  # fmt: skip
 
-    def said(self, variables: Variables, items: Item, donors: Any, chain: jax.Array) -> dict[str, _Chosen]:
+    def said(self, variables: Variables, items: Item, donors: Any, chain: jax.Array) -> dict[str, Arm]:
         """Slots that are fed other words: of another picture, of another item."""
         twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), items)
         fed = jnp.concatenate([chain, items.steps[donors]])[:, : self.model.places.slots]
-        chosen = self.chosen(self.model.apply(variables, twice, chain=fed)[0])
-        return {name: _part(chosen, i, len(chain)) for i, name in enumerate(WORDS)}
-
-    def chosen(self, output: Output) -> _Chosen:
-        choices = jnp.asarray(self.task.choices)
-        return _Chosen(output.answer[:, 0], output.length, output.logits[:, 0, choices])
+        kept = keep_answers(self.model.apply(variables, twice, chain=fed)[0])
+        return {name: _part(kept, i, len(chain)) for i, name in enumerate(WORDS)}
 
 
 def _part(tree: Any, number: int, count: int) -> Any:

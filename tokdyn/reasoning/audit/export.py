@@ -89,7 +89,7 @@ def as_run(
         arrays |= {"latents": clean.latents, "reference/words": words}
         arrays |= {} if patches is None else {"reference/patches": patches}
     arrays |= _known(task, items)
-    arrays |= _attention(model, items, attention) if num_patches(task) and model.places.slots else {}
+    arrays |= attended(model, items, attention) if num_patches(task) and model.places.slots else {}
     if other is not None:
         arrays[f"input/{OTHER_IMAGE}/logits"] = other.logits[:, 0, np.asarray(task.choices)]
         if model.places.slots:
@@ -176,8 +176,15 @@ def _known(task: Task, items: Item) -> dict[str, Any]:
     return arrays
 
 
-def _attention(model: Reasoner, items: Item, attention: np.ndarray) -> dict[str, Any]:
-    """Attention from the start marker on; the positions that predict an answer's words count as those that answer."""
+def attended(model: Reasoner, items: Item, attention: np.ndarray) -> dict[str, Any]:
+    """Attention as arrays of the schema, from the start marker on.
+
+    Args:
+        model: with slots and an image.
+        items: `[items, ...]`.
+        attention: of the clean ``Output`` `[items, layers, heads, queries, keys]`. The positions that predict an
+            answer's words count as those that answer.
+    """
     places = model.places
     relevant = np.zeros((len(items.answer), places.total), bool)
     relevant[:, : places.image] = np.asarray(items.relevant).any(axis=1)

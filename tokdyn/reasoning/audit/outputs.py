@@ -12,8 +12,6 @@ from tokdyn.reasoning.audit.tables import Settings, frame
 from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.diagnose.attention import ORDERS
 
-NUM_LIKELIEST = 10
-
 
 def narrowing(run: Run, settings: Settings) -> Any:
     """``diagnose.attention_narrowing`` at latents against answers, in both orders of averaging."""
@@ -56,10 +54,12 @@ def relevant_attention(run: Run, settings: Settings) -> Any:
 def confidence(run: Run, settings: Settings) -> Any:
     """How sure the answer is (``diagnose.confidence``), and how that goes with being right (``diagnose.relation``)."""
     logits = run.arrays["logits"]
-    found = diagnose.confidence(logits, num_likeliest=min(NUM_LIKELIEST, logits.shape[1]))
+    found = diagnose.confidence(logits, num_likeliest=min(settings.num_likeliest, logits.shape[1]))
     rows = []
     for name in ("maximum", "entropy", "truncated_entropy", "renormalised_entropy", "tail_mass"):
         values = np.asarray(getattr(found, name), np.float64)
+        if name == "maximum":  # which rounding may take past 1
+            values = np.clip(values, 0, 1)
         # Entropies and the tail fall as the model gets surer.
         row = _related(run, settings, values if name == "maximum" else -values, calibrate=name == "maximum")
         rows.append({"measure": name, "mean": float(values.mean()), **row})

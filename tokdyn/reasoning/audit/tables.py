@@ -25,6 +25,7 @@ class Settings(NamedTuple):
         alpha: level of tests; intervals have confidence 1 - alpha.
         num_resamples: behind an interval.
         share: the largest share of the total effect that does not count as mediated.
+        num_likeliest: choices that a truncated entropy keeps.
     """
 
     key: jax.Array
@@ -32,6 +33,7 @@ class Settings(NamedTuple):
     alpha: float = ALPHA
     num_resamples: int = 2000
     share: float = LEAST_SHARE
+    num_likeliest: int = 10
 
     @property
     def resampled(self) -> dict[str, Any]:

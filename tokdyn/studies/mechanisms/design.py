@@ -77,18 +77,39 @@ METHODS = {
         "layers are aligned, observation tokens too, and a third stage distils into latents without helper.",
     ),
 }  # fmt: skip
-# Without latents, or without content in them: what each is trained on.
+
+
+class Base(NamedTuple):
+    """A reasoner without latents, or without content in them.
+
+    Attributes:
+        kind: of reasoner.
+        program: that trains it.
+        number: in that program; -1 for one that is not trained.
+        like: what it is trained on.
+    """
+
+    kind: str
+    program: str
+    number: int
+    like: str
+
+
 BASES = {
-    "direct": "answers at once, trained on the same items",
-    "direct, matched operations": "the same, with as many more steps as the latent reasoner costs more operations",
-    "untrained": "initial weights of the latent reasoner",
-    "pause": "slots are fed learned constants and read everything; answers only",
-    "pause, chain": "the same with the chain supervision of the probe",
-    "soft prompt": "slots are fed learned constants and see nothing else",
-    "text chain": "slots are the words of the steps, which it says itself",
-    "text imagination": "slots are words that say what the helper shows: the steps' words sorted, not in the order of "
-    "reasoning",
-}
+    "direct": Base("direct", "direct", 0, "answers at once, trained on the same items"),
+    "direct, matched operations": Base(
+        "direct", "direct", 1, "the same, with as many more steps as the latent reasoner costs more operations"
+    ),
+    "untrained": Base("latent", "latent", -1, "initial weights of the latent reasoner"),
+    "pause": Base("pause", "pause", 0, "slots are fed learned constants and read everything; answers only"),
+    "pause, chain": Base("pause", "pause", 1, "the same with the chain supervision of the probe"),
+    "soft prompt": Base("soft prompt", "soft prompt", 0, "slots are fed learned constants and see nothing else"),
+    "text chain": Base("text", "text", 0, "slots are the words of the steps, which it says itself"),
+    "text imagination": Base(
+        "text", "text", 1,
+        "slots are words that say what the helper shows: the steps' words sorted, not in the order of reasoning",
+    ),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ from tokdyn.reasoning import training
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.solve.batching import vmap
 from tokdyn.studies.mechanisms import design, judging
-from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
+from tokdyn.studies.mechanisms.design import METHODS, TASKS, Config
 from tokdyn.studies.store import Kept, kept
 from tokdyn.train import fit
 
@@ -193,18 +193,6 @@ def _lanes(train: Callable[[Any, Any], Any], settings: Any, seed_keys: jax.Array
     count, seeds = len(settings), len(seed_keys)
     made = jax.jit(vmap(train, batch_size=1))(jnp.repeat(settings, seeds, axis=0), jnp.concatenate([seed_keys] * count))
     return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(count, seeds, *leaf.shape[1:]), made)
-
-
-def base_places() -> Iterator[tuple[str, str, str, int]]:
-    """Of every base: its name, kind of reasoner, program and number in it (-1: untrained)."""
-    places = {
-        "direct": ("direct", "direct", 0), "direct, matched operations": ("direct", "direct", 1),
-        "untrained": ("latent", "latent", -1), "pause": ("pause", "pause", 0), "pause, chain": ("pause", "pause", 1),
-        "soft prompt": ("soft prompt", "soft prompt", 0), "text chain": ("text", "text", 0),
-        "text imagination": ("text", "text", 1),
-    }  # fmt: skip
-    for name in BASES:
-        yield (name, *places[name])
 
 
 def _stored(config: Config, store: str, task: str, program: str, train: Callable[[], Any]) -> Kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -14,16 +15,12 @@ from jax.extend.core import Jaxpr
 
 from tokdyn import keys
 from tokdyn.reasoning import run_arms, training
-from tokdyn.reasoning.diagnose import (
-    attention_narrowing,
-    confidence,
-    gain_retained,
-    held_out_attributes,
-    marker_dependence,
-    relation,
-    relevant_attention,
-    visual_dependence,
-)  # fmt: skip
+from tokdyn.reasoning.audit import Run
+from tokdyn.reasoning.audit.export import attended
+from tokdyn.reasoning.audit.outputs import confidence, narrowing, relevant_attention
+from tokdyn.reasoning.audit.tables import Settings, lift
+from tokdyn.reasoning.audit.vectors import attributes
+from tokdyn.reasoning.diagnose import GainRetained, component_gains, marker_dependence, relation, visual_dependence
 from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
 from tokdyn.studies.mechanisms import design
@@ -36,6 +33,7 @@ ORDERS = ("entropy_then_mean", "mean_then_entropy")
 POSITIONS = ("latent", "answer")
 MEASURES = ("maximum", "truncated entropy", "renormalised entropy")
 SOURCES = ("question", "latents", "image")
+_GAIN = tuple(f"{part}{end}" for part in ("gain", "numerator", "denominator") for end in ("", "_low", "_high"))
 
 
 def judged(
@@ -66,7 +64,7 @@ def judged(
                 variables = jax.tree.map(lambda leaf, i=number, j=seed: leaf[i, j], weights[stage])
                 found = program(variables, items, noise)
                 first = with_example and method == config.methods[0] and stage == STAGES[0] and seed == 0
-                rows[-1][-1].append(_diagnosed(key, task, models["latent"], items, found, len(arms), maps=first))
+                rows[-1][-1].append(_diagnosed(key, task, models["latent"], items, found, maps=first))
     maps = rows[0][0][0].pop("maps", None)
     made = jax.tree.map(lambda *leaves: np.stack(leaves), *[
         jax.tree.map(lambda *leaves: np.stack(leaves), *[
@@ -112,51 +110,41 @@ def gains(dataset: xarray.Dataset, key: jax.Array) -> xarray.Dataset:
     Returns:
         Gains with Fieller's sets, numerators and denominators, over method, stage, gain base and kept arm.
     """
-    names = (
-        "gain", "gain_low", "gain_high", "numerator", "numerator_low", "numerator_high", "denominator",
-        "denominator_low", "denominator_high",
-    )  # fmt: skip
-    shape = (dataset.sizes["supervision"], dataset.sizes["stage"], len(GAIN_BASES), len(KEPT_ARMS))
-    made: dict[str, Any] = {name: np.full(shape, np.nan) for name in names}
-    kinds, dependence = np.full(shape, "undefined", object), np.full(shape[:3], np.nan)
-    for i, method in enumerate(dataset["supervision"].values):
-        for j, stage in enumerate(STAGES):
-            own = dataset["right"].sel(supervision=method, stage=stage)
-            outcomes = {str(arm): own.sel(arm=arm).values.astype(float) for arm in own["arm"].values}
-            for k, base in enumerate(GAIN_BASES):
-                if base == "channel off":
-                    without = outcomes["slots and markers removed"]
-                else:
-                    without = dataset["base_right"].sel(base=base).values.astype(float)
-                full = outcomes["full"]
-                for number, arm in enumerate(KEPT_ARMS):
-                    at = (i, j, k, number)
-                    found = gain_retained(key, outcomes[arm], without, full, base_name=base, num_resamples=RESAMPLES)
-                    kinds[at] = str(found.fieller.kind)
-                    # A share of a loss is no share of a gain.
-                    if found.defined and found.denominator.estimate > 0:
-                        made["gain"][at] = float(found.fieller.ratio)
-                        made["gain_low"][at], made["gain_high"][at] = found.fieller.low, found.fieller.high
-                    for name, effect in (("numerator", found.numerator), ("denominator", found.denominator)):
-                        made[name][at] = effect.estimate
-                        made[f"{name}_low"][at], made[f"{name}_high"][at] = effect.low, effect.high
-                lost = marker_dependence(
-                    key, outcomes["markers removed"], without, full, base_name=base, num_resamples=RESAMPLES
-                )
-                dependence[i, j, k] = (
-                    np.nan if lost.percent is None or lost.denominator.estimate <= 0 else lost.percent / 100
-                )
-    dims = ("supervision", "stage", "gain_base", "kept_arm")
-    return xarray.Dataset(
-        {name: (dims, values) for name, values in {**made, "kind": kinds}.items()}
-        | {"marker_dependence": (dims[:3], dependence)},
-        {
-            "supervision": dataset["supervision"].values,
-            "stage": list(STAGES),
-            "gain_base": list(GAIN_BASES),
-            "kept_arm": list(KEPT_ARMS),
-        },
-    )
+    rows, kinds, lost = [], [], []
+    for method, stage, base in itertools.product(dataset["supervision"].values, STAGES, GAIN_BASES):
+        own = dataset["right"].sel(supervision=method, stage=stage)
+        right = {str(arm): own.sel(arm=arm).values.astype(float) for arm in own["arm"].values}
+        full, without = right["full"], right["slots and markers removed"]
+        if base != "channel off":
+            without = dataset["base_right"].sel(base=base).values.astype(float)
+        options: dict[str, Any] = {"base_name": base, "num_resamples": RESAMPLES}
+        kept = component_gains(key, {arm: right[arm] for arm in KEPT_ARMS}, without, full, **options)
+        rows += [_gain(each) for each in kept.values()]
+        kinds += [str(each.fieller.kind) for each in kept.values()]
+        found = marker_dependence(key, right["markers removed"], without, full, **options)
+        lost.append(np.nan if found.percent is None or not _is_gain(found) else found.percent / 100)
+    coordinates: dict[str, Any] = {
+        "supervision": dataset["supervision"].values, "stage": list(STAGES), "gain_base": list(GAIN_BASES),
+        "kept_arm": list(KEPT_ARMS),
+    }  # fmt: skip
+    shape = tuple(len(values) for values in coordinates.values())
+    dims = tuple(coordinates)
+    made = {name: (dims, np.reshape(column, shape)) for name, column in zip(_GAIN, np.transpose(rows), strict=True)}
+    made["kind"] = (dims, np.array(kinds, object).reshape(shape))
+    made["marker_dependence"] = (dims[:3], np.reshape(lost, shape[:3]))
+    return xarray.Dataset(made, coordinates)
+
+
+def _gain(found: GainRetained) -> list[float]:
+    """Numbers of ``_GAIN``."""
+    share = found.fieller
+    ratio = [float(end) for end in (share.ratio, share.low, share.high)] if _is_gain(found) else [np.nan] * 3
+    return ratio + [end for one in (found.numerator, found.denominator) for end in (one.estimate, one.low, one.high)]
+
+
+def _is_gain(found: GainRetained) -> bool:
+    """A share of a loss is no share of a gain."""
+    return found.defined and found.denominator.estimate > 0
 
 
 def operations(model: Reasoner, task: Task) -> float:
@@ -248,10 +236,8 @@ def _bases(
     config: Config, models: dict[str, Reasoner], trained: dict[str, Any], items: Item, key: jax.Array
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether answers of the bases are right `[bases, seeds, items]`; their curves `[bases, seeds, records]`."""
-    from tokdyn.studies.mechanisms.experiment import base_places
-
     right, curves = [], []
-    for _, kind, program, number in base_places():
+    for kind, program, number, _ in BASES.values():
         for seed in range(config.seeds):
             if number < 0:  # the weights that training began with
                 variables = _initial(models[kind])(keys.for_seed(key, seed))
@@ -265,68 +251,64 @@ def _bases(
 
 
 def _diagnosed(
-    key: jax.Array, task: Task, model: Reasoner, items: Item, found: dict[str, Any], num_arms: int, *, maps: bool
+    key: jax.Array, task: Task, model: Reasoner, items: Item, found: dict[str, Any], *, maps: bool
 ) -> dict[str, Any]:
     """Numbers of one reasoner."""
-    truth = np.asarray(items.answer[:, 0])
-    answers = np.asarray(found["answers"])
-    right = answers == truth
-    donor = np.roll(truth, -1)
-    others = donor != truth
+    found = jax.tree.map(np.asarray, found)
+    run, settings = _record(task, model, items, found), Settings(key, num_resamples=2, num_likeliest=LIKELIEST)
+    donor = np.roll(run.arrays["targets"], -1)
     return {
-        "right": right,
-        "toward_donor": np.mean(answers[:, others] == donor[others], axis=1),
-        "trigger_rate": np.mean(found["triggered"]),
-        **_looks(key, model, items, found["attention"], maps=maps),
-        **_attributes(key, task, model, items, found["latents"]),
-        **_dependence(found, truth, right[0]),
-        **_confidence(found["logits"], right[0]),
-        **_likeness(np.asarray(found["latents"], float), np.asarray(found["goal"], float)),
+        "right": np.stack([run.outcomes(arm) for arm in run.arms]),
+        "toward_donor": np.array([lift(run, settings, arm, donor).donor_rate for arm in run.arms]),
+        "trigger_rate": run.arrays["triggered"].mean(),
+        **_looks(run, settings, maps=maps),
+        **_attributes(run, settings),
+        **_dependence(found, run.arrays["targets"], run.right),
+        **_confidence(run, settings),
+        **_likeness(found["latents"].astype(float), found["goal"].astype(float)),
     }
 
 
-def _looks(key: jax.Array, model: Reasoner, items: Item, attention: jax.Array, *, maps: bool) -> dict[str, Any]:
+def _record(task: Task, model: Reasoner, items: Item, found: dict[str, Any]) -> Run:
+    """Of one reasoner. All words are choices: confidences are those of the model, not of a choice among answers."""
+    count = len(items.answer)
+    weights = items.relevant / np.maximum(np.asarray(items.relevant).sum(axis=-1, keepdims=True), 1)
+    names = tuple(design.arms(model.width))
+    return Run({
+        "answers": found["answers"][names.index("full")], "targets": np.asarray(items.answer[:, 0]),
+        "triggered": found["triggered"], "logits": found["logits"], "latents": found["latents"],
+        **{f"labels/{index}": values for index, values in enumerate(np.asarray(items.attributes).T)},
+        "features/question": np.eye(len(task.words), dtype=np.float32)[np.asarray(items.question)].reshape(count, -1),
+        # The pixels of the patches that the steps read.
+        "features/image": np.asarray(weights @ jax.vmap(model.patches)(items.image)).reshape(count, -1),
+        **attended(model, items, found["attention"]),
+        **{f"arm/{arm}/answers": answers for arm, answers in zip(names, found["answers"], strict=True)},
+    })  # fmt: skip
+
+
+def _looks(run: Run, settings: Settings, *, maps: bool) -> dict[str, Any]:
     """Attention to the image at latent and at answer positions (those that predict the answer's words)."""
-    places = model.places
-    image = jnp.asarray(places.where("image"))
-    suffix = slice(places.prefix, None)
-    latent = jnp.asarray(places.where("slots")[suffix])
-    answer = jnp.asarray((places.where("format") | places.where("answer"))[suffix])
-    relevant = np.zeros((len(items.answer), places.total), bool)
-    relevant[:, : places.image] = np.asarray(items.relevant).any(axis=1)
-    by_order = [
-        attention_narrowing(key, attention, image, latent, answer, order=order, num_resamples=2) for order in ORDERS
-    ]
-    shares = [
-        relevant_attention(key, attention, image, queries, jnp.asarray(relevant), num_resamples=2)
-        for queries in (latent, answer)
-    ]
+    narrow, shares = narrowing(run, settings), relevant_attention(run, settings)
     made: dict[str, Any] = {
-        "entropy_difference": np.array([each.difference.estimate for each in by_order]),
-        "entropy_latent": np.array([each.latent_entropy.mean() for each in by_order]),
-        "mass": np.array([by_order[0].latent_mass, by_order[0].answer_mass]),
-        "relevant_share": np.array([each.share.estimate for each in shares]),
-        "relevant_area": shares[0].area,
+        "entropy_difference": narrow["difference"].to_numpy(),
+        "entropy_latent": narrow["latent"].to_numpy(),
+        "mass": narrow.loc[0, ["latent_mass", "answer_mass"]].to_numpy(float),
+        "relevant_share": shares["share"].to_numpy(),
+        "relevant_area": shares.loc[0, "area"],
     }
     if maps:
-        some = np.asarray(attention[:EXAMPLES, ..., : places.image], float)
+        image = int(run.arrays["image_keys"].sum())
+        some = run.arrays["attention"][:EXAMPLES, ..., :image].astype(float)
         some = some / np.maximum(some.sum(axis=-1, keepdims=True), 1e-9)
         mean = some.mean(axis=(1, 2))
-        shown = [mean[:, np.asarray(queries)].mean(axis=1) for queries in (latent, answer)]
-        made["maps"] = {"map": np.stack(shown), "relevant": relevant[:EXAMPLES, : places.image]}
+        shown = [mean[:, run.arrays[f"{position}_queries"]].mean(axis=1) for position in POSITIONS]
+        made["maps"] = {"map": np.stack(shown), "relevant": run.arrays["relevant_keys"][:EXAMPLES, :image]}
     return made
 
 
-def _attributes(key: jax.Array, task: Task, model: Reasoner, items: Item, latents: jax.Array) -> dict[str, Any]:
+def _attributes(run: Run, settings: Settings) -> dict[str, Any]:
     """Attributes never asked for, from the question, the slots, and the pixels of the patches that the steps read."""
-    count = len(items.answer)
-    pixels = jax.vmap(model.patches)(items.image)
-    weights = items.relevant / jnp.maximum(items.relevant.sum(axis=-1, keepdims=True), 1)
-    words = jax.nn.one_hot(items.question, len(task.words)).reshape(count, -1)
-    table = held_out_attributes(
-        key, latents.reshape(count, -1), words, (weights @ pixels).reshape(count, -1), items.attributes,
-        sizes=task.attribute_sizes, num_resamples=2,
-    ).groupby("source")  # fmt: skip
+    table = attributes(run, settings).groupby("source")
     accuracy = table["accuracy"].mean()
     return {
         "attribute_accuracy": np.array([accuracy[source] for source in SOURCES]),
@@ -346,19 +328,16 @@ def _dependence(found: dict[str, Any], truth: np.ndarray, right: np.ndarray) -> 
     return {"dependence": np.array(scores), "dependence_area": np.array(areas), "noised_right": np.array(still)}
 
 
-def _confidence(logits: jax.Array, right: np.ndarray) -> dict[str, Any]:
+def _confidence(run: Run, settings: Settings) -> dict[str, Any]:
     """Whether right answers are surer, and whether the largest probability is the share that is right."""
-    sure = confidence(logits, num_likeliest=LIKELIEST)
-    measures = (sure.maximum, -sure.truncated_entropy, -sure.renormalised_entropy)
-    # Rounding may take a probability past 1.
-    maximum = np.clip(np.asarray(sure.maximum, float), 0, 1)
-    stated = relation(maximum, right.astype(float), calibrate=True).calibration
-    assert stated is not None
+    table = confidence(run, settings).set_index("measure")
+    one_class = run.right.all() or not run.right.any()
+    areas = table.loc[[measure.replace(" ", "_") for measure in MEASURES], "roc_area"].to_numpy(float)
     return {
-        "confidence_area": np.array([_area(np.asarray(measure, float), right) for measure in measures]),
-        "tail_mass": float(sure.tail_mass.mean()),
-        "calibration_error": float(stated.expected),
-        "calibration_if_calibrated": float(stated.expected_if_calibrated),
+        "confidence_area": np.full(len(MEASURES), np.nan) if one_class else areas,
+        "tail_mass": table.loc["tail_mass", "mean"],
+        "calibration_error": table.loc["maximum", "calibration_error"],
+        "calibration_if_calibrated": table.loc["maximum", "if_calibrated"],
     }
 
 

@@ -51,7 +51,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "step costs about three times as many. 'direct, matched operations' got more steps, no other reasoner did; the "
         "teacher of alignment is not counted.",
         table(_head_to_head(dataset)),
-        bullets([f"**{name}**: {meaning}." for name, meaning in BASES.items()]),
+        bullets([f"**{name}**: {base.like}." for name, base in BASES.items()]),
         "## Accuracy by arm",
         table([
             {"arm": str(arm), **{_short(one): accuracy(one, arm) for _, one in every}}

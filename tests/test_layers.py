@@ -96,3 +96,41 @@ def test_a_wrong_import_is_found():
 def test_no_file_is_two_rooms_in_one():
     long = {str(path): n for path in FILES if (n := len(path.read_text().splitlines())) > 420}
     assert not long
+
+
+def imports_between_files() -> dict[str, set[str]]:
+    """By module of ours those that it imports anywhere, but for what only a type checker reads."""
+    names = {".".join(("tokdyn", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in FILES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for name, path in names.items():
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+                node.body = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                found[name] |= {one if one in names else node.module for one in whole} & set(names)
+    return found
+
+
+def circles(imports: dict[str, set[str]]) -> list[str]:
+    """Modules that lead back to themselves."""
+    left = dict(imports)
+    while free := [name for name, others in left.items() if not others & set(left)]:
+        for name in free:
+            del left[name]
+    # What is left leads into a circle; those that also follow from one are on it, or between two.
+    while free := [name for name in left if not any(name in others for others in left.values())]:
+        for name in free:
+            del left[name]
+    return sorted(left)
+
+
+def test_no_imports_in_circles():
+    assert circles(imports_between_files()) == []
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == ["b", "c"]

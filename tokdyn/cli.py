@@ -340,27 +340,9 @@ def _check_data(words: list[str]) -> None:
 
 
 def _claims(words: list[str]) -> None:
-    import tyro
+    from tokdyn import inspection
 
-    from tokdyn import claims
-
-    def show(work: str | None = None, verdict: str | None = None, as_json: bool = False) -> None:
-        """List every published claim of the works that this package examines, with our verdict.
-
-        Args:
-            work: show only this work: dynamics, diffusion_lm, visual_memory, capimagine or dmlr.
-            verdict: show only this verdict: reproduced, contradicted, qualified or open.
-            as_json: print the complete records as JSON.
-        """
-        rows = claims.table(claims.load(), work, verdict)
-        if as_json:
-            print(json.dumps(rows, indent=2))
-            return
-        _print_table(rows, ("id", "claim", "published", "ours", "verdict", "command"))
-        counts = {name: sum(row["verdict"] == name for row in rows) for name in claims.VERDICTS}
-        print(f"{len(rows)} claims: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-
-    tyro.cli(show, prog="tokdyn claims", args=words)
+    inspection.show_claims(words)
 
 
 def _list(words: list[str]) -> None:
@@ -397,18 +379,6 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
     with progress_bar(label) as show:
         yield show
-
-
-def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        # Escape brackets, which a claim may contain, since rich would parse them as markup.
-        table.add_row(*(row[name].replace("[", "\\[") for name in columns))
-    # A pipe has no width, so make the table wide.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def entry() -> None:

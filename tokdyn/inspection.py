@@ -1,8 +1,10 @@
-"""``tokdyn list`` and ``tokdyn info``: what there is, and what a file holds."""
+"""``tokdyn list``, ``tokdyn claims`` and ``tokdyn info``: what there is, and what a file holds."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokdyn import checks, files
@@ -39,6 +41,43 @@ def _summary(study: str) -> str:
 
 def _asks_for_help(words: list[str]) -> bool:
     return any(word in ("-h", "--help") for word in words)
+
+
+def show_claims(words: list[str]) -> None:
+    """``tokdyn claims``."""
+    import tyro
+
+    from tokdyn import claims
+
+    def show(work: str | None = None, verdict: str | None = None, as_json: bool = False) -> None:
+        """List every published claim of the works that this package examines, with our verdict.
+
+        Args:
+            work: show only this work: dynamics, diffusion_lm, visual_memory, capimagine or dmlr.
+            verdict: show only this verdict: reproduced, contradicted, qualified or open.
+            as_json: print the complete records as JSON.
+        """
+        rows = claims.table(claims.load(), work, verdict)
+        if as_json:
+            print(json.dumps(rows, indent=2))
+            return
+        _print_table(rows, ("id", "claim", "published", "ours", "verdict", "command"))
+        counts = {name: sum(row["verdict"] == name for row in rows) for name in claims.VERDICTS}
+        print(f"{len(rows)} claims: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+    tyro.cli(show, prog="tokdyn claims", args=words)
+
+
+def _print_table(rows: list[dict[str, str]], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        # Escape brackets, which a claim may contain, since rich would parse them as markup.
+        table.add_row(*(row[name].replace("[", "\\[") for name in columns))
+    # A pipe has no width, so make the table wide.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 INFO = """\

@@ -52,7 +52,6 @@ class Config:
             self,
             references=self.references[:1],
             num_items=min(self.num_items, 48),
-            seeds=1,
         )
 
     def checked(self) -> Config:

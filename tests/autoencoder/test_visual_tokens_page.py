@@ -15,41 +15,40 @@ PAGE = (Path(__file__).parents[2] / "docs" / "visual_tokens.md").read_text()
 SECTIONS = {part.splitlines()[0]: re.findall(r"```python\n(.*?)```", part, re.S) for part in PAGE.split("\n## ")[1:]}
 
 
-# The page is one script. Its longest sections make nothing that later ones need, and run in the slow test only.
-LONG = ("An ensemble is a vmap of fit", "Quantizers work alone", "Why did it collapse?")
+def trains(block):
+    return any(call in block for call in ("train.fit", "fits", "fitted", "diagnose", "quantizer"))
 
 
-def run(folder, headings):
-    """The blocks of these sections, one after another as a reader runs them; and the names that they leave."""
+def run(folder, wanted):
+    """The blocks that are wanted, one after another as a reader runs them; and the names that they leave."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for heading in headings:
-            for block in SECTIONS[heading]:
+        for heading, blocks in SECTIONS.items():
+            for block in filter(wanted, blocks):
                 exec(compile(block, f"docs/visual_tokens.md, {heading}", "exec"), found)
     return found
 
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("page"), [heading for heading in SECTIONS if heading not in LONG])
+    """What the page makes without training anything."""
+    return run(tmp_path_factory.mktemp("page"), lambda block: not trains(block))
 
 
-def test_the_page_reads_a_text_and_trains_on_its_sentences(names):
+def test_the_page_reads_a_text(names):
     assert len(names["poem"].train_sentences) == 3
-    assert names["fitted_seventh"].step == 200
-    assert names["fitted_seventh"].history["loss"].shape == (1,)
 
 
 @pytest.mark.slow
 def test_the_whole_page_runs(tmp_path):
-    found = run(tmp_path, SECTIONS)
+    found = run(tmp_path, lambda block: True)
     assert found["fits"].history["loss"].shape == (8, 1)
     assert found["found"].cause
-
-
-def test_the_smallest_parts_of_ones_own_learn_every_word(names):
-    np.testing.assert_array_equal(np.asarray(names["logits"]).argmax(-1), np.arange(51))
+    assert found["fitted_seventh"].step == 200
+    assert found["fitted_seventh"].history["loss"].shape == (1,)
+    # The smallest parts of one's own learn every word.
+    np.testing.assert_array_equal(np.asarray(found["logits"]).argmax(-1), np.arange(51))
 
 
 ROWS = [

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit import tables
+from tokdyn.reasoning.audit import outputs, tables
 from tokdyn.reasoning.audit.export import OTHER_IMAGE
-from tokdyn.reasoning.audit.schema import MEDIATION, Run
+from tokdyn.reasoning.audit.schema import Run
 from tokdyn.reasoning.audit.tables import Judged, Settings
-from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.diagnose.effects import ALPHA, verdict
 from tokdyn.stats import FiellerSet, clopper_pearson, mcnemar_test, paired_t_test
 
@@ -134,19 +133,20 @@ def indirect_effect(run: Run) -> float:
     """Y(x, M(x')) against Y(x, M(x)), by Student's test, where the other picture has another answer; 1 without runs."""
     if not run.has("mediation/factual"):
         return 1.0
-    factual, _, exchanged, _ = tables.exchanged([run.arrays[f"mediation/{name}"] for name in MEDIATION])
+    factual, _, exchanged, _ = tables.exchanged(run.mediation)
     return _p_value(exchanged - factual)
 
 
 def mediated_share(run: Run) -> bool:
     """Whether more than a tenth of the total effect is mediated: the whole of Fieller's interval is above it."""
-    if not run.has("mediation/factual"):
-        return False
     try:
-        found = tables.mediated([run.arrays[f"mediation/{name}"] for name in MEDIATION], _settings())
+        return run.has("mediation/factual") and _share(Judged(run, _settings())) == YES
     except ValueError:  # nothing changes at all
         return False
-    return of_share(found.mediated_share, share=tables.LEAST_SHARE) == YES
+
+
+def _share(judged: Judged) -> str:
+    return of_share(judged.mediation.mediated_share, share=judged.settings.share)
 
 
 def moves_with_the_image(run: Run) -> float:
@@ -185,25 +185,17 @@ def answer_can_be_read(run: Run) -> bool:
 def narrower_than_answers(run: Run) -> bool:
     """Whether attention to the image is narrower at latents than at answers (the interval excludes 0)."""
     try:
-        found = diagnose.attention_narrowing(
-            jax.random.key(0), run.arrays["attention"], run.arrays["image_keys"], run.arrays["latent_queries"],
-            run.arrays["answer_queries"], num_resamples=_RESAMPLES,
-        )  # fmt: skip
+        return outputs.narrowed(run, _settings()).difference.high < 0
     except ValueError:  # answers or latents that cannot see the image have no such entropy
         return False
-    return bool(found.difference.high < 0)
 
 
 def look_where_it_matters(run: Run) -> bool:
     """Whether latents attend to the patches that the steps read, above their area (the interval excludes 0)."""
     try:
-        found = diagnose.relevant_attention(
-            jax.random.key(0), run.arrays["attention"], run.arrays["image_keys"], run.arrays["latent_queries"],
-            run.arrays["relevant_keys"], num_resamples=_RESAMPLES,
-        )  # fmt: skip
+        return outputs.looked(run, _settings()).excess.low > 0
     except ValueError:  # latents that cannot see the image
         return False
-    return bool(found.excess.low > 0)
 
 
 def answers_look_at_latents(run: Run) -> float:
@@ -216,12 +208,8 @@ def answers_look_at_latents(run: Run) -> float:
 
 def depends_on_the_image(run: Run) -> float:
     """Log-probability of the answer with the own and with another picture, by Student's test."""
-    answers = np.maximum(run.arrays["answers"], 0)[:, None]
-    own, other = (
-        np.take_along_axis(log_softmax(logits).astype(np.float64), answers, axis=-1)[:, 0]
-        for logits in (run.arrays["logits"], run.arrays[f"input/{OTHER_IMAGE}/logits"])
-    )
-    return _p_value(own - other)
+    own, other, read = outputs.of_answer(run, run.arrays[f"input/{OTHER_IMAGE}/logits"])
+    return _p_value((own.astype(np.float64) - other)[read])
 
 
 def _settings(num_resamples: int = _RESAMPLES) -> Settings:
@@ -239,11 +227,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "donor lift, cache": donor_lift("donor"),
     "donor margin, cache": Diagnostic(pushed_by_donors),
     "indirect effect": Diagnostic(indirect_effect),
-    "indirect / total above 0.1": Diagnostic(
-        mediated_share,
-        "verdict",
-        concludes=lambda judged: of_share(judged.mediation.mediated_share, share=judged.settings.share),
-    ),
+    "indirect / total above 0.1": Diagnostic(mediated_share, "verdict", concludes=_share),
     "accuracy, donor's cache": accuracy("donor"),
     "accuracy, mean cache": accuracy("mean"),
     "accuracy, noise in the cache": accuracy("noise"),

@@ -13,14 +13,27 @@ from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.diagnose.attention import ORDERS
 
 
+def narrowed(run: Run, settings: Settings, order: str = ORDERS[0]) -> diagnose.Narrowing:
+    """``diagnose.attention_narrowing`` at latents against answers."""
+    return diagnose.attention_narrowing(
+        settings.key, *[run.arrays[name] for name in ("attention", "image_keys", "latent_queries", "answer_queries")],
+        order=order, **settings.resampled,
+    )  # fmt: skip
+
+
+def looked(run: Run, settings: Settings, who: str = "latent") -> diagnose.RelevantAttention:
+    """``diagnose.relevant_attention`` of the queries of latents, or of the answer."""
+    return diagnose.relevant_attention(
+        settings.key, *[run.arrays[name] for name in ("attention", "image_keys", f"{who}_queries", "relevant_keys")],
+        **settings.resampled,
+    )  # fmt: skip
+
+
 def narrowing(run: Run, settings: Settings) -> Any:
     """``diagnose.attention_narrowing`` at latents against answers, in both orders of averaging."""
     rows = []
     for order in ORDERS:
-        found = diagnose.attention_narrowing(
-            settings.key, run.arrays["attention"], run.arrays["image_keys"], run.arrays["latent_queries"],
-            run.arrays["answer_queries"], order=order, **settings.resampled,
-        )  # fmt: skip
+        found = narrowed(run, settings, order)
         row: dict[str, Any] = {"order": order, "latent": float(found.latent_entropy.mean())}
         row["answer"] = float(found.answer_entropy.mean())
         row |= {"difference": found.difference.estimate, "low": found.difference.low, "high": found.difference.high}
@@ -37,10 +50,7 @@ def relevant_attention(run: Run, settings: Settings) -> Any:
         if f"{who}_queries" not in run.arrays:
             continue
         try:
-            found = diagnose.relevant_attention(
-                settings.key, run.arrays["attention"], run.arrays["image_keys"], run.arrays[f"{who}_queries"],
-                run.arrays["relevant_keys"], **settings.resampled,
-            )  # fmt: skip
+            found = looked(run, settings, who)
         except ValueError:  # where answers cannot see the image, latents still may
             if who == "answer" and rows:
                 continue
@@ -77,7 +87,7 @@ def dependence(run: Run, settings: Settings) -> Any:
         for name, changed in run.named(pattern).items():
             mask: np.ndarray | None
             if words == "answer":
-                seen, blind, mask = _of_answer(run, changed)
+                seen, blind, mask = of_answer(run, changed)
             elif "word_log_probability" not in run.arrays:
                 continue
             else:
@@ -90,7 +100,7 @@ def dependence(run: Run, settings: Settings) -> Any:
     return frame(rows)
 
 
-def _of_answer(run: Run, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def of_answer(run: Run, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-probability of the answer with the own and with the changed input `[items, 1]`, and where there is one."""
     answers = run.arrays.get("answers", run.arrays["logits"].argmax(axis=-1))
     pick = np.maximum(answers, 0)[:, None]

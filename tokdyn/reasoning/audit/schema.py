@@ -145,6 +145,11 @@ class Run(NamedTuple):
         parsed, answers = self.of(arm, "parsed"), self.of(arm, "answers")
         return answers >= 0 if parsed is None and answers is not None else parsed
 
+    @property
+    def mediation(self) -> list[np.ndarray]:
+        """Margins of the four runs of ``MEDIATION``, `[items]` each."""
+        return [self.arrays[f"mediation/{name}"] for name in MEDIATION]
+
     def control(self, arm: str) -> str:
         """The arm that a donor's arm is compared with."""
         return str(self.arrays.get(f"arm/{arm}/control", CLEAN))

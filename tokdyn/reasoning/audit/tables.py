@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit.schema import CLEAN, MEDIATION, Run
+from tokdyn.reasoning.audit.schema import CLEAN, Run
 from tokdyn.reasoning.diagnose.effects import ALPHA, BOUND
 
 LEAST_SHARE = 0.1
@@ -61,7 +61,7 @@ class Judged:
 
     @functools.cached_property
     def mediation(self) -> diagnose.Mediation:
-        return mediated([self.run.arrays[f"mediation/{name}"] for name in MEDIATION], self.settings)
+        return mediated(self.run.mediation, self.settings)
 
     def lift(self, arm: str) -> diagnose.DonorLift:
         """``lift`` of an arm towards what its donor points at."""
@@ -224,7 +224,7 @@ def exchanged(runs: Sequence[np.ndarray]) -> np.ndarray:
 
 def mediation(run: Run, settings: Settings) -> Any:
     """``mediated`` of the four runs' margins."""
-    found = mediated([run.arrays[f"mediation/{name}"] for name in MEDIATION], settings)
+    found = mediated(run.mediation, settings)
     rows = [
         {"effect": name, "estimate": one.estimate, "low": one.low, "high": one.high, "set": "interval", "n": one.n}
         for name, one in zip(found._fields, found[:4], strict=False)

@@ -14,6 +14,7 @@ from tokdyn import keys
 from tokdyn.reasoning import audit
 from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS
 from tokdyn.reasoning.audit.schema import CLEAN, Run
+from tokdyn.reasoning.audit.tables import Settings, lift
 from tokdyn.reasoning.references import CHANNELS, Reference
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.calibration.design import BASE, SCALE, Config
@@ -81,12 +82,10 @@ def _judged(family: dict[float, Run]) -> dict[str, Any]:
     for row, one in zip(values, DIAGNOSTICS.values(), strict=True):
         row[:] = float(one.judge(runs[0])) if one.looks else [float(one.judge(run)) for run in runs]
     whole = runs[-1]
-    pointed, own = whole.arrays["arm/donor/donor_targets"], whole.arrays["targets"]
-    eligible = pointed != own
-    followed = {name: (whole.arrays[f"{start}answers"] == pointed)[eligible].mean()
-                for name, start in (("donor_rate", "arm/donor/"), ("donor_control", ""))}  # fmt: skip
+    found = lift(whole, Settings(jax.random.key(0), num_resamples=2), "donor", control=CLEAN)
     accuracy = {CLEAN: whole.right.mean(), **{arm: whole.outcomes(arm).mean() for arm in whole.arms}}
-    return {"values": values, "accuracy": accuracy, **followed}
+    return {"values": values, "accuracy": accuracy, "donor_rate": found.donor_rate,
+            "donor_control": found.control_rate}  # fmt: skip
 
 
 def _assembled(

@@ -150,6 +150,11 @@ def test_a_conclusion_is_by_the_bound_and_an_alarm_is_not():
         assert DIAGNOSTICS["accuracy, zero cache"].judge(run) > 0.05
         assert DIAGNOSTICS["accuracy, zero cache"].concludes(judged) == said
         assert DIAGNOSTICS["donor lift, cache"].concludes(judged) == said
+    # Where nobody has a donor, and no pictures were exchanged, there is no "no".
+    bare = Judged(made(), Settings(jax.random.key(0)))
+    for name in ("donor lift, cache", "indirect / total above 0.1"):
+        assert DIAGNOSTICS[name].concludes(bare) == UNDECIDED
+    assert DIAGNOSTICS["donor lift, cache"].judge(bare.run) == 1
     moved = Judged(made(**{"arm/zero/answers": np.ones(N, int)}), Settings(jax.random.key(0), num_resamples=200))
     assert DIAGNOSTICS["accuracy, zero cache"].concludes(moved) == YES
     assert all(one.concludes(moved) == UNDECIDED for one in DIAGNOSTICS.values() if one.looks)

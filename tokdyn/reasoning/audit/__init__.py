@@ -11,9 +11,10 @@ from tokdyn.reasoning.audit.export import as_run
 from tokdyn.reasoning.audit.files import load, save
 from tokdyn.reasoning.audit.reasoners import Member, Suite, dialled, shipped_member, suite
 from tokdyn.reasoning.audit.schema import FIELDS, Field, Run, checked
+from tokdyn.reasoning.audit.tables import Judged, Settings
 
 __all__ = [
     "BUILT_IN", "DIAGNOSTICS", "FIELDS", "PARTS", "SCHEMA_VERSION", "Audit", "Diagnostic", "Evaluation", "Field",
-    "Member", "Part", "Run", "Suite", "as_run", "audit", "checked", "dialled", "evaluate_diagnostic", "load", "save",
-    "shipped_member", "suite",
+    "Judged", "Member", "Part", "Run", "Settings", "Suite", "as_run", "audit", "checked", "dialled",
+    "evaluate_diagnostic", "load", "save", "shipped_member", "suite",
 ]  # fmt: skip

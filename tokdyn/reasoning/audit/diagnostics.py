@@ -64,19 +64,20 @@ def donor_lift(arm: str) -> Diagnostic:
         arm: that has donors; with "*" at its end all that begin so, of which one is enough (p-values by Bonferroni).
     """
 
-    def arms(run: Run) -> list[str]:
-        known = run.named("arm/*/donor_targets")
-        return [name for name in known if name == arm or (arm.endswith("*") and name.startswith(arm[:-1]))]
+    def lifts(judged: Judged) -> list[diagnose.DonorLift]:
+        known = judged.run.named("arm/*/donor_targets")
+        names = [name for name in known if name == arm or (arm.endswith("*") and name.startswith(arm[:-1]))]
+        try:
+            return [judged.lift(name) for name in names]
+        except ValueError:  # all donors point at the own answer
+            return []
 
     def p_value(run: Run) -> float:
-        try:
-            found = [tables.lift(run, _settings(2), name).p_value for name in arms(run)]
-        except ValueError:  # all donors point at the own answer
-            return 1.0
-        return min(1.0, len(found) * min(found))
+        found = [each.p_value for each in lifts(Judged(run, _settings(2)))]
+        return min([1.0, *(len(found) * each for each in found)])
 
     def concludes(judged: Judged) -> str:
-        found = [judged.lift(name).lift for name in arms(judged.run)]
+        found = [each.lift for each in lifts(judged)]
         return of_intervals([each.low for each in found], [each.high for each in found], bound=judged.settings.bound)
 
     return Diagnostic(p_value, concludes=concludes)
@@ -110,12 +111,12 @@ def of_intervals(lows: ArrayLike, highs: ArrayLike, *, bound: float) -> str:
         bound: the largest number that counts as none.
 
     Returns:
-        "yes": one is above the bound; "no": all are within it; else "undecided".
+        "yes": one is above the bound; "no": all are within it; else, or where there is none, "undecided".
     """
     lows, highs = np.atleast_1d(lows), np.atleast_1d(highs)
     if np.any(lows > bound):
         return YES
-    return NO if np.all((highs <= bound) & (lows >= -bound)) else UNDECIDED
+    return NO if lows.size and np.all((highs <= bound) & (lows >= -bound)) else UNDECIDED
 
 
 def of_share(found: FiellerSet, *, share: float) -> str:
@@ -139,14 +140,16 @@ def indirect_effect(run: Run) -> float:
 
 def mediated_share(run: Run) -> bool:
     """Whether more than a tenth of the total effect is mediated: the whole of Fieller's interval is above it."""
-    try:
-        return run.has("mediation/factual") and _share(Judged(run, _settings())) == YES
-    except ValueError:  # nothing changes at all
-        return False
+    return _share(Judged(run, _settings())) == YES
 
 
 def _share(judged: Judged) -> str:
-    return of_share(judged.mediation.mediated_share, share=judged.settings.share)
+    if not judged.run.has("mediation/factual"):
+        return UNDECIDED
+    try:
+        return of_share(judged.mediation.mediated_share, share=judged.settings.share)
+    except ValueError:  # nothing changes at all
+        return UNDECIDED
 
 
 def moves_with_the_image(run: Run) -> float:

@@ -13,6 +13,7 @@ from tokdyn.reasoning import diagnose
 from tokdyn.reasoning.audit.schema import CLEAN, Run
 from tokdyn.reasoning.diagnose.effects import ALPHA, BOUND
 
+# Of the total effect: what is above it counts as mediated.
 LEAST_SHARE = 0.1
 
 
@@ -21,7 +22,7 @@ class Settings(NamedTuple):
 
     Attributes:
         key: of folds, control tasks and resamples: all tables share it.
-        bound: the largest difference of accuracy that does not matter.
+        bound: the largest difference of accuracy, and the largest donor lift, that does not matter.
         alpha: level of tests; intervals have confidence 1 - alpha.
         num_resamples: behind an interval.
         share: the largest share of the total effect that does not count as mediated.

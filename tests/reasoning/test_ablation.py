@@ -4,12 +4,13 @@ import functools
 
 import jax
 import numpy as np
+import pandas
 import pytest
 import tiny
 from tiny import TASK
 
-from tokdyn import reasoning
-from tokdyn.reasoning import ablation
+from tokdyn import keys, reasoning
+from tokdyn.reasoning import ablation, audit
 from tokdyn.reasoning import interventions as do
 
 MODEL = reasoning.reasoner(TASK, reasoning.protocol(slots=2), width=8, heads=2, layers=1, hidden=12)
@@ -54,6 +55,15 @@ def test_rows_are_clean_arms_controls_and_say_what_run_arms_says(ablate, variabl
         name for name in added if "identity" in name or name in ("control: nothing", "control: own latents back")
     ]
     assert (table.loc[unchanged, "difference"] == 0).all()
+
+
+def test_an_audit_of_the_same_run_says_the_same(ablate, variables, items):
+    """One record, one table, one bound: whoever ran the arms."""
+    key = jax.random.key(1)
+    run = audit.as_run(MODEL, TASK, variables, items, ARMS, key=key)
+    found = audit.audit(run, key=keys.for_purpose(key, "bootstrap"), num_resamples=100).tables["arms"]
+    table = ablate(with_controls=False)
+    pandas.testing.assert_frame_equal(table, found.set_index("arm").loc[table.index], check_dtype=False)
 
 
 def test_an_ensemble_has_a_row_of_all_its_seeds(ablate):

@@ -183,27 +183,15 @@ def gains(run: Run, settings: Settings) -> Any:
     found = diagnose.component_gains(
         settings.key, arms, run.outcomes(base), run.right, base_name=base, **settings.resampled
     )
-    return frame(
-        [
-            {
-                "arm": arm,
-                "base": one.base,
-                "accuracy_arm": one.accuracy_arm,
-                "accuracy_base": one.accuracy_base,
-                "accuracy_full": one.accuracy_full,
-                "gain": one.denominator.estimate,
-                "gain_low": one.denominator.low,
-                "gain_high": one.denominator.high,
-                "percent_retained": np.nan if one.percent is None else one.percent,
-                "percent_low": 100 * float(one.fieller.low),
-                "percent_high": 100 * float(one.fieller.high),
-                "set": str(one.fieller.kind),
-                "defined": one.defined,
-                "n": run.num_items,
-            }
-            for arm, one in found.items()
-        ]
-    )
+    rows = []
+    for arm, one in found.items():
+        row = {"arm": arm, "base": one.base, "accuracy_arm": one.accuracy_arm, "accuracy_base": one.accuracy_base}
+        row |= {"accuracy_full": one.accuracy_full, "gain": one.denominator.estimate}
+        row |= {"gain_low": one.denominator.low, "gain_high": one.denominator.high}
+        row |= {"percent_retained": np.nan if one.percent is None else one.percent}
+        row |= {"percent_low": 100 * float(one.fieller.low), "percent_high": 100 * float(one.fieller.high)}
+        rows.append(row | {"set": str(one.fieller.kind), "defined": one.defined, "n": run.num_items})
+    return frame(rows)
 
 
 def mediated(runs: Sequence[np.ndarray], settings: Settings) -> diagnose.Mediation:

@@ -27,6 +27,8 @@ from tokdyn.stats.proportions import outcomes
 
 _CORRECTIONS = {"holm": holm, "benjamini_hochberg": benjamini_hochberg}
 RESAMPLES = ("crossed", "hierarchical")
+# What "no effect" is worth: columns of the table, fields of ``NoEffect``.
+_WORTH = ("minimal_detectable_effect", "equivalent", "equivalence_p_value", "smallest_bound", "verdict")
 ALPHA = 0.05
 BOUND = 0.02
 """The largest difference of accuracy, and the largest donor lift, that does not matter, where nobody names another.
@@ -372,24 +374,12 @@ def effects_table(
             row |= {"difference": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0, "test": "reference"}
         else:
             found = no_effect_report(
-                key,
-                checked[name],
-                base,
-                bound=bound,
-                alpha=alpha,
-                power=power,
-                resample=resample,
+                key, checked[name], base, bound=bound, alpha=alpha, power=power, resample=resample,
                 num_resamples=num_resamples,
-            )
+            )  # fmt: skip
             row |= {"difference": found.estimate, "low": found.low, "high": found.high}
             row |= {"p_value": found.difference_p_value, "test": tests.get(found.method, found.method)}
-            row |= {
-                "minimal_detectable_effect": found.minimal_detectable_effect,
-                "equivalent": found.equivalent,
-                "equivalence_p_value": found.equivalence_p_value,
-                "smallest_bound": found.smallest_bound,
-                "verdict": found.verdict,
-            }
+            row |= {column: getattr(found, column) for column in _WORTH}
         row |= {"n": base.shape[-1], "seeds": len(base) if several else 1}
         rows[name] = row
     for correction in corrections:
@@ -398,16 +388,8 @@ def effects_table(
             adjusted = _CORRECTIONS[correction]([rows[name]["p_value"] for name in others])
             for name, value in zip(others, adjusted, strict=True):
                 rows[name][correction] = float(value)
-    rows[reference] |= {
-        "minimal_detectable_effect": float(
-            minimal_detectable_difference(base.shape[-1], 0.0, alpha=alpha, power=power)
-        ),
-        "equivalent": True,
-        "equivalence_p_value": 0.0,
-        "smallest_bound": 0.0,
-        "verdict": "reference",
-    }
+    least = float(minimal_detectable_difference(base.shape[-1], 0.0, alpha=alpha, power=power))
+    rows[reference] |= dict(zip(_WORTH, (least, True, 0.0, 0.0, "reference"), strict=True))
     order = [label for label, given in rates.items() if given is not None]
-    order += ["accuracy", "difference", "low", "high", "p_value", "test", *corrections, "minimal_detectable_effect"]
-    order += ["equivalent", "equivalence_p_value", "smallest_bound", "verdict", "n", "seeds"]
+    order += ["accuracy", "difference", "low", "high", "p_value", "test", *corrections, *_WORTH, "n", "seeds"]
     return pd.DataFrame.from_dict(rows, orient="index")[order].rename_axis("arm")

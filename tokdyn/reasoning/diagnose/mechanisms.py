@@ -103,17 +103,9 @@ def gain_retained(
         True
     """
     return _share_of_gain(
-        key,
-        arm,
-        base,
-        full,
-        lost=False,
-        base_name=base_name,
-        unit=unit,
-        num_resamples=num_resamples,
-        confidence=confidence,
-        resample=resample,
-    )
+        key, arm, base, full, lost=False, base_name=base_name, unit=unit, num_resamples=num_resamples,
+        confidence=confidence, resample=resample,
+    )  # fmt: skip
 
 
 def component_gains(

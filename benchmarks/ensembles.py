@@ -24,7 +24,7 @@ SIZES = {"small": (51, 49, 3, 69), "large": (192, 64, 5, 128)}
 def member(numbers: dict[str, Any], key: jax.Array, *, size: tuple[int, int, int, int]) -> dict[str, jax.Array]:
     """One training of the dense autoencoder, sigmoid patterns."""
     words, cells, channels, batch = size
-    model = ae.compose(
+    model = ae.autoencoder(
         ae.encoders.table(vocabulary_size=words, cells=cells, channels=channels),
         ae.bottlenecks.sigmoid(),
         ae.decoders.dense(vocabulary_size=words),

@@ -56,7 +56,7 @@ SIZE = text.vocabulary_size
 
 def model_with(start, bottleneck=ae.bottlenecks.straight_through):
     scales = ae.encoders.INITIALISATIONS[start]
-    return ae.compose(
+    return ae.autoencoder(
         ae.encoders.table(vocabulary_size=SIZE, cells=49, channels=3, **scales),
         bottleneck(),
         ae.decoders.dense(vocabulary_size=SIZE, gain=1.0 if start == "published" else 2.0**0.5),

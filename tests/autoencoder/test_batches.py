@@ -89,12 +89,12 @@ def test_words_that_only_fill_a_batch_change_nothing(kind, monkeypatch):
     """Every term, its gradient, and all that is carried on, of a masked batch and of its words alone."""
     size = TEXT.vocabulary_size
     encoder = ae.encoders.table(vocabulary_size=size, cells=4, channels=3, embedding=4, width=4)
-    model = ae.compose(
+    model = ae.autoencoder(
         encoder, ae.quantizers.vector_quantizer(num_codes=5, decay=0.5), ae.decoders.linear(vocabulary_size=size)
     )
     if kind == "extreme decoder":
         decoder = ae.decoders.extreme(vocabulary_size=size, height=2, width=4)
-        model = ae.compose(encoder, ae.bottlenecks.sigmoid(), decoder)
+        model = ae.autoencoder(encoder, ae.bottlenecks.sigmoid(), decoder)
     loss = ae.losses.objective(**{name: make(size) for name, make in ae.losses.CATALOG.items()})
     variables = compiled(lambda: model.init(jax.random.key(1)))()
     monkeypatch.setattr("tokdyn.draws.normal", same_in_every_row)

@@ -240,7 +240,7 @@ def test_accuracy_has_the_published_ceiling():
 
 
 def model_with(bottleneck):
-    return ae.compose(
+    return ae.autoencoder(
         ae.encoders.table(vocabulary_size=6, cells=4, channels=3, embedding=5, width=8),
         bottleneck,
         ae.decoders.linear(vocabulary_size=6),

@@ -108,7 +108,7 @@ def test_the_published_models_at_their_size(name):
     if name.startswith("extreme"):
         decoder = ae.decoders.extreme(vocabulary_size=size, height=8)
     encoder = ae.encoders.table(vocabulary_size=size, cells=cells, channels=channels, **scales)
-    model = ae.compose(encoder, bottleneck, decoder)
+    model = ae.autoencoder(encoder, bottleneck, decoder)
     loss = ae.losses.objective(words=ae.losses.cross_entropy(double_softmax=twice))
     key = jax.random.key(3)
     trained = jax.jit(

@@ -16,7 +16,7 @@ WORDS = 6
 
 
 def model_with(bottleneck, channels=4):
-    return ae.compose(
+    return ae.autoencoder(
         ae.encoders.table(vocabulary_size=WORDS, cells=4, channels=channels, embedding=5, width=8),
         bottleneck,
         ae.decoders.linear(vocabulary_size=WORDS),

@@ -143,7 +143,7 @@ def test_ids_outside_the_vocabulary_are_refused(name):
 @every
 def test_it_is_the_first_part_of_an_autoencoder(name):
     encoder, _ = made(name)
-    model = ae.compose(encoder, ae.bottlenecks.identity(), ae.decoders.linear(vocabulary_size=WORDS))
+    model = ae.autoencoder(encoder, ae.bottlenecks.identity(), ae.decoders.linear(vocabulary_size=WORDS))
     variables = jax.eval_shape(model.init, KEY)
     output, state = jax.eval_shape(model.apply, variables, np.arange(5))
     assert output.logits.shape == (5, WORDS)

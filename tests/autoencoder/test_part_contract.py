@@ -1,4 +1,4 @@
-"""``compose`` and ``check_part``: a part that is not what it says gets a sentence with its name, before it runs."""
+"""``autoencoder`` and ``check_part``: a part that is not what it says gets a sentence with its name, before it runs."""
 
 import jax
 import jax.numpy as jnp
@@ -110,7 +110,7 @@ WRONG = {
 
 def composed(part):
     parts = {"Encoder": Encoder(), "Bottleneck": Bottleneck(), "Decoder": Decoder(), type(part).__name__: part}
-    return ae.compose(parts["Encoder"], parts["Bottleneck"], parts["Decoder"])
+    return ae.autoencoder(parts["Encoder"], parts["Bottleneck"], parts["Decoder"])
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -151,7 +151,7 @@ class Steep(Decoder):
     ],
 )
 def test_laws_that_shapes_do_not_show(part, sentence):
-    ae.compose(*(part if isinstance(part, type(own)) else own for own in (Encoder(), Bottleneck(), Decoder())))
+    ae.autoencoder(*(part if isinstance(part, type(own)) else own for own in (Encoder(), Bottleneck(), Decoder())))
     with pytest.raises(ValueError, match=sentence):
         ae.check_part(part)
 

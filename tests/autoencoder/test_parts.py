@@ -35,7 +35,7 @@ def resolved(part):
 
 
 def model_with(decoder=None, bottleneck=None):
-    return ae.compose(
+    return ae.autoencoder(
         encoders.table(vocabulary_size=WORDS, cells=CELLS, channels=CHANNELS, embedding=8, width=16),
         bottleneck or bottlenecks.sigmoid(),
         decoder or decoders.linear(vocabulary_size=WORDS),
@@ -236,7 +236,7 @@ def test_a_loss_keeps_the_contract(name):
 
 
 def cross_entropy_of(logits, **options):
-    output = ae.Output(logits, None, None)
+    output = ae.Pass(logits, None, None)
     return loss_of(losses.cross_entropy(**options), losses.View(None, None, np.arange(len(logits)), output, KEY))
 
 
@@ -265,7 +265,7 @@ def test_rarity_makes_tokens_count_as_types():
 
 def test_entropies_of_known_predictions():
     def term(term, logits):
-        return loss_of(term, losses.View(None, None, IDS, ae.Output(logits, None, None), KEY))
+        return loss_of(term, losses.View(None, None, IDS, ae.Pass(logits, None, None), KEY))
 
     sure = 1000.0 * np.eye(WORDS, dtype=np.float32)
     np.testing.assert_allclose(term(losses.diversity(weight=1.0), sure), -np.log(WORDS), rtol=1e-6)
@@ -280,7 +280,7 @@ def test_entropies_of_known_predictions():
 
 def test_gram_and_alignment_vanish_where_they_should():
     vectors = PATTERN.reshape(WORDS, -1)
-    output = ae.Output(None, 3.0 * PATTERN, None)
+    output = ae.Pass(None, 3.0 * PATTERN, None)
     view = losses.View(None, None, IDS, output, KEY)
     np.testing.assert_allclose(loss_of(losses.gram(vectors), view), 0.0, atol=1e-10)
     away = loss_of(losses.gram(-vectors[::-1]), view)
@@ -355,10 +355,11 @@ def test_other_numbers_compile_nothing_and_x64_is_followed():
         (lambda: losses.cross_entropy(rarity=1.0), "frequencies: expected the words' frequencies beside a rarity"),
         (lambda: losses.cross_entropy(double_softmax=2.0), "double_softmax: expected a number of at least 0 and below"),
         (lambda: losses.gram(3), r"vectors: expected a floating-point array \[vocabulary, dimensions\]"),
-        (lambda: ae.compose(encoders.table(vocabulary_size=3, cells=4, channels=2), bottlenecks.identity(),
+        (lambda: ae.autoencoder(encoders.table(vocabulary_size=3, cells=4, channels=2), bottlenecks.identity(),
                             decoders.linear(vocabulary_size=4)),
          "decoder: expected the encoder's vocabulary of 3, got one for 4"),
-        (lambda: ae.compose(encoders.table(vocabulary_size=3, cells=4, channels=2), 3, None), "bottleneck: expected"),
+        (lambda: ae.autoencoder(encoders.table(vocabulary_size=3, cells=4, channels=2), 3, None),
+         "bottleneck: expected"),
         (lambda: bottlenecks.categorical().apply(EMPTY, PATTERN), "key: expected a JAX key"),
     ],
 )  # fmt: skip

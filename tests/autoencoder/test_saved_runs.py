@@ -19,7 +19,7 @@ SIZE = CORPUS.vocabulary_size
 
 
 def model_with(bottleneck):
-    return ae.compose(
+    return ae.autoencoder(
         ae.encoders.table(vocabulary_size=SIZE, cells=4, channels=3, embedding=4, width=4),
         bottleneck,
         ae.decoders.linear(vocabulary_size=SIZE),

@@ -266,7 +266,7 @@ class TestReport:
 def test_the_notebook_s_own_gate():
     """Five words through 3 x 3 binary patterns: every word, in every one of 100 seeds."""
     words = np.arange(5)
-    model = ae.compose(
+    model = ae.autoencoder(
         ae.encoders.table(vocabulary_size=5, cells=9, channels=2, embedding=16, width=16, depth=1),
         ae.bottlenecks.straight_through(),
         ae.decoders.linear(vocabulary_size=5),

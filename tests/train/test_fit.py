@@ -247,7 +247,7 @@ def test_a_model_may_hold_schedules():
     """The temperature of the first step is the start's, that of the last record the end's."""
     from tokdyn import autoencoder as ae
 
-    model = ae.compose(
+    model = ae.autoencoder(
         ae.encoders.table(vocabulary_size=4, cells=4, channels=2, embedding=4, width=4),
         ae.bottlenecks.gumbel(temperature=td.annealing(start=2.0, end=0.5, num_steps=20)),
         ae.decoders.linear(vocabulary_size=4),

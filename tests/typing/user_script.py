@@ -130,7 +130,7 @@ learned: td.Dynamics = td.train.trained(dynamics, fitted.variables)
 forecast: td.Forecast = td.collapse_forecast(features, num_tokens=3, temperature=1.0)
 labels = td.TokenClustering(num_tokens=3).fit(features).labels_
 laws: list[str] = td.testing.check_term(wind)
-model = ae.compose(
+model = ae.autoencoder(
     ae.encoders.table(vocabulary_size=5, cells=4, channels=3),
     ae.bottlenecks.gumbel(temperature=td.annealing(start=2.0, end=0.5, num_steps=100)),
     ae.decoders.linear(vocabulary_size=5),

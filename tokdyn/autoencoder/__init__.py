@@ -1,20 +1,20 @@
 """Visual-token autoencoders, word to pattern to code and back: what makes codes collapse, and what repairs them."""
 
 from tokdyn.autoencoder import bottlenecks, decoders, diagnose, encoders, losses, quantizers
-from tokdyn.autoencoder.base import Autoencoder, Code, Model, Output, compose
+from tokdyn.autoencoder.base import Autoencoder, Code, Model, Pass, autoencoder
 from tokdyn.autoencoder.batches import sentences, word_draws
 from tokdyn.autoencoder.contract import check_part
-from tokdyn.autoencoder.files import Run, load_run, save_run
+from tokdyn.autoencoder.files import Training, load_run, save_run
 
 __all__ = [
     "Autoencoder",
     "Code",
     "Model",
-    "Output",
-    "Run",
+    "Pass",
+    "Training",
+    "autoencoder",
     "bottlenecks",
     "check_part",
-    "compose",
     "decoders",
     "diagnose",
     "encoders",

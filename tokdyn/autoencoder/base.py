@@ -53,7 +53,7 @@ class Code(NamedTuple):
     probabilities: jax.Array | None = None
 
 
-class Output(NamedTuple):
+class Pass(NamedTuple):
     """One pass through an autoencoder.
 
     Attributes:
@@ -127,7 +127,7 @@ class Decoder(Protocol):
 
 @part
 class Autoencoder:
-    """See ``compose``.
+    """See ``autoencoder``.
 
     Attributes:
         encoder: a word's number to a pattern.
@@ -170,7 +170,7 @@ class Autoencoder:
         key: jax.Array | None = None,
         train: bool = False,
         mask: jax.Array | None = None,
-    ) -> tuple[Output, Any]:
+    ) -> tuple[Pass, Any]:
         """One pass.
 
         Args:
@@ -182,7 +182,7 @@ class Autoencoder:
                 neither codebooks nor the statistics of a batch.
 
         Returns:
-            ``(Output, state)``; the output of a word that does not exist means nothing.
+            ``(Pass, state)``; the output of a word that does not exist means nothing.
         """
         pattern, encoder_state = self.encode(variables, ids, key=key, train=train)
         cells = {} if mask is None else {"mask": jnp.broadcast_to(mask[..., None], pattern.shape[:-1])}
@@ -191,7 +191,7 @@ class Autoencoder:
         )
         logits, decoder_state = self.decode(variables, code.values, key=key, train=train, mask=mask)
         state = {"encoder": encoder_state, "bottleneck": bottleneck_state, "decoder": decoder_state}
-        return Output(logits, pattern, code), state
+        return Pass(logits, pattern, code), state
 
     def encode(
         self, variables: Variables, ids: jax.Array, *, key: jax.Array | None = None, train: bool = False
@@ -213,7 +213,7 @@ class Autoencoder:
         return self.decoder.apply(of_part(variables, "decoder"), values, key=_key(key, "decoder"), train=train, **words)
 
 
-def compose(encoder: Any, bottleneck: Any, decoder: Any) -> Autoencoder:
+def autoencoder(encoder: Any, bottleneck: Any, decoder: Any) -> Autoencoder:
     """An autoencoder of words from three parts.
 
     Args:
@@ -231,7 +231,7 @@ def compose(encoder: Any, bottleneck: Any, decoder: Any) -> Autoencoder:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from tokdyn import autoencoder as ae
-        >>> model = ae.compose(
+        >>> model = ae.autoencoder(
         ...     ae.encoders.table(vocabulary_size=5, cells=9, channels=2),
         ...     ae.bottlenecks.straight_through(),
         ...     ae.decoders.linear(vocabulary_size=5),

@@ -1,4 +1,4 @@
-"""The contract of encoders, bottlenecks and decoders: shapes by ``eval_shape``, which ``compose`` looks at, and laws.
+"""The contract of encoders, bottlenecks, decoders: shapes by ``eval_shape``, which ``autoencoder`` looks at, and laws.
 
 ``td.autoencoder.check_part(my_encoder)`` holds a part of your own to all of it; each sentence names the part, the axis,
 what was expected and what came.
@@ -129,7 +129,7 @@ def check_part(part: Any, *, kind: str | None = None, cells: int = 4, channels: 
     """Hold an encoder, a bottleneck or a decoder to the contract.
 
     Args:
-        part: what you would give to ``compose``.
+        part: what you would give to ``autoencoder``.
         kind: ``"encoder"``, ``"bottleneck"`` or ``"decoder"``; by default from its fields: encoders have
             ``vocabulary_size`` and ``cells``, decoders ``vocabulary_size``.
         cells: of the patterns that a bottleneck or decoder is tried on.

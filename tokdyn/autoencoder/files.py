@@ -17,7 +17,7 @@ FORMAT = "tokdyn.autoencoder"
 SCHEMA_VERSION = 1
 
 
-class Run(NamedTuple):
+class Training(NamedTuple):
     """A training that was saved.
 
     Attributes:
@@ -51,7 +51,7 @@ def save_run(
 
     Args:
         path: the file; ``.npz`` is appended where it is missing.
-        model: from ``compose``.
+        model: from ``autoencoder``.
         variables: its weights at the end.
         corpus: the text.
         loss: from ``losses.objective``.
@@ -76,14 +76,14 @@ def save_run(
     )
 
 
-def load_run(path: str | os.PathLike[str]) -> Run:
+def load_run(path: str | os.PathLike[str]) -> Training:
     """Read what ``save_run`` wrote.
 
     Args:
         path: the file; ``.npz`` is appended where it is missing.
 
     Returns:
-        A ``Run``.
+        A ``Training``.
 
     Raises:
         ValueError: no such file, or not one of ours.
@@ -103,7 +103,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         loss = None if terms is None else losses.objective(**terms)
     except files.DAMAGED as error:
         raise checks.bad("path", expected, f"{path} ({reading.reason(error)})") from None
-    return Run(corpus=corpus, loss=loss, **found)
+    return Training(corpus=corpus, loss=loss, **found)
 
 
 def _terms(loss: Any) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import optax
 from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
-from tokdyn.autoencoder.base import Output, Variables
+from tokdyn.autoencoder.base import Pass, Variables
 from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.base import compose as _compose
 from tokdyn.dynamics.parts import part
@@ -38,7 +38,7 @@ class View(NamedTuple):
     model: Any
     variables: Variables
     ids: jax.Array
-    output: Output
+    output: Pass
     key: jax.Array
     mask: jax.Array | None = None
 

@@ -90,7 +90,7 @@ def evaluate(config: dict[str, Any], key: jax.Array, *, size: int, batch_size: i
     Returns:
         The variables of ``VARIABLES``.
     """
-    model = ae.compose(
+    model = ae.autoencoder(
         ae.encoders.table(vocabulary_size=size, cells=CELLS, channels=COLOURS),
         ae.bottlenecks.straight_through(),
         ae.decoders.linear(vocabulary_size=size),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from tokdyn import keys
 from tokdyn.autoencoder import bottlenecks, decoders, encoders, losses
-from tokdyn.autoencoder.base import Autoencoder, Variables, compose
+from tokdyn.autoencoder.base import Autoencoder, Variables, autoencoder
 from tokdyn.autoencoder.diagnose.measurements import Words, measure
 from tokdyn.dynamics.parts import part
 from tokdyn.train import fit
@@ -215,4 +215,4 @@ def _model(program: Program, numbers: dict[str, Any]) -> Autoencoder:
     decoder: Any = decoders.dense(vocabulary_size=SIZE, width=WIDTH)
     if program.extreme:
         decoder = decoders.extreme(vocabulary_size=SIZE, height=4, width=WIDTH, head_std=HEAD_STD)
-    return compose(encoder, program.bottleneck(numbers), decoder)
+    return autoencoder(encoder, program.bottleneck(numbers), decoder)

@@ -81,7 +81,7 @@ def decide(
         >>> import jax, jax.numpy as jnp
         >>> from tokdyn import autoencoder as ae
         >>> from tokdyn.autoencoder import diagnose
-        >>> model = ae.compose(
+        >>> model = ae.autoencoder(
         ...     ae.encoders.table(vocabulary_size=9, cells=2, channels=2, embedding=4, width=4),
         ...     ae.bottlenecks.straight_through(),
         ...     ae.decoders.linear(vocabulary_size=9),
@@ -121,7 +121,7 @@ def diagnose(
     """What, if anything, is wrong with a trained autoencoder of words.
 
     Args:
-        model: from ``compose``.
+        model: from ``autoencoder``.
         variables: after training.
         data: a corpus, or anything with ``frequencies`` or ``counts`` `[words]`, and perhaps ``validation`` `[items]`.
         key: of everything drawn.
@@ -143,7 +143,7 @@ def diagnose(
         >>> from types import SimpleNamespace
         >>> from tokdyn import autoencoder as ae
         >>> from tokdyn.autoencoder.diagnose import diagnose
-        >>> model = ae.compose(
+        >>> model = ae.autoencoder(
         ...     ae.encoders.table(vocabulary_size=5, cells=4, channels=3, embedding=4, width=4),
         ...     ae.bottlenecks.categorical(),
         ...     ae.decoders.linear(vocabulary_size=5),

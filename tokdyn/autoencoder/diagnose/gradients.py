@@ -82,7 +82,7 @@ def gradient_flow(
         >>> import jax, jax.numpy as jnp
         >>> from tokdyn import autoencoder as ae
         >>> from tokdyn.autoencoder.diagnose import gradient_flow
-        >>> model = ae.compose(
+        >>> model = ae.autoencoder(
         ...     ae.encoders.table(vocabulary_size=4, cells=4, channels=2, embedding=4, width=4),
         ...     ae.bottlenecks.categorical(),
         ...     ae.decoders.linear(vocabulary_size=4),

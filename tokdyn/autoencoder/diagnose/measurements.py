@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from tokdyn import keys
-from tokdyn.autoencoder.base import Code, Output, Variables
+from tokdyn.autoencoder.base import Code, Pass, Variables
 from tokdyn.autoencoder.diagnose import information, predictions, variance
 from tokdyn.autoencoder.diagnose.gradients import encoder_gradient
 from tokdyn.autoencoder.diagnose.inputs import word_frequencies, word_ids
@@ -103,7 +103,7 @@ def measure(
     # One program for both, run twice: half to compile.
     stages = jax.tree.map(lambda *pair: jnp.stack(pair), (start, initial), (end, variables))
 
-    def staged(stage: tuple[Any, Variables]) -> tuple[dict[str, jax.Array], Output]:
+    def staged(stage: tuple[Any, Variables]) -> tuple[dict[str, jax.Array], Pass]:
         return _stage(*stage, words, keys.for_purpose(key, "stage"), samples)
 
     both, outputs = jax.lax.map(staged, stages)
@@ -139,7 +139,7 @@ def relative_movement(params: PyTree, initial: PyTree) -> jax.Array:
 
 def _stage(
     model: Any, variables: Variables, words: Words, key: jax.Array, samples: int
-) -> tuple[dict[str, jax.Array], Output]:
+) -> tuple[dict[str, jax.Array], Pass]:
     """What is measured before and after training, and the output on every word."""
     ids, known = jnp.arange(len(words.frequencies)), words.frequencies > 0
     output = model.apply(variables, ids, key=keys.for_purpose(key, "pass"))[0]

@@ -56,10 +56,10 @@ class Transformer:
 
     def apply(
         self, variables: dict[str, Any], ids: jax.Array, *, key: jax.Array | None = None, train: bool = False
-    ) -> tuple[ae.Output, Any]:
+    ) -> tuple[ae.Pass, Any]:
         logits, state = layers.applied(_Transformer(self), variables, ids, key=key, train=train)
         nothing = jnp.zeros(())
-        return ae.Output(logits, nothing, ae.Code(nothing, None, nothing)), state
+        return ae.Pass(logits, nothing, ae.Code(nothing, None, nothing)), state
 
 
 def transformer_like(vocabulary_size: int, num_params: int) -> Transformer:

@@ -267,7 +267,7 @@ def model_of(setup: Setup, numbers: dict[str, Any]) -> ae.Autoencoder:
         "mean": lambda: ae.decoders.convolutional(height=SIDE, pool="mean", **gain),
     }
     encoder = ae.encoders.table(vocabulary_size=setup.vocabulary_size, cells=SIDE * SIDE, channels=channels, **scales)
-    return ae.compose(encoder, bottlenecks[setup.bottleneck](), decoders[setup.decoder]())
+    return ae.autoencoder(encoder, bottlenecks[setup.bottleneck](), decoders[setup.decoder]())
 
 
 def evaluate(numbers: dict[str, Any], key: jax.Array, *, setup: Setup, num_steps: int) -> dict[str, jax.Array]:

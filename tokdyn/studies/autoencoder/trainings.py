@@ -83,7 +83,7 @@ def model_of(program: Program, numbers: dict[str, Any]) -> ae.Autoencoder:
         "hybrid": lambda: ae.decoders.hybrid(vocabulary_size=size, height=side),
         "extreme": lambda: ae.decoders.extreme(vocabulary_size=size, height=side),
     }
-    return ae.compose(encoder, bottlenecks[program.bottleneck](), decoders[program.decoder]())
+    return ae.autoencoder(encoder, bottlenecks[program.bottleneck](), decoders[program.decoder]())
 
 
 def loss_of(program: Program, numbers: dict[str, Any]) -> ae.losses.Objective:

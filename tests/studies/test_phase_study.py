@@ -14,8 +14,8 @@ from tokdyn import claims
 from tokdyn.studies import output, phase
 from tokdyn.studies.phase.claims import findings
 from tokdyn.studies.phase.design import MOMENTUM, RATIO, REPULSION
-from tokdyn.studies.phase.experiment import critical_temperature
 from tokdyn.studies.phase.report import front_of
+from tokdyn.theory import critical_temperature
 
 SMALL = phase.Config(temperatures=6, repulsions=3, momenta=(0.0, 0.5), seeds=12)
 

@@ -23,7 +23,7 @@ PUBLISHED_METHODS = {
     "inertia_repulsion": (0.5, 0.05),
 }
 
-_SYSTEMS: dict[str, Callable[[], Dynamics]] = {}
+CATALOG: dict[str, Callable[[], Dynamics]] = {}
 
 
 def published(method: str = "baseline", *, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
@@ -129,14 +129,14 @@ def register(name: str, build: Callable[[], Dynamics]) -> None:
     Raises:
         ValueError: the name is already taken.
     """
-    if name in _SYSTEMS:
+    if name in CATALOG:
         raise checks.bad("name", "a name that is not taken", repr(name))
-    _SYSTEMS[name] = build
+    CATALOG[name] = build
 
 
 def names() -> tuple[str, ...]:
     """The names of the registered systems."""
-    return tuple(_SYSTEMS)
+    return tuple(CATALOG)
 
 
 def build(name: str) -> Dynamics:
@@ -145,7 +145,7 @@ def build(name: str) -> Dynamics:
     Raises:
         ValueError: no such system.
     """
-    return _SYSTEMS[checks.choice("name", name, names())]()
+    return CATALOG[checks.choice("name", name, names())]()
 
 
 for _method in PUBLISHED_METHODS:

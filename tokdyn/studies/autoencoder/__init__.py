@@ -2,8 +2,8 @@
 
 from tokdyn.studies.autoencoder.claims import findings
 from tokdyn.studies.autoencoder.design import Config, condition
-from tokdyn.studies.autoencoder.report import STUDY
+from tokdyn.studies.autoencoder.report import STUDY, headline
 
 run, report = STUDY.run, STUDY.report
 
-__all__ = ["STUDY", "Config", "condition", "findings", "report", "run"]
+__all__ = ["STUDY", "Config", "condition", "findings", "headline", "report", "run"]

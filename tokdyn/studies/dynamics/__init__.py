@@ -2,8 +2,8 @@
 
 from tokdyn.studies.dynamics.claims import findings
 from tokdyn.studies.dynamics.design import Config
-from tokdyn.studies.dynamics.report import STUDY
+from tokdyn.studies.dynamics.report import STUDY, headline
 
 run, report = STUDY.run, STUDY.report
 
-__all__ = ["STUDY", "Config", "findings", "report", "run"]
+__all__ = ["STUDY", "Config", "findings", "headline", "report", "run"]

@@ -2,8 +2,8 @@
 
 from tokdyn.studies.latent_optimisation.claims import findings
 from tokdyn.studies.latent_optimisation.design import Config
-from tokdyn.studies.latent_optimisation.report import STUDY
+from tokdyn.studies.latent_optimisation.report import STUDY, headline
 
 run, report = STUDY.run, STUDY.report
 
-__all__ = ["STUDY", "Config", "findings", "report", "run"]
+__all__ = ["STUDY", "Config", "findings", "headline", "report", "run"]

@@ -2,8 +2,8 @@
 
 from tokdyn.studies.mechanisms.claims import findings
 from tokdyn.studies.mechanisms.design import Config
-from tokdyn.studies.mechanisms.report import STUDY
+from tokdyn.studies.mechanisms.report import STUDY, headline
 
 run, report = STUDY.run, STUDY.report
 
-__all__ = ["STUDY", "Config", "findings", "report", "run"]
+__all__ = ["STUDY", "Config", "findings", "headline", "report", "run"]

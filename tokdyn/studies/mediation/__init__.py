@@ -2,8 +2,8 @@
 
 from tokdyn.studies.mediation.claims import findings
 from tokdyn.studies.mediation.design import Config
-from tokdyn.studies.mediation.report import STUDY
+from tokdyn.studies.mediation.report import STUDY, headline
 
 run, report = STUDY.run, STUDY.report
 
-__all__ = ["STUDY", "Config", "findings", "report", "run"]
+__all__ = ["STUDY", "Config", "findings", "headline", "report", "run"]

@@ -2,8 +2,8 @@
 
 from tokdyn.studies.phase.claims import findings
 from tokdyn.studies.phase.design import Config
-from tokdyn.studies.phase.report import STUDY
+from tokdyn.studies.phase.report import STUDY, headline
 
 run, report = STUDY.run, STUDY.report
 
-__all__ = ["STUDY", "Config", "findings", "report", "run"]
+__all__ = ["STUDY", "Config", "findings", "headline", "report", "run"]

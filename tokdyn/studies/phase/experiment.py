@@ -18,32 +18,11 @@ from tokdyn.numerics import safe_norm
 from tokdyn.solve import random_features, run, trajectory
 from tokdyn.studies.phase.design import MOMENTUM, RATIO, REPULSION, Config
 from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.theory import critical_temperature
 from tokdyn.tree import with_values
 
 # Steps taken beyond the end of a run to tell an oscillation from a slow approach.
 TAIL = 12
-
-
-def critical_temperature(features: jax.Array) -> jax.Array:
-    r"""Above it, tokens at the mean of the features stay merged: `T_c = 2 \lambda_max` of their covariance.
-
-    Args:
-        features: `[N, D]`.
-
-    Returns:
-        `[]`, in squared units of the features.
-
-    References:
-        K. Rose, E. Gurewitz, G. C. Fox, Phys. Rev. Lett. 65 (1990) 945.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from tokdyn.studies.phase.experiment import critical_temperature
-        >>> float(critical_temperature(jnp.array([[-1.0, 0.0], [1.0, 0.0]])))
-        2.0
-    """
-    centred = features - features.mean(axis=0)
-    return 2 * jnp.linalg.eigvalsh(centred.T @ centred / len(features))[-1]
 
 
 def evaluate(

@@ -34,6 +34,7 @@ class Continuation(NamedTuple):
     before: Prompt
     writes: Writes | None
     words_from: Any
+    seen: jax.Array
 
     def method(self, name: str, *arguments: Any) -> Any:
         return self.model.method(self.variables, name, *arguments)
@@ -111,7 +112,7 @@ class Continuation(NamedTuple):
         """New positions, the first of which is the suffix's ``first``; dead columns are hidden from others."""
         place, count = self.model.places.prefix + first, len(embeddings)
         embeddings = touched(embeddings, self.writes, "embeddings", place)
-        sees = visible_now(jnp.asarray(self.model.sees), place, count, self.writes)
+        sees = visible_now(self.seen, place, count, self.writes)
         own = jnp.arange(self.model.places.total) == (place + jnp.arange(count))[:, None]
         made: Pass
         made, cache = self.method(

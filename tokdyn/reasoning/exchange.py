@@ -25,8 +25,8 @@ _ARMS = {
 
 
 def other_picture(items: Item) -> Item:
-    """The same questions about the next item's picture; steps and answers stay those of the own picture."""
-    return items._replace(image=jnp.roll(items.image, -1, axis=0))
+    """The same questions about the next item's picture and helper; steps and answers stay those of the own picture."""
+    return items._replace(image=jnp.roll(items.image, -1, axis=0), helper=jnp.roll(items.helper, -1, axis=0))
 
 
 def answers_to(task: Task, items: Item) -> jax.Array:

@@ -31,6 +31,7 @@ class Item(NamedTuple):
             `[height, width, channels]`.
         attributes: other properties of the relevant places `[num_attributes]` int32, never asked for in ``question``.
         mode: `[]` int32: which of the start markers opens the slots; 1 only where a marker has something to say.
+        case: `[]` int32: which of a protocol's gates are closed for this item; nothing that a reasoner reads shows it.
     """
 
     image: jax.Array
@@ -41,6 +42,7 @@ class Item(NamedTuple):
     helper: jax.Array
     attributes: jax.Array
     mode: jax.Array | np.int32 = np.int32(0)
+    case: jax.Array | np.int32 = np.int32(0)
 
 
 class Task(Protocol):

@@ -115,6 +115,24 @@ class Reasoner:
         """Who may attend to whom `[positions, positions]` bool."""
         return visible(self.places, dict(self.protocol.hidden))
 
+    def seen_by(self, item: Item) -> jax.Array:
+        """Who may attend to whom for one item: ``sees``, less what gates close.
+
+        Returns:
+            `[positions, positions]`, or with gates `[layers, positions, positions]` bool.
+        """
+        gates = self.protocol.gates
+        if not gates:
+            return jnp.asarray(self.sees)
+        cases = 2 + max((gate.case for gate in gates if gate.case is not None), default=-1)
+        masks = np.broadcast_to(self.sees, (cases, self.layers, *self.sees.shape)).copy()
+        own = np.eye(self.places.total, dtype=bool)
+        for gate in gates:
+            closed = self.places.where(gate.reader)[:, None] & self.places.where(gate.source) & ~own
+            masks[slice(None) if gate.case is None else gate.case, gate.first_layer :] &= ~closed
+        # Cases past the last that a gate names have a row of their own: nothing is closed to them alone.
+        return jnp.asarray(masks)[jnp.minimum(jnp.asarray(item.case), cases - 1)]
+
     def init(self, key: jax.Array) -> Variables:
         """Weights: ``{"params": ..., "state": {}}``."""
         patches = self.patches(jnp.zeros(self.image_shape))
@@ -196,7 +214,7 @@ class Reasoner:
         if places.image:
             embeddings = jnp.concatenate([self.of_patches(variables, item.image), embeddings])
         embeddings = touched(embeddings, writes, "embeddings", 0)
-        sees = visible_now(jnp.asarray(self.sees), 0, places.prefix, writes)[:, : places.prefix]
+        sees = visible_now(self.seen_by(item), 0, places.prefix, writes)[..., : places.prefix]
         empty = empty_cache(self.network, places.prefix, embeddings.dtype)
         made, cache = self.method(variables, "extend", embeddings, 0, None, empty, sees, writes)
         state = made.states[-1]
@@ -229,7 +247,7 @@ class Reasoner:
         Returns:
             An ``Output``.
         """
-        run = Continuation(self, variables, prompt, writes, words_from)
+        run = Continuation(self, variables, prompt, writes, words_from, self.seen_by(item))
         rows, cache, length, triggered = run.rows(item, chain, given, teacher)
         residuals = jnp.concatenate([prompt.residuals, rows.residuals.swapaxes(0, 1)], axis=1)
         cached = [jnp.concatenate(pair, axis=1) for pair in zip(prompt.cache.rows(), cache.rows(), strict=True)]

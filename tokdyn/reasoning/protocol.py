@@ -12,13 +12,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokdyn import checks
-from tokdyn.reasoning.layout import members
+from tokdyn.reasoning.layout import COMPONENTS, members
 
 SOURCES = ("state", "constant", "word", "given")
 HEADS = ("none", "linear", "mlp")
 FIRSTS = ("at_start", "before_start")
 STOPS = ("fixed", "end_word")
 STARTS = ("forced", "own")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """What a component may not attend to in some layers only, or for some items only.
+
+    Attributes:
+        reader: the component that looks.
+        source: what it may not see.
+        first_layer: the first layer in which it may not, counted from 0.
+        case: the ``Item.case`` of the items for which it may not; None for all items.
+    """
+
+    reader: str
+    source: str
+    first_layer: int = 0
+    case: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +50,14 @@ class Protocol:
     start: str
     format: int
     hidden: tuple[tuple[str, tuple[str, ...]], ...]
+    gates: tuple[Gate, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file; ``protocol(**values)`` is its inverse."""
-        return {**dataclasses.asdict(self), "hidden": {reader: list(sources) for reader, sources in self.hidden}}
+        values = {**dataclasses.asdict(self), "hidden": {reader: list(sources) for reader, sources in self.hidden}}
+        if not self.gates:  # files of protocols without gates were written before there were any
+            del values["gates"]
+        return values
 
 
 def protocol(
@@ -49,6 +70,7 @@ def protocol(
     start: str = "forced",
     format: int = 1,
     hidden: Mapping[str, Iterable[str]] | None = None,
+    gates: Iterable[Gate | Mapping[str, Any]] = (),
 ) -> Protocol:
     """Declare how slots are filled and what may be read where.
 
@@ -67,6 +89,7 @@ def protocol(
             question is the start marker; otherwise markers and slots are hidden from what follows.
         format: words between the end marker and the answer.
         hidden: by reading component, what it may not attend to: masks that a reasoner's truth rests on.
+        gates: the same for some layers or some items only; names of single components.
 
     Returns:
         A frozen, hashable value.
@@ -84,6 +107,13 @@ def protocol(
     for readers, sources in (hidden or {}).items():
         for reader in members(readers):
             spread.setdefault(reader, set()).update(name for source in sources for name in members(source))
+    closed = tuple(gate if isinstance(gate, Gate) else Gate(**gate) for gate in gates)
+    for gate in closed:
+        for name in (gate.reader, gate.source):
+            checks.choice("gates", name, COMPONENTS)
+        checks.whole_number("gates", gate.first_layer, at_least=0)
+        if gate.case is not None:
+            checks.whole_number("gates", gate.case, at_least=0)
     return Protocol(
         checks.whole_number("slots", slots, at_least=0),
         checks.choice("source", source, SOURCES),
@@ -93,6 +123,7 @@ def protocol(
         checks.choice("start", start, STARTS),
         checks.whole_number("format", format, at_least=1),
         tuple(sorted((reader, tuple(sorted(names))) for reader, names in spread.items())),
+        closed,
     )
 
 

@@ -139,7 +139,8 @@ class Network(nn.Module):
             first: place of the first in the suffix (in the whole sequence where there is no prefix).
             prefix: what all continuations share, never written; None while it is being made.
             suffix: of fixed length; the new positions are written into it.
-            sees: who may be read `[new, positions]` bool, over prefix and suffix.
+            sees: who may be read `[new, positions]` bool, over prefix and suffix; with a leading axis of layers where
+                layers differ.
             writes: interventions at residuals and caches.
 
         Returns:
@@ -161,7 +162,7 @@ class Network(nn.Module):
                 return keys[layer], values[layer]
 
             before = None if prefix is None else (prefix.keys[layer], prefix.values[layer])
-            stream, weights = block(stream, before, read, sees)
+            stream, weights = block(stream, before, read, sees if sees.ndim == 2 else sees[layer])
             stream = touched(stream, writes, "residuals", place, layer)
             residuals.append(stream)
             attention.append(weights)
@@ -221,11 +222,11 @@ class Block(nn.Module):
 
 
 def visible_now(sees: jax.Array, first: jax.Array | int, count: int, writes: Writes | None) -> jax.Array:
-    """Rows of the new positions `[count, positions]`, less what interventions hide; a position always sees itself."""
-    rows = jax.lax.dynamic_slice_in_dim(sees, first, count)
+    """Rows of the new positions `[..., count, positions]`, less what interventions hide; each always sees itself."""
+    rows = jax.lax.dynamic_slice_in_dim(sees, first, count, axis=-2)
     if writes is None:
         return rows
-    own = jnp.arange(sees.shape[1]) == (first + jnp.arange(count))[:, None]
+    own = jnp.arange(sees.shape[-1]) == (first + jnp.arange(count))[:, None]
     return (rows & ~hidden_columns(writes)) | own
 
 

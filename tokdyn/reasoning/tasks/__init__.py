@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tokdyn.reasoning.tasks.addition import Addition, addition
 from tokdyn.reasoning.tasks.baselines import baselines
 from tokdyn.reasoning.tasks.counting import Counting, counting
 from tokdyn.reasoning.tasks.maze import Maze, maze
@@ -21,16 +22,19 @@ CATALOG: dict[str, Callable[..., Any]] = {
     "rotation": rotation,
     "maze": maze,
     "reachability": reachability,
+    "addition": addition,
 }
 
 __all__ = [
     "CATALOG",
+    "Addition",
     "Counting",
     "Maze",
     "PointerChase",
     "Reachability",
     "Rotation",
     "VisualSearch",
+    "addition",
     "asymmetric_polyominoes",
     "baselines",
     "counting",

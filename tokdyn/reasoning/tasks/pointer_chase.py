@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,26 +72,16 @@ class PointerChase:
         lots = draws.uniform(keys.for_purpose(key, "colours"), (places,), jnp.float32)
         colours = (lots * len(COLOURS)).astype(jnp.int32)
 
-        # A white pixel on a small map of the picture is the sign; what is left of the patch is the colour.
-        scale, side = self._scale, self.side
-        marks = jax.nn.one_hot(following, places, dtype=dtype).reshape(places, side, side)  # -1: nothing is lit
-        marks = jnp.repeat(jnp.repeat(marks, scale, axis=1), scale, axis=2)
-        spare = self.patch - side * scale
-        marks = jnp.pad(marks, ((0, 0), (0, spare), (0, spare)))[..., None]
-        frame = np.ones((self.patch, self.patch, 1))
-        frame[: side * scale, : side * scale] = 0
-        shown = (following >= 0)[:, None, None, None]
-        tiles = jnp.where(shown, marks + frame * jnp.asarray(_RGB, dtype)[colours][:, None, None], 0).astype(dtype)
-
+        tiles = self.tiles(following, colours, dtype)
         read = ring[: self.hops]
         relevant = jax.nn.one_hot(read, places, dtype=bool)
         return Item(
-            image=self._assembled(tiles),
+            image=self.assembled(tiles),
             question=_FIRST + ring[:1],
             answer=_FIRST + ring[self.hops : self.hops + 1],
             steps=_FIRST + ring[1 : self.hops + 1],
             relevant=relevant,
-            helper=self._assembled(tiles * relevant.any(axis=0)[:, None, None, None]),
+            helper=self.assembled(tiles * relevant.any(axis=0)[:, None, None, None]),
             attributes=colours[read].astype(jnp.int32),
         )
 
@@ -119,15 +110,36 @@ class PointerChase:
         lit = tiles[:, :, : side * scale : scale, : side * scale : scale, 0].reshape(side**2, side**2) > 0.5
         return jnp.where(lit.any(axis=1), jnp.argmax(lit, axis=1), -1).astype(jnp.int32)
 
+    def tiles(self, signs: jax.Array, colours: jax.Array, dtype: Any) -> jax.Array:
+        """What each place shows: a white pixel on a small map of the picture is the sign, around it is the colour.
+
+        Args:
+            signs: the place that each place names `[places]` int; -1 where it is blank.
+            colours: `[places]` int.
+            dtype: of the pixels.
+
+        Returns:
+            `[places, patch, patch, 3]`.
+        """
+        places, scale, side = self.side**2, self._scale, self.side
+        marks = jax.nn.one_hot(signs, places, dtype=dtype).reshape(places, side, side)  # -1: nothing is lit
+        marks = jnp.repeat(jnp.repeat(marks, scale, axis=1), scale, axis=2)
+        spare = self.patch - side * scale
+        marks = jnp.pad(marks, ((0, 0), (0, spare), (0, spare)))[..., None]
+        frame = np.ones((self.patch, self.patch, 1))
+        frame[: side * scale, : side * scale] = 0
+        shown = (signs >= 0)[:, None, None, None]
+        return jnp.where(shown, marks + frame * jnp.asarray(_RGB, dtype)[colours][:, None, None], 0).astype(dtype)
+
+    def assembled(self, tiles: jax.Array) -> jax.Array:
+        """The picture of `[places, patch, patch, 3]`."""
+        grid = tiles.reshape(self.side, self.side, self.patch, self.patch, 3)
+        return grid.transpose(0, 2, 1, 3, 4).reshape(self.image_shape)
+
     @property
     def _scale(self) -> int:
         """Pixels for each place on the small map; at least one row and one column are left for the colour."""
         return (self.patch - 1) // self.side
-
-    def _assembled(self, tiles: jax.Array) -> jax.Array:
-        grid = tiles.reshape(self.side, self.side, self.patch, self.patch, 3)
-        return grid.transpose(0, 2, 1, 3, 4).reshape(self.image_shape)
-
 
 def pointer_chase(
     *, side: int = 3, hops: int = 3, decoys: int | None = None, patch: int = 4, shuffled_start: bool = True

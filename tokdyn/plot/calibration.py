@@ -1,4 +1,4 @@
-"""Figures of calibrated diagnostics: alarms by reasoner, sensitivity over a dial, false alarms with exact intervals."""
+"""Figures of calibrated diagnostics: their scores, alarms by design, alarms by strength of an effect."""
 
 from __future__ import annotations
 
@@ -67,15 +67,12 @@ def alarm_map(
 
 
 @styled
-def sensitivity_curves(
-    dials: Sequence[float], curves: Mapping[str, Mapping[str, Any]], *,
-    label: str = "share of items that answer through their slots",
-) -> Figure:  # fmt: skip
-    """Sensitivity over the dial, a panel for each group of at most seven diagnostics; bands are exact intervals.
+def sensitivity_curves(strengths: Sequence[str], curves: Mapping[str, Mapping[str, Any]], *, label: str) -> Figure:
+    """Share of alarms by strength of an effect, a panel for each group of at most seven diagnostics.
 
     Args:
-        dials: rising `[dials]`.
-        curves: title of a panel -> {diagnostic: `[3, dials]`: share of alarms, lower and upper end}.
+        strengths: names of groups of trainings, rising `[strengths]`.
+        curves: title of a panel -> {diagnostic: `[3, strengths]`: share of alarms, lower and upper end}.
         label: of the horizontal axis.
 
     Returns:
@@ -86,7 +83,8 @@ def sensitivity_curves(
 
     Example:
         >>> from tokdyn.plot.calibration import sensitivity_curves
-        >>> made = sensitivity_curves([0, 1], {"arms": {"donor lift": [[0, 1], [0, 0.9], [0.1, 1]]}})
+        >>> shares = {"arms": {"donor lift": [[0, 1], [0, 0.9], [0.1, 1]]}}
+        >>> made = sensitivity_curves(["none", "all"], shares, label="answers that change")
         >>> made.axes[0].get_title()
         'arms'
     """
@@ -94,16 +92,18 @@ def sensitivity_curves(
     for panel, (title, group) in zip(axes[:, 0], curves.items(), strict=True):
         at_most_seven(f"curves[{title!r}]", group)
         # Curves that lie upon each other are moved apart, by less than what they are known to.
-        places = np.arange(len(dials))
+        places = np.arange(len(strengths))
         for i, (name, given) in enumerate(group.items(), 1):
-            value, low, high = numbers(f"curves[{name!r}]", given, "[bounds, dials]", bounds=3, dials=len(dials))
+            value, low, high = numbers(
+                f"curves[{name!r}]", given, "[bounds, strengths]", bounds=3, strengths=len(strengths)
+            )
             shift = 0.05 * (i - (len(group) + 1) / 2)
             panel.errorbar(
                 places + shift, value, yerr=np.maximum([value - low, high - value], 0), color=COLOURS[i],
                 marker=MARKERS[i], markersize=4.5, linewidth=1.2, elinewidth=0.9, capsize=1.8, label=name,
                 markeredgecolor="black", markeredgewidth=0.4,
             )  # fmt: skip
-        panel.set_xticks(places, [f"{dial:g}" for dial in dials])
+        panel.set_xticks(places, strengths)
         panel.set_ylim(-0.04, 1.04)
         panel.set_ylabel("share of alarms")
         panel.set_title(title)
@@ -114,13 +114,13 @@ def sensitivity_curves(
 
 
 @styled
-def false_alarms(rates: Mapping[str, Any], *, alpha: float, label: str = "false alarms of null reasoners") -> Figure:
-    """False-positive rates with exact intervals against the level.
+def scores(rows: Mapping[str, Any], *, ties: Sequence[str] = (), chance: float = 0.5) -> Figure:
+    """Scores with intervals, against chance.
 
     Args:
-        rates: diagnostic -> (rate, low, high), the first on top.
-        alpha: the level.
-        label: of the horizontal axis.
+        rows: diagnostic -> (score, low, high), the first on top.
+        ties: those that are not shown to be behind the best.
+        chance: what guessing comes to.
 
     Returns:
         The figure.
@@ -129,28 +129,27 @@ def false_alarms(rates: Mapping[str, Any], *, alpha: float, label: str = "false 
         ValueError: numbers that are no such three.
 
     Example:
-        >>> from tokdyn.plot.calibration import false_alarms
-        >>> len(false_alarms({"donor lift": (0.0, 0.0, 0.02)}, alpha=0.05).axes)
+        >>> from tokdyn.plot.calibration import scores
+        >>> len(scores({"donor lift": (0.9, 0.8, 1.0)}, ties=["donor lift"]).axes)
         1
     """
-    names = name_list("rates", list(rates), None)
-    value, low, high = numbers("rates", list(rates.values()), "[diagnostics, bounds]", bounds=3).T
-    made, axes = figure(width=6.0, height=0.8 + 0.22 * len(names))
-    panel, rows = axes[0, 0], np.arange(len(names))
-    panel.axvline(alpha, color=COLOURS[5], linewidth=1.3, linestyle="--", zorder=1, label=f"level {alpha:g}")
-    kept = low <= alpha
+    names = name_list("rows", list(rows), None)
+    value, low, high = numbers("rows", list(rows.values()), "[diagnostics, bounds]", bounds=3).T
+    made, axes = figure(width=6.4, height=0.8 + 0.22 * len(names))
+    panel, places = axes[0, 0], np.arange(len(names))
+    panel.axvline(chance, color=COLOURS[5], linewidth=1.3, linestyle="--", zorder=1, label="always, never, or a coin")
+    best = np.array([name in set(ties) for name in names])
     for chosen, colour, marker, text in (
-        (kept, COLOURS[1], "o", "interval reaches the level"), (~kept, COLOURS[2], "s", "above the level"),
+        (best, COLOURS[1], "o", "not shown to be behind the best"), (~best, COLOURS[2], "s", "behind the best"),
     ):  # fmt: skip
         panel.errorbar(
-            value[chosen], rows[chosen], xerr=np.maximum([value - low, high - value], 0)[:, chosen], color=colour,
+            value[chosen], places[chosen], xerr=np.maximum([value - low, high - value], 0)[:, chosen], color=colour,
             marker=marker, markersize=5, linestyle="none", elinewidth=1.2, capsize=2, markeredgecolor="black",
             markeredgewidth=0.5, label=text, zorder=3,
         )  # fmt: skip
-    panel.set_yticks(rows, names)
+    panel.set_yticks(places, names)
     panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.set_xlim(-0.02, 1.02)
-    panel.set_xlabel(f"{label}, with exact 95 % intervals")
+    panel.set_xlabel("balanced accuracy in the worst stratum, 95 % intervals")
     panel.grid(False, axis="y")
     legend_below(made, *panel.get_legend_handles_labels())
     return made

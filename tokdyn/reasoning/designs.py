@@ -1,10 +1,10 @@
 """Ways to build a reasoner so that it is known, before any diagnostic is tried, whether its answers use its latents.
 
-Eight designs for any task, at any size. What makes a truth is a mask or a gate, never an intervention that a diagnostic
+Ten designs for any task, at any size. What makes a truth is a mask or a gate, never an intervention that a diagnostic
 uses: no design is trained under swapped, averaged, noised or zeroed latents. Attention is crossed with truth, so that
-masks give nothing away: answers attend to latents that hold nothing (``shallow``, ``blank``), and follow latents that
-they cannot see (``relayed``). Where masks leave it open how much is used (``redundant``, ``weighed``), the truth is
-measured on many items (``tokdyn.reasoning.estimands``).
+masks give nothing away: answers attend to latents that hold nothing (``shallow``, ``blank``), also where they cannot
+see the image (``detour``), and follow latents that they cannot see (``relayed``). Where masks leave it open how much is
+used (``redundant``, ``weighed``), the truth is measured on many items (``tokdyn.reasoning.estimands``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from tokdyn import checks
 from tokdyn.reasoning.model import reasoner
 from tokdyn.reasoning.protocol import Gate, Protocol, protocol
-from tokdyn.reasoning.references import Reference
+from tokdyn.reasoning.references import CHANNELS, UNDECLARED, Reference
+from tokdyn.reasoning.tasks.addition import addition
+from tokdyn.reasoning.tasks.pointer_chase import pointer_chase
 from tokdyn.reasoning.training import Supervised, supervised
 from tokdyn.reasoning.variations import varied
 
@@ -53,7 +55,22 @@ class Design(NamedTuple):
 
 
 _CHAIN = supervised(chain=1.0)
-GATED_SHARE = 0.3  # of items whose answers go through the slots in "gated"
+# Shares of items whose answers go through the slots in "gated" and in "rare".
+GATED_SHARE, RARE_SHARE = 0.3, 0.1
+
+
+def _gated(share: float) -> Design:
+    return Design(
+        lambda slots: protocol(
+            slots=slots, hidden=_BLIND_END,
+            gates=[*(Gate("format", source, case=1) for source in _PROMPT), Gate("format", "slots", case=0)],
+        ),
+        _CHAIN, True, True,
+        f"a gate for each item: in {share:.0%} of items the answer sees slots only, in the others the picture only",
+        # Rare items are trained on as often as others, or nobody would learn them.
+        shares=(0.5, 0.5), shares_run=(1 - share, share),
+    )  # fmt: skip
+
 
 DESIGNS: dict[str, Design] = {
     "sole": Design(
@@ -76,19 +93,12 @@ DESIGNS: dict[str, Design] = {
         "the answer sees the image and slots, and learned to do without either: in a third of training each was hidden",
         shares=(1 / 3, 1 / 3, 1 / 3), shares_run=(1.0, 0.0, 0.0), interventions=("removed",),
     ),
-    "gated": Design(
-        lambda slots: protocol(
-            slots=slots, hidden=_BLIND_END,
-            gates=[*(Gate("format", source, case=1) for source in _PROMPT), Gate("format", "slots", case=0)],
-        ),
-        _CHAIN, True, True,
-        f"a gate of each item: in {GATED_SHARE:.0%} of items the answer sees slots only, in the others the image only",
-        shares=(1 - GATED_SHARE, GATED_SHARE),
-    ),
+    "gated": _gated(GATED_SHARE),
+    "rare": _gated(RARE_SHARE),
     "weighed": Design(
         lambda slots: protocol(slots=slots, hidden=_BLIND_END), _CHAIN, None, True,
         "the answer sees a noisy image and slots, and training left it to the reasoner which of them it uses",
-        noise=0.35,
+        noise=0.8,
     ),
     "sealed": Design(
         lambda slots: protocol(slots=slots, hidden={**_BLIND_END, "format": ("slots",)}), _CHAIN, False, False,
@@ -107,7 +117,17 @@ DESIGNS: dict[str, Design] = {
             slots=slots, source="constant", hidden={**_BLIND_END, "slots": (*_PROMPT, "start")}
         ),
         supervised(), False, True,
-        "the answer attends to slots in all layers; they see neither image nor question and are the same for every item",
+        "the answer attends to slots in all layers; they see neither image nor question and are the same for every "
+        "item",
+    ),
+    "detour": Design(
+        lambda slots: protocol(
+            slots=slots, source="constant",
+            hidden={"slots": (*_PROMPT, "start"), "end": ("start", "slots"), "format": (*_PROMPT, "start")},
+        ),
+        supervised(), False, True,
+        "the answer attends to slots and to the end marker, which alone sees image and question; slots are the same "
+        "for every item",
     ),
 }  # fmt: skip
 
@@ -122,6 +142,16 @@ class Size(NamedTuple):
     num_steps: int
 
 
+TASKS: dict[str, Any] = {
+    "pointer chase": pointer_chase(side=2, hops=2, patch=3),
+    "addition": addition(side=2, terms=2, patch=3),
+}
+SIZES = {
+    "small": Size(width=16, heads=2, hidden=32, layers=3, num_steps=1600),
+    "large": Size(width=24, heads=4, hidden=48, layers=4, num_steps=1600),
+}
+
+
 def reference(name: str, task: Any, size: Size, *, run: bool = False) -> Reference:
     """A design on a task, to be trained or to be run.
 
@@ -132,23 +162,27 @@ def reference(name: str, task: Any, size: Size, *, run: bool = False) -> Referen
         run: with the cases of a run in place of those of training.
 
     Returns:
-        A ``Reference``. Its truth is declared for the slots' cache: "content", "none", or "undeclared" where it is to
-        be measured.
+        A ``Reference``. Of its channels the truth is "content" or "none" where masks say so, else "undeclared".
 
     Raises:
         ValueError: an unknown design.
+
+    Example:
+        >>> from tokdyn.reasoning import designs
+        >>> made = designs.reference("relayed", designs.TASKS["addition"], designs.SIZES["small"])
+        >>> made.truth["slot cache"], made.because
+        ('content', 'the answer sees the end marker only, and the end marker sees slots only')
     """
     design = DESIGNS[checks.choice("name", name, tuple(DESIGNS))]
     shares = design.shares_run if run and design.shares_run is not None else design.shares
     posed = varied(task, shares=shares, noise=design.noise) if len(shares) > 1 or design.noise else task
     way = design.protocol(task.num_steps)
-    model = reasoner(
-        task, way, layers=size.layers, width=size.width, heads=size.heads, hidden=size.hidden
-    )  # fmt: skip
-    held = {True: "content", False: "none", None: "undeclared"}[design.content]
-    truth = {"slot embedding": "undeclared", "slot cache": held, "positions": "undeclared", "markers": "undeclared"}
-    if not design.content and way.source == "constant":
-        truth["slot embedding"] = "none"
-    if name == "sealed":
-        truth |= {"slot embedding": "none", "positions": "none"}
+    model = reasoner(task, way, layers=size.layers, width=size.width, heads=size.heads, hidden=size.hidden)
+    truth = dict.fromkeys(CHANNELS, UNDECLARED)
+    if design.content is not None:
+        truth["slot cache"] = "content" if design.content else "none"
+    if way.source == "constant" or (not design.attends and not design.content):
+        truth["slot embedding"] = "none"  # the same for every item, or seen by nobody
+    if not design.attends and not design.content:
+        truth["positions"] = "none"
     return Reference(model, posed, design.loss, size.num_steps, truth, design.because)

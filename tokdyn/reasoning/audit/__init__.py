@@ -9,12 +9,13 @@ from tokdyn.reasoning.audit.diagnostics import BUILT_IN, DIAGNOSTICS, Diagnostic
 from tokdyn.reasoning.audit.evaluation import Evaluation, evaluate_diagnostic
 from tokdyn.reasoning.audit.export import as_run
 from tokdyn.reasoning.audit.files import load, save
-from tokdyn.reasoning.audit.reasoners import Member, Suite, dialled, shipped_member, suite
 from tokdyn.reasoning.audit.schema import FIELDS, Field, Run, checked
+from tokdyn.reasoning.audit.shipped import shipped_members, shipped_suite
+from tokdyn.reasoning.audit.suite import Member, Suite, dialled, member, suite
 from tokdyn.reasoning.audit.tables import Judged, Settings
 
 __all__ = [
     "BUILT_IN", "DIAGNOSTICS", "FIELDS", "PARTS", "SCHEMA_VERSION", "Audit", "Diagnostic", "Evaluation", "Field",
     "Judged", "Member", "Part", "Run", "Settings", "Suite", "as_run", "audit", "checked", "dialled",
-    "evaluate_diagnostic", "load", "save", "shipped_member", "suite",
+    "evaluate_diagnostic", "load", "member", "save", "shipped_members", "shipped_suite", "suite",
 ]  # fmt: skip

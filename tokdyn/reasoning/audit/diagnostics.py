@@ -20,6 +20,7 @@ from tokdyn.reasoning.audit import outputs, tables
 from tokdyn.reasoning.audit.export import OTHER_IMAGE
 from tokdyn.reasoning.audit.schema import Run
 from tokdyn.reasoning.audit.tables import Judged, Settings
+from tokdyn.reasoning.designs import DESIGNS
 from tokdyn.reasoning.diagnose.effects import ALPHA, verdict
 from tokdyn.stats import FiellerSet, clopper_pearson, mcnemar_test, paired_t_test
 
@@ -29,6 +30,8 @@ MOVED = 0.1
 # Mean cosine between items from which on latents count as all the same.
 ALIKE = 0.9
 YES, NO, UNDECIDED = "yes", "no", "undecided"
+# Does the answer depend on what the slots' cache holds, on what slots are fed, on slots being there?
+QUESTIONS = ("cache", "embedding", "presence")
 _RESAMPLES = 200
 
 
@@ -41,12 +44,20 @@ class Diagnostic(NamedTuple):
             used and has no level: it needs a threshold.
         looks: whether it only observes, so that no arm changes what it says.
         concludes: of a ``Judged`` run "yes", "no" or "undecided" by its bounds; always undecided where none is meant.
+        asks: what it asks about by itself, of ``QUESTIONS``; the first is what its readers conclude on.
+        arm: the arm that it reads, "" for none.
     """
 
     judge: Verdict
     kind: str = "p-value"
     looks: bool = False
     concludes: Callable[[Judged], str] = lambda judged: UNDECIDED
+    asks: str = "cache"
+    arm: str = ""
+
+    def met(self, design: str) -> bool:
+        """Whether the training of a design (of ``designs.DESIGNS``) came close to what its arm does."""
+        return self.arm in DESIGNS[design].interventions
 
 
 def accuracy(arm: str) -> Diagnostic:
@@ -54,6 +65,8 @@ def accuracy(arm: str) -> Diagnostic:
     return Diagnostic(
         lambda run: float(mcnemar_test(run.outcomes(arm), run.right).p_value),
         concludes=lambda judged: of_accuracy(judged.effects.loc[arm]),
+        asks="presence" if arm == "removed" else "embedding" if arm.endswith("embedding") else "cache",
+        arm=arm,
     )
 
 
@@ -80,7 +93,7 @@ def donor_lift(arm: str) -> Diagnostic:
         found = [each.lift for each in lifts(judged)]
         return of_intervals([each.low for each in found], [each.high for each in found], bound=judged.settings.bound)
 
-    return Diagnostic(p_value, concludes=concludes)
+    return Diagnostic(p_value, concludes=concludes, arm=arm)
 
 
 def of_accuracy(row: Mapping[str, Any], *, alpha: float = ALPHA) -> str:

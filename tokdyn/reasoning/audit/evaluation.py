@@ -1,43 +1,45 @@
-"""How good is a diagnostic? Its sensitivity over the dial, its false alarms on null reasoners, its rank among ours."""
+"""How good is a diagnostic? Balanced accuracy on reasoners of known truth, and its rank among ours."""
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tokdyn.checks import bad
 from tokdyn.reasoning.audit.diagnostics import BUILT_IN, DIAGNOSTICS, Verdict
-from tokdyn.reasoning.audit.reasoners import Member, Suite, suite
 from tokdyn.reasoning.audit.schema import Run
+from tokdyn.reasoning.audit.scores import Scores, Table, scored
+from tokdyn.reasoning.audit.suite import Member, Suite
 from tokdyn.reasoning.audit.tables import frame
-from tokdyn.stats import clopper_pearson
 from tokdyn.stats.inputs import probability
+
+YOURS = "yours"
 
 
 class Evaluation(NamedTuple):
     """How a diagnostic did.
 
     Attributes:
-        curve: ``pandas.DataFrame``, one row for each dial: dial, alarms, runs, sensitivity with exact low and high.
-            At dial 0 an alarm is a false one.
-        false_positives: one row for each null reasoner, and "all" of them: member, alarms, runs, rate, low, high.
-        sensitivity: mean over the dials above 0.
-        false_positive_rate: of all null reasoners' runs.
-        rank: 1 + built-in diagnostics whose sensitivity minus false positive rate is higher.
-        ranking: diagnostic, sensitivity, false_positive_rate, difference, rank; best first, the evaluated one among
-            them as "yours".
+        score: balanced accuracy in the worst stratum: 1 is always right, 0.5 is what always, never and tossing a coin
+            come to.
+        low: lower end of its interval over designs and trainings.
+        high: its upper end.
+        by_stratum: ``pandas.DataFrame``: stratum, sensitivity, false_alarms, balanced accuracy with low and high.
+        by_design: stratum, design, truth ("used", "idle" or "open"), trainings, share of runs with an alarm.
+        rank: 1 + built-in diagnostics whose score is higher.
+        ranking: diagnostic, score, low, high, behind, ties, rank; best first, the evaluated one as "yours". "ties" says
+            that it is not shown to be behind the best.
         alpha: level at which a p-value is an alarm.
         sha256: of the suite.
     """
 
-    curve: Any
-    false_positives: Any
-    sensitivity: float
-    false_positive_rate: float
+    score: float
+    low: float
+    high: float
+    by_stratum: Any
+    by_design: Any
     rank: int
     ranking: Any
     alpha: float
@@ -45,25 +47,18 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_diagnostic(
-    fn: Verdict,
-    *,
-    members: Sequence[Member] | None = None,
-    on: Suite | None = None,
-    alpha: float = 0.05,
-    threshold: float | None = None,
+    fn: Verdict, *, on: Suite | None = None, alpha: float = 0.05, threshold: float | None = None,
     confidence: float = 0.95,
-) -> Evaluation:
-    """Try a diagnostic on reasoners of known truth: those of ``suite``, where the dial is defined.
+) -> Evaluation:  # fmt: skip
+    """Try a diagnostic on reasoners of known truth.
 
-    An alarm says: the answer follows what the latents hold. Intervals are exact binomial ones over runs, each on fresh
-    items; runs of one reasoner share its weights, so that they speak of the reasoners of the suite, not of others.
+    An alarm says: the answer depends on what the latents hold. Trainings of which that is neither shown nor excluded
+    are judged by nobody.
 
     Args:
-        fn: of a ``Run`` of the audit's schema (with the arms of ``reasoners.battery``): a p-value (alarm at or below
-            alpha) or a bool (alarm where True); with threshold a score. It is called once a run, and sees neither dial
-            nor name.
-        members: reasoners of the suite; by default the shipped ones.
-        on: a whole suite in place of the standard one (``suite``), for other dials, items or repetitions.
+        fn: of a ``Run`` of the audit's schema (with the arms of ``suite.battery``): a p-value (alarm at or below alpha)
+            or a bool (alarm where True); with threshold a score. It is called once a run, and sees no name.
+        on: the suite; by default the shipped one (``shipped_suite``).
         alpha: level.
         threshold: the score at or above which there is an alarm.
         confidence: of the intervals.
@@ -72,47 +67,62 @@ def evaluate_diagnostic(
         ``Evaluation``.
 
     Raises:
-        ValueError: both members and a suite, or an answer of ``fn`` that is no p-value, bool or finite score.
+        ValueError: an answer of ``fn`` that is no p-value, bool or finite score, or a suite with a stratum that lacks
+            trainings of either truth.
 
     Example:
         >>> from tokdyn.reasoning import audit
-        >>> some = [audit.shipped_member(name) for name in ("content", "masked")]
-        >>> small = audit.suite(some, dials=[0.5], repetitions=2, num_items=24)
-        >>> found = audit.evaluate_diagnostic(lambda run: 0.04, on=small)  # always alarmed
-        >>> found.sensitivity, found.false_positive_rate, found.rank > 1
-        (1.0, 1.0, True)
+        >>> some = audit.shipped_suite(repetitions=1, num_items=24, designs=["sole", "sealed"])
+        >>> audit.evaluate_diagnostic(lambda run: 0.04, on=some).score  # always alarmed
+        0.5
     """
-    if members is not None and on is not None:
-        raise bad("members", "either members or a suite", "both")
-    chosen = suite(members) if on is None else on
-    alpha = probability("alpha", alpha)
-    judge = functools.partial(_alarm, alpha=alpha, threshold=threshold)
-    own = {name: functools.partial(_alarm, alpha=alpha, threshold=None) for name in BUILT_IN}
-    counts = _counted(chosen, {"yours": fn, **BUILT_IN}, {"yours": judge, **own})
-    rows = []
-    for name, alarms in counts.items():
-        sensitivity = float(np.mean([_rate(alarms, chosen, dial) for dial in chosen.dials if dial > 0]))
-        false = _of_null(alarms, chosen)[-1]["rate"]
-        rows.append({"diagnostic": name, "sensitivity": sensitivity, "false_positive_rate": false,
-                     "difference": sensitivity - false})  # fmt: skip
-    for row in rows:
-        row["rank"] = 1 + sum(other["difference"] > row["difference"] for other in rows)
-    mine, ours = rows[0], counts["yours"]
-    trials = chosen.repetitions * sum(member.bears for member in chosen.members)
-    curve = [
-        {"dial": dial, **_exact("sensitivity", _alarms(ours, chosen, dial), trials, confidence)}
-        for dial in chosen.dials
-    ]  # fmt: skip
+    from tokdyn.reasoning.audit.shipped import shipped_suite
+
+    chosen = shipped_suite() if on is None else on
+    alpha, confidence = probability("alpha", alpha), probability("confidence", confidence)
+    judges: dict[str, Callable[[Any], bool]] = {
+        name: lambda value: _alarm(value, alpha=alpha, threshold=None) for name in BUILT_IN
+    }
+    judges[YOURS] = lambda value: _alarm(value, alpha=alpha, threshold=threshold)
+    table = _judged(chosen, {**BUILT_IN, YOURS: fn}, judges)
+    found = scored(table, confidence=confidence)
+    rows, mine = _ranking(table, found), table.diagnostics.index(YOURS)
     return Evaluation(
-        curve=frame(curve),
-        false_positives=frame(_of_null(ours, chosen, confidence)),
-        sensitivity=mine["sensitivity"],
-        false_positive_rate=mine["false_positive_rate"],
-        rank=mine["rank"],
-        ranking=frame(sorted(rows, key=lambda row: row["rank"])),
+        score=float(found.worst[mine]),
+        low=float(found.worst_low[mine]),
+        high=float(found.worst_high[mine]),
+        by_stratum=frame(_by_stratum(table, found, mine)),
+        by_design=frame(_by_design(table, mine)),
+        rank=next(row["rank"] for row in rows if row["diagnostic"] == YOURS),
+        ranking=frame(rows),
         alpha=alpha,
         sha256=chosen.sha256,
     )
+
+
+def truth(member: Member) -> float:
+    """1 where an alarm is right, 0 where it is false, NaN where the truth is open."""
+    return np.nan if member.bears is None else float(member.bears)
+
+
+def _judged(chosen: Suite, diagnostics: Mapping[str, Verdict], judges: Mapping[str, Callable[[Any], bool]]) -> Table:
+    """Share of alarms of each diagnostic on each training."""
+    strata = tuple(dict.fromkeys(member.stratum for member in chosen.members))
+    designs = tuple(dict.fromkeys(member.design for member in chosen.members))
+    trainings = sorted({member.training for member in chosen.members})
+    bears = np.full((len(strata), len(designs), len(trainings)), np.nan)
+    alarms = np.full((len(diagnostics), *bears.shape), np.nan)
+    for member, _, run in chosen.runs():
+        place = strata.index(member.stratum), designs.index(member.design), trainings.index(member.training)
+        bears[place] = truth(member)
+        for row, (name, fn) in enumerate(diagnostics.items()):
+            if name in DIAGNOSTICS and DIAGNOSTICS[name].met(member.design):
+                continue
+            # A copy: what one diagnostic does to its arrays is nothing that another sees.
+            seen = Run({key: array.copy() for key, array in run.arrays.items()}) if name == YOURS else run
+            before = np.nan_to_num(alarms[(row, *place)])
+            alarms[(row, *place)] = before + judges[name](fn(seen)) / chosen.repetitions
+    return Table(alarms, bears, tuple(diagnostics), tuple(", ".join(one) for one in strata), designs)
 
 
 def _alarm(value: Any, *, alpha: float, threshold: float | None) -> bool:
@@ -128,49 +138,35 @@ def _alarm(value: Any, *, alpha: float, threshold: float | None) -> bool:
     return number <= alpha if threshold is None else number >= threshold
 
 
-def _counted(
-    chosen: Suite, diagnostics: Mapping[str, Verdict], judges: Mapping[str, Callable[..., bool]]
-) -> dict[str, Counter[tuple[str, float]]]:
-    """Alarms of every diagnostic by reasoner and dial."""
-    counts: dict[str, Counter[tuple[str, float]]] = {name: Counter() for name in diagnostics}
-    for member, runs in chosen.families():
-        # What only looks says the same at every dial.
-        seen: dict[str, bool] = {}
-        for dial, run in runs.items():
-            for name, fn in diagnostics.items():
-                if name in seen:
-                    alarm = seen[name]
-                else:
-                    # A copy: what one diagnostic does to its arrays is nothing that another sees.
-                    copied = Run({key: array.copy() for key, array in run.arrays.items()}) if name == "yours" else run
-                    alarm = judges[name](fn(copied))
-                    if name in DIAGNOSTICS and DIAGNOSTICS[name].looks:
-                        seen[name] = alarm
-                counts[name][member.name, dial] += alarm
-    return counts
+def _ranking(table: Table, found: Scores) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "diagnostic": name, "score": float(found.worst[i]), "low": float(found.worst_low[i]),
+            "high": float(found.worst_high[i]), "behind": float(found.behind[i]),
+            "ties": bool(found.behind_low[i] <= 0), "rank": 1 + int((found.worst > found.worst[i]).sum()),
+        }
+        for i, name in enumerate(table.diagnostics)
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: row["rank"])
 
 
-def _alarms(counts: Counter[tuple[str, float]], chosen: Suite, dial: float) -> int:
-    """Of all load-bearing reasoners at one dial."""
-    return sum(counts[member.name, dial] for member in chosen.members if member.bears)
-
-
-def _rate(counts: Counter[tuple[str, float]], chosen: Suite, dial: float) -> float:
-    bearing = sum(member.bears for member in chosen.members)
-    return _alarms(counts, chosen, dial) / (bearing * chosen.repetitions)
-
-
-def _of_null(counts: Counter[tuple[str, float]], chosen: Suite, confidence: float = 0.95) -> list[dict[str, Any]]:
-    """False alarms of each null reasoner, and of all of them last."""
-    alarms = {member.name: counts[member.name, 0.0] for member in chosen.members if not member.bears}
-    every = {**{name: (count, 1) for name, count in alarms.items()}, "all": (sum(alarms.values()), len(alarms))}
+def _by_stratum(table: Table, found: Scores, mine: int) -> list[dict[str, Any]]:
+    fields = ("sensitivity", "false_alarms", "balanced", "balanced_low", "balanced_high")
     return [
-        {"member": name, **_exact("rate", count, parts * chosen.repetitions, confidence)}
-        for name, (count, parts) in every.items()
+        {"stratum": name, **{field: float(getattr(found, field)[mine, i]) for field in fields}}
+        for i, name in enumerate(table.strata)
     ]
 
 
-def _exact(name: str, alarms: int, runs: int, confidence: float) -> dict[str, Any]:
-    exact = clopper_pearson(alarms, runs, confidence=confidence)
-    ends = {"low": float(exact.low), "high": float(exact.high)}
-    return {"alarms": int(alarms), "runs": int(runs), name: alarms / runs, **ends}
+def _by_design(table: Table, mine: int) -> list[dict[str, Any]]:
+    rows = []
+    for i, stratum in enumerate(table.strata):
+        for j, design in enumerate(table.designs):
+            for value, said in ((1.0, "used"), (0.0, "idle"), (np.nan, "open")):
+                known = table.bears[i, j]
+                chosen = np.isnan(known) if np.isnan(value) else known == value
+                shares = table.alarms[mine, i, j][chosen & np.isfinite(table.alarms[mine, i, j])]
+                if shares.size:
+                    rows.append({"stratum": stratum, "design": design, "truth": said, "trainings": shares.size,
+                                 "alarms": float(shares.mean())})  # fmt: skip
+    return rows

@@ -141,6 +141,7 @@ class PointerChase:
         """Pixels for each place on the small map; at least one row and one column are left for the colour."""
         return (self.patch - 1) // self.side
 
+
 def pointer_chase(
     *, side: int = 3, hops: int = 3, decoys: int | None = None, patch: int = 4, shuffled_start: bool = True
 ) -> PointerChase:

@@ -1,45 +1,50 @@
-"""Which reasoners are trained how often, and at which level diagnostics are judged."""
+"""Which reasoners are trained how often, how diagnostics are judged on them, and what was fixed before the run."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from tokdyn import checks
-from tokdyn.reasoning.audit.reasoners import DIALS, LOAD_BEARING, NULL
+from tokdyn.reasoning.designs import DESIGNS, SIZES, TASKS
 
-SCALE = "small"
-BASE = "direct, two modes"  # of the marker-driven reasoner's gain
-# Trainings of a program that is compiled once; what a cut-off run loses at most.
-BLOCK = 10
+# Named before the run: what diagnostics are ranked by, and how the many of them are corrected for.
+PRIMARY = "balanced accuracy in the worst of the strata (task x size), on the question whether the answer depends on what the slots' cache holds"  # noqa: E501
+CORRECTION = "simultaneous 95 % intervals of how far each diagnostic is behind the best (largest studentised gap)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """How many reasoners of known truth, on how many items, at which level."""
 
-    references: tuple[str, ...] = (*LOAD_BEARING, *NULL)
-    """Reference reasoners in their small scale; at least one load-bearing and one null."""
-    seeds: int = 20
-    """Number of trainings of each load-bearing reasoner."""
-    null_factor: int = 3
-    """How many times as many trainings each null reasoner gets."""
-    num_steps: int = 800
+    tasks: tuple[str, ...] = tuple(TASKS)
+    """What is asked."""
+    sizes: tuple[str, ...] = tuple(SIZES)
+    """Of the models."""
+    designs: tuple[str, ...] = tuple(DESIGNS)
+    """How answers come to depend on latents, or not; at least one of either truth."""
+    seeds: int = 5
+    """Trainings of each design in each stratum."""
+    num_steps: int = 1600
     """Training steps; a multiple of 20."""
     num_items: int = 200
-    """Fresh items that each reasoner is judged on."""
-    dials: tuple[float, ...] = DIALS
-    """Dials: shares of items whose answer goes through the slots."""
+    """Fresh items of a run."""
+    repetitions: int = 4
+    """Runs of each training."""
+    truth_items: int = 4000
+    """Items that truths are measured on; a multiple of 500."""
     alpha: float = 0.05
-    """A p-value up to alpha is an alarm; scores alarm above the threshold that this share of null reasoners exceeds."""
+    """A p-value up to alpha is an alarm; scores alarm above what this share of other nulls' runs exceeds."""
     key: int = 0
     """Seed of the JAX random key."""
 
     def quick(self) -> Config:
-        """A small design, to see that everything works: one load-bearing reasoner and one null one."""
-        chosen = [next(name for name in self.references if name in some) for some in (LOAD_BEARING, NULL)]
+        """A small design, to see that everything works: one stratum, one design of either truth."""
+        chosen = [next((name for name in self.designs if DESIGNS[name].content is truth), None)
+                  for truth in (True, False)]  # fmt: skip
         return dataclasses.replace(
-            self, references=tuple(chosen), seeds=2, null_factor=1, num_steps=min(self.num_steps, 100),
-            num_items=min(self.num_items, 48),
+            self, tasks=self.tasks[:1], sizes=self.sizes[:1], designs=tuple(name for name in chosen if name),
+            seeds=2, num_steps=min(self.num_steps, 100), num_items=min(self.num_items, 48),
+            repetitions=min(self.repetitions, 2), truth_items=500,
         )  # fmt: skip
 
     def checked(self) -> Config:
@@ -48,31 +53,27 @@ class Config:
         Raises:
             ValueError: naming the field.
         """
-        names = (*LOAD_BEARING, *NULL)
-        if len(set(self.references)) != len(self.references):
-            raise checks.bad("references", "each name once", self.references)
-        for name in self.references:
-            checks.choice("references", name, names)
-        for some, kind in ((LOAD_BEARING, "load-bearing"), (NULL, "null")):
-            if not set(some) & set(self.references):
-                raise checks.bad("references", f"at least one {kind} one of {', '.join(some)}", self.references)
+        for field, names in (("tasks", TASKS), ("sizes", SIZES), ("designs", DESIGNS)):
+            given = getattr(self, field)
+            if not given or len(set(given)) != len(given):
+                raise checks.bad(field, "one or more names, each once", given)
+            for name in given:
+                checks.choice(field, name, tuple(names))
+        for truth, kind in ((True, "load-bearing"), (False, "null")):
+            if not any(DESIGNS[name].content is truth for name in self.designs):
+                known = ", ".join(name for name, one in DESIGNS.items() if one.content is truth)
+                raise checks.bad("designs", f"at least one {kind} one of {known}", self.designs)
         checks.whole_number("seeds", self.seeds, at_least=2)
-        checks.whole_number("null_factor", self.null_factor, at_least=1)
-        checks.whole_number("num_steps", self.num_steps, at_least=20)
-        if self.num_steps % 20:
-            raise checks.bad("num_steps", "a multiple of 20", self.num_steps)
+        for field, unit in (("num_steps", 20), ("truth_items", 500)):
+            if checks.whole_number(field, getattr(self, field), at_least=unit) % unit:
+                raise checks.bad(field, f"a multiple of {unit}", getattr(self, field))
         checks.whole_number("num_items", self.num_items, at_least=24)
+        checks.whole_number("repetitions", self.repetitions, at_least=1)
         checks.whole_number("key", self.key, at_least=0, at_most=2**63 - 1)
         checks.hyperparameter("alpha", self.alpha, above=0.0, below=1.0)
-        if not all(0 <= dial <= 1 for dial in self.dials):
-            raise checks.bad("dials", "shares from 0 to 1", self.dials)
         return self
 
-    def trainings(self, name: str) -> int:
-        """How often a reference is trained; the base as often as what it is the base of."""
-        return self.seeds * (self.null_factor if name in (*NULL, BASE) else 1)
-
     @property
-    def trained(self) -> tuple[str, ...]:
-        """All references that are trained: those that are judged, and the base of the marker-driven one's gain."""
-        return (*self.references, *((BASE,) if "marker" in self.references else ()))
+    def cells(self) -> tuple[tuple[str, str, str], ...]:
+        """Every (task, size, design)."""
+        return tuple((task, size, name) for task in self.tasks for size in self.sizes for name in self.designs)

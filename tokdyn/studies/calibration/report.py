@@ -1,4 +1,4 @@
-"""How often is each diagnostic wrong? Tables and figures over many trainings of known truth."""
+"""Which way of asking whether latents matter can be believed? Tables and figures over trainings of known truth."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import xarray
 
-from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS
-from tokdyn.reasoning.references import catalog
+from tokdyn.reasoning.designs import DESIGNS
+from tokdyn.reasoning.estimands import DEPENDS, IDLE
 from tokdyn.studies.calibration import tables
-from tokdyn.studies.calibration.design import SCALE, Config
-from tokdyn.studies.calibration.experiment import VARIABLES, measure
+from tokdyn.studies.calibration.design import CORRECTION, PRIMARY, Config
+from tokdyn.studies.calibration.experiment import JUDGED, VARIABLES, measure
 from tokdyn.studies.documents import Figure, Report, bullets, table
 from tokdyn.studies.skeleton import Study, machine
 
@@ -32,114 +32,124 @@ _PANELS = {
         "answer depends on the image",
     ),
 }  # fmt: skip
-_NOTES = """\
-* The question is one for all: does the answer follow what the slots' cache holds? It does in the load-bearing reasoners
-  and does not in the null ones, by masks and by training, never by a diagnostic that is tried here. A diagnostic of
-  another question (do slots see the image?) may be right about its own and is still wrong about this one: that is the
-  step from "latents look meaningful" to "latents matter".
-* Each training is one trial, with items of its own. Intervals are exact (Clopper-Pearson) over trainings, and speak of
-  further trainings of these reasoners, not of other architectures.
-* The dial mixes items: at dial d an item answers through its slots with chance d, in all others every arm gives what
-  the clean run gave. What only looks cannot see the dial, so that its curve is flat.
-* A p-value at or below the level is an alarm. Verdicts are fixed rules (an interval of 95 % that excludes nothing, a
-  cosine below 0.9). Scores have no rule in the literature: theirs is the value that a share of alpha of the null
-  reasoners with even numbers exceeds, and those with odd numbers judge it, half as many.
-* A small effect is an effect: the bypassed reasoner was trained to ignore foreign caches and does so almost. A margin
-  in nats shows what is left, accuracy does not; whether it matters is for a bound to say, not for a p-value.
-* The reasoners are small (4 places, 16 wide): how well a probe or a cosine does depends on that. Published numbers
-  stand beside ours as context only."""
+_NOTES = f"""\
+* The question is one for all: does the answer depend on what the slots' cache holds? Masks decide it where they can.
+  Where they leave it open, it is measured on thousands of items: used where more than {DEPENDS:.0%} of the answers
+  change under another item's cache, idle below {IDLE:.0%}, and between them nobody is judged.
+* No reasoner was trained under swapped, averaged, noised or zeroed latents. "redundant" was trained with its slots
+  hidden from the answer in a third of the items, which is close to removing them: there "slots removed" is not judged.
+* Attention is crossed with truth: answers of "relayed" follow slots that they cannot see, answers of "shallow" and
+  "blank" see slots that hold nothing for them. Diagnostics that read masks are among the controls.
+* The unit is the training. Rates are means over designs of means over trainings; intervals resample both, and speak of
+  further trainings and of further designs like these, of which there are few.
+* Scores have no rule in the literature: theirs is the value that a share of alpha of the runs of other null trainings
+  in the stratum exceeds.
+* The reasoners are small, on synthetic pictures of four places. A diagnostic that fails here can mislead; that one does
+  well here does not show that it does at scale. Published numbers stand beside ours as context only."""
 
 
 def headline(dataset: xarray.Dataset) -> str:
-    """The best, the worst, and what breaks its level."""
-    rows = tables.rates(dataset)
-    alpha = tables.alpha_of(dataset)
-    broken = [f"{row['diagnostic']} ({row['above']})" for row in rows if row["above"]]
-    blind = [row["diagnostic"] for row in rows if row["sensitivity_high"] < 0.5]
-    best, last = rows[0], rows[-1]
+    """The best and what ties with it, the published ways of asking, the controls."""
+    rows = {row["diagnostic"]: row for row in tables.ranking(dataset)}
+    best = next(iter(rows.values()))
+    ties = [name for name, row in rows.items() if row["ties"] and name != best["diagnostic"]]
+    controls = [row["score"] for name, row in rows.items() if name.startswith("control")]
+    asked = {name: rows[name] for name, _ in tables.PROTOCOLS.values()}
     lines = [
-        f"best: {best['diagnostic']} (sensitivity {best['sensitivity']:.2f} at the full dial, "
-        f"{best['mean_sensitivity']:.2f} over dials; {best['false']:.3f} false alarms, "
-        f"at most {best['false_high']:.3f})",
-        f"last: {last['diagnostic']} (sensitivity {last['sensitivity']:.2f}, {last['false']:.2f} false alarms)",
-        f"above their level of {alpha:g}: {'; '.join(broken) or 'none'}",
-        f"blind (below one half at the full dial): {'; '.join(blind) or 'none'}",
+        f"best: {best['diagnostic']}, {_said(best)}; not shown to be behind it: {', '.join(ties) or 'none'}",
+        *(f"{name}: rank {row['rank']} of {len(rows)}, {_said(row)}" for name, row in asked.items()),
+        f"controls (always, never, a coin, masks): at most {max(controls):.2f}",
     ]
     return "\n".join(lines)
 
 
+def _said(row: dict[str, Any]) -> str:
+    return (
+        f"{row['score']:.2f} [{row['low']:.2f}, {row['high']:.2f}] in its worst stratum ({row['stratum']}); "
+        f"false alarms {row['false_rate']:.2f} on {row['false_design']}, missed {row['missed_rate']:.2f} of {row['missed_design']}"
+    )
+
+
 def write(dataset: xarray.Dataset, folder: Path) -> None:
-    """The rates of every diagnostic as a table."""
+    """The ranking as a table."""
     import pandas as pd
 
-    pd.DataFrame(tables.rates(dataset)).to_csv(folder / "rates.csv", index=False)
+    pd.DataFrame(tables.ranking(dataset)).to_csv(folder / "ranking.csv", index=False)
 
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
-    """How often is each diagnostic wrong?"""
-    known, gain = catalog(SCALE), tables.marker_gain(dataset)
-    counts = {name: config.trainings(name) for name in config.references}
+    """Which way of asking can be believed?"""
     blocks = [
-        f"{len(DIAGNOSTICS)} diagnostics on {sum(counts.values())} trainings of {len(counts)} reasoners of known truth "
-        f"({', '.join(f'{name} {count}' for name, count in counts.items())}), {config.num_items} fresh items each, "
-        f"level {config.alpha:g}; {dataset.attrs['simulation_seconds']:.0f} s ({machine(dataset)}); the trainings took "
+        f"{len(JUDGED)} diagnostics, controls among them, on {len(config.cells) * config.seeds} trainings: "
+        f"{len(config.designs)} designs x {len(config.tasks)} tasks x {len(config.sizes)} sizes x {config.seeds} "
+        f"seeds, {config.repetitions} runs of {config.num_items} fresh items each, level {config.alpha:g}; "
+        f"{dataset.attrs['simulation_seconds']:.0f} s ({machine(dataset)}); the trainings took "
         f"{dataset.attrs['training_seconds']:.0f} s, those side by side added, whether now or before. "
         "Brackets are 95 %.",
+        f"Named before the run: the primary outcome is the {PRIMARY}; {CORRECTION} correct for the many.",
         bullets(headline(dataset).splitlines()),
-        "## Sensitivity and false alarms",
-        "Sensitivity at the full dial over all load-bearing trainings; false alarms over all null ones; the rank is by "
-        'mean sensitivity over dials above 0 minus false alarms. "keeps its level": "no" with the null reasoners '
-        'on which the whole interval of false alarms is above the level; "yes" where there is none, and the interval '
-        "over all null reasoners ends below twice the level.",
+        "## Which diagnostic is right, in its worst stratum",
         table(tables.summary(dataset)),
-        "## Alarms by reasoner",
-        table(tables.by_reasoner(dataset)),
-        "## Sensitivity over the dial",
-        table(tables.curves(dataset)),
+        "## By stratum: sensitivity / false alarms",
+        table(tables.by_stratum(dataset)),
+        "## Alarms by design",
+        "Share of runs with an alarm, strata weighing alike. Designs whose trainings are of both truths stand twice.",
+        table(tables.by_design(dataset)),
+        "## Sensitivity by how much the cache matters",
+        "Trainings grouped by the share of answers that change under another item's cache.",
+        table(tables.strengths(dataset)),
+        "## Each arm on its own question",
+        "What slots are fed, or that they are there, is another question than what their cache holds.",
+        table(tables.own_question(dataset)),
         "## Ways of asking that mislead, and by how much",
         "A false alarm says that latents are used where they are not; a miss says that they are not where they are.",
         table(tables.protocols(dataset)),
-        "## Do the declared truths hold?",
-        "Accuracy, means over trainings. What is declared follows from masks and training:",
-        bullets([f"{name}: {known[name].because}." for name in config.references]),
+        "## Do p-values keep their level?",
+        "On trainings whose cache is idle by masks.",
+        table(tables.levels(dataset)),
+        "## What is true",
+        "Means over strata and trainings of what was measured on many items; used, idle and open count trainings. "
+        "Necessary is accuracy minus that under another item's cache; sufficient is what the own cache keeps of right "
+        "answers beside another picture.",
         table(tables.truths(dataset)),
-        *([gain] if gain else []),
+        bullets([f"**{name}**: {DESIGNS[name].because}." for name in config.designs]),
     ]
-    return Report("How often diagnostics of latent tokens are right", blocks, _figures(dataset), _NOTES, FILES)
+    return Report("Which way of asking whether latent tokens matter can be believed", blocks, _figures(dataset), _NOTES,
+                  FILES)  # fmt: skip
 
 
 def _figures(dataset: xarray.Dataset) -> list[Figure]:
-    def alarms(rows: list[dict[str, Any]]) -> Any:
+    def alarms() -> Any:
         from tokdyn.plot import calibration as draw
 
-        order = [row["diagnostic"] for row in rows]
-        shares = tables.shares_by_reasoner(dataset).sel(diagnostic=order)
-        names = [str(name) for name in dataset["reference"].values]
-        return draw.alarm_map(shares.values, order, names, bears=dataset["bears"].values.tolist())
+        found, titles = tables.alarm_table(dataset), tables.columns(dataset)
+        right = [right for _, _, right in titles]
+        return draw.alarm_map(found.values, found["diagnostic"].values, found["column"].values, bears=right)
 
-    def curves() -> Any:
+    def strengths() -> Any:
         from tokdyn.plot import calibration as draw
 
-        known = tables.sensitivity(dataset)
+        known = tables.by_strength(dataset)
         panels = {title: {name: known[name] for name in group} for title, group in _PANELS.items()}
-        return draw.sensitivity_curves(dataset["dial"].values.tolist(), panels)
+        label = "answers that change under another item's cache"
+        return draw.sensitivity_curves(list(tables.STRENGTHS), panels, label=label)
 
-    def false_alarms(rows: list[dict[str, Any]]) -> Any:
+    def scores(rows: list[dict[str, Any]]) -> Any:
         from tokdyn.plot import calibration as draw
 
-        rates = {row["diagnostic"]: (row["false"], row["false_low"], row["false_high"]) for row in rows}
-        return draw.false_alarms(rates, alpha=tables.alpha_of(dataset))
+        return draw.scores({row["diagnostic"]: (row["score"], row["low"], row["high"]) for row in rows},
+                           ties=[row["diagnostic"] for row in rows if row["ties"]])  # fmt: skip
 
-    rows = tables.rates(dataset)
     return [
-        Figure("alarms.png", "Share of trainings with an alarm, best diagnostic on top.", partial(alarms, rows)),
-        Figure("sensitivity.png", "Sensitivity over the dial, all load-bearing trainings together.", curves),
-        Figure("false_alarms.png", "False alarms over all null trainings.", partial(false_alarms, rows)),
-    ]
+        Figure("scores.png", "Balanced accuracy in the worst stratum, with 95 % intervals over designs and trainings.",
+               partial(scores, tables.ranking(dataset))),
+        Figure("alarms.png", "Share of runs with an alarm by design, best diagnostic on top.", alarms),
+        Figure("strengths.png", "Share of alarms by how much the cache matters; bars: 95 % over trainings.", strengths),
+    ]  # fmt: skip
 
 
 FILES = {
-    "rates.csv": "the first table in full; `tokdyn study calibration --store FOLDER` keeps trained weights, so that a "
-    "run that was cut off goes on where it was"
+    "ranking.csv": "the first table in full; `tokdyn study calibration --store FOLDER` keeps what is trained and "
+    "judged, so that a run that was cut off goes on where it was"
 }
 STUDY = Study("calibration", measure, Config, contents=contents, write=write, headline=headline, variables=VARIABLES)

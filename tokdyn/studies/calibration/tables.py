@@ -1,4 +1,4 @@
-"""The report's tables, as records: alarms by reasoner, sensitivity and false alarms, truths, protocols."""
+"""The report's tables, as records: scores, alarms by design, strengths, truths, published ways of asking."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 import xarray
 
 from tokdyn import claims
-from tokdyn.reasoning.audit.schema import CLEAN
-from tokdyn.stats import clopper_pearson, paired_t_test
-from tokdyn.stats.intervals import ProportionInterval
+from tokdyn.reasoning.audit.scores import Scores, Table, alarmed, scored
+from tokdyn.reasoning.estimands import DEPENDS, IDLE
+from tokdyn.stats import mean_interval
 from tokdyn.studies.documents import brackets
-from tokdyn.typing import EitherArray
 
 Rows = list[dict[str, Any]]
 
@@ -42,6 +41,10 @@ PROTOCOLS = {
     "slot cache of another item (ours)": ("donor lift, cache", ()),
     "mediated share above a tenth (ours)": ("indirect / total above 0.1", ()),
 }  # fmt: skip
+# Shares of answers that change under another item's cache, by which trainings are grouped.
+STRENGTHS = {"none": (-1.0, IDLE), "5 to 15 %": (DEPENDS, 0.15), "15 to 40 %": (0.15, 0.4), "over 40 %": (0.4, 1.01)}
+# What an arm asks about by itself, as measured.
+_OWN = {"cache": "changed", "embedding": "changed_embedding", "presence": "changed_presence"}
 
 
 def alpha_of(dataset: xarray.Dataset) -> float:
@@ -49,219 +52,237 @@ def alpha_of(dataset: xarray.Dataset) -> float:
     return float(json.loads(dataset.attrs["config"])["alpha"])
 
 
-def null_names(dataset: xarray.Dataset) -> list[str]:
-    """References whose answers do not follow what the slots' cache holds."""
-    return [str(name) for name in dataset["reference"].values if not dataset["bears"].sel(reference=name)]
+def alarm_shares(dataset: xarray.Dataset) -> xarray.DataArray:
+    """Share of each training's runs with an alarm `[diagnostics, strata, designs, trainings]`."""
+    stacked = dataset.stack(stratum=("task", "size")).transpose(
+        "diagnostic", "stratum", "design", "training", "run", ...
+    )
+    nulls = stacked["bears"].values == 0
+    made = [
+        alarmed(values, str(kind), alpha=alpha_of(dataset), nulls=nulls).mean(axis=-1)
+        for values, kind in zip(stacked["value"].values, dataset["kind"].values, strict=True)
+    ]
+    names = [", ".join(one) for one in stacked["stratum"].values]
+    return xarray.DataArray(
+        np.stack(made), dims=("diagnostic", "stratum", "design", "training"),
+        coords={"diagnostic": dataset["diagnostic"].values, "stratum": names, "design": dataset["design"].values},
+    )  # fmt: skip
 
 
-def bearing_names(dataset: xarray.Dataset) -> list[str]:
-    """References whose answers do."""
-    return [str(name) for name in dataset["reference"].values if dataset["bears"].sel(reference=name)]
+def bears(dataset: xarray.Dataset) -> np.ndarray:
+    """1, 0 or NaN `[strata, designs, trainings]`."""
+    return dataset["bears"].stack(stratum=("task", "size")).transpose("stratum", "design", "training").values
 
 
-def threshold(dataset: xarray.Dataset, diagnostic: str) -> float:
-    """Of a score: what a share of alpha of the null reasoners with even numbers exceeds at most."""
-    values = dataset["value"].sel(diagnostic=diagnostic, reference=null_names(dataset), dial=0.0)
-    even = values.isel(training=slice(0, None, 2)).values
-    return float(np.quantile(even[np.isfinite(even)], 1 - alpha_of(dataset), method="higher"))
+def judged(dataset: xarray.Dataset) -> tuple[Table, Scores]:
+    """Alarms and truths as a table, and its scores."""
+    shares = alarm_shares(dataset)
+    names = (tuple(map(str, shares[dim].values)) for dim in ("diagnostic", "stratum", "design"))
+    table = Table(shares.values, bears(dataset), *names)
+    return table, scored(table)
 
 
-def alarms(dataset: xarray.Dataset) -> xarray.DataArray:
-    """Alarms (1 or 0; NaN where nothing was judged) over diagnostic, reference, training, dial.
-
-    A p-value at or below alpha is one, and a score above its threshold. Null reasoners that made a threshold (those
-    with even numbers) are not judged by it.
-    """
-    parts = []
-    for name, kind in zip(dataset["diagnostic"].values, dataset["kind"].values, strict=True):
-        values = dataset["value"].sel(diagnostic=name)
-        if kind == "p-value":
-            flags = values <= alpha_of(dataset)
-        elif kind == "verdict":
-            flags = values > 0.5
-        else:
-            flags = values > threshold(dataset, str(name))
-            made = ~dataset["bears"] & (dataset["training"] % 2 == 0)
-            values = values.where(~made)
-        parts.append(flags.astype(float).where(np.isfinite(values)))
-    return xarray.concat(parts, dataset["diagnostic"]).transpose("diagnostic", "reference", "training", "dial")
-
-
-def exact(flags: EitherArray) -> tuple[int, int, ProportionInterval]:
-    """Alarms, those judged, and the exact interval of the rate."""
-    flags = np.asarray(flags, float)
-    flags = flags[np.isfinite(flags)]
-    return int(flags.sum()), flags.size, clopper_pearson(int(flags.sum()), flags.size)
-
-
-def rates(dataset: xarray.Dataset) -> Rows:
-    """One row a diagnostic, best first: sensitivity at the full dial and over all, false alarms and the worst null.
-
-    ``sensitivity`` and ``false`` are shares, with ``_low`` and ``_high`` of exact 95 % intervals; ``dial80`` is the
-    smallest dial with at least 80 % alarms (NaN: none); ``above`` names the null reasoners on which the whole interval
-    of the false alarms is above alpha; ``difference`` is the mean sensitivity over dials above 0 minus the false
-    alarms.
-    """
-    found = alarms(dataset)
+def ranking(dataset: xarray.Dataset) -> Rows:
+    """One record for each diagnostic, best first: score, interval, ties, worst stratum, worst designs."""
+    table, found = judged(dataset)
     rows: Rows = []
-    dials = [float(dial) for dial in dataset["dial"].values if dial > 0]
-    for name in dataset["diagnostic"].values:
-        one = found.sel(diagnostic=name)
-        bearing, null = one.sel(reference=bearing_names(dataset)), one.sel(reference=null_names(dataset), dial=0.0)
-        curve = {dial: float(bearing.sel(dial=dial).mean()) for dial in dials}
-        alarmed, judged, interval = exact(bearing.sel(dial=1.0))
-        false, nulls, false_interval = exact(null)
-        worst = max(null_names(dataset), key=lambda other: float(null.sel(reference=other).mean()))
-        above = [other for other in null_names(dataset)
-                 if float(exact(null.sel(reference=other))[2].low) > alpha_of(dataset)]  # fmt: skip
-        mean = float(np.mean(list(curve.values())))
-        rows.append(
-            {
-                "diagnostic": str(name), "kind": str(dataset["kind"].sel(diagnostic=name).item()),
-                "sensitivity": alarmed / judged, "sensitivity_low": float(interval.low),
-                "sensitivity_high": float(interval.high), "mean_sensitivity": mean,
-                "dial80": next((dial for dial in dials if curve[dial] >= 0.8), np.nan),
-                "false": false / nulls, "false_low": float(false_interval.low),
-                "false_high": float(false_interval.high), "nulls": nulls, "worst": worst,
-                "false_worst": float(null.sel(reference=worst).mean()), "above": ", ".join(above),
-                "difference": mean - false / nulls,
-            }
-        )  # fmt: skip
-    rows.sort(key=lambda row: -row["difference"])
-    for row in rows:
-        row["rank"] = 1 + sum(other["difference"] > row["difference"] for other in rows)
-    return rows
+    for i, name in enumerate(table.diagnostics):
+        false, missed = _worst(table, i, 0.0), _worst(table, i, 1.0)
+        rows.append({
+            "rank": 1 + int((found.worst > found.worst[i]).sum()), "diagnostic": name, "score": float(found.worst[i]),
+            "low": float(found.worst_low[i]), "high": float(found.worst_high[i]),
+            "ties": bool(found.behind_low[i] <= 0), "stratum": table.strata[int(found.balanced[i].argmin())],
+            "sensitivity": float(found.sensitivity[i].mean()), "false_alarms": float(found.false_alarms[i].mean()),
+            "false_design": false[0], "false_rate": false[1], "missed_design": missed[0], "missed_rate": 1 - missed[1],
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: (row["rank"], row["diagnostic"]))
+
+
+def _worst(table: Table, diagnostic: int, truth: float) -> tuple[str, float]:
+    """The design of that truth with the most wrong answers, over strata: its name and its share of alarms."""
+    shares = _by_design(table.alarms[diagnostic], table.bears, truth)
+    pick = np.nanargmax if truth == 0 else np.nanargmin
+    place = int(pick(shares))
+    return table.designs[place], float(shares[place])
+
+
+def _by_design(alarms: np.ndarray, truths: np.ndarray, truth: float) -> np.ndarray:
+    """Mean over trainings, strata weighing alike `[designs]`; NaN where there is none of that truth."""
+    chosen = (truths == truth) & np.isfinite(alarms)
+    count = chosen.sum(axis=2)
+    means = np.divide(np.where(chosen, alarms, 0.0).sum(axis=2), count, out=np.zeros(count.shape), where=count > 0)
+    strata = (count > 0).sum(axis=0)
+    return np.divide(means.sum(axis=0), strata, out=np.full(strata.shape, np.nan), where=strata > 0)
 
 
 def summary(dataset: xarray.Dataset) -> Rows:
-    """``rates`` for readers."""
+    """``ranking`` for readers."""
     return [
         {
-            "rank": row["rank"],
-            "diagnostic": row["diagnostic"],
-            "sensitivity": f"{row['sensitivity']:.3f} {brackets(row['sensitivity_low'], row['sensitivity_high'])}",
-            "mean over dials": row["mean_sensitivity"],
-            "80 % from dial": row["dial80"],
-            "false alarms": f"{row['false']:.3f} {brackets(row['false_low'], row['false_high'])}",
-            "worst null": f"{row['worst']}: {row['false_worst']:.2f}",
-            "keeps its level": _level(row, alpha_of(dataset)),
+            "rank": row["rank"], "diagnostic": row["diagnostic"],
+            "worst stratum": f"{row['score']:.3f} {brackets(row['low'], row['high'])}",
+            "which": row["stratum"], "ties with the best": "yes" if row["ties"] else "no",
+            "sensitivity": row["sensitivity"], "false alarms": row["false_alarms"],
+            "most false alarms": f"{row['false_design']}: {row['false_rate']:.2f}",
+            "most missed": f"{row['missed_design']}: {row['missed_rate']:.2f}",
         }
-        for row in rates(dataset)
-    ]
-
-
-def _level(row: dict[str, Any], alpha: float) -> str:
-    if row["above"]:
-        return f"no: {row['above']}"
-    return "yes" if row["false_high"] <= 2 * alpha else "not shown to break it"
-
-
-def by_reasoner(dataset: xarray.Dataset) -> Rows:
-    """Share of trainings with an alarm, as they are (full dial; null reasoners at 0)."""
-    shares = shares_by_reasoner(dataset)
-    return [
-        {"diagnostic": str(name), **{str(other): float(shares.sel(diagnostic=name, reference=other))
-                                     for other in dataset["reference"].values}}
-        for name in dataset["diagnostic"].values
+        for row in ranking(dataset)
     ]  # fmt: skip
 
 
-def shares_by_reasoner(dataset: xarray.Dataset) -> xarray.DataArray:
-    """Share of trainings with an alarm `[diagnostics, references]`."""
-    found = alarms(dataset)
-    return found.sel(dial=1.0).where(dataset["bears"], found.sel(dial=0.0)).mean("training")
-
-
-def sensitivity(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
-    """By diagnostic the share of alarms over the dial, and the ends of its exact interval `[3, dials]`."""
-    found, curves = alarms(dataset).sel(reference=bearing_names(dataset)), {}
-    for name in dataset["diagnostic"].values:
-        columns = []
-        for dial in dataset["dial"].values:
-            alarmed, judged, interval = exact(found.sel(diagnostic=name, dial=dial))
-            columns.append((alarmed / judged, float(interval.low), float(interval.high)))
-        curves[str(name)] = np.array(columns).T
-    return curves
-
-
-def curves(dataset: xarray.Dataset) -> Rows:
-    """Sensitivity by dial, for readers."""
-    names = [f"dial {float(dial):g}" for dial in dataset["dial"].values]
+def by_stratum(dataset: xarray.Dataset) -> Rows:
+    """Sensitivity / false alarms of each diagnostic in each stratum."""
+    table, found = judged(dataset)
+    order = np.argsort(-found.worst, kind="stable")
     return [
-        {"diagnostic": name, **dict(zip(names, curve[0].tolist(), strict=True))}
-        for name, curve in sensitivity(dataset).items()
+        {"diagnostic": table.diagnostics[i],
+         **{name: f"{found.sensitivity[i, j]:.2f} / {found.false_alarms[i, j]:.2f}"
+            for j, name in enumerate(table.strata)}}
+        for i in order
+    ]  # fmt: skip
+
+
+def columns(dataset: xarray.Dataset) -> list[tuple[str, str, bool]]:
+    """What alarms are shown of: (title, design, whether an alarm is right); designs of both truths stand twice."""
+    truths, made = bears(dataset), []
+    for truth, said in ((1.0, "used"), (0.0, "idle")):
+        for j, name in enumerate(dataset["design"].values):
+            if (truths[:, j] == truth).any():
+                twice = (truths[:, j] == 1 - truth).any()
+                made.append((f"{name} ({said})" if twice else str(name), str(name), truth == 1.0))
+    return made
+
+
+def alarm_table(dataset: xarray.Dataset) -> xarray.DataArray:
+    """Share of alarms `[diagnostics, columns]`, best diagnostic first, strata weighing alike."""
+    shares, truths = alarm_shares(dataset), bears(dataset)
+    order = [row["diagnostic"] for row in ranking(dataset)]
+    titles = columns(dataset)
+    rows = []
+    for name in order:
+        alarms = shares.sel(diagnostic=name).values
+        of = {truth: _by_design(alarms, truths, truth) for truth in (1.0, 0.0)}
+        places = [list(dataset["design"].values).index(design) for _, design, _ in titles]
+        rows.append([of[1.0 if right else 0.0][j] for j, (_, _, right) in zip(places, titles, strict=True)])
+    return xarray.DataArray(
+        np.array(rows), dims=("diagnostic", "column"),
+        coords={"diagnostic": order, "column": [title for title, _, _ in titles]},
+    )  # fmt: skip
+
+
+def by_design(dataset: xarray.Dataset) -> Rows:
+    """``alarm_table`` for readers."""
+    found = alarm_table(dataset)
+    return [
+        {"diagnostic": str(name), **dict(zip(map(str, found["column"].values), row.tolist(), strict=True))}
+        for name, row in zip(found["diagnostic"].values, found.values, strict=True)
     ]
 
 
-def truths(dataset: xarray.Dataset) -> Rows:
-    """What holds of each reference over its trainings: mean, 95 % interval of the mean over trainings, worst."""
-    rows = []
-    for name in dataset["reference"].values:
-        one = dataset.sel(reference=name)
-        there = np.isfinite(one["donor_rate"].values)
-        accuracy = {str(arm): one["accuracy"].sel(arm=arm).values[there] for arm in dataset["arm"].values}
-        lift = (one["donor_rate"] - one["donor_control"]).values[there]
-        row = {
-            "reasoner": str(name), "declared of the cache": str(one["truth"].sel(channel="slot cache").item()),
-            "trainings": int(there.sum()), "clean": _mean(accuracy[CLEAN]),
-            "fewest right": float(accuracy[CLEAN].min()), "donor's cache": _mean(accuracy["donor"]),
-            "mean cache": _mean(accuracy["mean"]), "donor lift": _mean(lift),
-            "mean embedding": _mean(accuracy["mean embedding"]), "slots removed": _mean(accuracy["removed"]),
-            "markers removed": _mean(accuracy["markers removed"]),
-        }  # fmt: skip
-        rows.append(row)
+def by_strength(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
+    """Share of alarms of each diagnostic by how much the cache matters, and Student's interval over trainings.
+
+    Returns:
+        By diagnostic `[3, strengths]`: mean over trainings, lower and upper end; NaN where there are none.
+    """
+    shares = alarm_shares(dataset)
+    changed = dataset["estimand"].sel(quantity="changed").stack(stratum=("task", "size"))
+    changed = changed.transpose("stratum", "design", "training").values
+    made = {}
+    for name in shares["diagnostic"].values:
+        rows = []
+        for low, high in STRENGTHS.values():
+            values = shares.sel(diagnostic=name).values[(changed > low) & (changed <= high)]
+            rows.append(_mean_of(values[np.isfinite(values)]))
+        made[str(name)] = np.array(rows).T
+    return made
+
+
+def _mean_of(values: np.ndarray) -> tuple[float, float, float]:
+    if len(values) < 2:
+        return (float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
+    found = mean_interval(values)
+    return float(values.mean()), max(0.0, float(found.low)), min(1.0, float(found.high))
+
+
+def strengths(dataset: xarray.Dataset) -> Rows:
+    """``by_strength`` for readers, best diagnostic first."""
+    found = by_strength(dataset)
+    return [
+        {"diagnostic": row["diagnostic"],
+         **{title: float(found[row["diagnostic"]][0, i]) for i, title in enumerate(STRENGTHS)}}
+        for row in ranking(dataset)
+    ]  # fmt: skip
+
+
+def own_question(dataset: xarray.Dataset) -> Rows:
+    """Diagnostics that intervene, held against the question that they ask by themselves."""
+    shares, rows = alarm_shares(dataset), []
+    for name, asks, looks in zip(*(dataset[one].values for one in ("diagnostic", "asks", "looks")), strict=True):
+        if looks:
+            continue
+        measured = dataset["estimand"].sel(quantity=_OWN[str(asks)]).stack(stratum=("task", "size"))
+        measured = measured.transpose("stratum", "design", "training").values
+        alarms = shares.sel(diagnostic=name).values
+        there = np.isfinite(alarms)
+        used, idle = alarms[there & (measured > DEPENDS)], alarms[there & (measured < IDLE)]
+        rows.append({
+            "diagnostic": str(name), "asks about": str(asks),
+            "sensitivity": float(used.mean()) if used.size else np.nan, "trainings": int(used.size),
+            "false alarms": float(idle.mean()) if idle.size else np.nan, "trainings that do not": int(idle.size),
+        })  # fmt: skip
     return rows
 
 
-def marker_gain(dataset: xarray.Dataset) -> str:
-    """How much of the marker-driven reasoner's gain stays without slots, and without markers, over trainings."""
-    if "base_accuracy" not in dataset:
-        return ""
-    accuracy = dataset["accuracy"].sel(reference="marker")
-    base = dataset["base_accuracy"].values
-    gain = accuracy.sel(arm=CLEAN).values - base
-    slots, markers = (accuracy.sel(arm=arm).values - base for arm in ("removed", "markers removed"))
-    there = np.isfinite(gain)
-    return (
-        f"The marker-driven reasoner gains {_mean(gain[there])} of accuracy over its base without slots "
-        f"({_mean(base[there])}). With markers only it keeps {_mean(slots[there] / gain[there])} of the gain, without "
-        f"markers {_mean(markers[there] / gain[there])} (means of ratios over {int(there.sum())} trainings)."
-    )
+def truths(dataset: xarray.Dataset) -> Rows:
+    """What was measured of each design, means over strata and trainings, and how many trainings are open."""
+    rows = []
+    for name in dataset["design"].values:
+        one = dataset.sel(design=name)
+        of = {str(quantity): float(one["estimand"].sel(quantity=quantity).mean()) for quantity in
+              ("accuracy", "changed", "necessary", "sufficient", "indirect", "changed_embedding", "changed_presence",
+               "changed_markers")}  # fmt: skip
+        held = one["bears"].values
+        declared = float(one["declared"])
+        rows.append({
+            "design": str(name), "by masks": "open" if np.isnan(declared) else "used" if declared else "idle",
+            "used": int((held == 1).sum()), "idle": int((held == 0).sum()), "open": int(np.isnan(held).sum()),
+            "answers see slots": "yes" if bool(one["attends"]) else "no",
+            **{quantity.replace("_", ", "): value for quantity, value in of.items()},
+        })  # fmt: skip
+    return rows
 
 
 def protocols(dataset: xarray.Dataset) -> Rows:
-    """Published ways of asking: how often each misleads, in the worst case of either kind."""
-    shares, found = shares_by_reasoner(dataset), alarms(dataset)
+    """Published ways of asking: how often each misleads, in the worst design of either truth."""
+    known = {row["diagnostic"]: row for row in ranking(dataset)}
+    return [
+        {
+            "way of asking": text,
+            "rank": known[name]["rank"],
+            "false alarms, worst": f"{known[name]['false_design']}: {known[name]['false_rate']:.2f}",
+            "missed, worst": f"{known[name]['missed_design']}: {known[name]['missed_rate']:.2f}",
+            "published, for context only": _published(ids),
+        }
+        for text, (name, ids) in PROTOCOLS.items()
+    ]
+
+
+def levels(dataset: xarray.Dataset) -> Rows:
+    """P-values on trainings whose cache is idle by masks: share of runs at or below the level, and of trainings hit."""
     rows = []
-    for text, (name, ids) in PROTOCOLS.items():
-        one = shares.sel(diagnostic=name)
-        null = max(null_names(dataset), key=lambda other: float(one.sel(reference=other)))
-        missed = min(bearing_names(dataset), key=lambda other: float(one.sel(reference=other)))
-        rows.append(
-            {
-                "way of asking": text,
-                "false alarms, worst null": _worst(found, name, null, 0.0, wanted=1.0),
-                "missed, worst load-bearing": _worst(found, name, missed, 1.0, wanted=0.0),
-                "published, for context only": _published(ids),
-            }
-        )
+    exact = dataset.sel(design=dataset["declared"] == 0)
+    for name in dataset["diagnostic"].values[dataset["kind"].values == "p-value"]:
+        values = exact["value"].sel(diagnostic=name)
+        hits = (values <= alpha_of(dataset)).where(np.isfinite(values))
+        rows.append({
+            "diagnostic": str(name), "runs": int(np.isfinite(values).sum()),
+            "at or below the level": float(hits.mean()),
+            **{str(one): float(hits.sel(design=one).mean()) for one in exact["design"].values},
+        })  # fmt: skip
     return rows
-
-
-def _worst(found: xarray.DataArray, diagnostic: str, reference: str, dial: float, *, wanted: float) -> str:
-    flags = found.sel(diagnostic=diagnostic, reference=reference, dial=dial).values
-    count, judged, interval = exact(np.where(np.isfinite(flags), flags == wanted, np.nan))
-    return f"{reference}: {count} of {judged} {brackets(float(interval.low), float(interval.high))}"
 
 
 def _published(ids: tuple[str, ...]) -> str:
     known = {claim.id: claim for claim in claims.load()}
     return "; ".join(f"{known[one].claim}: {known[one].published}" for one in ids) or "-"
-
-
-def _mean(values: np.ndarray) -> str:
-    """Mean over trainings, with Student's interval."""
-    if not np.ptp(values):
-        return f"{values[0]:.3f}"
-    found = paired_t_test(values)
-    return f"{values.mean():.3f} {brackets(float(found.low), float(found.high))}"

@@ -1,16 +1,14 @@
-"""A suite of reasoners of known truth, on which diagnostics are tried: frozen, hashed, with a dial for the effect.
+"""A suite of reasoners of known truth, on which diagnostics are tried: strata, battery of arms, runs on fresh items.
 
-The question is always the same: does the answer follow what the cache of the slots holds? For a null reasoner it does
-not, by construction. For a load-bearing one it does, as far as the dial says: at dial d each item, by chance d, keeps
-what the arms did to it; in the others every arm gives what the clean run gave, as if the answer went around the slots.
-Latents, attention and all else that is only observed stay the same over the dial: what they look like does not change
-when the answer stops using them, so that a diagnostic that only looks has a flat curve.
+The question is the same for all: does the answer depend on what the slots' cache holds? Masks say so where they can,
+and ``estimands`` on thousands of items where they cannot; no reasoner was trained under what the battery does.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -22,9 +20,10 @@ import numpy as np
 from tokdyn import keys
 from tokdyn.checks import bad, whole_number
 from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning import shipped
 from tokdyn.reasoning.audit.export import as_run
 from tokdyn.reasoning.audit.schema import FIELDS, MEDIATION, Run, pattern_of
+from tokdyn.reasoning.designs import DESIGNS, SIZES, TASKS, reference
+from tokdyn.reasoning.estimands import Estimands, depends
 from tokdyn.reasoning.exchange import answers_to, exchange_margins, other_picture
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item
@@ -32,13 +31,10 @@ from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.reasoning.references import Reference
 from tokdyn.reasoning.training import items_of
 
-VERSION = 2
+VERSION = 3
 KEY = 20261122
-# Of the suite as shipped. Other weights, protocols or numbers are another suite: then VERSION goes up with it.
-FROZEN = "98dc69cf377139fbfbe6c7ac516c1e8ef0c7a249f5681357394672ecf8646810"
-LOAD_BEARING = ("content", "compute", "text")
-NULL = ("bypassed", "masked", "marker", "soft_prompt")
-DIALS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+# All weights differ between strata, and so does what is easy: rates are given for each.
+STRATA = tuple(itertools.product(TASKS, SIZES))
 _NEAR_ZERO = 1e-3
 
 
@@ -49,7 +45,7 @@ def battery(width: int) -> dict[str, Intervention]:
         width: of the reasoner's residual stream.
 
     Example:
-        >>> from tokdyn.reasoning.audit.reasoners import battery
+        >>> from tokdyn.reasoning.audit.suite import battery
         >>> print(battery(16)["donor"])
         swap(slots, site=cache, donor=other)
     """
@@ -75,74 +71,90 @@ class Member(NamedTuple):
     """A reasoner of the suite.
 
     Attributes:
-        name: its own.
-        reference: with its truth; "content" of the slot cache makes it load-bearing, "none" null.
+        design: name of its design.
+        stratum: its task and its size.
+        training: number of its training.
+        reference: as it is run.
         variables: its weights.
+        estimands: what was measured on thousands of items; None where only masks speak.
     """
 
-    name: str
+    design: str
+    stratum: tuple[str, str]
+    training: int
     reference: Reference
     variables: Variables
+    estimands: Estimands | None = None
 
     @property
-    def bears(self) -> bool:
-        """Whether the answer follows what the slots' cache holds."""
-        return self.reference.truth["slot cache"] == "content"
+    def name(self) -> str:
+        """Unlike that of every other member."""
+        return f"{', '.join(self.stratum)}, {self.design}, training {self.training}"
+
+    @property
+    def bears(self) -> bool | None:
+        """Whether the answer depends on what the slots' cache holds; None where that is between the bounds."""
+        known = {"content": True, "none": False}.get(self.reference.truth["slot cache"])
+        if known is not None or self.estimands is None:
+            return known
+        measured = float(depends(self.estimands))
+        return None if np.isnan(measured) else measured == 1.0
 
 
 class Suite(NamedTuple):
     """Reasoners and how they are run; see ``suite``.
 
     Attributes:
-        members: reasoners, load-bearing and null.
-        dials: of the load-bearing ones, rising.
+        members: reasoners.
         repetitions: runs of each reasoner, each on fresh items.
         num_items: of a run.
-        key: of items and dials.
+        key: of items.
         sha256: of weights, protocols, truths, tasks, names of the arms and all numbers above.
     """
 
     members: tuple[Member, ...]
-    dials: tuple[float, ...]
     repetitions: int
     num_items: int
     key: int
     sha256: str
 
-    def families(self) -> Iterator[tuple[Member, dict[float, Run]]]:
-        """Every run of every reasoner, at each dial; a null reasoner's dial is 0."""
+    def runs(self) -> Iterator[tuple[Member, int, Run]]:
+        """Every run of every reasoner, and its number."""
         for member in self.members:
             for repetition in range(self.repetitions):
-                run, lots = _run(self, member, repetition)
-                if member.bears:
-                    yield member, {dial: dialled(run, lots < dial) for dial in self.dials}
-                else:
-                    yield member, {0.0: run}
-
-    def runs(self) -> Iterator[tuple[Member, float, Run]]:
-        """The same, one after the other."""
-        for member, family in self.families():
-            for dial, run in family.items():
-                yield member, dial, run
+                yield member, repetition, one_run(member, repetition, num_items=self.num_items, key=self.key)
 
 
-def suite(
-    members: Sequence[Member] | None = None,
-    *,
-    dials: Sequence[float] = DIALS,
-    repetitions: int = 40,
-    num_items: int = 100,
-    key: int = KEY,
-) -> Suite:
-    """The suite, hashed.
+def member(
+    design: str, stratum: tuple[str, str], training: int, variables: Variables, estimands: Estimands | None = None
+) -> Member:
+    """A trained design as a member of a suite.
 
     Args:
-        members: reasoners, at least one load-bearing and one null, with different names; by default the shipped ones.
-            Several trainings of a reference are several members.
-        dials: share of items in which the answer goes through the slots, 0 to 1; always with 0 and 1.
+        design: of ``designs.DESIGNS``.
+        stratum: a task of ``designs.TASKS`` and a size of ``designs.SIZES``.
+        training: its number.
+        variables: its weights.
+        estimands: measured on many items; needed where masks leave the truth open.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    for name, value, known in zip(("task", "size"), stratum, (TASKS, SIZES), strict=True):
+        if value not in known:
+            raise bad("stratum", f"a {name} of {', '.join(known)}", value)
+    made = reference(design, TASKS[stratum[0]], SIZES[stratum[1]], run=True)
+    return Member(design, tuple(stratum), training, made, variables, estimands)
+
+
+def suite(members: Sequence[Member], *, repetitions: int = 4, num_items: int = 200, key: int = KEY) -> Suite:
+    """Reasoners as a suite, hashed.
+
+    Args:
+        members: reasoners with different names; at least one whose answers depend on its slots, and one whose do not.
         repetitions: runs of each reasoner.
         num_items: of a run.
-        key: of items and dials, a whole number.
+        key: of items, a whole number.
 
     Returns:
         ``Suite``.
@@ -150,29 +162,50 @@ def suite(
     Raises:
         ValueError: naming the argument.
     """
-    chosen = tuple(map(shipped_member, (*LOAD_BEARING, *NULL)) if members is None else members)
+    chosen = tuple(members)
     for bears, kind in ((True, "load-bearing"), (False, "null")):
-        if not any(member.bears == bears for member in chosen):
+        if not any(member.bears is bears for member in chosen):
             raise bad("members", f"at least one {kind} reasoner", [member.name for member in chosen])
-    for member in chosen:
-        truth = member.reference.truth["slot cache"]
-        if truth not in ("content", "none") or member.reference.model.places.slots == 0:
-            raise bad("members", "reasoners with slots, whose cache holds content or none", f"{member.name!r}")
     if len({member.name for member in chosen}) < len(chosen):
         raise bad("members", "different names", [member.name for member in chosen])
-    values = tuple(sorted({0.0, 1.0, *map(float, dials)}))
-    if values[0] < 0 or values[-1] > 1:
-        raise bad("dials", "shares from 0 to 1", list(dials))
     numbers = {
         "repetitions": whole_number("repetitions", repetitions, at_least=1),
         "num_items": whole_number("num_items", num_items, at_least=8),
         "key": whole_number("key", key, at_least=0, at_most=2**63 - 1),
     }
-    return Suite(chosen, values, **numbers, sha256=_hashed(chosen, {"dials": values, **numbers}))
+    return Suite(chosen, **numbers, sha256=_hashed(chosen, numbers))
+
+
+def met(design: str, arm: str) -> bool:
+    """Whether training came close to what an arm does: then nobody learns from it how good the arm is."""
+    return arm in DESIGNS[design].interventions
+
+
+def one_run(member: Member, repetition: int, *, num_items: int, key: int) -> Run:
+    """A member under every arm, on fresh items.
+
+    Args:
+        member: a reasoner.
+        repetition: its number, which draws the items.
+        num_items: how many.
+        key: of all draws.
+    """
+    drawn = keys.for_seed(keys.for_purpose(jax.random.key(key), f"suite of {member.name}"), repetition)
+    model, task = member.reference.model, member.reference.task
+    items = items_of(task, keys.for_purpose(drawn, "items"), num_items)
+    return as_run(
+        model, task, member.variables, items, battery(model.width), key=keys.for_purpose(drawn, "noise"),
+        # As run_arms pairs them: the next item is the donor.
+        donor_targets={"donor": jnp.roll(items.answer[:, 0], -1)}, control={"donor": "unrelated"}, name="suite",
+        more=_mediation(model, task, member.variables, items, drawn),
+    )  # fmt: skip
 
 
 def dialled(run: Run, through: np.ndarray) -> Run:
-    """A run in which the arms have acted on some items only.
+    """A run in which the arms have acted on some items only: what a diagnostic would see of a weaker effect.
+
+    This replays a mixture; what reasoners that mix paths by themselves do is another matter, and is measured on
+    "gated", "rare", "redundant" and "weighed".
 
     Args:
         run: with arms.
@@ -202,40 +235,6 @@ def dialled(run: Run, through: np.ndarray) -> Run:
     return Run(made)
 
 
-@functools.cache
-def shipped_member(name: str) -> Member:
-    """A shipped reference as a member of a suite.
-
-    Args:
-        name: of ``references.catalog()``.
-
-    Raises:
-        ValueError: an unknown name.
-
-    Example:
-        >>> from tokdyn.reasoning.audit import shipped_member
-        >>> shipped_member("content").bears, shipped_member("soft_prompt").bears
-        (True, False)
-    """
-    one = shipped.load(name)
-    return Member(name, one.reference, one.variables)
-
-
-def _run(chosen: Suite, member: Member, repetition: int) -> tuple[Run, np.ndarray]:
-    """One run on fresh items, and each item's lot `[items]`, against which dials are held."""
-    key = keys.for_seed(keys.for_purpose(jax.random.key(chosen.key), f"suite of {member.name}"), repetition)
-    reference = member.reference
-    items = items_of(reference.task, keys.for_purpose(key, "items"), chosen.num_items)
-    count, model, task = chosen.num_items, reference.model, reference.task
-    run = as_run(
-        model, task, member.variables, items, battery(model.width), key=keys.for_purpose(key, "noise"),
-        # As run_arms pairs them: the next item is the donor.
-        donor_targets={"donor": jnp.roll(items.answer[:, 0], -1)}, control={"donor": "unrelated"}, name="suite",
-        more=_mediation(model, task, member.variables, items, key),
-    )  # fmt: skip
-    return run, np.asarray(jax.random.uniform(keys.for_purpose(key, "lots"), (count,)))
-
-
 def _mediation(model: Reasoner, task: Any, variables: Variables, items: Item, key: jax.Array) -> dict[str, np.ndarray]:
     """Margins of the four runs with another picture and its slot cache; none where the question is no chain's start."""
     margins, known = _exchanged(model, task)(variables, items, keys.for_purpose(key, "exchange"))
@@ -260,14 +259,14 @@ def _exchanged(model: Reasoner, task: Any) -> Callable[..., tuple[jax.Array, jax
 
 def _hashed(members: Sequence[Member], numbers: dict[str, Any]) -> str:
     digest = hashlib.sha256()
-    for member in members:
-        reference = member.reference
+    for one in members:
+        made = one.reference
         declared = {
-            "name": member.name, "protocol": reference.model.protocol.as_dict(), "task": repr(reference.task),
-            "truth": reference.truth, "layers": reference.model.layers, "width": reference.model.width,
+            "name": one.name, "protocol": made.model.protocol.as_dict(), "task": repr(made.task),
+            "truth": made.truth, "layers": made.model.layers, "width": made.model.width, "bears": one.bears,
         }  # fmt: skip
         digest.update(json.dumps(declared, sort_keys=True).encode())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(member.variables):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(one.variables):
             array = np.ascontiguousarray(np.asarray(leaf))
             digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype.name}".encode())
             digest.update(array.tobytes())

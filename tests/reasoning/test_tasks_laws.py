@@ -123,6 +123,35 @@ def test_the_answer_of_a_chase_is_uniform_given_the_start():
     assert set(fixed[:, 0].tolist()) == {FIRST}
 
 
+# Addition
+
+
+@pytest.mark.parametrize("knobs", [{}, {"side": 3, "terms": 4, "patch": 4}])
+def test_numbers_add_up_to_the_answer(knobs):
+    task = tasks.addition(**knobs)
+    for item in one_by_one(drawn(task)):
+        total = 0
+        for step, word in enumerate(item.question):
+            place = np.ravel_multi_index(place_of(task.words[word]), (task.side, task.side))
+            assert item.relevant[step].nonzero()[0].tolist() == [place]
+            row, column = sign_at(task, item.image, place)
+            total = (total + row * task.side + column) % task.side**2
+            assert item.steps[step] == FIRST + total
+            colour = patch_of(task, item.image, place)[-1, -1]
+            assert np.abs(np.array(list(INK.values())) - colour).sum(axis=1).argmin() == item.attributes[step]
+        assert item.answer.tolist() == [FIRST + total]
+        assert len(set(item.question.tolist())) == task.terms
+
+
+def test_a_sum_is_uniform_given_the_question_and_the_first_term():
+    question, answer, steps, _ = answers(tasks.addition())
+    counts = np.zeros((12, 4, 4))
+    pairs = {pair: number for number, pair in enumerate(itertools.permutations(range(4), 2))}
+    asked = [pairs[tuple(pair)] for pair in (question - FIRST - 4).tolist()]
+    np.add.at(counts, (asked, steps[:, 0] - FIRST, answer[:, 0] - FIRST), 1)
+    assert even(counts)
+
+
 # Visual search
 
 GLYPHS = {  # rows of dots, upright

@@ -49,8 +49,9 @@ class Estimands(NamedTuple):
             indirect effect, the same question, among items whose two answers differ).
         direct: answers that become those to another picture when everything but the cache is that picture's (the
             natural direct effect).
-        total: answers that become those to another picture when everything is that picture's.
-        sufficient: right answers with the own cache beside another picture, minus those with the other picture's cache.
+        total: answers that are another with another picture, of all items.
+        sufficient: right answers that the own cache alone keeps when everything else is another picture's, among those
+            that another picture changes.
         changed_embedding: as ``changed``, for what slots are fed.
         changed_presence: answers that are another without slots.
         changed_markers: answers that are another without markers.
@@ -93,8 +94,8 @@ def estimands(model: Reasoner, task: Task, variables: Variables, key: jax.Array,
         >>> from tokdyn.reasoning.estimands import estimands
         >>> one = shipped.load("masked")
         >>> found = estimands(one.reference.model, one.reference.task, one.variables, jax.random.key(0), num_items=500)
-        >>> found.changed, found.indirect, found.direct == found.total
-        (0.0, 0.0, True)
+        >>> found.changed, found.indirect, found.direct
+        (0.0, 0.0, 1.0)
     """
     if not model.places.slots:
         raise checks.bad("model", "a reasoner with slots", "one without")
@@ -111,8 +112,8 @@ def estimands(model: Reasoner, task: Task, variables: Variables, key: jax.Array,
         followed=share("donor's cache", "foreign") - share("donor's unrelated", "foreign"),
         indirect=share("indirect", "differ"),
         direct=share("direct", "differ"),
-        total=share("total", "differ"),
-        sufficient=share("own kept", "differ") - share("own lost", "differ"),
+        total=share("differ"),
+        sufficient=share("own kept", "rightly"),
         changed_embedding=share("changed embedding"),
         changed_presence=share("changed removed"),
         changed_markers=share("changed markers"),
@@ -161,14 +162,14 @@ def _block(model: Reasoner, task: Task) -> Callable[..., dict[str, jax.Array]]:
         _, own = run_arms(model, variables, items, write, key=key, oracle=changed.sites, keep=words)
         _, theirs = run_arms(model, variables, others, write, key=key, oracle=base.sites, keep=words)
         after, moved, kept = words(changed), own["written"], theirs["written"]
-        differ = (before != after) & (before == items.answer[:, 0])
+        differ = before != after
+        right = differ & (before == items.answer[:, 0])
         return {
             "differ": differ.sum(),
             "indirect": (differ & (moved == after)).sum(),
             "direct": (differ & (kept == after)).sum(),
-            "total": differ.sum(),
-            "own kept": (differ & (kept == before)).sum(),
-            "own lost": (differ & (after == before)).sum(),
+            "rightly": right.sum(),
+            "own kept": (right & (kept == before)).sum(),
         }
 
     return jax.jit(run)

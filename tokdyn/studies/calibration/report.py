@@ -66,7 +66,8 @@ def headline(dataset: xarray.Dataset) -> str:
 def _said(row: dict[str, Any]) -> str:
     return (
         f"{row['score']:.2f} [{row['low']:.2f}, {row['high']:.2f}] in its worst stratum ({row['stratum']}); "
-        f"false alarms {row['false_rate']:.2f} on {row['false_design']}, missed {row['missed_rate']:.2f} of {row['missed_design']}"
+        f"false alarms {row['false_rate']:.2f} on {row['false_design']}, "
+        f"missed {row['missed_rate']:.2f} of {row['missed_design']}"
     )
 
 

@@ -1,6 +1,5 @@
-"""Calibration: counts are counted right, what follows from masks holds, a run that was cut off goes on."""
+"""Calibration: what follows from masks holds, counts are counted right, controls do badly, a cut-off run goes on."""
 
-import dataclasses
 import json
 
 import jax
@@ -8,45 +7,33 @@ import numpy as np
 import pytest
 import tiny
 import xarray
-from scipy import stats
 
-from tokdyn import reasoning
-from tokdyn.reasoning import shipped
+from tokdyn.reasoning import audit, designs, shipped
 from tokdyn.reasoning.audit import DIAGNOSTICS
-from tokdyn.reasoning.exchange import answers_to, other_picture
-from tokdyn.reasoning.references import catalog
-from tokdyn.reasoning.training import items_of
+from tokdyn.reasoning.estimands import Estimands
 from tokdyn.studies import calibration
-from tokdyn.studies.calibration import ensembles, tables
+from tokdyn.studies.calibration import tables, trainings
+from tokdyn.studies.calibration.controls import CONTROLS
+from tokdyn.studies.calibration.experiment import JUDGED
 from tokdyn.studies.calibration.report import _PANELS
 
-SMALL = {"references": ("content", "masked"), "seeds": 2, "null_factor": 1, "num_steps": 20, "num_items": 24}
+SMALL = {"tasks": ("pointer chase",), "sizes": ("small",), "designs": ("sole", "sealed"), "seeds": 2, "num_steps": 20,
+         "num_items": 24, "repetitions": 2, "truth_items": 500}  # fmt: skip
 ARMS = [name for name, one in DIAGNOSTICS.items() if not one.looks]
 
 
 @pytest.fixture(scope="module")
-def shallow():
-    """References cut to one layer: what masks forbid, and what is counted, does not depend on how many there are.
+def drawn():
+    """Smaller models whose weights are drawn: what masks decide, and what is counted, does not depend on training."""
+    tiny_size = designs.Size(width=8, heads=2, hidden=8, layers=2, num_steps=20)
 
-    One of the two is trained, the other's weights are drawn: to compile a training takes longer than all else here.
-    """
-    known = {
-        name: dataclasses.replace(one, model=reasoning.reasoner(
-            one.task, one.model.protocol, layers=1, width=8, heads=2, hidden=8
-        ))
-        for name, one in catalog("small").items()
-    }  # fmt: skip
-    train = shipped.ensemble
-
-    def ensemble(reference, key, seeds):
-        if reference.truth["slot cache"] == "none":
-            return train(reference, key, seeds)
-        drawn = [tiny.untrained(reference.model, seed) for seed in seeds]
-        variables = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+    def ensemble(reference, key, seeds, *, num_items):
+        made = [tiny.untrained(reference.model, seed) for seed in seeds]
+        variables = jax.tree.map(lambda *leaves: np.stack(leaves), *made)
         return {"variables": variables, "history": {"right": np.zeros((len(seeds), 20))}}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ensembles, "catalog", lambda scale: known)
+        patch.setitem(designs.SIZES, "small", tiny_size)
         patch.setattr(shipped, "ensemble", ensemble)
         yield
 
@@ -57,171 +44,161 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dataset(shallow, store):
+def dataset(drawn, store):
     return calibration.run(calibration.Config(**SMALL), store=str(store))
 
 
 class TestARun:
     def test_who_cannot_see_slots_never_alarms_an_arm(self, dataset):
-        values = dataset["value"].sel(reference="masked", dial=0.0)
+        values = dataset["value"].sel(design="sealed")
         for name in ARMS:
             harmless = 1.0 if DIAGNOSTICS[name].kind == "p-value" else 0.0
-            assert (values.sel(diagnostic=name, training=[0, 1]) == harmless).all(), name
-        accuracy = dataset["accuracy"].sel(reference="masked")
+            assert (values.sel(diagnostic=name) == harmless).all(), name
+        accuracy = dataset["accuracy"].sel(design="sealed")
         for arm in ("donor", "mean", "zero", "noise", "removed", "donor embedding", "zero embedding"):
             np.testing.assert_array_equal(accuracy.sel(arm=arm), accuracy.sel(arm="clean"))
 
-    def test_nothing_is_judged_twice_or_left_out(self, dataset):
-        there = np.isfinite(dataset["value"]).all("diagnostic")
-        assert there.sel(reference="content").all()
-        assert there.sel(reference="masked", dial=0.0).all()
-        assert not there.sel(reference="masked").isel(dial=slice(1, None)).any()
+    def test_truth_is_what_masks_say(self, dataset):
+        assert (dataset["bears"].sel(design="sole") == 1).all()
+        assert (dataset["bears"].sel(design="sealed") == 0).all()
+        assert (dataset["estimand"].sel(design="sealed", quantity="changed") == 0).all()
 
-    def test_at_dial_zero_no_arm_has_done_anything(self, dataset):
-        values = dataset["value"].sel(reference="content", dial=0.0)
-        for name in ARMS:
-            assert (values.sel(diagnostic=name) == (1.0 if DIAGNOSTICS[name].kind == "p-value" else 0.0)).all(), name
+    def test_everything_is_judged(self, dataset):
+        assert np.isfinite(dataset["value"]).all()
+        assert list(dataset["diagnostic"].values) == [*DIAGNOSTICS, *CONTROLS]
 
-    def test_looking_gives_flat_curves(self, dataset):
-        looking = dataset["value"].sel(reference="content").isel(diagnostic=dataset["looks"].values)
-        assert (looking == looking.isel(dial=0)).all()
+    def test_controls_come_to_one_half(self, dataset):
+        rows = {row["diagnostic"]: row for row in tables.ranking(dataset)}
+        assert rows["control: always"]["score"] == rows["control: never"]["score"] == 0.5
+        # Seeing slots and not seeing the image go with being used here; all designs together cross them.
+        assert rows["control: answers may see latents"]["score"] == 1.0
 
     def test_it_goes_on_from_its_store(self, dataset, store, monkeypatch):
-        def no_training(*arguments, **options):
-            raise AssertionError("trained again")
+        def again(*arguments, **options):
+            raise AssertionError("made again")
 
-        monkeypatch.setattr(shipped, "ensemble", no_training)
-        again = calibration.run(calibration.Config(**SMALL), store=str(store), workers=1)
-        xarray.testing.assert_identical(again.drop_attrs(deep=False), dataset.drop_attrs(deep=False))
-        assert again.attrs["suite"] == dataset.attrs["suite"]
-        with pytest.raises(AssertionError, match="trained again"):
-            calibration.run(calibration.Config(**{**SMALL, "num_steps": 40}), store=str(store))
+        monkeypatch.setattr(shipped, "ensemble", again)
+        monkeypatch.setattr(trainings, "estimands", again)
+        monkeypatch.setattr(audit.Suite, "runs", again)
+        found = calibration.run(calibration.Config(**SMALL), store=str(store), workers=1)
+        xarray.testing.assert_identical(found.drop_attrs(deep=False), dataset.drop_attrs(deep=False))
+        assert found.attrs["suite"] == dataset.attrs["suite"]
+        with pytest.raises(AssertionError, match="made again"):
+            calibration.run(calibration.Config(**{**SMALL, "num_items": 30}), store=str(store))
 
     def test_the_report_is_written_at_once(self, dataset, tmp_path):
         path = calibration.report(dataset, tmp_path / "out")
         text = path.read_text()
         assert "## Ways of asking that mislead" in text
-        assert calibration.STUDY.headline(dataset).splitlines()[0] in text
+        assert calibration.headline(dataset).splitlines()[0] in text
         names = {str(one.relative_to(tmp_path / "out")) for one in (tmp_path / "out").rglob("*.*")}
-        wanted = {"report.md", "rates.csv", "metadata.json", "runs.zarr", "plots/alarms.png", "plots/sensitivity.png",
-                  "plots/false_alarms.png"}  # fmt: skip
+        wanted = {"report.md", "ranking.csv", "metadata.json", "plots/alarms.png", "plots/strengths.png",
+                  "plots/scores.png"}  # fmt: skip
         assert wanted <= names
         config = json.loads((tmp_path / "out" / "metadata.json").read_text())["config"]
         assert "store" not in config
         assert config["seeds"] == 2
-        back = xarray.open_zarr(tmp_path / "out" / "runs.zarr", consolidated=False)
-        np.testing.assert_array_equal(back["value"], dataset["value"])
 
 
 @pytest.mark.slow
-def test_all_truths_hold_and_another_items_cache_finds_them():
-    """Every reasoner trained in full, twice; what is declared of it holds."""
-    found = calibration.run(calibration.Config(seeds=2, null_factor=1))
-    accuracy = found["accuracy"].isel(training=[0, 1])
-    assert (accuracy.sel(arm="clean") >= 0.94).all()
-    bearing, null = tables.bearing_names(found), tables.null_names(found)
-    # At or below guessing from the question: one in three.
-    assert (accuracy.sel(reference=bearing, arm=["donor", "mean"]) < 0.34 + 4 * np.sqrt(0.34 * 0.66 / 200)).all()
-    assert (found["donor_rate"] - found["donor_control"]).sel(reference=bearing, training=[0, 1]).min() >= 0.9
-    unused = accuracy.sel(reference=null, arm=["donor", "mean"]) - accuracy.sel(reference=null, arm="clean")
-    assert np.abs(unused).max() <= 0.01
-    gain = accuracy.sel(reference="marker") - found["base_accuracy"].isel(training=[0, 1])
-    assert (gain.sel(arm="removed") >= 0.95 * gain.sel(arm="clean")).all()
-    assert (gain.sel(arm="markers removed") < 0.4 * gain.sel(arm="clean")).all()
-    shares = tables.shares_by_reasoner(found).sel(diagnostic=["donor lift, cache", "accuracy, donor's cache"])
-    assert (shares.sel(reference=bearing) == 1).all()
-    assert (shares.sel(reference=null) == 0).all()
+def test_controls_rank_below_other_items_latents(tmp_path):
+    """All designs in one stratum, trained in full, twice: who reads masks, or nothing, is behind who swaps."""
+    found = calibration.run(calibration.Config(tasks=("pointer chase",), sizes=("small",), seeds=2, repetitions=2))
+    scores = {row["diagnostic"]: row["score"] for row in tables.ranking(found)}
+    worst = min(scores[name] for name in (
+        "donor lift, cache", "accuracy, donor's cache", "accuracy, donor's embedding", "accuracy, mean cache",
+        "indirect / total above 0.1",
+    ))  # fmt: skip
+    assert max(scores[name] for name in CONTROLS) < worst
+    accuracy = found["accuracy"].sel(arm="clean")
+    assert (accuracy.sel(design=[name for name in found["design"].values if name != "weighed"]) > 0.9).all()
+    idle = found["estimand"].sel(quantity=["changed", "indirect", "sufficient"], design=found["declared"] == 0)
+    assert (idle == 0).all()
+    alone = found["estimand"].sel(design=["sole", "relayed"])
+    assert (alone.sel(quantity=["indirect", "sufficient"]) > 0.95).all()
+    share = found["estimand"].sel(design="gated", quantity="indirect")
+    assert (np.abs(share - designs.GATED_SHARE) < 0.06).all()
+    # What is redundant can be removed, and matters all the same.
+    redundant = found["estimand"].sel(design="redundant")
+    assert (redundant.sel(quantity="changed_presence") < 0.05).all()
+    assert (redundant.sel(quantity="changed") > 0.05).any()
 
 
-def made_up(values, kinds):
-    """A Dataset of two reasoners, eight trainings, dials 0 and 1; null reasoners have dial 0 only."""
+def made_up(values, kinds, **more):
+    """A Dataset of a stratum, a design of either truth and an open one, four trainings, two runs."""
     names = list(kinds)
-    table = np.stack([np.asarray(values[name], float) for name in names])
-    table[:, 1, :, 1] = np.nan
+    table = np.stack([np.asarray(values[name], float) for name in names])[:, None, None]
+    bears = np.array([[1.0] * 4, [0.0] * 4, [np.nan] * 4])[None, None]
+    estimand = np.zeros((1, 1, 3, 4, len(Estimands._fields)))
+    estimand[..., Estimands._fields.index("changed")] = np.where(bears == 1, 0.3, np.where(bears == 0, 0.0, 0.02))
     return xarray.Dataset(
         {
-            "value": (("diagnostic", "reference", "training", "dial"), table),
+            "value": (("diagnostic", "task", "size", "design", "training", "run"), table),
             "kind": ("diagnostic", list(kinds.values())),
-            "bears": ("reference", [True, False]),
+            "looks": ("diagnostic", [False] * len(names)),
+            "asks": ("diagnostic", ["cache"] * len(names)),
+            "bears": (("task", "size", "design", "training"), bears),
+            "declared": ("design", [1.0, 0.0, np.nan]),
+            "attends": ("design", [True] * 3),
+            "estimand": (("task", "size", "design", "training", "quantity"), estimand),
         },
-        {"diagnostic": names, "reference": ["content", "masked"], "training": np.arange(8), "dial": [0.0, 1.0]},
+        {"diagnostic": names, "task": ["t"], "size": ["s"], "design": ["sole", "sealed", "weighed"],
+         "training": np.arange(4), "run": np.arange(2), "quantity": list(Estimands._fields)},
         {"config": json.dumps({"alpha": 0.05})},
-    )
+    ).assign(more)  # fmt: skip
 
 
 class TestCounting:
-    def test_rates_and_their_intervals(self):
-        rng = np.random.default_rng(0)
-        p = rng.uniform(0.06, 1, (2, 8, 2))
-        p[0, :6, 1] = 0.05  # six of eight load-bearing trainings at the level: alarms
-        p[1, :3, 0] = 0.01  # three false ones
-        row = tables.rates(made_up({"p": p}, {"p": "p-value"}))[0]
-        assert (row["sensitivity"], row["false"], row["nulls"]) == (0.75, 0.375, 8)
-        exact = stats.binomtest(6, 8).proportion_ci(method="exact")
-        assert (row["sensitivity_low"], row["sensitivity_high"]) == pytest.approx((exact.low, exact.high))
-        exact = stats.binomtest(3, 8).proportion_ci(method="exact")
-        assert (row["false_low"], row["false_high"]) == pytest.approx((exact.low, exact.high))
-        assert (row["worst"], row["above"], row["difference"]) == ("masked", "masked", 0.375)
+    def test_rates(self):
+        p = np.full((3, 4, 2), 0.5)
+        p[0, :3] = 0.05  # three of four load-bearing trainings at the level
+        p[1, 0, 0] = 0.01  # half of one null training
+        p[2] = 0.0  # open: nobody counts these
+        row = tables.ranking(made_up({"p": p}, {"p": "p-value"}))[0]
+        assert (row["sensitivity"], row["false_alarms"]) == (0.75, 0.125)
+        assert row["score"] == (0.75 + 0.875) / 2
+        assert (row["false_design"], row["false_rate"], row["missed_design"]) == ("sealed", 0.125, "sole")
 
-    def test_a_score_is_not_judged_by_those_that_made_its_threshold(self):
-        score = np.zeros((2, 8, 2))
-        score[1, :, 0] = [5, 9, 6, 1, 7, 2, 8, 3]  # even numbers 5, 6, 7, 8; odd ones 9, 1, 2, 3
-        score[0, :, 1] = [8, 8.1, 9, 9, 9, 9, 9, 9]
-        dataset = made_up({"s": score}, {"s": "score"})
-        assert tables.threshold(dataset, "s") == 8
-        row = tables.rates(dataset)[0]
-        assert (row["nulls"], row["false"], row["sensitivity"]) == (4, 0.25, 7 / 8)
+    def test_arms_that_training_met_are_not_judged(self):
+        values = np.full((3, 4, 2), 1.0)
+        values[0] = np.nan
+        row = tables.ranking(made_up({"p": values, "q": np.ones((3, 4, 2))}, {"p": "verdict", "q": "verdict"}))
+        assert [one["diagnostic"] for one in row if np.isnan(one["score"])] == ["p"]
 
-    def test_always_alarmed_is_worth_as_much_as_never(self):
-        always, never = np.ones((2, 8, 2)), np.zeros((2, 8, 2))
-        rows = tables.rates(made_up({"always": always, "never": never}, {"always": "verdict", "never": "verdict"}))
-        assert [(row["difference"], row["rank"]) for row in rows] == [(0, 1), (0, 1)]
+    def test_strengths_group_by_what_was_measured(self):
+        p = np.full((3, 4, 2), 1.0)
+        p[0, :2] = 0.0
+        found = tables.by_strength(made_up({"p": p}, {"p": "p-value"}))["p"]
+        assert found[0].tolist()[2] == 0.5  # 0.3 is between 15 and 40 %
+        assert found[0].tolist()[0] == 0.0
+        assert np.isnan(found[0][[1, 3]]).all()
 
-    def test_a_level_is_kept_or_not(self):
-        assert tables._level({"above": "masked", "false_high": 0.08}, 0.05) == "no: masked"
-        assert tables._level({"above": "", "false_high": 0.02}, 0.05) == "yes"
-        assert tables._level({"above": "", "false_high": 0.2}, 0.05) == "not shown to break it"
+    def test_an_arm_is_held_against_its_own_question(self):
+        p = np.full((3, 4, 2), 1.0)
+        p[0] = 0.0
+        row = tables.own_question(made_up({"p": p}, {"p": "p-value"}))[0]
+        assert (row["sensitivity"], row["false alarms"], row["trainings"]) == (1.0, 0.0, 4)
 
 
 def test_every_diagnostic_of_a_figure_or_a_protocol_is_there():
     drawn = {name for group in _PANELS.values() for name in group} | {name for name, _ in tables.PROTOCOLS.values()}
-    assert drawn <= set(DIAGNOSTICS)
-    tables.protocols(made_up({name: np.ones((2, 8, 2)) for name in DIAGNOSTICS},
-                             dict.fromkeys(DIAGNOSTICS, "verdict")))  # fmt: skip
-
-
-def test_the_chain_of_two_modes_is_followed_to_the_answer_that_is_meant():
-    task = reasoning.two_modes(reasoning.tasks.pointer_chase(hops=3), early=1)
-    items = jax.jit(items_of, static_argnums=(0, 2))(task, jax.random.key(0), 40)
-    follow = jax.jit(answers_to, static_argnums=0)
-    assert set(np.asarray(items.mode).tolist()) == {0, 1}
-    np.testing.assert_array_equal(follow(task, items), items.answer[:, 0])
-    other = np.asarray(follow(task, other_picture(items)))
-    assert (other != np.asarray(items.answer[:, 0])).mean() > 0.5
-
-
-def test_the_small_scale_declares_what_the_full_one_does():
-    for name, one in catalog("small").items():
-        full = catalog()[name]
-        assert (one.truth, one.because, one.base) == (full.truth, full.because, full.base)
-        ours, theirs = one.model.protocol, full.model.protocol
-        assert (ours.hidden, ours.source, ours.head) == (theirs.hidden, theirs.source, theirs.head)
-    with pytest.raises(ValueError, match="scale: expected"):
-        catalog("tiny")
+    assert drawn <= set(JUDGED)
 
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"references": ("content",)}, "references: expected at least one null one"),
-        ({"references": ("masked",)}, "references: expected at least one load-bearing one"),
-        ({"references": ("content", "content", "masked")}, "references: expected each name once"),
-        ({"references": ("nobody", "masked")}, "references: expected one of"),
+        ({"designs": ("sole",)}, "designs: expected at least one null one"),
+        ({"designs": ("sealed", "weighed")}, "designs: expected at least one load-bearing one"),
+        ({"designs": ("sole", "sole", "sealed")}, "designs: expected one or more names, each once"),
+        ({"designs": ("nobody", "sealed")}, "designs: expected one of"),
+        ({"tasks": ()}, "tasks: expected one or more names"),
+        ({"sizes": ("huge",)}, "sizes: expected one of"),
         ({"seeds": 1}, "seeds: expected"),
-        ({"null_factor": 0}, "null_factor: expected"),
+        ({"repetitions": 0}, "repetitions: expected"),
         ({"num_steps": 30}, "num_steps: expected a multiple of 20"),
+        ({"truth_items": 600}, "truth_items: expected a multiple of 500"),
         ({"num_items": 8}, "num_items: expected"),
-        ({"dials": (0.5, 1.5)}, "dials: expected shares from 0 to 1"),
         ({"alpha": 1.0}, "alpha: expected"),
     ],
 )

@@ -101,6 +101,8 @@ def ranking(dataset: xarray.Dataset) -> Rows:
 def _worst(table: Table, diagnostic: int, truth: float) -> tuple[str, float]:
     """The design of that truth with the most wrong answers, over strata: its name and its share of alarms."""
     shares = _by_design(table.alarms[diagnostic], table.bears, truth)
+    if np.isnan(shares).all():
+        return "-", np.nan
     pick = np.nanargmax if truth == 0 else np.nanargmin
     place = int(pick(shares))
     return table.designs[place], float(shares[place])

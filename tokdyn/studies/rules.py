@@ -303,11 +303,10 @@ class Judgement:
             verdict = with_reading(verdict, reading(*others))
             rule += f"; read as {reading}: {_shown(reading, others)}"
         note = self.note if isinstance(self.note, str) else self.note(dataset)
-        ours = float(f"{estimates[0].value:.6g}") if self.told is None and estimates else None
-        ours = ours if self.told is None else self.told(dataset)
         if verdict == OPEN:
             told = f"our numbers do not decide: {rule}"
             return Finding(None, OPEN, f"{told}; {note}" if note else told)
+        ours = float(f"{estimates[0].value:.6g}") if self.told is None else self.told(dataset)
         return Finding(ours, verdict, note, command, self.design, rule)
 
 

@@ -152,6 +152,15 @@ def _patterns(grid: str) -> float:
     return float(colours) ** (side * side)
 
 
+def _capacity(grid: str) -> Callable[[xarray.Dataset], Estimate]:
+    return lambda _: exact(_patterns(grid))
+
+
+def _different(unit: float) -> Callable[[xarray.Dataset], Estimate]:
+    """Different patterns of the words, in units of so many."""
+    return lambda of: rules.mean(_seeds(of, GUMBEL, "patterns") / unit)
+
+
 def _percent(of: xarray.Dataset, condition: str, variable: str = "types") -> str:
     return f"{100 * _seeds(of, condition, variable).mean():.2f}"
 
@@ -330,9 +339,9 @@ def _of_causes() -> Iterator[tuple[str, Rule, _Measure, str, dict[str, Any]]]:
 
 def _of_patterns() -> Iterator[tuple[str, Rule, _Measure, str, dict[str, Any]]]:
     for name, published, grid in (("320", 6.27e44, "8x8x5"), ("147", 2.39e23, "7x7x3")):
-        yield f"capacity_{name}", Equals(published, 0.005 * published), (
-            lambda of, grid=grid: exact(_patterns(grid))
-        ), RERUN, {"note": "arithmetic: colours to the power of cells, within 0.5 %"}  # fmt: skip
+        yield f"capacity_{name}", Equals(published, 0.005 * published), _capacity(grid), RERUN, {
+            "note": "arithmetic: colours to the power of cells, within 0.5 %",
+        }  # fmt: skip
     yield "capacity_utilisation", Equals(3.06e-43, 0.005 * 3.06e-43), (
         lambda of: exact(corpus_of("large").vocabulary_size / _patterns("8x8x5"))
     ), RERUN, {"note": "arithmetic, within 0.5 %"}  # fmt: skip
@@ -352,9 +361,7 @@ def _of_patterns() -> Iterator[tuple[str, Rule, _Measure, str, dict[str, Any]]]:
         "note": f"0.08 to 0.11, rounded; {reads}",
     }  # fmt: skip
     for name, number, tolerance, unit in (("", 188, 1.5, 1), ("_share", 1.0, 0.01, 189)):
-        yield f"pattern_diversity{name}", Equals(number, tolerance), (
-            lambda of, unit=unit: rules.mean(_seeds(of, GUMBEL, "patterns") / unit)
-        ), RERUN, {
+        yield f"pattern_diversity{name}", Equals(number, tolerance), _different(unit), RERUN, {
             "reading": (AtMost(18.9), _mean(GUMBEL, "patterns_of_one")),
             "told": lambda of: f"{_seeds(of, GUMBEL, 'patterns').mean():.1f} of 189; of as many draws of one word "
             f"{_seeds(of, GUMBEL, 'patterns_of_one').mean():.1f}",

@@ -70,6 +70,10 @@ def _gain(method: str, *, variable: str = "ari") -> Callable[[xarray.Dataset], x
     return lambda of: of[variable].sel(rule=method) - of[variable].sel(rule="baseline")
 
 
+def _mean_gain(method: str) -> Callable[[xarray.Dataset], Estimate]:
+    return lambda of: exact(_gain(method)(of).mean())
+
+
 def _by_seed(values: xarray.DataArray, *, together: int = 1) -> Estimate:
     """Conditions of a seed share their draws, so that the seed is the unit."""
     return rules.mean(values.mean([name for name in values.dims if name != "seed"]), together=together)
@@ -186,7 +190,7 @@ def _declared() -> Iterator[Judgement]:
         yield number(f"low_noise_ari_std_{method}", spread, 3, _low_noise(method, "ari", "std"))
         yield number(f"low_noise_steps_{method}", steps, 2, _low_noise(method, "num_steps", "mean"))
     for method, gain in (("inertia", 0.008), ("inertia_repulsion", 0.019)):
-        yield number(f"gain_{method}", gain, 3, lambda of, method=method: exact(_gain(method)(of).mean()))
+        yield number(f"gain_{method}", gain, 3, _mean_gain(method))
     yield number("significant_p", 0.017, 3, lambda of: exact(_first(of)["p_value"]))
     yield number("significant_d", 0.46, 2, lambda of: exact(_first(of)["cohens_d"]))
     yield number("inertia_doubles_steps", 2, 0, lambda of: exact(

@@ -162,7 +162,7 @@ def _falls(of: xarray.Dataset) -> list[Estimate]:
 
 
 def _by_supervision(arm: str, *, matched: bool = False) -> Callable[[xarray.Dataset], list[Estimate]]:
-    """How much more one supervision loses under an arm than another, on the same items, task and stage.
+    """How much more one supervision loses under an arm than another, on the same items, where both learned the task.
 
     Args:
         arm: name.
@@ -171,10 +171,14 @@ def _by_supervision(arm: str, *, matched: bool = False) -> Callable[[xarray.Data
 
     def measured(of: xarray.Dataset) -> list[Estimate]:
         right = of["right"].astype(float).mean("seed")
+        names = ("supervision", "task", "stage")
+        good = {tuple(str(one[name].values) for name in names) for one in _good(of)}
         pairs = []
         for task, stage in itertools.product(of["task"].values, of["stage"].values):
             here = right.sel(task=task, stage=stage)
             for one, other in itertools.permutations(of["supervision"].values, 2):
+                if not {(str(one), str(task), str(stage)), (str(other), str(task), str(stage))} <= good:
+                    continue
                 difference = here.sel(supervision=one) - here.sel(supervision=other)
                 full = difference.sel(arm="full")
                 if not matched or abs(float(full.mean())) <= WEAK:
@@ -190,6 +194,10 @@ def _told_falls(of: xarray.Dataset, arm: str = "cache donor") -> str:
         return "no setting learned its task"
     fallen = _range(good, lambda one: accuracy(one, "full") - accuracy(one, arm))
     return f"fall of accuracy {fallen} in {len(good)} settings that learned their task"
+
+
+def _told_arm(arm: str) -> Callable[[xarray.Dataset], str]:
+    return lambda of: f"'{arm}': {_told_falls(of, arm)}"
 
 
 def _told_supervision(of: xarray.Dataset, arm: str = "cache donor") -> str:
@@ -263,7 +271,7 @@ CLAIMS: tuple[Judgement | Context, ...] = (
     ),
     *(Context(f"visual_memory.{name}", _told_gain)
       for name in ("gain_retained_high", "gain_retained_low", "format_gain", "components")),
-    *(Context(f"visual_memory.{name}", lambda of, arm=arm: f"'{arm}': {_told_falls(of, arm)}") for name, arm in (
+    *(Context(f"visual_memory.{name}", _told_arm(arm)) for name, arm in (
         ("slots_zero", "slots zero"), ("slots_replace", "slots constant"), ("slots_inject", "slots oracle"),
     )),
     Context("visual_memory.slots_swap", _toward_donor),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,12 +51,12 @@ class Estimate:
         return not any(math.isnan(end) for end in (self.value, self.low, self.high))
 
 
-def exact(value: Any) -> Estimate:
+def exact(value: SupportsFloat) -> Estimate:
     """A number without uncertainty: arithmetic, a count, or what a deterministic re-run prints."""
     return Estimate(*[float(value)] * 3)
 
 
-def between(value: Any, low: Any, high: Any) -> Estimate:
+def between(value: SupportsFloat, low: SupportsFloat, high: SupportsFloat) -> Estimate:
     """A number with an interval that the study has computed."""
     return Estimate(float(value), float(low), float(high))
 
@@ -90,7 +90,7 @@ def one_more(values: ArrayLike) -> Estimate:
     return between(found.mean, found.mean - half, found.mean + half)
 
 
-def clock(seconds: Any) -> Estimate:
+def clock(seconds: SupportsFloat) -> Estimate:
     """Seconds, or a ratio of seconds, measured once on a shared machine."""
     return between(seconds, float(seconds) / CLOCK, float(seconds) * CLOCK)
 

@@ -1,0 +1,27 @@
+"""Weights of evidence: how much oftener a cause's condition holds with that cause than with any other or none."""
+
+from __future__ import annotations
+
+import math
+
+from tokdyn.autoencoder.diagnose.causes import Check
+
+# Counted over the development part of the held-out bench: models with the cause, those of them whose condition held,
+# models without it, and those of them whose condition held all the same.
+COUNTS: dict[str, tuple[int, int, int, int]] = {}
+
+
+def weight_of(check: Check) -> float:
+    """The weight of evidence of a check in nats `[]`: infinite for a proof, 0 where its condition does not hold.
+
+    `\\ln \\frac{(h + 1/2) / (n + 1)}{(f + 1/2) / (m + 1)}` for h of n models with the cause and f of m without it. A cause
+    that the bench does not plant counts as seen with it once in two: 1.
+    """
+    if not check.verdict:
+        return 0.0
+    if check.certain:
+        return math.inf
+    if check.name not in COUNTS:
+        return 1.0
+    models, held, others, false = COUNTS[check.name]
+    return math.log((held + 0.5) / (models + 1.0)) - math.log((false + 0.5) / (others + 1.0))

@@ -67,8 +67,8 @@ class Thresholds:
     unigram: float = 0.1
     r"""Nats above `H(f)` up to which a model has learned the frequencies: its likelihood per token is within 10 % of
     the best answer's that ignores the input."""
-    rare: float = 0.5
-    """Rare words lost: a lost word weighs less than half of an average one in the loss."""
+    rare: float = 0.3
+    """Rare words lost: a lost word weighs less than that of an average one in the loss."""
     identity: float = 1e-5
     """What a loss may leave of a gradient that it is identical with: rounding leaves 1e-13, the nearest other loss
     (`1 - p_y` beside a double softmax) 2e-3 at 26 words."""
@@ -119,7 +119,11 @@ class Check(NamedTuple):
 def _diverged(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
     finite = numbers["finite"]
     return Check(
-        "diverged", finite, 1.0, finite < 1.0, "weights and logits are " + ("finite" if finite else "not finite"),
+        "diverged",
+        finite,
+        1.0,
+        finite < 1.0,
+        "weights and logits are " + ("finite" if finite else "not finite"),
         finite < 1.0,
     )
 
@@ -191,7 +195,7 @@ def _frozen(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresho
     known = {name: moved for name, moved in parts.items() if not math.isnan(moved)}
     if len(known) < 2:
         return Check("frozen_part", math.nan, 0.0, None, "needs the initial weights of two parts")
-    still = [name for name, moved in known.items() if moved == 0.0]
+    still = [name for name, moved in known.items() if moved < 1e-6]  # the start may be drawn again, and rounded
     least = min(known.values())
     reading = "; ".join(f"weights of the {name} moved by {moved:.1%}" for name, moved in known.items())
     # Where no gradient arrives the weights cannot move either: that has a name of its own.
@@ -200,19 +204,20 @@ def _frozen(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresho
 
 
 def _deaf(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
-    heard, differs = numbers["decoder.hears"], numbers["decoder.code_differs"]
+    heard, differs = max(numbers["start.hears"], numbers["end.hears"]), numbers["end.code_differs"]
     if math.isnan(heard):
         return Check("deaf_decoder", heard, limits.hears, None, "the model has no decoder to ask")
+    # Deaf from the start: one that training has deafened is a consequence, whatever its cause.
     reading = f"codes differ between words by {differs:.2g} of their size, what the decoder says of them by {heard:.2g}"
     return Check("deaf_decoder", heard, limits.hears,
                  failed and heard < limits.hears * min(1.0, differs) and differs > limits.hears, reading)  # fmt: skip
 
 
 def _dropout(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
-    share = numbers["decoder.noise_share"]
+    share = numbers["start.noise_share"]
     if math.isnan(share):
         return Check("dropout", share, limits.noise, None, "the model has no decoder to ask")
-    reading = f"in training {share:.0%} of the variance of the decoder's answers is its own noise"
+    reading = f"in a first training step {share:.0%} of the variance of the decoder's answers is its own noise"
     return Check("dropout", share, limits.noise, failed and share > limits.noise, reading)
 
 
@@ -234,7 +239,9 @@ def _too_fast(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     end = float(curve[-max(1, len(curve) // 4) :].mean())
     level = min(float(curve[0]), undecided) if math.isfinite(undecided) else float(curve[0])
     verdict = failed and moved > limits.far and end > level
-    reading = f"weights moved by {moved:.3g} times their length; the loss ends at {end:.4g}, no answer costs {level:.4g}"
+    reading = (
+        f"weights moved by {moved:.3g} times their length; the loss ends at {end:.4g}, no answer costs {level:.4g}"
+    )
     return Check("learning_rate_too_high", moved, limits.far, verdict, reading)
 
 
@@ -307,6 +314,8 @@ def _constant(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     share, excess = numbers["prediction.dominant_share"], numbers["end.cross_entropy"] - numbers["frequency.entropy"]
     # Under even frequencies H(f) is the start: reaching it shows nothing.
     skewed = math.log(numbers["num_types"]) - numbers["frequency.entropy"] > limits.unigram
+    # Only a word that outweighs all others can drown them; elsewhere the constant answer is a consequence.
+    skewed = skewed and numbers["accuracy.commonest"] > limits.dominant
     verdict = failed and skewed and share > limits.dominant and excess < limits.unigram
     reading = f"one answer for {share:.0%} of the types; cross-entropy {excess:+.3g} nats from H(frequencies)"
     return Check("constant_predictor", share, limits.dominant, verdict, reading)
@@ -316,13 +325,16 @@ def _rare(numbers: dict[str, float], curve: Any, failed: bool, limits: Threshold
     types, tokens = 1.0 - numbers["accuracy.types"], 1.0 - numbers["accuracy.tokens"]
     weight = tokens / types if types > 0.0 else math.nan
     reading = f"{types:.1%} of the types are lost, {tokens:.1%} of the tokens"
-    return Check("rare_words_lost", weight, limits.rare, failed and weight < limits.rare, reading)
+    skewed = math.log(numbers["num_types"]) - numbers["frequency.entropy"] > 0.5  # nats: more than by 1 / rank
+    return Check("rare_words_lost", weight, limits.rare, failed and skewed and weight < limits.rare, reading)
 
 
 def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
     moved, share = numbers["moved"], math.nan if curve is None else falling_share(curve)
     still = share > limits.falling
-    verdict = None if math.isnan(moved) and math.isnan(share) else failed and (still or moved < limits.moved)
+    # Hardly moved and still falling, or hardly moved at all. Falling alone would be said of many a fault.
+    slow = moved < limits.moved and (still or curve is None or moved < 0.2 * limits.moved)
+    verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)
     return Check("learning_rate_too_low", value, threshold, verdict, reading.replace("nan%", "an unknown share"))
@@ -351,8 +363,8 @@ EVIDENCE = {
     "wrong_targets": ("rewards.right", "rewards.steady", "rewards.shift", "rewards.shift_share", "rewards.rewarded"),
     "temperature": ("rewards.temperature", "rewards.rest.tempered"),
     "frozen_part": ("moved.encoder", "moved.decoder"),
-    "deaf_decoder": ("decoder.hears", "decoder.code_differs"),
-    "dropout": ("decoder.noise_share",),
+    "deaf_decoder": ("start.hears", "end.hears", "end.code_differs"),
+    "dropout": ("start.noise_share", "end.noise_share"),
     "regularisation_too_strong": ("weights.ratio", "loss.opposition", "loss.rest_share"),
     "learning_rate_too_high": ("moved", "loss.undecided"),
     "data_unlike_stated": ("loss.stated", "loss.stated_error"),

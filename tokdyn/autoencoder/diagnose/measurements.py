@@ -131,7 +131,6 @@ def measure(
         "weights.ratio": _length(variables["params"]) / jnp.maximum(_length(initial["params"]), 1e-30),
         **{f"moved.{name}": _moved_part(variables, initial, name) for name in ("encoder", "decoder")},
         "code.capacity_bits": _capacity(model, after.code),
-        **_heard(end, variables, after, known, keys.for_purpose(key, "heard")),
         **_charges(end, loss, variables, after.logits, shares, keys.for_purpose(key, "loss")),
     }
     for name, values in both.items():
@@ -181,6 +180,7 @@ def _stage(
         "code_bits": bits,
         "code_bits_error": error,
         **_use(model, output.code, known),
+        **_heard(model, variables, output, known, keys.for_purpose(key, "heard")),
     }
     return found, output
 
@@ -260,9 +260,7 @@ def _charges(
 
     def pulls(blind: jax.Array) -> PyTree:
         # One program for both: with ``blind`` the logits are numbers to the gradient.
-        seen = probes.Answering(
-            model, lambda made: jnp.where(blind, jax.lax.stop_gradient(made), made)
-        )
+        seen = probes.Answering(model, lambda made: jnp.where(blind, jax.lax.stop_gradient(made), made))
         return jax.grad(total)(variables["params"], seen)
 
     both = jax.lax.map(pulls, jnp.array([False, True]))
@@ -285,7 +283,7 @@ def _dot(left: PyTree, right: PyTree) -> jax.Array:
 
 def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key: jax.Array) -> dict[str, Any]:
     """What the decoder makes of a code: of another word's, and of the same one twice in training."""
-    nothing = dict.fromkeys(("decoder.code_differs", "decoder.hears", "decoder.noise_share"), jnp.nan)
+    nothing = dict.fromkeys(("code_differs", "hears", "noise_share"), jnp.nan)
     if not hasattr(model, "decode") or len(known) < 2:
         return nothing
     values = output.code.values
@@ -298,16 +296,14 @@ def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key
 
     centred = output.logits - output.logits.mean(axis=1, keepdims=True)
     size = jnp.average(jnp.mean(centred**2, axis=1), weights=kept)
-    twice = jax.lax.map(
-        lambda key: model.decode(variables, values, key=key, train=True)[0], jax.random.split(key, 4)
-    )
+    twice = jax.lax.map(lambda key: model.decode(variables, values, key=key, train=True)[0], jax.random.split(key, 4))
     noise = jnp.average(jnp.var(twice, axis=0, ddof=1).mean(axis=1), weights=kept)
     signal = variance(twice.mean(axis=0))
     mean = jnp.average(jnp.mean(values.reshape(len(values), -1) ** 2, axis=1), weights=kept)
     return {
-        "decoder.code_differs": variance(values) / jnp.maximum(mean, 1e-30),
-        "decoder.hears": variance(centred) / jnp.maximum(size, 1e-30),
-        "decoder.noise_share": noise / jnp.maximum(noise + signal, 1e-30),
+        "code_differs": variance(values) / jnp.maximum(mean, 1e-30),
+        "hears": variance(centred) / jnp.maximum(size, 1e-30),
+        "noise_share": noise / jnp.maximum(noise + signal, 1e-30),
     }
 
 

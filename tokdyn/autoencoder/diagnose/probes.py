@@ -106,7 +106,8 @@ def probe(
         "rewards.inverted": jnp.mean(punished == ids),
         "rewards.shift": jnp.argmax(moves),
         "rewards.shift_share": jnp.max(moves),
-        "rewards.rewarded": jnp.sum(jnp.zeros(words).at[rewarded].set(1.0)) / jnp.sum(jnp.zeros(words).at[ids].set(1.0)),
+        "rewards.rewarded": jnp.sum(jnp.zeros(words).at[rewarded].set(1.0))
+        / jnp.sum(jnp.zeros(words).at[ids].set(1.0)),
         "rewards.steady": jnp.mean(rewarded == again),
     }
     asked = jnp.stack([jnp.zeros_like(own), SURE * own, SURE * jnp.roll(own, 1, axis=1)])

@@ -117,8 +117,8 @@ SOUND = {
     "end.code_differs": 0.5, "rewards.reads": 1, "rewards.right": 1, "rewards.inverted": 0, "rewards.shift": 0,
     "rewards.shift_share": 1, "rewards.rewarded": 1, "rewards.steady": 1, "rewards.rest.cross_entropy": 1e-13,
     "rewards.rest.double_softmax": 0.8, "rewards.rest.squared_error": 0.6, "rewards.rest.linear": 0.8,
-    "rewards.rest.tempered": 1e-13, "rewards.temperature": 1, **{f"{stage}.{name}": np.nan for stage in ("start", "end") for name in
-    ("usage_bits", "perplexity", "active_share")},
+    "rewards.rest.tempered": 1e-13, "rewards.temperature": 1, **{f"{stage}.{name}": np.nan for stage in ("start", "end")
+    for name in ("usage_bits", "perplexity", "active_share")},
 }  # fmt: skip
 LOST = {"accuracy.types": 0.1, "accuracy.tokens": 0.1, "end.cross_entropy": 2.5}
 LEVELS = diagnose.loss_levels(26)

@@ -57,8 +57,8 @@ def save_run(
         model: from ``autoencoder``.
         variables: its weights at the end.
         corpus: the text.
-        loss: what was trained for. One from ``losses.objective`` is kept. Of a loss of your own the file keeps what it is
-            measured to reward, which is what a diagnosis asks of it.
+        loss: what was trained for. One from ``losses.objective`` is kept. Of a loss of your own the file keeps what it
+            is measured to reward, which is what a diagnosis asks of it.
         initial: its weights at the start.
         history: of ``Fit``.
 
@@ -76,9 +76,18 @@ def save_run(
     terms, rewards = _terms(loss), None
     if loss is not None and terms is None:
         rewards = asked_of(model, loss, variables, corpus, key=jax.random.key(0))
-    kept = {"model": model, "variables": variables, "loss": terms, "rewards": rewards, "initial": initial, "history": history,
-            "train": corpus.train, "validation": corpus.validation, "train_lengths": corpus.train_lengths,
-            "validation_lengths": corpus.validation_lengths}  # fmt: skip
+    kept = {
+        "model": model,
+        "variables": variables,
+        "loss": terms,
+        "rewards": rewards,
+        "initial": initial,
+        "history": history,
+        "train": corpus.train,
+        "validation": corpus.validation,
+        "train_lengths": corpus.train_lengths,
+        "validation_lengths": corpus.validation_lengths,
+    }
     structure = {name: files.encoded(value, name, arrays) for name, value in kept.items()}
     return files.write(
         path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "words": list(corpus.words), **structure}, arrays
@@ -117,7 +126,7 @@ def load_run(path: str | os.PathLike[str]) -> Training:
 
 
 def _terms(loss: Any) -> dict[str, Any] | None:
-    """The terms of an objective by name: a ``Dynamics`` is no dataclass that a file can name. None of any other loss."""
+    """The terms of an objective by name (a ``Dynamics`` is no dataclass that a file can name); None of any other."""
     from tokdyn.autoencoder.losses import Objective
 
     return {name: loss.terms[name] for name in loss.terms} if isinstance(loss, Objective) else None

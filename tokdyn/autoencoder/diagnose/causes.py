@@ -1,7 +1,7 @@
 """The causes: a condition on measurements for each, thresholds with their reasons, and remedies.
 
-Each condition is a positive signature: something that this cause does, measured, and not merely what is left when others
-are out. A cause is *certain* where the measurement proves it: an identity of the loss, a gradient of exactly 0, too few
+Each condition is a positive signature: something that this cause does, measured, and not what is left when others are
+out. A cause is *certain* where the measurement proves it: an identity of the loss, a gradient of exactly 0, too few
 patterns by counting. Any other is *likely*, and only named where words are lost.
 """
 
@@ -80,9 +80,9 @@ class Thresholds:
     temperature: float = 5.0
     """Of a loss: beyond this factor from 1, logits of ordinary size say nothing, or everything."""
     hears: float = 1e-3
-    """Deaf decoder: less of the logits' variance than this follows the code, where more of the code than this differs."""
+    """Deaf decoder: less of the logits' variance than this follows the code, while more of the code differs."""
     noise: float = 0.8
-    """Dropout: more of the variance of what the decoder says of the words is noise. A share p kept gives about 1 - p."""
+    """Dropout: more of the variance of what the decoder says of the words is noise; p dropped gives about p."""
     shrunk: float = 0.3
     """Regularisation: weights end that much shorter than they began; training makes them longer."""
     opposition: float = 0.9
@@ -333,7 +333,7 @@ def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     moved, share = numbers["moved"], math.nan if curve is None else falling_share(curve)
     still = share > limits.falling
     # Hardly moved and still falling, or hardly moved at all. Falling alone would be said of many a fault.
-    slow = moved < limits.moved and (still or curve is None or moved < 0.2 * limits.moved)
+    slow = moved < limits.moved and (still or curve is None or moved < 0.5 * limits.moved)
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)

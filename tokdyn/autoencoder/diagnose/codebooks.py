@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -79,9 +80,9 @@ def codebooks(quantizer: Any, variables: Variables, inputs: ArrayLike, *, key: j
         >>> found.cause, found.sizes, found.cells
         ('healthy', (125,), 1600)
     """
-    vectors = checks.floating("inputs", inputs)
-    if vectors.ndim < 2:
-        raise checks.bad("inputs", "vectors [..., cells, channels]", checks.describe_array(vectors))
+    vectors = jnp.asarray(inputs)
+    if vectors.ndim < 2 or not jnp.issubdtype(vectors.dtype, jnp.floating):
+        raise checks.bad("inputs", "floating-point vectors [..., cells, channels]", checks.describe_array(vectors))
     code, _ = quantizer.apply(variables, vectors, key=key)
     if code.indices is None:
         raise checks.bad("quantizer", "one whose code has indices", "None")

@@ -12,10 +12,10 @@ COUNTS: dict[str, tuple[int, int, int, int]] = {}
 
 
 def weight_of(check: Check) -> float:
-    """The weight of evidence of a check in nats `[]`: infinite for a proof, 0 where its condition does not hold.
+    r"""The weight of evidence of a check in nats `[]`: infinite for a proof, 0 where its condition does not hold.
 
-    `\\ln \\frac{(h + 1/2) / (n + 1)}{(f + 1/2) / (m + 1)}` for h of n models with the cause and f of m without it. A cause
-    that the bench does not plant counts as seen with it once in two: 1.
+    `\ln \frac{(h + 1/2) / (n + 1)}{(f + 1/2) / (m + 1)}` for h of n models with the cause and f of m without it. A
+    cause that the bench does not plant has the weight 1, below all that it does.
     """
     if not check.verdict:
         return 0.0

@@ -192,9 +192,8 @@ def diagnose(
             jax.eval_shape(lambda ids, key: loss(resolved(model, 0), variables, ids, key)[0], ids, key)
         except Exception as error:  # whatever a stranger's loss raises on a batch that it was not made for
             lines = str(error).strip().splitlines() or [""]
-            notes.append(
-                f"the loss does not take a batch of words [batch], so that nothing was asked of it ({type(error).__name__}: {lines[0]})"
-            )
+            reason = f"{type(error).__name__}: {lines[0]}"
+            notes.append(f"the loss does not take a batch of words [batch], so that nothing was asked of it ({reason})")
             asked = None
     if history is None:
         notes.append("no history was given: whether the loss was still falling is unknown")

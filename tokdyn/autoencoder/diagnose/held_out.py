@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
         return bool(set(self.findings.ranked[:2]) & set(self.combination.causes))
 
 
-def combinations(*, each: int = 20, healthy: int = 300) -> list[Combination]:
+def combinations(*, each: int = 14, healthy: int = 240) -> list[Combination]:
     """Every fault in sound company, pairs of faults, and sound models; a function of its arguments alone.
 
     Args:

@@ -298,7 +298,8 @@ def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key
     size = jnp.average(jnp.mean(centred**2, axis=1), weights=kept)
     twice = jax.lax.map(lambda key: model.decode(variables, values, key=key, train=True)[0], jax.random.split(key, 4))
     noise = jnp.average(jnp.var(twice, axis=0, ddof=1).mean(axis=1), weights=kept)
-    signal = variance(twice.mean(axis=0))
+    # The mean of four draws still has a quarter of their noise.
+    signal = jnp.maximum(variance(twice.mean(axis=0)) - noise / 4.0, 0.0)
     mean = jnp.average(jnp.mean(values.reshape(len(values), -1) ** 2, axis=1), weights=kept)
     return {
         "code_differs": variance(values) / jnp.maximum(mean, 1e-30),

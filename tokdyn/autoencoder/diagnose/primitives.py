@@ -1,9 +1,9 @@
 """What the held-out bench composes models from, and the split that was written down before any threshold was set.
 
-A combination takes one primitive from each axis. A primitive is *seen* where thresholds and weights of evidence may have
-been looked at with it; *unseen* ones are foreign to them. A foreign fault has no cause in ``REMEDIES``: the only right
-answer is "unexplained", or "healthy" where the model survives it. The split is by primitive, since a split by seed
-would put each fault on both sides.
+A combination takes one primitive from each axis. A primitive is *seen* where thresholds and weights of evidence may
+have been looked at with it; *unseen* ones are foreign to them. A foreign fault has no cause in ``REMEDIES``: the only
+right answer is "unexplained", or "healthy" where the model survives it. The split is by primitive, since a split by
+seed would put each fault on both sides.
 """
 
 from __future__ import annotations

@@ -70,14 +70,15 @@ def probe(
         key: of the loss's own draws and of the logits.
 
     Returns:
-        Numbers `[]` by name, each after ``rewards.``: ``reads`` (1 where any logit matters), ``right`` (share of rows whose own word is rewarded
-        most), ``inverted`` (whose own word is punished most), ``shift`` and ``shift_share`` (the commonest
-        difference of rewarded and own word, modulo words, and how common), ``rewarded`` (different words that are
-        rewarded, for each row), ``steady`` (share of rows in which another key rewards the same word), ``rest.NAME``
-        for each of ``NAMES``, and ``temperature``. Further ``loss.undecided``, ``loss.right`` and ``loss.wrong``: what
-        no answer, a sure right and a sure wrong one cost.
+        Numbers `[]` by name, each after ``rewards.``: ``reads`` (1 where any logit matters), ``right`` (share of rows
+        whose own word is rewarded most), ``inverted`` (whose own word is punished most), ``shift`` and ``shift_share``
+        (the commonest difference of rewarded and own word, modulo words, and how common), ``rewarded`` (different words
+        that are rewarded, for each row), ``steady`` (share of rows in which another key rewards the same word),
+        ``rest.NAME`` for each of ``NAMES``, and ``temperature``. Further ``loss.undecided``, ``loss.right`` and
+        ``loss.wrong``: what no answer, a sure right and a sure wrong one cost.
     """
     words = len(shares)
+    shares = jnp.asarray(shares)
     order = jnp.argsort(-shares, stable=True)[: min(words, ROWS)]
     # Only as many rows as there are words that occur; the others repeat the commonest.
     ids = jnp.where(shares[order] > 0, order, order[0]).astype(jnp.int32)

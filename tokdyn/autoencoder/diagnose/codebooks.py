@@ -92,7 +92,7 @@ def codebooks(quantizer: Any, variables: Variables, inputs: ArrayLike, *, key: j
     indices, values, before = (np.asarray(array) for array in (code.indices, code.values, vectors))
     columns = indices.shape[-1] if indices.ndim == vectors.ndim else None
     largest = max(sizes) if sizes else int(indices.max()) + 1
-    counts = np.asarray(usage(indices, largest, codebooks=columns))
+    counts = np.asarray(usage(code.indices, largest, codebooks=columns))
     known = tuple(sizes) if sizes and len(sizes) == len(counts) else (largest,) * len(counts)
     used = (counts > 0).sum(axis=1)
     cells = int(np.prod(vectors.shape[:-1]))
@@ -100,7 +100,7 @@ def codebooks(quantizer: Any, variables: Variables, inputs: ArrayLike, *, key: j
     if values.shape == before.shape:
         spread = ((before - before.reshape(-1, before.shape[-1]).mean(axis=0)) ** 2).sum()
         lost = float(((values - before) ** 2).sum() / max(float(spread), 1e-30))
-    effective = np.asarray(perplexity(counts))
+    effective = np.asarray(perplexity(jnp.asarray(counts)))
     active = used / np.asarray(known)
     enough = sizes is not None and cells >= ENOUGH * max(known)
     cause = "healthy" if enough else "unknown"

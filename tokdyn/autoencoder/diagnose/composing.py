@@ -136,7 +136,7 @@ def _loss(numbers: dict[str, Any], model: Any, variables: Variables, ids: jax.Ar
 class _Memory(NamedTuple):
     first: Any
     second: Any
-    count: jax.Array
+    steps: jax.Array
 
 
 def _optimiser(**numbers: Any) -> optax.GradientTransformation:
@@ -147,7 +147,7 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
         return _Memory(zeros, zeros, jnp.zeros((), jnp.int32))
 
     def update(gradients: Any, memory: _Memory, params: Any = None) -> tuple[Any, _Memory]:
-        count = memory.count + 1
+        count = memory.steps + 1
         kind = numbers["optimiser"].astype(jnp.int32)
         noise = jax.random.fold_in(jax.random.key(0), count)
 
@@ -169,7 +169,8 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
             return jnp.where(kept, -rate * steps - jnp.minimum(rate * numbers["decay"], 0.5) * w, 0.0)
 
         triples = zip(*(jax.tree.leaves(tree) for tree in (first, second, params)), strict=True)
-        updates = jax.tree.unflatten(structure, [step(*three, place) for place, three in enumerate(triples)])
+        moved = [step(m, v, w, place) for place, (m, v, w) in enumerate(triples)]
+        updates = jax.tree.unflatten(structure, moved)
         for name in ("encoder", "decoder"):
             factor = numbers[f"{name}_rate"]
             updates = {**updates, name: jax.tree.map(lambda leaf, factor=factor: factor * leaf, updates[name])}
@@ -186,7 +187,7 @@ def composed(with_numbers: bool, numbers: dict[str, Any], key: jax.Array) -> tup
         numbers: the values of ``PLAIN``'s names `[]`.
         key: of everything.
     """
-    scales = {name: jnp.where(numbers["published"] > 0, PUBLISHED[name], UNIT[name]) for name in UNIT}
+    scales: Any = {name: jnp.where(numbers["published"] > 0, PUBLISHED[name], UNIT[name]) for name in UNIT}
     table = encoders.table(
         vocabulary_size=SIZE,
         cells=CELLS,

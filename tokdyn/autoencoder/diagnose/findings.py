@@ -18,6 +18,7 @@ from tokdyn.autoencoder.diagnose.evidence import weight_of
 from tokdyn.autoencoder.diagnose.measurements import is_numeric, measure, words_of
 from tokdyn.autoencoder.diagnose.signature import finite_curve
 from tokdyn.dynamics.schedules import resolved
+from tokdyn.typing import PyTree
 
 
 class Findings(NamedTuple):
@@ -245,7 +246,7 @@ class Opened(NamedTuple):
         return jax.tree.unflatten(self.rest.structure, leaves)
 
 
-def opened(tree: Any) -> Opened:
+def opened(tree: PyTree) -> Opened:
     """Take a pytree apart; two of one structure and the same objects share a compiled program."""
     leaves, structure = jax.tree.flatten(tree)
     rest = tuple(_NUMBER if is_numeric(leaf) else leaf for leaf in leaves)

@@ -17,6 +17,7 @@ logits as they are and moved on by a row, the gradient is compared with that of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -38,7 +39,7 @@ NAMES = ("cross_entropy", "double_softmax", "squared_error", "linear", "tempered
 class Answering:
     """A model whose logits are replaced by a function of its own: what does a loss make of them?"""
 
-    def __init__(self, model: Any, replace: Any) -> None:
+    def __init__(self, model: Any, replace: Callable[[jax.Array], jax.Array]) -> None:
         self._model, self._replace = model, replace
 
     def __getattr__(self, name: str) -> Any:

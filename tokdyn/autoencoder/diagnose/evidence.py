@@ -8,7 +8,23 @@ from tokdyn.autoencoder.diagnose.causes import Check
 
 # Counted over the development part of the held-out bench: models with the cause, those of them whose condition held,
 # models without it, and those of them whose condition held all the same.
-COUNTS: dict[str, tuple[int, int, int, int]] = {}
+COUNTS: dict[str, tuple[int, int, int, int]] = {
+    "constant_predictor": (4, 3, 73, 0),
+    "data_unlike_stated": (5, 5, 72, 0),
+    "deaf_decoder": (4, 4, 73, 0),
+    "double_softmax": (5, 5, 72, 0),
+    "dropout": (6, 6, 71, 0),
+    "frozen_part": (1, 1, 76, 0),
+    "inverted_loss": (5, 5, 72, 0),
+    "learning_rate_too_high": (3, 3, 74, 0),
+    "learning_rate_too_low": (3, 3, 74, 7),
+    "no_gradient": (5, 5, 72, 4),
+    "regularisation_too_strong": (13, 13, 64, 0),
+    "temperature": (4, 4, 73, 0),
+    "uninformative_start": (5, 5, 72, 0),
+    "unknown_words_ceiling": (4, 4, 73, 0),
+    "wrong_targets": (10, 10, 67, 0),
+}
 
 
 def weight_of(check: Check) -> float:

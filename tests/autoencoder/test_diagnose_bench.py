@@ -69,6 +69,7 @@ def test_errors_are_sentences():
         bench.run_bench(key=0)
 
 
+@pytest.mark.slow
 def test_the_held_out_bench_in_small():
     """Twelve unseen combinations, four foreign faults and eight sound models, in one program."""
     chosen = [one for one in held_out.combinations() if one.numbers["code"] < 3]

@@ -218,7 +218,9 @@ def _dropout(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresh
     if math.isnan(share):
         return Check("dropout", share, limits.noise, None, "the model has no decoder to ask")
     reading = f"in a first training step {share:.0%} of the variance of the decoder's answers is its own noise"
-    return Check("dropout", share, limits.noise, failed and share > limits.noise, reading)
+    # Dropout ends with training; noise that stays is something else.
+    only = numbers["start.quiet_share"] < 0.1
+    return Check("dropout", share, limits.noise, failed and only and share > limits.noise, reading)
 
 
 def _regularised(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
@@ -364,7 +366,7 @@ EVIDENCE = {
     "temperature": ("rewards.temperature", "rewards.rest.tempered"),
     "frozen_part": ("moved.encoder", "moved.decoder"),
     "deaf_decoder": ("start.hears", "end.hears", "end.code_differs"),
-    "dropout": ("start.noise_share", "end.noise_share"),
+    "dropout": ("start.noise_share", "start.quiet_share", "end.noise_share"),
     "regularisation_too_strong": ("weights.ratio", "loss.opposition", "loss.rest_share"),
     "learning_rate_too_high": ("moved", "loss.undecided"),
     "data_unlike_stated": ("loss.stated", "loss.stated_error"),

@@ -31,6 +31,7 @@ PLAIN: dict[str, float] = {
     "uncounted": 0.0, "doubt": 0.0, "code": 0.0, "dropout": 0.0, "heard": 1.0, "published": 0.0, "noise": 0.0,
     "moved_answers": 0.0, "optimiser": 0.0, "learning_rate": 1e-2, "decay": 0.0, "penalty": 0.0, "encoder_rate": 1.0,
     "decoder_rate": 1.0, "gradient_noise": 0.0, "moving": 1.0, "text": 1.0, "unknown": 0.0,
+    "clip": 1e9, "neighbour": 0.0, "to_and_fro": 0.0,
 }  # fmt: skip
 UNIT = {"embedding_std": 1.0, "hidden_gain": 2.0**0.5, "output_std": 1.5 / WIDTH**0.5}
 
@@ -92,6 +93,7 @@ class _Answering:
         return self.inner.init(key, cells, channels)
 
     def apply(self, variables: Variables, values: jax.Array, *, key: jax.Array | None, train: bool) -> tuple[Any, Any]:
+        values = jnp.where(self.numbers["neighbour"] > 0, jnp.roll(values, 1, axis=0), values)
         heard = values * self.numbers["heard"]
         if key is not None:
             noise = draws.normal(keys.for_purpose(key, "noise"), values.shape)
@@ -100,6 +102,7 @@ class _Answering:
             kept = draws.uniform(keys.for_purpose(key, "kept"), values.shape) >= self.numbers["dropout"]
             heard = jnp.where(kept, heard / (1.0 - self.numbers["dropout"]), 0.0)
         logits, state = self.inner.apply(variables, heard, key=key, train=train)
+        logits = jnp.clip(logits, -self.numbers["clip"], self.numbers["clip"])
         if not train:
             logits = jnp.where(self.numbers["moved_answers"] > 0, jnp.roll(logits, 1, axis=-1), logits)
         return logits, state
@@ -160,13 +163,14 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
         keep = jnp.array([0.9, 0.9, 0.0])[kind]
         first = jax.tree.map(lambda m, g: keep * m + (1.0 - keep) * g, memory.first, gradients)
         second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g**2, memory.second, gradients)
-        rate = numbers["learning_rate"]
+        back = (numbers["to_and_fro"] > 0) & (count % 2 == 0)
+        rate = jnp.where(back, -1.0, 1.0) * numbers["learning_rate"]
 
         def step(m: jax.Array, v: jax.Array, w: jax.Array, place: int) -> jax.Array:
             root = jnp.sqrt(v / (1.0 - 0.99**count)) + 1e-8
             steps = jnp.stack([m / (1.0 - 0.9**count) / root, m, m / root])[kind]
             kept = draws.uniform(jax.random.fold_in(jax.random.key(1), place), w.shape) < numbers["moving"]
-            return jnp.where(kept, -rate * steps - jnp.minimum(rate * numbers["decay"], 0.5) * w, 0.0)
+            return jnp.where(kept, -rate * steps - jnp.minimum(jnp.abs(rate) * numbers["decay"], 0.5) * w, 0.0)
 
         triples = zip(*(jax.tree.leaves(tree) for tree in (first, second, params)), strict=True)
         moved = [step(m, v, w, place) for place, (m, v, w) in enumerate(triples)]
@@ -211,7 +215,16 @@ def composed(with_numbers: bool, numbers: dict[str, Any], key: jax.Array) -> tup
         return jnp.clip(places, RESERVED, SIZE - 1).astype(jnp.int32)
 
     loss = functools.partial(_loss, numbers)
-    names = ("optimiser", "learning_rate", "decay", "encoder_rate", "decoder_rate", "gradient_noise", "moving")
+    names = (
+        "optimiser",
+        "learning_rate",
+        "decay",
+        "encoder_rate",
+        "decoder_rate",
+        "gradient_noise",
+        "moving",
+        "to_and_fro",
+    )
     trained = fit(
         model,
         loss,

@@ -35,7 +35,8 @@ class Combination(NamedTuple):
 
     Attributes:
         names: of its primitives, one for each axis.
-        part: "development", "unseen combination", "two faults", "foreign" or "healthy".
+        part: "development", "unseen combination", "two faults", "foreign", "looked at" (foreign, and signatures were
+            repaired by it) or "healthy".
     """
 
     names: tuple[str, ...]
@@ -99,7 +100,7 @@ def combinations(*, each: int = 14, healthy: int = 240) -> list[Combination]:
     for name, one in PRIMITIVES.items():
         if one.cause != "healthy":
             for _ in range(each):
-                drawn(seen, "foreign" if one.cause == "unexplained" else "seen", name)
+                drawn(seen, ("looked at" if one.seen else "foreign") if one.cause == "unexplained" else "seen", name)
     named = [name for name, one in PRIMITIVES.items() if one.cause not in ("healthy", "unexplained")]
     for left, right in itertools.combinations(named, 2):
         if PRIMITIVES[left].axis != PRIMITIVES[right].axis:
@@ -201,7 +202,9 @@ def confusion(found: Sequence[Outcome]) -> list[str]:
     lines = []
     for name, one in PRIMITIVES.items():
         of = [
-            o for o in found if o.combination.part in ("unseen combination", "foreign") and name in o.combination.names
+            o
+            for o in found
+            if o.combination.part in ("unseen combination", "foreign", "looked at") and name in o.combination.names
         ]
         if one.cause == "healthy" or not of:
             continue

@@ -283,7 +283,7 @@ def _dot(left: PyTree, right: PyTree) -> jax.Array:
 
 def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key: jax.Array) -> dict[str, Any]:
     """What the decoder makes of a code: of another word's, and of the same one twice in training."""
-    nothing = dict.fromkeys(("code_differs", "hears", "noise_share"), jnp.nan)
+    nothing = dict.fromkeys(("code_differs", "hears", "noise_share", "quiet_share"), jnp.nan)
     if not hasattr(model, "decode") or len(known) < 2:
         return nothing
     values = output.code.values
@@ -296,6 +296,9 @@ def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key
 
     centred = output.logits - output.logits.mean(axis=1, keepdims=True)
     size = jnp.average(jnp.mean(centred**2, axis=1), weights=kept)
+    # At evaluation a decoder is to be quiet: noise that stays there is no dropout.
+    quiet = jax.lax.map(lambda key: model.decode(variables, values, key=key)[0], jax.random.split(key, 4))
+    still = jnp.average(jnp.var(quiet, axis=0, ddof=1).mean(axis=1), weights=kept)
     twice = jax.lax.map(lambda key: model.decode(variables, values, key=key, train=True)[0], jax.random.split(key, 4))
     noise = jnp.average(jnp.var(twice, axis=0, ddof=1).mean(axis=1), weights=kept)
     # The mean of four draws still has a quarter of their noise.
@@ -304,6 +307,7 @@ def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key
     return {
         "code_differs": variance(values) / jnp.maximum(mean, 1e-30),
         "hears": variance(centred) / jnp.maximum(size, 1e-30),
+        "quiet_share": still / jnp.maximum(noise, 1e-30),
         "noise_share": noise / jnp.maximum(noise + signal, 1e-30),
     }
 

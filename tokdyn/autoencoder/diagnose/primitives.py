@@ -76,17 +76,21 @@ _NAMED = {
     "frozen encoder": Primitive("optimiser", "frozen_part", {"encoder_rate": 0.0}),
     "unknown words": Primitive("metric", "unknown_words_ceiling", {"unknown": 0.5}),
 }
-# Foreign faults: no threshold has seen them.
+# Foreign faults: no threshold has seen them, but for two that a first run named wrongly ("wrong_targets", "dropout"),
+# by which the signatures were repaired. The last three were added after that repair, before they were ever run.
 _FOREIGN = {
     "garbled inputs": Primitive("data", "unexplained", {"garbled": 0.8}, seen=False),
     "colliding inputs": Primitive("data", "unexplained", {"colliding": 2.0}, seen=False),
-    "half the words uncounted": Primitive("loss", "unexplained", {"uncounted": 0.5}, seen=False),
+    "half the words uncounted": Primitive("loss", "unexplained", {"uncounted": 0.5}),
     "reward for doubt": Primitive("loss", "unexplained", {"doubt": 3.0}, seen=False),
-    "noise on the code": Primitive("model", "unexplained", {"noise": 30.0}, seen=False),
+    "noise on the code": Primitive("model", "unexplained", {"noise": 30.0}),
     "answers moved after training": Primitive("model", "unexplained", {"moved_answers": 1.0}, seen=False),
     "noisy gradients": Primitive("optimiser", "unexplained", {"gradient_noise": 3.0}, seen=False),
     "decoder climbs": Primitive("optimiser", "unexplained", {"decoder_rate": -1.0}, seen=False),
     "few weights move": Primitive("optimiser", "unexplained", {"moving": 0.03}, seen=False),
+    "clipped answers": Primitive("model", "unexplained", {"clip": 0.1}, seen=False),
+    "a neighbour's code": Primitive("model", "unexplained", {"neighbour": 1.0}, seen=False),
+    "to and fro": Primitive("optimiser", "unexplained", {"to_and_fro": 1.0}, seen=False),
 }
 PRIMITIVES: dict[str, Primitive] = {**_SOUND, **_NAMED, **_FOREIGN}
 # Of the combinations of seen primitives, these remainders (of a number made from the names) are for development; no

@@ -102,10 +102,14 @@ def probe(
     rewarded, again = jnp.argmin(slopes[0], axis=1), jnp.argmin(slopes[1], axis=1)
     punished = jnp.argmax(slopes[0], axis=1)
     moves = jnp.zeros(words).at[(rewarded - ids) % words].add(1.0) / len(ids)
+    # Only rows that the loss counts can reward anything: a mask on some words is no wrong target.
+    counted = [jnp.max(jnp.abs(slope), axis=1) > 1e-3 * jnp.max(jnp.abs(slope)) for slope in slopes[:2]]
+    rows = [jnp.maximum(jnp.sum(rows), 1) for rows in counted]
     told = {
         "rewards.reads": jnp.any(slopes != 0),
-        "rewards.right": 0.5 * (jnp.mean(rewarded == ids) + jnp.mean(again == ids)),
-        "rewards.inverted": jnp.mean(punished == ids),
+        "rewards.right": 0.5
+        * (jnp.sum((rewarded == ids) & counted[0]) / rows[0] + jnp.sum((again == ids) & counted[1]) / rows[1]),
+        "rewards.inverted": jnp.sum((punished == ids) & counted[0]) / rows[0],
         "rewards.shift": jnp.argmax(moves),
         "rewards.shift_share": jnp.max(moves),
         "rewards.rewarded": jnp.sum(jnp.zeros(words).at[rewarded].set(1.0))

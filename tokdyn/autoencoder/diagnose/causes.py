@@ -334,8 +334,8 @@ def _rare(numbers: dict[str, float], curve: Any, failed: bool, limits: Threshold
 def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
     moved, share = numbers["moved"], math.nan if curve is None else falling_share(curve)
     still = share > limits.falling
-    # Hardly moved and still falling, or hardly moved at all. Falling alone would be said of many a fault.
-    slow = moved < limits.moved and (still or curve is None or moved < 0.5 * limits.moved)
+    # Hardly moved and still falling, or not moved. Either half alone would be said of many a fault.
+    slow = (moved < limits.moved and still) or moved < 1e-3
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)

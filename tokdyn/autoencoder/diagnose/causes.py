@@ -12,6 +12,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import kendalltau
 
 from tokdyn.autoencoder.diagnose.signature import falling_share, loss_levels
 
@@ -335,11 +336,19 @@ def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     moved, share = numbers["moved"], math.nan if curve is None else falling_share(curve)
     still = share > limits.falling
     # Hardly moved and still falling, or not moved. Either half alone would be said of many a fault.
-    slow = (moved < limits.moved and still) or moved < 1e-3
+    slow = (moved < limits.moved and (still or (moved < 0.5 * limits.moved and _drifts_down(curve)))) or moved < 1e-3
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)
     return Check("learning_rate_too_low", value, threshold, verdict, reading.replace("nan%", "an unknown share"))
+
+
+def _drifts_down(curve: Any) -> bool:
+    """Whether a curve falls on the whole, by a rank correlation that chance gives once in twenty."""
+    if curve is None or len(curve) < 5:
+        return False
+    found = kendalltau(np.arange(len(curve)), curve, alternative="less")
+    return bool(found.pvalue < 0.05)
 
 
 def _ceiling(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:

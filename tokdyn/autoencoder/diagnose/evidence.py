@@ -17,7 +17,7 @@ COUNTS: dict[str, tuple[int, int, int, int]] = {
     "frozen_part": (1, 1, 76, 0),
     "inverted_loss": (5, 5, 72, 0),
     "learning_rate_too_high": (3, 3, 74, 0),
-    "learning_rate_too_low": (3, 2, 74, 7),
+    "learning_rate_too_low": (3, 3, 74, 7),
     "no_gradient": (5, 5, 72, 4),
     "regularisation_too_strong": (13, 13, 64, 0),
     "temperature": (4, 4, 73, 0),

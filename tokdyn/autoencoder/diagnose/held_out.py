@@ -1,7 +1,7 @@
 """The held-out bench: does a diagnosis name what it has seen in new company, and stay silent before what is foreign?
 
-``python -m tokdyn.autoencoder.diagnose.held_out`` runs all of it (about 15 minutes on two cores) and prints such a report
-as docs/diagnosis_bench.md keeps.
+``python -m tokdyn.autoencoder.diagnose.held_out`` runs all of it (about 15 minutes on two cores) and prints such a
+report as docs/diagnosis_bench.md keeps.
 """
 
 from __future__ import annotations

@@ -34,6 +34,45 @@ def test_every_settled_claim_names_a_command_and_a_result(shipped):
             assert claim.ours is not None, claim.id
 
 
+def test_every_verdict_says_by_which_rule_and_from_what_run(shipped):
+    for claim in shipped:
+        if claim.verdict == "open":
+            assert claim.note, claim.id  # what would decide it
+            assert not claim.rule
+        else:
+            assert claim.rule, claim.id
+            assert claim.design in claims.KINDS[claim.kind], claim.id
+
+
+def test_no_named_model_is_judged(shipped):
+    """Ours are other models than the published: they are context."""
+    assert {claim.verdict for claim in shipped if claim.kind in ("model", "setting")} == {"open"}
+    assert {claim.kind for claim in shipped if claim.work == "dynamics"} <= {"design", "cost", "setting", "universal"}
+
+
+def test_what_is_said_of_a_published_design_is_not_judged_by_a_repaired_one():
+    fields = {"ours": 1, "verdict": "contradicted", "command": COMMAND}
+    for kind, admitted in claims.KINDS.items():
+        for design in claims.DESIGNS:
+            if design in admitted:
+                assert Claim("dmlr.gain", "dmlr", "gain", 2, **fields, kind=kind, design=design).design == design
+            else:
+                with pytest.raises(ValueError, match=r"verdict of dmlr\.gain: expected 'open'"):
+                    Claim("dmlr.gain", "dmlr", "gain", 2, **fields, kind=kind, design=design)
+
+
+def test_what_the_notebook_says_of_cost_and_of_its_smallest_check_is_there(shipped):
+    published = {claim.id: claim.published for claim in shipped}
+    assert published["diffusion_lm.proof_of_concept"] == 100
+    assert (published["diffusion_lm.overhead_time"], published["diffusion_lm.overhead_memory"]) == (3, 6)
+
+
+def test_where_a_number_was_read_is_said(shipped):
+    sources = {(claim.work, claim.source) for claim in shipped}
+    assert {source for work, source in sources if work in ("dynamics", "diffusion_lm")} == {"document"}
+    assert {source for work, source in sources if work == "dmlr"} == {"paper"}
+
+
 def test_the_shipped_file_is_what_write_makes_of_it(shipped, tmp_path):
     path = tmp_path / "claims.json"
     claims.write(path, reversed(shipped))
@@ -86,6 +125,7 @@ def test_findings_that_agree_raise_nothing():
         ("dynamics.ari", Finding("0.790832", "reproduced", command=COMMAND), "ours", 0.790832, "0.790832"),
         ("dynamics.ari", Finding(0.790832, "qualified", command=COMMAND), "verdict", "reproduced", "qualified"),
         ("dynamics.ari", Finding(0.790832, "reproduced", command="tokdyn x"), "command", COMMAND, "tokdyn x"),
+        ("dynamics.ari", Finding(0.790832, "reproduced", None, COMMAND, claims.RERUN), "design", None, claims.RERUN),
         ("dynamics.collapse", Finding("unseen", "contradicted", command=COMMAND), "ours", "seen", "unseen"),
         ("dynamics.other", Finding(1.0, "reproduced", command=COMMAND), "id", None, None),
     ],
@@ -101,6 +141,13 @@ def test_check_sees_a_claim_that_is_still_open_in_the_table():
     assert [one.field for one in found] == ["ours", "verdict", "command"]
 
 
+def test_seconds_are_not_compared():
+    slow = Claim("dmlr.time", "dmlr", "seconds", 9, 3.0, "reproduced", COMMAND, kind="cost", design=claims.RERUN)
+    fast = Finding(300.0, "contradicted", command=COMMAND, design=claims.RERUN)
+    assert claims.check({"dmlr.time": fast}, claims=[slow]) == []
+    assert claims.check({"dmlr.time": fast}, claims=[dataclasses.replace(slow, kind="design")])
+
+
 def test_the_tolerance_is_relative():
     record = {"dynamics.ari": Finding(0.8, "reproduced", command=COMMAND)}
     gap = (0.8 - 0.790832) / 0.8
@@ -111,12 +158,14 @@ def test_the_tolerance_is_relative():
 
 
 def test_check_and_updated_default_to_the_shipped_table(shipped):
-    first = shipped[0]
+    first = next(claim for claim in shipped if claim.kind == "design")
+    place = shipped.index(first)
     finding = Finding(12345.0, "contradicted", "new", COMMAND)
     assert claims.check({first.id: finding})
     entered = claims.updated({first.id: finding})
-    assert entered[1:] == shipped[1:]
-    assert dataclasses.astuple(entered[0])[-4:] == (12345.0, "contradicted", COMMAND, "new")
+    assert [*entered[:place], *entered[place + 1 :]] == [*shipped[:place], *shipped[place + 1 :]]
+    fields = ("ours", "verdict", "command", "note", "design", "rule")
+    assert [getattr(entered[place], name) for name in fields] == [12345.0, "contradicted", COMMAND, "new", None, ""]
     assert claims.check({first.id: finding}, claims=entered) == []
 
 
@@ -168,6 +217,11 @@ SETTLED = {**GOOD, "ours": 1, "verdict": "reproduced", "command": "tokdyn x"}
         ({**GOOD, "published": True}, "published of dmlr.gain: expected a text or a finite number, got True"),
         ({**GOOD, "published": math.inf}, "published of dmlr.gain: expected a text or a finite number, got inf"),
         ({**GOOD, "verdict": "maybe"}, "verdict of dmlr.gain: expected one of 'reproduced'"),
+        ({**GOOD, "kind": "none"}, "kind of dmlr.gain: expected one of 'universal'"),
+        ({**GOOD, "source": "none"}, "source of dmlr.gain: expected one of 'document'"),
+        ({**GOOD, "design": "none"}, "design of dmlr.gain: expected one of 'published design, re-run'"),
+        ({**GOOD, "rule": None}, "rule of dmlr.gain: expected a text, got None"),
+        ({**SETTLED, "kind": "model"}, "verdict of dmlr.gain: expected 'open' (kind 'model'), got 'reproduced'"),
         ({**GOOD, "note": None}, "note of dmlr.gain: expected a text, got None"),
         ({**SETTLED, "ours": math.nan}, "ours of dmlr.gain: expected a text or a finite number, got nan"),
         ({**SETTLED, "command": ""}, "command of dmlr.gain: expected a text"),
@@ -213,7 +267,7 @@ def test_an_id_may_occur_once(tmp_path):
     [
         ("no json", "expected a JSON list of claims, got"),
         ("{}", "expected a JSON list of claims, got one value of type dict"),
-        ("[1]", "expected the fields id, work, claim, published, ours, verdict, command, note, got one of type int"),
+        ("[1]", "expected the fields id, work, claim, published, ours, .* design, rule, got one of type int"),
         ('[{"id": "dmlr.x"}]', "expected the fields id, work, .* got id"),
     ],
 )

@@ -2,7 +2,8 @@
 
 The table is data: ``claims.json``, one record a claim, shipped with the package. A study that computes some of the
 claims reports each as a ``Finding``; ``check`` compares the findings with the shipped table, so that a changed number
-is noticed, and ``updated`` with ``write`` make the table again.
+is noticed, and ``updated`` with ``write`` make the table again. What may judge what is held here, too: a named model
+is judged by no run of ours, and a claim about a published design only by that design.
 """
 
 from __future__ import annotations
@@ -30,9 +31,26 @@ WORKS = {
     "dmlr": "Reasoning Within the Mind: Dynamic Multimodal Interleaving in Latent Space",
 }
 # reproduced: our number agrees; contradicted: it does not; qualified: it agrees, and means something else or less than
-# was said; open: not examined.
+# was said, or it holds in some cases and its opposite in others; open: not examined, or our numbers do not decide.
 VERDICTS = ("reproduced", "contradicted", "qualified", "open")
-COLUMNS = ("id", "work", "claim", "published", "ours", "verdict", "command", "note")
+# What kind of run a verdict comes from.
+RERUN, REPAIRED, CONTEXT = DESIGNS = ("published design, re-run", "repaired design", "context")
+# What a claim is about -> the designs that may judge it. A universal statement may be refuted by any case; what is said
+# of a published design, or of its cost, only by that design; what is said of a named model by none of ours; a setting
+# (a choice or a fact of the published work) is nothing to be measured.
+KINDS: dict[str, tuple[str, ...]] = {
+    "universal": DESIGNS,
+    "design": (RERUN,),
+    "cost": (RERUN,),
+    "model": (),
+    "setting": (),
+}
+# Where the published statement was read: in the work's own report or notebook; in the text of the paper; in others'
+# notes, digests or READMEs about it, the paper itself not having been at hand.
+SOURCES = ("document", "paper", "notes")
+COLUMNS = (
+    "id", "work", "claim", "published", "ours", "verdict", "command", "note", "source", "kind", "design", "rule",
+)  # fmt: skip
 EMPTY = "-"
 
 Value = str | int | float
@@ -50,11 +68,16 @@ class Claim:
         ours: what we found instead; None while open.
         verdict: one of ``VERDICTS``.
         command: the command that shows it; None while open.
-        note: what a reader of the verdict should know.
+        note: what a reader of the verdict should know; of an open claim, what would decide it.
+        source: where the published statement was read, one of ``SOURCES``.
+        kind: what it is about, a key of ``KINDS``.
+        design: what kind of run the verdict comes from, one of ``DESIGNS``; None while nothing was run.
+        rule: the rule and the numbers that gave the verdict; "" while open.
 
     Raises:
-        ValueError: an unknown work or verdict, an id of another work, no text where text is needed, a number that is
-            not finite, or a verdict other than open without ``ours`` and ``command``.
+        ValueError: an unknown work, verdict, source, kind or design, an id of another work, no text where text is
+            needed, a number that is not finite, a verdict other than open without ``ours`` and ``command``, or one from
+            a design that may not judge a claim of this kind.
     """
 
     id: str
@@ -65,6 +88,10 @@ class Claim:
     verdict: str = "open"
     command: str | None = None
     note: str = ""
+    source: str = "document"
+    kind: str = "design"
+    design: str | None = None
+    rule: str = ""
 
     def __post_init__(self) -> None:
         _check_text("id", self.id)
@@ -72,7 +99,10 @@ class Claim:
         if not self.id.startswith(self.work + "."):
             raise bad("id", f"{self.work!r}, a dot and a name", repr(self.id))
         _check_text(f"claim of {self.id}", self.claim)
-        _check_outcome(self.id, self.ours, self.verdict, self.command, self.note)
+        choice(f"source of {self.id}", self.source, SOURCES)
+        choice(f"kind of {self.id}", self.kind, tuple(KINDS))
+        _check_outcome(self.id, self.ours, self.verdict, self.command, self.note, self.design, self.rule)
+        _check_admitted(self)
         object.__setattr__(self, "published", _value(f"published of {self.id}", self.published))
         if self.ours is not None:
             object.__setattr__(self, "ours", _value(f"ours of {self.id}", self.ours))
@@ -87,6 +117,8 @@ class Finding:
         verdict: one of ``VERDICTS``.
         note: what a reader of the verdict should know; None keeps the note of the table.
         command: the command that shows it; None only for ``open``.
+        design: what kind of run it comes from; None where nothing is said.
+        rule: the rule and the numbers that gave the verdict.
 
     Raises:
         ValueError: as for ``Claim``.
@@ -96,9 +128,11 @@ class Finding:
     verdict: str
     note: str | None = None
     command: str | None = None
+    design: str | None = None
+    rule: str = ""
 
     def __post_init__(self) -> None:
-        _check_outcome("the finding", self.ours, self.verdict, self.command, self.note or "")
+        _check_outcome("the finding", self.ours, self.verdict, self.command, self.note or "", self.design, self.rule)
         if self.ours is not None:
             object.__setattr__(self, "ours", _value("ours", self.ours))
 
@@ -109,7 +143,8 @@ class Disagreement:
 
     Attributes:
         id: the claim.
-        field: ``"id"`` where the table does not have the claim, else ``"ours"``, ``"verdict"`` or ``"command"``.
+        field: ``"id"`` where the table does not have the claim, else ``"ours"``, ``"verdict"``, ``"command"`` or
+            ``"design"``.
         shipped: what the table says.
         computed: what the study found.
     """
@@ -196,7 +231,8 @@ def check(
     r"""Compare what a study has just computed with the table.
 
     Two numbers `a, b` agree where `|a - b| \le \tau \max(|a|, |b|)`; texts, verdicts and commands agree where they are
-    equal. Notes are not compared.
+    equal. Notes and rules are not compared, nor are claims about cost: seconds are those of one machine on one
+    day.
 
     Args:
         records: findings by the id of their claim.
@@ -224,7 +260,9 @@ def check(
         if name not in shipped:
             found.append(Disagreement(name, "id", None, None))
             continue
-        for field in ("ours", "verdict", "command"):
+        if shipped[name].kind == "cost":
+            continue
+        for field in ("ours", "verdict", "command", "design"):
             ours, theirs = getattr(finding, field), getattr(shipped[name], field)
             if not _agree(ours, theirs, relative_tolerance):
                 found.append(Disagreement(name, field, theirs, ours))
@@ -284,7 +322,10 @@ def _claim(name: str, number: int, record: Any) -> Claim:
 
 def _entered(claim: Claim, finding: Finding) -> Claim:
     note = claim.note if finding.note is None else finding.note
-    return dataclasses.replace(claim, ours=finding.ours, verdict=finding.verdict, command=finding.command, note=note)
+    return dataclasses.replace(
+        claim, ours=finding.ours, verdict=finding.verdict, command=finding.command, note=note, design=finding.design,
+        rule=finding.rule,
+    )  # fmt: skip
 
 
 def _check_unique(claims: Iterable[Claim]) -> None:
@@ -293,8 +334,22 @@ def _check_unique(claims: Iterable[Claim]) -> None:
         raise bad("id", "every id once", f"more than one {', '.join(repeated)}")
 
 
-def _check_outcome(name: str, ours: Any, verdict: Any, command: Any, note: Any) -> None:
+def _check_admitted(claim: Claim) -> None:
+    """That the run behind a verdict may judge a claim of this kind."""
+    admitted = KINDS[claim.kind]
+    if claim.verdict == "open" or (admitted and claim.design in (None, *admitted)):
+        return
+    expected = f"'open', or a verdict from {' or '.join(map(repr, admitted))}" if admitted else "'open'"
+    origin = f" from {claim.design!r}" if claim.design else ""
+    raise bad(f"verdict of {claim.id}", f"{expected} (kind {claim.kind!r})", f"{claim.verdict!r}{origin}")
+
+
+def _check_outcome(name: str, ours: Any, verdict: Any, command: Any, note: Any, design: Any, rule: Any) -> None:
     choice(f"verdict of {name}", verdict, VERDICTS)
+    if design is not None:
+        choice(f"design of {name}", design, DESIGNS)
+    if not isinstance(rule, str):
+        raise bad(f"rule of {name}", "a text", repr(rule))
     if command is not None:
         _check_text(f"command of {name}", command)
     if not isinstance(note, str):

@@ -293,6 +293,7 @@ def _diagnose(words: list[str]) -> None:
                 loss=run.loss,
                 history=run.history,
                 initial=run.initial,
+                rewards=run.rewards,
             )
         print(found.to_json() if as_json else found)
 

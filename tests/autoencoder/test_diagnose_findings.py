@@ -56,7 +56,7 @@ def test_measure_a_drawn_code():
     assert found["code.capacity_bits"] == 8.0
     assert np.isnan(found["end.usage_bits"])
     # Plain cross-entropy of nothing, of a sure right answer and of a sure wrong one.
-    expected = [np.log(WORDS), 0.0, diagnose.measurements.SURE]
+    expected = [np.log(WORDS), 0.0, diagnose.probes.SURE]
     np.testing.assert_allclose([found[f"loss.{name}"] for name in ("undecided", "right", "wrong")], expected, atol=1e-4)
 
 
@@ -111,14 +111,21 @@ SOUND = {
     "start.encoder_gradient": 0.3, "start.cross_entropy": 3.5, "end.cross_entropy": 0.01,
     "end.double_cross_entropy": 2.31, "loss.undecided": np.log(26), "loss.right": 0.0, "loss.wrong": 30.0,
     "start.input_share": 0.3, "end.input_share": 1.0, "start.code_bits": 2.5, "end.code_bits": 4.5,
-    "start.logit_bits": 2.0, **{f"{stage}.{name}": np.nan for stage in ("start", "end") for name in
-    ("usage_bits", "perplexity", "active_share")},
+    "start.logit_bits": 2.0, "end.logit_bits": 4.5, "moved.encoder": 0.5, "moved.decoder": 0.5, "weights.ratio": 1.1,
+    "loss.stated": 0.01, "loss.stated_error": 0.0, "loss.opposition": 0.0, "loss.rest_share": 0.0,
+    "start.hears": 0.5, "end.hears": 1.0, "start.noise_share": 0.0, "end.noise_share": 0.0,
+    "start.quiet_share": 0.0, "end.quiet_share": 0.0, "start.code_differs": 0.5,
+    "end.code_differs": 0.5, "rewards.reads": 1, "rewards.right": 1, "rewards.inverted": 0, "rewards.shift": 0,
+    "rewards.shift_share": 1, "rewards.rewarded": 1, "rewards.steady": 1, "rewards.rest.cross_entropy": 1e-13,
+    "rewards.rest.double_softmax": 0.8, "rewards.rest.squared_error": 0.6, "rewards.rest.linear": 0.8,
+    "rewards.rest.tempered": 1e-13, "rewards.temperature": 1, **{f"{stage}.{name}": np.nan for stage in ("start", "end")
+    for name in ("usage_bits", "perplexity", "active_share")},
 }  # fmt: skip
 LOST = {"accuracy.types": 0.1, "accuracy.tokens": 0.1, "end.cross_entropy": 2.5}
 LEVELS = diagnose.loss_levels(26)
-TWICE = {"loss.undecided": LEVELS.uniform, "loss.right": LEVELS.floor, "loss.wrong": LEVELS.top}
+TWICE = {"rewards.rest.double_softmax": 1e-13, "rewards.rest.linear": 2e-3, "rewards.rest.cross_entropy": 0.8}
 CODEBOOK = {f"{stage}.{name}": 12.0 for stage in ("start", "end") for name in ("usage_bits", "perplexity")}
-SKEWED = {**LOST, "frequency.entropy": 0.5, "accuracy.tokens": 0.98}
+SKEWED = {**LOST, "frequency.entropy": 0.5, "accuracy.tokens": 0.98, "accuracy.commonest": 0.9}
 CAUSES = {
     "healthy": ({}, None),
     "diverged": ({**LOST, "finite": 0}, None),
@@ -127,9 +134,21 @@ CAUSES = {
     "code_space_too_small": ({"code.capacity_bits": 4.0}, None),
     "dead_codes": ({**LOST, **CODEBOOK, "end.usage_bits": 4.0}, None),
     "decoder_initialised_collapsed": ({**LOST, "start.input_share": 0.001, "start.cross_entropy": 9.0}, None),
-    "uninformative_start": ({**LOST, "start.code_bits": 0.001}, None),
+    "uninformative_start": ({**LOST, "start.code_bits": 0.001, "end.code_bits": 0.5}, None),
+    "inverted_loss": ({"rewards.right": 0.0, "rewards.inverted": 1.0}, None),
+    "wrong_targets": ({"rewards.right": 0.02, "rewards.steady": 0.05}, None),
+    "frozen_part": ({**LOST, "moved.encoder": 0.0}, None),
+    "deaf_decoder": ({**LOST, "start.hears": 0.0, "end.hears": 0.0}, None),
+    "temperature": ({**LOST, "rewards.temperature": 300.0}, None),
+    "learning_rate_too_high": ({**LOST, "moved": 40.0}, np.r_[3.2, np.full(11, 9.0)]),
+    "regularisation_too_strong": ({**LOST, "weights.ratio": 0.01}, None),
+    "dropout": ({**LOST, "start.noise_share": 0.97}, None),
+    "data_unlike_stated": (
+        {**LOST, "accuracy.types": 0.5, "accuracy.tokens": 0.5, "loss.stated": 4.0},
+        np.linspace(3.2, 0.02, 12) ** 2,
+    ),
     "constant_predictor": ({**SKEWED, "prediction.dominant_share": 1.0, "end.cross_entropy": 0.5}, None),
-    "learning_rate_too_low": (LOST, np.linspace(3.2, 2.5, 12)),
+    "learning_rate_too_low": ({**LOST, "moved": 0.05}, np.linspace(3.2, 2.5, 12)),
     "rare_words_lost": (SKEWED, None),
     "unknown_words_ceiling": ({"accuracy.validation": 0.47, "accuracy.ceiling": 0.47}, None),
     "unexplained": (LOST, np.r_[3.2, np.full(11, 2.5)]),
@@ -164,22 +183,26 @@ def test_a_model_that_keeps_its_types_has_no_likely_fault():
     assert diagnose.decide({**SOUND, **changes, "end.usage_bits": 4.0}).cause == "healthy"
 
 
-@pytest.mark.parametrize("weight", [0.3, 1.0, 20.0])
-@pytest.mark.parametrize(("share", "expected"), [(0.0, False), (0.5, False), (0.9, False), (0.99, True), (1.0, True)])
-def test_a_double_softmax_shows_in_what_a_sure_answer_saves(weight, share, expected):
-    """Whatever the loss's weight, and whatever constant is added to it."""
-    margin = (1 - share) * 30 + share
-    costs = {"undecided": np.log(26), "right": np.log1p(25 * np.exp(-margin)), "wrong": np.log(np.exp(margin) + 25)}
-    changes = {f"loss.{name}": weight * cost + 7.0 for name, cost in costs.items()}
-    findings = diagnose.decide({**SOUND, **changes})
-    check = next(check for check in findings.all if check.name == "double_softmax")
-    assert check.verdict is expected
-    reach = 1 - np.log1p(25 * np.exp(-margin)) / np.log(26)
-    assert check.value == pytest.approx(reach, abs=1e-3)
+@pytest.mark.parametrize("cause", CAUSES)
+def test_only_what_is_proved_is_called_certain(cause):
+    changes, curve = CAUSES[cause]
+    proved = ("diverged", "double_softmax", "inverted_loss", "wrong_targets", "no_gradient", "code_space_too_small")
+    expected = "certain" if cause in proved else "none" if cause in ("healthy", "unexplained") else "likely"
+    findings = diagnose.decide({**SOUND, **changes}, curve)
+    assert findings.confidence == expected
+    assert ("certain" in str(findings).partition("checks:")[0]) is (expected == "certain")
+    weights = [check.weight for check in findings.all if check.verdict]
+    assert len(weights) == len(findings.ranked)
+    assert all(weight > 0 for weight in weights)
+
+
+def test_one_minus_p_is_nearly_a_double_softmax_and_none():
+    near = {"rewards.rest.double_softmax": 2e-3, "rewards.rest.linear": 1e-13, "rewards.rest.cross_entropy": 0.8}
+    assert diagnose.decide({**SOUND, **near}).cause == "healthy"
 
 
 def test_without_the_loss_its_history_tells_which_softmax_it_was():
-    silent = {"loss.undecided": np.nan, "loss.right": np.nan, "loss.wrong": np.nan}
+    silent = {name: np.nan for name in SOUND if name.startswith(("loss.", "rewards."))}
     numbers = {**SOUND, **LOST, **silent, "end.cross_entropy": 5.0, "end.double_cross_entropy": 2.6}
     falling = np.r_[3.25, 3.0, 2.8, 2.7, 2.65, 2.62, 2.6, 2.6]
     assert diagnose.decide(numbers, falling).cause == "double_softmax"
@@ -198,13 +221,13 @@ def test_diagnose_compiles_once_and_says_what_it_assumed():
     findings = diagnose.diagnose(model, jax.jit(model.init)(KEY), data, key=KEY, loss=loss)
     assert len(findings.notes) == 2  # a new draw for the start, no history
     assert np.isnan(findings.measurements["moved"])
-    programs = diagnose.findings._jitted(())._cache_size()
+    programs = diagnose.findings._measured._cache_size()
     other = SimpleNamespace(frequencies=np.array([0.0, 0.6, 0.1, 0.1, 0.1, 0.1]), validation=np.array([3, 1]))
     start = jax.jit(model.init)(constant_key(1))
     findings = diagnose.diagnose(
         model, start, other, key=constant_key(2), loss=loss, history={"loss": [2.0, 2.0]}, initial=start, num_steps=3
     )
-    assert diagnose.findings._jitted(())._cache_size() == programs
+    assert diagnose.findings._measured._cache_size() == programs
     assert not findings.notes
     assert findings.measurements["moved"] == 0.0
     assert findings.cause == "learning_rate_too_low"

@@ -243,7 +243,7 @@ def test_a_full_run_leaves_out_only_what_no_array_holds(told):
     assert set(found.tables) == {name for name, part in audit.PARTS.items() if part.make is not None}
     assert found.left_out["diagnostic"].tolist() == ["Jacobian and Lyapunov exponents of the recurrence"]
     text = str(found)
-    assert text.startswith("Audit of bypassed, noisy pictures: 60 items\n60 items, ")
+    assert text.startswith(f"Audit of bypassed, noisy pictures: 60 items. {found.verdict}\n60 items, ")
     assert all(f"[{name}]" in text for name in found.tables)
     assert not any("No arm was run" in sentence for sentence in found.findings)
 

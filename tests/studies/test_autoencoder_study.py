@@ -17,6 +17,7 @@ from tokdyn import claims
 from tokdyn.studies import autoencoder, output
 from tokdyn.studies.autoencoder import claims as verdicts
 from tokdyn.studies.autoencoder import costs, design, texts, trainings
+from tokdyn.studies.autoencoder.effects import effects
 from tokdyn.train import fit
 
 BOTH = ("double softmax", "published start")
@@ -229,14 +230,27 @@ class TestReport:
         return dataset
 
     def test_verdicts_follow_the_numbers(self):
-        large = ("7 extreme, rate 5e-05", "validation")
-        near, far = (verdicts.findings(self.pretended({large: value})) for value in (5 / 44, 0.44))
-        assert near["diffusion_lm.accuracy_large"].verdict == "qualified"
-        assert far["diffusion_lm.accuracy_large"].verdict == "contradicted"
-        thousand = ("1,000 words, sigmoid, repaired", "validation")
-        assert verdicts.findings(self.pretended({thousand: 0.01}))["diffusion_lm.accuracy_projected"].verdict == (
-            "reproduced"
-        )
+        def verdict(name, changes):
+            return verdicts.findings(self.pretended(changes))[f"diffusion_lm.{name}"].verdict
+
+        large, own = ((name, "validation") for name in (verdicts.LARGE, verdicts.RATE_OF_ITS_OWN))
+        assert verdict("accuracy_large", {large: [0.10, 0.11, 0.12], own: [0.44, 0.45, 0.44]}) == "qualified"
+        assert verdict("accuracy_large", {large: [0.10, 0.11, 0.12], own: 0.1}) == "reproduced"
+        assert verdict("accuracy_large", {large: [0.44, 0.45, 0.44], own: 0.1}) == "contradicted"
+        # A difference of means alone says nothing: it needs seeds that agree.
+        names = [(f"{bottleneck}, published start", "types") for bottleneck in ("sigmoid", "gumbel")]
+        for better, expected in (([0.3, 0.9, 0.6], "open"), ([0.5, 0.52, 0.51], "reproduced")):
+            assert verdict("continuous_better", dict(zip(names, (better, [0.1, 0.1, 0.1]), strict=True))) == expected
+            inverted = verdict("continuous_better", dict(zip(names, ([0.1, 0.1, 0.1], better), strict=True)))
+            assert inverted == ("open" if expected == "open" else "contradicted")
+
+    def test_a_projection_of_the_published_design_is_judged_by_it(self):
+        published = [(f"1,000 words, {kind}", "types") for kind in ("sigmoid", "gumbel")]
+        repaired = ("1,000 words, sigmoid, repaired", "types")
+        for share, verdict in ((0.01, "reproduced"), (0.9, "contradicted")):
+            changes = {**dict.fromkeys(published, share), repaired: 1.0}
+            found = verdicts.findings(self.pretended(changes))["diffusion_lm.accuracy_projected"]
+            assert (found.verdict, found.design) == (verdict, claims.RERUN)
 
     def test_every_finding_is_a_claim_of_the_table(self):
         known = {claim.id for claim in claims.load()}
@@ -244,7 +258,7 @@ class TestReport:
 
     def test_effects_are_paired_by_seed(self):
         dataset = self.pretended()
-        record = next(r for r in verdicts.effects(dataset) if (r["bottleneck"], r["fault"]) == ("gumbel", "low rate"))
+        record = next(r for r in effects(dataset) if (r["bottleneck"], r["fault"]) == ("gumbel", "low rate"))
         with_it, without = (
             dataset["types"].sel(condition=name).values for name in ("gumbel, low rate", "gumbel, repaired")
         )

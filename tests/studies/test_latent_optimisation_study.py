@@ -237,19 +237,23 @@ class TestReport:
             correlation_low=dataset["correlation_low"] * 0 + 0.4,
             correlation_high=dataset["correlation_high"] * 0 + 0.6,
             difference=dataset["difference"] * 0 + 0.1,
+            difference_low=dataset["difference"] * 0 + 0.08,
+            difference_high=dataset["difference"] * 0 + 0.12,
             holm=dataset["holm"] * 0,
             equivalent=dataset["equivalent"] * 0,
         )
         up = verdicts.findings(shown)
         assert up["dmlr.confidence_accuracy"].verdict == "reproduced"
         assert up["dmlr.reward_entropy"].verdict == "reproduced"
-        # Nowhere better and somewhere worse, where an oracle is better: not refuted for other models, but qualified.
+        down = shown.assign({f"correlation{end}": -shown[f"correlation{end}"] for end in ("", "_low", "_high")})
+        down = down.assign(correlation_low=down["correlation_high"], correlation_high=down["correlation_low"])
+        assert verdicts.findings(down)["dmlr.confidence_accuracy"].verdict == "contradicted"
+        # Nowhere better and everywhere worse, where an oracle is better: a universal statement has a counterexample.
         other = [name for name in design.METHODS if name != design.ORACLE]
         sign = xarray.ones_like(shown["difference"]).where(~shown["rule"].isin(other), -1.0)
-        assert (
-            verdicts.findings(shown.assign(difference=sign * shown["difference"]))["dmlr.reward_entropy"].verdict
-            == "qualified"
-        )
+        lower, upper = (sign * shown["difference"] + shift for shift in (-0.02, 0.02))
+        worse = shown.assign(difference=sign * shown["difference"], difference_low=lower, difference_high=upper)
+        assert verdicts.findings(worse)["dmlr.reward_entropy"].verdict == "contradicted"
         nothing = shown.assign(holm=shown["holm"] + 1, correlation_low=-shown["correlation"])
         assert verdicts.findings(nothing)["dmlr.confidence_quality"].verdict == "open"
         # Published cells are of other models: whatever ours say, the claim stays open and says what ours show.

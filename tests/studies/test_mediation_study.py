@@ -137,6 +137,8 @@ class TestReport:
         )
         found = verdicts.findings(wider.assign(said=wider["said"].fillna(UNDECIDED)))
         assert {finding.verdict for finding in found.values()} == {"open"}
+        undecided = found.pop("capimagine.text_imagination_causal")
+        assert undecided.note.startswith("our numbers do not decide")
         assert all("context only" in finding.note for finding in found.values())
 
 

@@ -157,7 +157,7 @@ class TestReport:
         assert not (tmp_path / "plots").exists()
 
     def test_only_designs_that_decide_judge_claims(self, tmp_path):
-        name = td.claims.load()[0].id
+        name = next(claim.id for claim in td.claims.load() if claim.kind == "design")
 
         def findings(dataset):
             return {name: Finding("many", "qualified", command="tokdyn study draws")}

@@ -182,3 +182,25 @@ def test_padded_lengths_may_grow(tmp_path):
     whole = td.variants(count=[2, 4]) * space
     found = td.sweep(ranks, BASE, whole, store=place, extend=True, **options)
     xarray.testing.assert_identical(found.load().drop_attrs(), td.sweep(ranks, BASE, whole, **options).drop_attrs())
+
+
+def labelled(config, key, *, second=1, first="one"):
+    return {"x": config["b"] + 10 * config["a"] + 100 * second + 1000 * len(first)}
+
+
+def test_names_need_not_be_in_the_order_of_the_alphabet(tmp_path):
+    """Variants, axes and columns number runs by their order, which a description on disk keeps."""
+    options = {"key": KEY, "seeds": 2, "unit": 2, "workers": 1}
+    columns = {"b": [5.0, 6.0, 7.0], "a": [1.0, 2.0, 0.0]}
+    small, large = (
+        td.variants(second=[1, 2], first=["one", "three"])
+        * td.zipped("pair", {path: values[:count] for path, values in columns.items()})
+        for count in (2, 3)
+    )
+    place, in_memory = tmp_path / "store", td.sweep(labelled, BASE, small, **options)
+    for made in (lambda: td.sweep(labelled, BASE, small, store=place, **options), lambda: td.open_sweep(place)):
+        xarray.testing.assert_identical(made().load().drop_attrs(), in_memory.drop_attrs())
+    found = td.sweep(labelled, BASE, large, store=place, extend=True, **options).load()
+    for second, first, pair in itertools.product([1, 2], ["one", "three"], range(3)):
+        one = found["x"].sel(second=second, first=first).isel(pair=pair)
+        assert (one == columns["b"][pair] + 10 * columns["a"][pair] + 100 * second + 1000 * len(first)).all()

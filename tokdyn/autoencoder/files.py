@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from tokdyn import checks
@@ -27,6 +28,7 @@ class Training(NamedTuple):
         loss: what it was trained for; None where it was not saved.
         initial: its weights at the start; None where they were not saved.
         history: of ``Fit``, `{name: [records]}`; None where it was not saved.
+        rewards: what a loss that no file can hold was measured to reward, by name, for ``diagnose``; else None.
     """
 
     model: Any
@@ -35,6 +37,7 @@ class Training(NamedTuple):
     loss: Any = None
     initial: dict[str, Any] | None = None
     history: dict[str, Any] | None = None
+    rewards: dict[str, Any] | None = None
 
 
 def save_run(
@@ -54,7 +57,8 @@ def save_run(
         model: from ``autoencoder``.
         variables: its weights at the end.
         corpus: the text.
-        loss: from ``losses.objective``.
+        loss: what was trained for. One from ``losses.objective`` is kept. Of a loss of your own the file keeps what it
+            is measured to reward, which is what a diagnosis asks of it.
         initial: its weights at the start.
         history: of ``Fit``.
 
@@ -62,14 +66,28 @@ def save_run(
         The path that was written.
 
     Raises:
-        ValueError: no corpus, traced numbers, or a static field that JSON cannot hold.
+        ValueError: no corpus, traced numbers, parts of plain classes, or a static field that JSON cannot hold.
     """
+    from tokdyn.autoencoder.diagnose.findings import asked_of
+
     if not isinstance(corpus, Corpus):
         raise checks.bad("corpus", "a Corpus (see td.data.corpus)", f"a {type(corpus).__name__}")
     arrays: dict[str, np.ndarray] = {}
-    kept = {"model": model, "variables": variables, "loss": _terms(loss), "initial": initial, "history": history,
-            "train": corpus.train, "validation": corpus.validation, "train_lengths": corpus.train_lengths,
-            "validation_lengths": corpus.validation_lengths}  # fmt: skip
+    terms, rewards = _terms(loss), None
+    if loss is not None and terms is None:
+        rewards = asked_of(model, loss, variables, corpus, key=jax.random.key(0))
+    kept = {
+        "model": model,
+        "variables": variables,
+        "loss": terms,
+        "rewards": rewards,
+        "initial": initial,
+        "history": history,
+        "train": corpus.train,
+        "validation": corpus.validation,
+        "train_lengths": corpus.train_lengths,
+        "validation_lengths": corpus.validation_lengths,
+    }
     structure = {name: files.encoded(value, name, arrays) for name, value in kept.items()}
     return files.write(
         path, {"format": FORMAT, "schema_version": SCHEMA_VERSION, "words": list(corpus.words), **structure}, arrays
@@ -101,11 +119,14 @@ def load_run(path: str | os.PathLike[str]) -> Training:
         corpus = Corpus(tuple(structure["words"]), found.pop("train"), found.pop("validation"), *lengths)
         terms = found.pop("loss")
         loss = None if terms is None else losses.objective(**terms)
+        rewards = files.decoded(structure.get("rewards"), arrays)  # files of earlier releases have none
     except files.DAMAGED as error:
         raise checks.bad("path", expected, f"{path} ({reading.reason(error)})") from None
-    return Training(corpus=corpus, loss=loss, **found)
+    return Training(corpus=corpus, loss=loss, rewards=rewards, **found)
 
 
 def _terms(loss: Any) -> dict[str, Any] | None:
-    """The terms of an objective by name: a ``Dynamics`` is no dataclass that a file can name."""
-    return None if loss is None else {name: loss.terms[name] for name in loss.terms}
+    """The terms of an objective by name (a ``Dynamics`` is no dataclass that a file can name); None of any other."""
+    from tokdyn.autoencoder.losses import Objective
+
+    return {name: loss.terms[name] for name in loss.terms} if isinstance(loss, Objective) else None

@@ -76,6 +76,7 @@ def _write(made: audit.Audit, path: Path, options: Options, folder: str | os.Pat
             "num_items": made.num_items,
             "schema_version": audit.SCHEMA_VERSION,
             "options": dataclasses.asdict(options),
+            "verdict": made.verdict,
             "findings": list(made.findings),
             **environment.describe(),
         }
@@ -86,6 +87,7 @@ def _write(made: audit.Audit, path: Path, options: Options, folder: str | os.Pat
 def _contents(made: audit.Audit, file: str) -> documents.Report:
     options = ", ".join(f"{name} {value:g}" for name, value in made.settings.items())
     blocks = [
+        made.verdict,
         f"{made.num_items} items of {file}; {options}. One checkpoint: intervals speak of these weights on new items.",
         documents.bullets(made.findings),
     ]

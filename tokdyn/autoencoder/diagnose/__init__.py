@@ -1,7 +1,8 @@
 """What is wrong with a collapsed autoencoder: measurements, a named cause, and a bench of planted faults."""
 
 from tokdyn.autoencoder.diagnose.causes import REMEDIES, Check, Thresholds
-from tokdyn.autoencoder.diagnose.findings import Findings, decide, diagnose
+from tokdyn.autoencoder.diagnose.codebooks import Codebooks, codebooks
+from tokdyn.autoencoder.diagnose.findings import Findings, asked_of, decide, diagnose
 from tokdyn.autoencoder.diagnose.gradients import (
     LayerFlow,
     encoder_gradient,
@@ -41,6 +42,7 @@ __all__ = [
     "REMEDIES",
     "Accuracy",
     "Check",
+    "Codebooks",
     "Findings",
     "Flag",
     "Information",
@@ -52,7 +54,9 @@ __all__ = [
     "Words",
     "accuracy",
     "active_share",
+    "asked_of",
     "cell_information",
+    "codebooks",
     "dead_codes",
     "decide",
     "deterministic_information",

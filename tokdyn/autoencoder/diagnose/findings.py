@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from tokdyn import checks, keys
 from tokdyn.autoencoder.base import Variables
 from tokdyn.autoencoder.diagnose.causes import CHECKS, EVIDENCE, REMEDIES, Check, Thresholds
-from tokdyn.autoencoder.diagnose.measurements import measure, words_of
+from tokdyn.autoencoder.diagnose.evidence import weight_of
+from tokdyn.autoencoder.diagnose.measurements import is_numeric, measure, words_of
 from tokdyn.autoencoder.diagnose.signature import finite_curve
+from tokdyn.dynamics.schedules import resolved
+from tokdyn.typing import PyTree
 
 
 class Findings(NamedTuple):
     """A diagnosis.
 
     Attributes:
-        cause: one name, a key of ``REMEDIES``.
+        cause: the first of ``ranked``, or "unexplained" or "healthy"; a key of ``REMEDIES``.
         evidence: the numbers behind it.
         remedy: in words.
         all: every check.
         notes: what the diagnosis had to assume.
         measurements: everything measured.
+        ranked: every cause whose condition holds, those that are proved first, then by their weights of evidence.
+        confidence: "certain" where the cause is proved, "likely" where its signature was measured, "none" where
+            nothing is named.
     """
 
     cause: str
@@ -36,11 +42,17 @@ class Findings(NamedTuple):
     all: tuple[Check, ...]
     notes: tuple[str, ...]
     measurements: dict[str, float]
+    ranked: tuple[str, ...] = ()
+    confidence: str = "none"
 
     def __str__(self) -> str:
         marks = {True: "yes", False: "no ", None: " ? "}
         width = max(len(check.name) for check in self.all)
-        lines = [f"cause: {self.cause}", f"remedy: {self.remedy}", "evidence:"]
+        told = {check.name: check for check in self.all}
+        lines = [f"cause: {self.cause}" + (f" ({self.confidence})" if self.confidence != "none" else "")]
+        for name in self.ranked[1:]:
+            lines.append(f"also: {name} ({_said(told[name])})")
+        lines += [f"remedy: {self.remedy}", "evidence:"]
         lines += [f"  {name} = {value:.4g}" for name, value in self.evidence.items()]
         lines += ["checks:"]
         lines += [f"  {marks[check.verdict]}  {check.name:{width}}  {check.reading}" for check in self.all]
@@ -62,8 +74,9 @@ def decide(
 ) -> Findings:
     """Name the cause behind the measurements.
 
-    Faults of the program (a double softmax, a missing gradient, too few patterns) are named wherever they are, since
-    they are certain, even where a model survived them. All others are named only where types are lost.
+    What is proved (a double softmax by an identity, a missing gradient, too few patterns) is named wherever it is, even
+    where a model survived it. All else is named only where types are lost, and only by a signature of its own: what
+    fits none is "unexplained".
 
     Args:
         measurements: from ``measure``, of one model.
@@ -98,12 +111,20 @@ def decide(
         curve = finite_curve(history["loss"] if isinstance(history, Mapping) else history)
     failed = not numbers["accuracy.types"] >= limits.types
     found = [check(numbers, curve, failed, limits) for check in CHECKS]
-    cause = next((check.name for check in found if check.verdict), "unexplained" if failed else "healthy")
+    found = [check._replace(weight=weight_of(check)) for check in found]
+    holding = sorted((check for check in found if check.verdict), key=lambda check: -check.weight)  # stable
+    cause = holding[0].name if holding else "unexplained" if failed else "healthy"
+    confidence = "none" if not holding else "certain" if holding[0].certain else "likely"
     evidence = {name: numbers[name] for name in ("accuracy.types", *EVIDENCE.get(cause, ()))}
     for check in found:
         if check.name == cause:
             evidence |= {f"{cause} (measured)": check.value, f"{cause} (threshold)": check.threshold}
-    return Findings(cause, evidence, REMEDIES[cause], tuple(found), notes, numbers)
+    ranked = tuple(check.name for check in holding)
+    return Findings(cause, evidence, REMEDIES[cause], tuple(found), notes, numbers, ranked, confidence)
+
+
+def _said(check: Check) -> str:
+    return "certain" if check.certain else f"likely, weight {check.weight:.1f}"
 
 
 def diagnose(
@@ -117,6 +138,7 @@ def diagnose(
     initial: Variables | None = None,
     num_steps: int | None = None,
     thresholds: Thresholds | None = None,
+    rewards: Mapping[str, Any] | None = None,
 ) -> Findings:
     """What, if anything, is wrong with a trained autoencoder of words.
 
@@ -131,6 +153,7 @@ def diagnose(
             nothing is said of how far the weights moved.
         num_steps: steps of the training, for schedules.
         thresholds: by default ``Thresholds()``.
+        rewards: from ``asked_of``, where the loss itself is not at hand.
 
     Returns:
         ``Findings``; ``str`` of it is a report.
@@ -158,31 +181,111 @@ def diagnose(
     notes = []
     start = initial
     if start is None:
-        start = _initial(jax.tree_util.all_leaves([model]))(model, keys.for_purpose(key, "init"))
+        start = _initialised(opened(model), keys.for_purpose(key, "init"))
         notes.append("no initial weights were given: the start is a new draw of the same law")
-    if loss is None:
-        notes.append("no loss was given: a double softmax can only be told from the history")
+    asked = None
+    if loss is None and rewards is None:
+        notes.append("no loss was given: what it rewards is unknown")
+    elif loss is not None:
+        asked = opened(loss)
+        try:
+            ids = jax.ShapeDtypeStruct((len(words.frequencies),), jnp.int32)
+            jax.eval_shape(lambda ids, key: loss(resolved(model, 0), variables, ids, key)[0], ids, key)
+        except Exception as error:  # whatever a stranger's loss raises on a batch that it was not made for
+            lines = str(error).strip().splitlines() or [""]
+            reason = f"{type(error).__name__}: {lines[0]}"
+            notes.append(f"the loss does not take a batch of words [batch], so that nothing was asked of it ({reason})")
+            asked = None
     if history is None:
         notes.append("no history was given: whether the loss was still falling is unknown")
-    static = tuple(name for name, value in (("model", model), ("loss", loss)) if jax.tree_util.all_leaves([value]))
-    measured = _jitted(static)(
-        model, variables, start, words, key=key, loss=loss, num_steps=0 if num_steps is None else num_steps
-    )
+    steps = 0 if num_steps is None else num_steps
+    measured = _measured(opened(model), variables, start, words, key, asked, steps)
     numbers = {name: float(value) for name, value in measured.items()}
+    if rewards is not None and asked is None:
+        numbers |= {name: float(value) for name, value in rewards.items()}
     if initial is None:
-        numbers["moved"] = math.nan
+        numbers |= dict.fromkeys(("moved", "moved.encoder", "moved.decoder"), math.nan)
     return decide(numbers, history, thresholds=thresholds, notes=tuple(notes))
 
 
-@functools.cache
-def _jitted(static: tuple[str, ...]) -> Callable[..., dict[str, jax.Array]]:
-    return jax.jit(measure, static_argnames=(*static, "samples"))
+def asked_of(model: Any, loss: Any, variables: Variables, data: object, *, key: jax.Array) -> dict[str, float]:
+    """What a loss rewards on a model, as numbers: what a file keeps of a loss that it cannot hold.
+
+    Args:
+        model: from ``autoencoder``.
+        loss: what was trained for.
+        variables: after training.
+        data: as for ``diagnose``.
+        key: of everything drawn.
+
+    Returns:
+        Numbers by name, for ``diagnose(..., rewards=...)``.
+
+    Raises:
+        ValueError: data of another vocabulary, or without frequencies.
+    """
+    measured = _measured(opened(model), variables, variables, words_of(data), key, opened(loss), 0)
+    return {name: float(value) for name, value in measured.items() if name.startswith(("rewards.", "loss."))}
 
 
-@functools.cache
-def _initial(is_static: bool) -> Callable[..., Any]:
+class Opened(NamedTuple):
+    """A pytree whose numbers are traced and whose other leaves (objects of plain classes, functions) are not.
+
+    Attributes:
+        numbers: its numeric leaves.
+        rest: structure and other leaves.
+    """
+
+    numbers: list[Any]
+    rest: _Rest
+
+    def closed(self) -> Any:
+        """The pytree again."""
+        numbers = iter(self.numbers)
+        leaves = [next(numbers) if leaf is _NUMBER else leaf for leaf in self.rest.leaves]
+        return jax.tree.unflatten(self.rest.structure, leaves)
+
+
+def opened(tree: PyTree) -> Opened:
+    """Take a pytree apart; two of one structure and the same objects share a compiled program."""
+    leaves, structure = jax.tree.flatten(tree)
+    rest = tuple(_NUMBER if is_numeric(leaf) else leaf for leaf in leaves)
+    return Opened([leaf for leaf in leaves if is_numeric(leaf)], _Rest(structure, rest))
+
+
+_NUMBER = object()
+
+
+@jax.tree_util.register_static
+class _Rest:
+    """Structure and objects, equal where the objects are the same ones: a plain class need not be hashable."""
+
+    def __init__(self, structure: Any, leaves: tuple[Any, ...]) -> None:
+        self.structure, self.leaves = structure, leaves
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Rest)
+            and self.structure == other.structure
+            and all(one is two for one, two in zip(self.leaves, other.leaves, strict=True))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.structure, tuple(map(id, self.leaves))))
+
+
+@jax.jit
+def _measured(
+    model: Opened, variables: Any, start: Any, words: Any, key: jax.Array, loss: Opened | None, num_steps: Any
+) -> dict[str, jax.Array]:
+    asked = None if loss is None else loss.closed()
+    return measure(model.closed(), variables, start, words, key=key, loss=asked, num_steps=num_steps)
+
+
+@jax.jit
+def _initialised(model: Opened, key: jax.Array) -> Any:
     """``model.init(key)`` as one program; outside one every layer's weights are several."""
-    return jax.jit(lambda model, key: model.init(key), static_argnums=0 if is_static else ())
+    return model.closed().init(key)
 
 
 def _plain(value: Any) -> Any:

@@ -113,8 +113,11 @@ def encoder_gradient(model: Any, variables: Variables, ids: jax.Array, *, key: j
         key: of r and of the training step's noise.
 
     Returns:
-        `[]`.
+        `[]`; NaN where there is no such part, or it has no weights.
     """
+    params = variables["params"]
+    if not isinstance(params, dict) or not jax.tree.leaves(params.get("encoder")):
+        return jnp.full((), jnp.nan)
 
     def probe(encoder: Any) -> jax.Array:
         params = {**variables["params"], "encoder": encoder}

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from tokdyn import keys
 from tokdyn.autoencoder.base import Code, Pass, Variables
-from tokdyn.autoencoder.diagnose import information, predictions, variance
+from tokdyn.autoencoder.diagnose import information, predictions, probes, variance
 from tokdyn.autoencoder.diagnose.gradients import encoder_gradient
 from tokdyn.autoencoder.diagnose.inputs import word_frequencies, word_ids
 from tokdyn.autoencoder.losses import twice_softmaxed
@@ -20,8 +21,8 @@ from tokdyn.checks import bad
 from tokdyn.dynamics.schedules import resolved
 from tokdyn.typing import PyTree
 
-# Logits that a loss is asked about: 30 for one word and 0 for the others is a sure answer in any vocabulary.
-SURE = 30.0
+# Tokens that stand for the stated text where the loss is computed on it.
+STATED = 256
 
 
 class Words(NamedTuple):
@@ -100,13 +101,18 @@ def measure(
         raise bad("data", f"one frequency for each of the model's {size} words", number)
     known, ids = shares > 0, jnp.arange(number)
     start, end = resolved(model, 0), resolved(model, num_steps)
-    # One program for both, run twice: half to compile.
-    stages = jax.tree.map(lambda *pair: jnp.stack(pair), (start, initial), (end, variables))
+    # One program for both, run twice: half to compile. What is no array (an object of a plain class) is in both.
+    opened = [jax.tree.flatten(stage) for stage in ((start, initial), (end, variables))]
+    numeric = [is_numeric(leaf) for leaf in opened[0][0]]
 
-    def staged(stage: tuple[Any, Variables]) -> tuple[dict[str, jax.Array], Pass]:
-        return _stage(*stage, words, keys.for_purpose(key, "stage"), samples)
+    def staged(arrays: list[jax.Array]) -> tuple[dict[str, jax.Array], Pass]:
+        rest = iter(arrays)
+        leaves = [next(rest) if is_array else leaf for is_array, leaf in zip(numeric, opened[0][0], strict=True)]
+        model, weights = jax.tree.unflatten(opened[0][1], leaves)
+        return _stage(model, weights, words, keys.for_purpose(key, "stage"), samples)
 
-    both, outputs = jax.lax.map(staged, stages)
+    chosen = [[leaf for leaf, kept in zip(leaves, numeric, strict=True) if kept] for leaves, _ in opened]
+    both, outputs = jax.lax.map(staged, [jnp.stack(pair) for pair in zip(*chosen, strict=True)])
     after = jax.tree.map(lambda values: values[1], outputs)
     predicted = jnp.argmax(after.logits, axis=-1)
     scored = predictions.accuracy(predicted, shares, words.validation)
@@ -122,8 +128,10 @@ def measure(
         "end.double_cross_entropy": _cross_entropy(after.logits, shares, 1.0),
         "start.encoder_gradient": encoder_gradient(start, initial, ids, key=keys.for_purpose(key, "gradient")),
         "moved": relative_movement(variables["params"], initial["params"]),
+        "weights.ratio": _length(variables["params"]) / jnp.maximum(_length(initial["params"]), 1e-30),
+        **{f"moved.{name}": _moved_part(variables, initial, name) for name in ("encoder", "decoder")},
         "code.capacity_bits": _capacity(model, after.code),
-        **_answers(end, loss, variables, ids, keys.for_purpose(key, "loss")),
+        **_charges(end, loss, variables, after.logits, shares, keys.for_purpose(key, "loss")),
     }
     for name, values in both.items():
         found |= {f"start.{name}": values[0], f"end.{name}": values[1]}
@@ -132,9 +140,24 @@ def measure(
 
 def relative_movement(params: PyTree, initial: PyTree) -> jax.Array:
     r"""How far training moved the weights, `|w - w_0| / |w_0|` over all of them `[]`."""
-    moved = sum(jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(initial), strict=True))
-    length = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(initial))
-    return jnp.sqrt(moved / length)
+    moved = _length(jax.tree.map(jnp.subtract, params, initial))
+    return moved / jnp.maximum(_length(initial), jnp.finfo(moved.dtype).tiny)
+
+
+def is_numeric(leaf: object) -> bool:
+    """Whether a leaf is a number or an array of numbers, and not an object of somebody's class."""
+    return isinstance(leaf, (bool, int, float, complex, np.generic, np.ndarray, jax.Array))
+
+
+def _length(params: PyTree) -> jax.Array:
+    return jnp.sqrt(sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)), jnp.zeros(())))
+
+
+def _moved_part(variables: Variables, initial: Variables, name: str) -> jax.Array:
+    """The movement of one part's weights; NaN where it has none, or the model no part of that name."""
+    pair = [weights["params"].get(name) if isinstance(weights["params"], dict) else None
+            for weights in (variables, initial)]  # fmt: skip
+    return relative_movement(*pair) if jax.tree.leaves(pair[0]) else jnp.full((), jnp.nan)
 
 
 def _stage(
@@ -157,6 +180,7 @@ def _stage(
         "code_bits": bits,
         "code_bits_error": error,
         **_use(model, output.code, known),
+        **_heard(model, variables, output, known, keys.for_purpose(key, "heard")),
     }
     return found, output
 
@@ -173,30 +197,35 @@ def _code_information(
     if codes.indices is None:
         return jnp.full((), jnp.nan), jnp.full((), jnp.nan)
     exact = information.deterministic_information(codes.indices[0], mask=known)
-    if codes.probabilities is None:
-        return exact.bits, exact.standard_error
     # Whether the choice is drawn is the bottleneck's own affair: two passes with different keys show it.
     is_drawn = jnp.any(codes.indices[0] != codes.indices[1])
+    if codes.probabilities is None:  # of a drawn choice without its probabilities nothing is known
+        return jnp.where(is_drawn, jnp.nan, exact.bits), jnp.where(is_drawn, jnp.nan, exact.standard_error)
     drawn = information.stochastic_information(
         codes.probabilities[0], key=keys.for_purpose(key, "code"), samples=samples, mask=known
     )
     return jnp.where(is_drawn, drawn.bits, exact.bits), jnp.where(is_drawn, drawn.standard_error, exact.standard_error)
 
 
+def _sizes(model: Any, code: Code) -> tuple[int, ...] | None:
+    """Choices of each codebook in a cell; None where nothing says how many there are."""
+    sizes = getattr(getattr(model, "bottleneck", None), "codebook_sizes", None)
+    if sizes is None and code.probabilities is not None:
+        sizes = (code.probabilities.shape[-1],)
+    return sizes
+
+
 def _capacity(model: Any, code: Code) -> float:
-    """Bits that the code could hold: infinite for numbers."""
+    """Bits that the code could hold: infinite for numbers, NaN for choices of which nobody knows the number."""
     if code.indices is None:
         return math.inf
-    sizes = getattr(model.bottleneck, "codebook_sizes", None)
-    if sizes is None:
-        assert code.probabilities is not None
-        sizes = (code.probabilities.shape[-1],)
-    return code.indices.shape[1] * sum(math.log2(size) for size in sizes)
+    sizes = _sizes(model, code)
+    return math.nan if sizes is None else code.indices.shape[1] * sum(math.log2(size) for size in sizes)
 
 
 def _use(model: Any, code: Code, known: jax.Array) -> dict[str, jax.Array]:
     """What of a codebook is used for the words; NaN without a codebook."""
-    sizes = getattr(model.bottleneck, "codebook_sizes", None)
+    sizes = getattr(getattr(model, "bottleneck", None), "codebook_sizes", None)
     if sizes is None or code.indices is None:
         return dict.fromkeys(("usage_bits", "perplexity", "active_share"), jnp.full((), jnp.nan))
     columns = code.indices.shape[2] if code.indices.ndim == 3 else None
@@ -212,31 +241,75 @@ def _use(model: Any, code: Code, known: jax.Array) -> dict[str, jax.Array]:
     }
 
 
-class _Answering(NamedTuple):
-    """A model whose logits are replaced: what does the loss make of them?"""
-
-    model: Any
-    logits: jax.Array
-
-    def apply(self, *arguments: Any, **named: Any) -> tuple[Any, Any]:
-        output, state = self.model.apply(*arguments, **named)
-        return output._replace(logits=self.logits.astype(output.logits.dtype)), state
-
-    def decode(self, *arguments: Any, **named: Any) -> tuple[Any, Any]:
-        return self.model.decode(*arguments, **named)
-
-    def encode(self, *arguments: Any, **named: Any) -> tuple[Any, Any]:
-        return self.model.encode(*arguments, **named)
-
-
-def _answers(model: Any, loss: Any, variables: Variables, ids: jax.Array, key: jax.Array) -> dict[str, Any]:
-    """What the loss charges for no answer, the right and a wrong one, all words once."""
+def _charges(
+    model: Any, loss: Any, variables: Variables, logits: jax.Array, shares: jax.Array, key: jax.Array
+) -> dict[str, Any]:
+    """What the loss rewards, what it is on the stated words, and whether the rest of it holds the weights back."""
     if loss is None:
-        return dict.fromkeys(("loss.undecided", "loss.right", "loss.wrong"), jnp.nan)
-    right = SURE * jax.nn.one_hot(ids, len(ids))
-    asked = jnp.stack([jnp.zeros_like(right), right, jnp.roll(right, 1, axis=1)])
-    charged = jax.lax.map(lambda logits: loss(_Answering(model, logits), variables, ids, key)[0], asked)
-    return dict(zip(("loss.undecided", "loss.right", "loss.wrong"), charged, strict=True))
+        names = (*probes.NUMBERS, "loss.stated", "loss.stated_error", "loss.opposition", "loss.rest_share")
+        return dict.fromkeys(names, jnp.nan)
+    # Every word as often as stated, to one in STATED: no draw, whose error would have to be allowed for.
+    places = (jnp.arange(STATED) + 0.5) / STATED
+    cumulated = jnp.cumsum(shares)
+    stated = jnp.searchsorted(cumulated / cumulated[-1], places, side="right").astype(jnp.int32)
+    own = jax.random.split(keys.for_purpose(key, "stated"), 4)
+    costs = jax.lax.map(lambda key: loss(model, variables, stated, key)[0], own)
+
+    def total(params: Any, model: Any) -> jax.Array:
+        return loss(model, {**variables, "params": params}, stated, own[0])[0]
+
+    def pulls(blind: jax.Array) -> PyTree:
+        # One program for both: with ``blind`` the logits are numbers to the gradient.
+        seen = probes.Answering(model, lambda made: jnp.where(blind, jax.lax.stop_gradient(made), made))
+        return jax.grad(total)(variables["params"], seen)
+
+    both = jax.lax.map(pulls, jnp.array([False, True]))
+    whole, rest = (jax.tree.map(lambda leaf, at=at: leaf[at], both) for at in (0, 1))
+    task = jax.tree.map(jnp.subtract, whole, rest)
+    lengths = [jnp.sqrt(_dot(pull, pull)) for pull in (task, rest)]
+    return {
+        **probes.probe(model, loss, variables, logits, shares, key),
+        "loss.stated": jnp.mean(costs),
+        "loss.stated_error": jnp.std(costs) / 2.0,
+        "loss.opposition": -_dot(task, rest) / jnp.maximum(lengths[0] * lengths[1], 1e-30),
+        "loss.rest_share": lengths[1] / jnp.maximum(lengths[0] + lengths[1], 1e-30),
+    }
+
+
+def _dot(left: PyTree, right: PyTree) -> jax.Array:
+    pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    return sum((jnp.vdot(a, b) for a, b in pairs), jnp.zeros(()))
+
+
+def _heard(model: Any, variables: Variables, output: Pass, known: jax.Array, key: jax.Array) -> dict[str, Any]:
+    """What the decoder makes of a code: of another word's, and of the same one twice in training."""
+    nothing = dict.fromkeys(("code_differs", "hears", "noise_share", "quiet_share"), jnp.nan)
+    if not hasattr(model, "decode") or len(known) < 2:
+        return nothing
+    values = output.code.values
+    kept = known.astype(values.dtype)
+
+    def variance(rows: jax.Array) -> jax.Array:
+        flat = rows.reshape(len(rows), -1)
+        mean = jnp.average(flat, axis=0, weights=kept)
+        return jnp.average(jnp.mean((flat - mean) ** 2, axis=1), weights=kept)
+
+    centred = output.logits - output.logits.mean(axis=1, keepdims=True)
+    size = jnp.average(jnp.mean(centred**2, axis=1), weights=kept)
+    # At evaluation a decoder is to be quiet: noise that stays there is no dropout.
+    quiet = jax.lax.map(lambda key: model.decode(variables, values, key=key)[0], jax.random.split(key, 4))
+    still = jnp.average(jnp.var(quiet, axis=0, ddof=1).mean(axis=1), weights=kept)
+    twice = jax.lax.map(lambda key: model.decode(variables, values, key=key, train=True)[0], jax.random.split(key, 4))
+    noise = jnp.average(jnp.var(twice, axis=0, ddof=1).mean(axis=1), weights=kept)
+    # The mean of four draws still has a quarter of their noise.
+    signal = jnp.maximum(variance(twice.mean(axis=0)) - noise / 4.0, 0.0)
+    mean = jnp.average(jnp.mean(values.reshape(len(values), -1) ** 2, axis=1), weights=kept)
+    return {
+        "code_differs": variance(values) / jnp.maximum(mean, 1e-30),
+        "hears": variance(centred) / jnp.maximum(size, 1e-30),
+        "quiet_share": still / jnp.maximum(noise, 1e-30),
+        "noise_share": noise / jnp.maximum(noise + signal, 1e-30),
+    }
 
 
 def _cross_entropy(logits: jax.Array, shares: jax.Array, double_softmax: float) -> jax.Array:

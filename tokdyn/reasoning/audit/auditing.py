@@ -12,6 +12,7 @@ from tokdyn.reasoning.audit import outputs, tables, vectors
 from tokdyn.reasoning.audit.findings import findings
 from tokdyn.reasoning.audit.schema import MEDIATION, Run, checked
 from tokdyn.reasoning.audit.tables import Settings, frame
+from tokdyn.reasoning.audit.verdicts import verdict
 from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.stats.inputs import probability
 
@@ -42,6 +43,7 @@ class Audit(NamedTuple):
         findings: sentences.
         left_out: ``pandas.DataFrame`` of diagnostic, missing: what was not done and which arrays would enable it.
         settings: key aside, what tables were made with.
+        verdict: what it comes to in words: arms that did nothing, then what passes through the latents.
     """
 
     name: str
@@ -50,10 +52,11 @@ class Audit(NamedTuple):
     findings: tuple[str, ...]
     left_out: Any
     settings: dict[str, float]
+    verdict: str
 
     def __str__(self) -> str:
         """The report as text."""
-        blocks = [f"Audit of {self.name or 'a run'}: {self.num_items} items", *self.findings]
+        blocks = [f"Audit of {self.name or 'a run'}: {self.num_items} items. {self.verdict}", *self.findings]
         for name, table in self.tables.items():
             blocks += ["", f"{PARTS[name].title} [{name}]", table.to_string(index=False, float_format="{:.4g}".format)]
         if len(self.left_out):
@@ -189,4 +192,5 @@ def audit(
         findings=tuple(findings(run, made, alpha=settings.alpha)),
         left_out=frame(left),
         settings={"bound": settings.bound, "alpha": settings.alpha, "num_resamples": settings.num_resamples},
+        verdict=verdict(run, made, alpha=settings.alpha),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokdyn.reasoning.audit.schema import CLEAN, Run
+from tokdyn.reasoning.audit.verdicts import inert, shock
 from tokdyn.stats import clopper_pearson
 
 # Latents this alike, and much less so without their mean, are alike by that mean.
@@ -22,7 +23,7 @@ def findings(run: Run, tables: Mapping[str, Any], *, alpha: float) -> list[str]:
         tables: of ``audit``.
         alpha: level of tests.
     """
-    said = _accuracy(run, tables["arms"], alpha) + _arms(tables["arms"], alpha)
+    said = _accuracy(run, tables["arms"], alpha) + _arms(tables["arms"], alpha, inert(run)) + shock(run)
     makers = {
         "donors": _donors,
         "gains": _gains,
@@ -62,9 +63,12 @@ def _accuracy(run: Run, table: Any, alpha: float) -> list[str]:
     return said
 
 
-def _arms(table: Any, alpha: float) -> list[str]:
+def _arms(table: Any, alpha: float, still: Mapping[str, bool]) -> list[str]:
     said = []
     for row in table[table["arm"] != CLEAN].to_dict("records"):
+        if row["arm"] in still:
+            said.append(f"Arm {row['arm']!r} did nothing: all that was saved of it equals the clean run.")
+            continue
         change = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         words = {
             "effect": f"changes accuracy by {change}, p = {row['holm']:.2g} (Holm)",

@@ -16,6 +16,7 @@ from tokdyn.data.words import Corpus
 from tokdyn.stats import mean_interval
 from tokdyn.studies.autoencoder import claims, design, tables
 from tokdyn.studies.autoencoder.design import Config
+from tokdyn.studies.autoencoder.effects import effects
 from tokdyn.studies.autoencoder.experiment import measure
 from tokdyn.studies.autoencoder.texts import TEXT, corpus_of
 from tokdyn.studies.autoencoder.trainings import VARIABLES
@@ -251,7 +252,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
                 blocks += [
                     "What each fault costs alone (95 %, paired by seed), and what repairing it alone brings where the "
                     "others stay.",
-                    table(claims.effects(dataset)),
+                    table(effects(dataset)),
                 ]
     blocks += [
         "## What a step costs",

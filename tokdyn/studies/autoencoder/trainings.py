@@ -50,6 +50,8 @@ VARIABLES = {
     "pattern_std_start": "standard deviation of the initial pattern over words and cells",
     "pattern_std_words_start": "the same across words only",
     "input_share_start": "share of the variance of the initial logits that depends on the word",
+    "patterns": "number of different patterns of the distinct words after training, the strongest channel of each cell",
+    "patterns_of_one": "the same among as many draws of one word: what drawing alone makes different",
     "loss_curve": "mean loss between records",
     "types_curve": "types at each record",
 }
@@ -168,6 +170,8 @@ def evaluate(numbers: dict[str, Any], key: jax.Array, *, program: Program) -> di
     on_validation, is_known = right[validation], validation != words.UNKNOWN
     start = model.init(keys.for_purpose(key, "init"))
     first = model.apply(start, types, key=draw)[0]
+    last_code = model.apply(result.variables, types, key=draw)[0].code
+    one = model.apply(result.variables, jnp.full_like(types, types[0]), key=draw)[0].code
     return {
         "types": share(right[types]),
         "tokens": jnp.sum(frequencies * right),
@@ -180,13 +184,21 @@ def evaluate(numbers: dict[str, Any], key: jax.Array, *, program: Program) -> di
         "sensitivity": _divergence(result.history, last),
         "steps": result.step,
         "information_start": information_in(program, first.code, draw),
-        "information": information_in(program, model.apply(result.variables, types, key=draw)[0].code, draw),
+        "information": information_in(program, last_code, draw),
         "pattern_std_start": jnp.std(first.code.values),
         "pattern_std_words_start": jnp.mean(jnp.std(_expected(first.code), axis=0)),
         "input_share_start": input_share(first.logits),
+        "patterns": _different(last_code.values),
+        "patterns_of_one": _different(one.values),
         "loss_curve": result.history["loss"],
         "types_curve": result.history["types"],
     }
+
+
+def _different(values: jax.Array) -> jax.Array:
+    """How many patterns `[words, cells, channels]` differ in the strongest channel of some cell."""
+    strongest = jnp.argmax(values.reshape(*values.shape[:2], -1), axis=-1)
+    return jnp.sum(jnp.any(jnp.diff(strongest[jnp.lexsort(strongest.T)], axis=0) != 0, axis=1)) + 1
 
 
 def _divergence(history: dict[str, jax.Array], last: jax.Array) -> jax.Array:

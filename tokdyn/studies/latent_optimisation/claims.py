@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import xarray
 
-from tokdyn.claims import Finding
+from tokdyn.claims import CONTEXT, Finding
 from tokdyn.reasoning.diagnose.effects import ALPHA
 from tokdyn.reasoning.references import catalog
+from tokdyn.studies import rules
 from tokdyn.studies.latent_optimisation.analysis import OUTCOMES
 from tokdyn.studies.latent_optimisation.comparison import compared
 from tokdyn.studies.latent_optimisation.design import ALL_PATCHES, DMLR, EXACT, NO_PATCHES, ORACLE
 from tokdyn.studies.latent_optimisation.tables import cells
+from tokdyn.studies.rules import Context, Estimate, Every, InGeneral, Judgement, Rises
 
 COMMAND = "tokdyn study latent-optimisation"
 # The confidence of the paper, where it is read: after the slots.
 MEASURE = "truncated confidence, slots"
 FULL = 0.95  # an accuracy from which on there is no room
-_CONTEXT = "context only: small reasoners of known truth cannot judge the published models"
 _GAINS = ("qwen25_3b", "qwen25_7b", "qwen3_4b", "qwen3_8b", "r1_onevision", "vlaa_thinking")
 _BENCHMARKS = ("mathvision", "mathvista", "mmstar", "scienceqa")
+_INJECTIONS = {"none": NO_PATCHES, "all": ALL_PATCHES, "dynamic": DMLR}
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
@@ -36,60 +38,97 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     Returns:
         A ``Finding`` for each claim that it bears on.
     """
-    found = {
-        "confidence_accuracy": _relation(dataset, OUTCOMES[0]),
-        "confidence_quality": _relation(dataset, OUTCOMES[1]),
-        "confidence_grounding": _relation(dataset, OUTCOMES[2]),
-        "injection_dynamic_best": _injection(dataset),
-        "reward_entropy": _reward(dataset),
-    }
-    of = lambda name: (  # noqa: E731
-        float(dataset["accuracy_before"].mean()),
-        float(dataset["accuracy"].sel(rule=name).mean()),
-    )
-    gained = "our mean over reasoners and noises {:.1%} before, {:.1%} after".format(*of(DMLR))
-    context = {f"gain_{name}": gained for name in _GAINS} | {"gain_everywhere": _gain(dataset)}
-    for kind, name in (("none", NO_PATCHES), ("all", ALL_PATCHES), ("dynamic", DMLR)):
-        context |= {f"injection_{kind}_{bench}": f"our mean accuracy {of(name)[1]:.3f}" for bench in _BENCHMARKS}
-    found |= {name: Finding(None, "open", f"{_CONTEXT}; {text}") for name, text in context.items()}
-    return {f"dmlr.{name}": finding for name, finding in found.items()}
+    return rules.findings(CLAIMS, dataset, COMMAND)
 
 
-def _judged(yes: int, no: int, count: int, ours: str, note: str) -> Finding:
-    """Reproduced where all cells show it, qualified where some show the opposite, or some nothing.
-
-    Open where no cell shows either: what was not seen is not refuted. Never contradicted: published cells are of other
-    models than ours.
-    """
-    if not yes + no:
-        return Finding(None, "open", f"none of {count} cells shows it or the opposite; {ours}; {note}")
-    return Finding(ours, "reproduced" if yes == count else "qualified", note, COMMAND)
+def _estimates(of: xarray.Dataset, name: str, chosen: np.ndarray) -> list[Estimate]:
+    """The cells that are chosen, with the intervals that the study gives them."""
+    columns = [of[f"{name}{end}"].values[chosen] for end in ("", "_low", "_high")]
+    return [rules.between(*row) for row in zip(*columns, strict=True)]
 
 
-def _relation(dataset: xarray.Dataset, outcome: str) -> Finding:
+def _relation(outcome: str) -> Callable[[xarray.Dataset], list[Estimate]]:
     """Confidence before any step and an outcome; cells in which the outcome or the confidence is constant are out."""
-    if outcome == OUTCOMES[1]:  # slots that were never trained to say steps have no chain
-        names = [str(name) for name in dataset["reference"].values]
-        dataset = dataset.sel(reference=[name for name in names if catalog()[name].loss.chain])
-    of = dataset.sel(measure=MEASURE, outcome=outcome)
-    low, high, value = (of[name].values for name in ("correlation_low", "correlation_high", "correlation"))
-    there = ~((low == -1) & (high == 1))
-    up, down = int(((low > 0) & there).sum()), int(((high < 0) & there).sum())
-    count = int(there.sum())
-    spread = f", from {value[there].min():+.2f} to {value[there].max():+.2f}" if count else ""
-    return _judged(
-        up,
-        down,
-        count,
-        f"rank correlation above 0 in {up}, below 0 in {down} of {count} cells{spread}",
-        "cells are reasoners x noises in which both vary; intervals of 95 %, uncorrected; a relation over items is no "
-        "promise that raising confidence on one item makes it right",
+
+    def measured(of: xarray.Dataset) -> list[Estimate]:
+        if outcome == OUTCOMES[1]:  # slots that were never trained to say steps have no chain
+            names = [str(name) for name in of["reference"].values]
+            of = of.sel(reference=[name for name in names if catalog()[name].loss.chain])
+        of = of.sel(measure=MEASURE, outcome=outcome)
+        return _estimates(of, "correlation", ~((of["correlation_low"] == -1) & (of["correlation_high"] == 1)).values)
+
+    return measured
+
+
+def _told_relation(outcome: str) -> Callable[[xarray.Dataset], str]:
+    def told(of: xarray.Dataset) -> str:
+        found = _relation(outcome)(of)
+        values = [one.value for one in found]
+        up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
+        spread = f", from {min(values):+.2f} to {max(values):+.2f}" if values else ""
+        return f"rank correlation above 0 in {up}, below 0 in {down} of {len(found)} cells{spread}"
+
+    return told
+
+
+def _injection(of: xarray.Dataset) -> list[Estimate]:
+    """Dynamic injection minus none and minus all, the same seeds, in every cell."""
+    right = of["answer"] == of["right_answer"]
+    arms = {name: right.sel(rule=name).transpose(..., "seed", "item").values for name in _INJECTIONS.values()}
+    made = []
+    for name in (NO_PATCHES, ALL_PATCHES):
+        found = compared(arms[DMLR], arms[name], bound=0.5)
+        ends = (np.ravel(end) for end in (found.difference, found.low, found.high))
+        made += [rules.between(*row) for row in zip(*ends, strict=True)]
+    return rules.widened(made)
+
+
+def _told_injection(of: xarray.Dataset) -> str:
+    found = _injection(of)
+    better, worse = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
+    means = ", ".join(f"{name} {_accuracy(of, name):.3f}" for name in (NO_PATCHES, ALL_PATCHES, DMLR))
+    return f"better in {better}, worse in {worse} of {len(found)} comparisons with none or all; {means}"
+
+
+def _with_room(of: xarray.Dataset) -> np.ndarray:
+    """Cells in which an oracle's gradient raises accuracy, and the exact gradient of confidence the reward."""
+    oracle = of.sel(rule=ORACLE)
+    room = (oracle["holm"] <= ALPHA) & (oracle["difference"] > 0)
+    return (room & (of.sel(rule=EXACT)["reward_gain_low"] > 0)).values
+
+
+def _reward(of: xarray.Dataset) -> list[Estimate]:
+    """What more confidence does to accuracy where latents could raise it."""
+    return rules.widened(_estimates(of.sel(rule=EXACT), "difference", _with_room(of)))
+
+
+def _told_reward(of: xarray.Dataset) -> str:
+    changes = _reward(of)
+    up, down = sum(one.low > 0 for one in changes), sum(one.high < 0 for one in changes)
+    return (
+        f"its exact gradient raises the reward in {len(changes)} cells in which an oracle's gradient raises accuracy; "
+        f"accuracy rises in {up} of them, falls in {down}"
     )
 
 
-def _gain(dataset: xarray.Dataset) -> str:
+def _cells_with_room(of: xarray.Dataset) -> str:
+    there = _with_room(of)
+    names = [f"{name} at {noise:g}" for (name, noise), room in zip(cells(of), there.ravel(), strict=True) if room]
+    return f"cells with room: {', '.join(names) or 'none'}"
+
+
+def _accuracy(of: xarray.Dataset, rule: str) -> float:
+    return float(of["accuracy"].sel(rule=rule).mean())
+
+
+def _gained(of: xarray.Dataset) -> str:
+    before = float(of["accuracy_before"].mean())
+    return f"our mean over reasoners and noises {before:.1%} before, {_accuracy(of, DMLR):.1%} after"
+
+
+def _gain(of: xarray.Dataset) -> str:
     """In how many of our cells with room for it accuracy rises, falls, or is shown to stay within the bound."""
-    of = dataset.sel(rule=DMLR)
+    of = of.sel(rule=DMLR)
     room = of["accuracy_before"] < FULL
     shown, up = of["holm"] <= ALPHA, of["difference"] > 0
     raised, lowered = int((room & shown & up).sum()), int((room & shown & ~up).sum())
@@ -100,38 +139,32 @@ def _gain(dataset: xarray.Dataset) -> str:
     )
 
 
-def _injection(dataset: xarray.Dataset) -> Finding:
-    """Dynamic injection against none and all, the same seeds."""
-    right = dataset["answer"] == dataset["right_answer"]
-    of = lambda name: right.sel(rule=name).transpose(..., "seed", "item").values  # noqa: E731
-    against: dict[str, Any] = {name: compared(of(DMLR), of(name), bound=0.5) for name in (NO_PATCHES, ALL_PATCHES)}
-    better = np.all([(one.p_value <= ALPHA) & (one.difference > 0) for one in against.values()], axis=0)
-    worse = np.any([(one.p_value <= ALPHA) & (one.difference < 0) for one in against.values()], axis=0)
-    means = {name: float(of(name).mean()) for name in (NO_PATCHES, ALL_PATCHES, DMLR)}
-    text = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    return _judged(
-        int(better.sum()),
-        int(worse.sum()),
-        better.size,
-        f"better than both in {int(better.sum())}, worse than one in {int(worse.sum())} of {better.size} cells; {text}",
-        "an injected patch here is a second copy of its keys and values; the published one is computed anew",
-    )
+def _told_mean(rule: str) -> Callable[[xarray.Dataset], str]:
+    return lambda of: f"our mean accuracy {_accuracy(of, rule):.3f}"
 
 
-def _reward(dataset: xarray.Dataset) -> Finding:
-    """Does more confidence bring more right answers, where an oracle shows that latents could?"""
-    exact, oracle = dataset.sel(rule=EXACT), dataset.sel(rule=ORACLE)
-    room = (oracle["holm"] <= ALPHA) & (oracle["difference"] > 0)
-    raised = exact["reward_gain_low"] > 0
-    shown, change = room & raised & (exact["holm"] <= ALPHA), exact["difference"]
-    up, down = (int((shown & side).sum()) for side in (change > 0, change < 0))
-    same = int((room & raised & (exact["equivalent"] > 0)).sum())
-    names = [f"{name} at {noise:g}" for name, noise in cells(dataset) if bool(room.sel(reference=name, noise=noise))]
-    return _judged(
-        up,
-        down + same,
-        int(room.sum()),
-        f"its exact gradient raises the reward in {int((room & raised).sum())}, accuracy in {up} (lowers it in {down}, "
-        f"shown within the bound in {same}) of the {int(room.sum())} cells in which an oracle's gradient raises it",
-        f"cells with room: {', '.join(names) or 'none'}",
-    )
+_CELLS = (
+    "cells are reasoners x noises in which both vary; intervals of 95 %, uncorrected; a relation over items is no "
+    "promise that raising confidence on one item makes it right"
+)
+CLAIMS: tuple[Judgement | Context, ...] = (
+    *(
+        Judgement(
+            f"dmlr.confidence_{name}", InGeneral(Rises()), _relation(outcome), CONTEXT, told=_told_relation(outcome),
+            note=_CELLS,
+        )
+        for name, outcome in zip(("accuracy", "quality", "grounding"), OUTCOMES, strict=True)
+    ),
+    Judgement(
+        "dmlr.injection_dynamic_best", Every(Rises()), _injection, CONTEXT, told=_told_injection,
+        note="an injected patch here is a second copy of its keys and values; the published one is computed anew",
+    ),
+    Judgement("dmlr.reward_entropy", Every(Rises()), _reward, CONTEXT, told=_told_reward, note=_cells_with_room),
+    Context("dmlr.gain_everywhere", _gain),
+    *(Context(f"dmlr.gain_{name}", _gained) for name in _GAINS),
+    *(
+        Context(f"dmlr.injection_{kind}_{bench}", _told_mean(rule))
+        for kind, rule in _INJECTIONS.items()
+        for bench in _BENCHMARKS
+    ),
+)  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -9,10 +11,13 @@ import xarray
 
 from tokdyn import claims
 from tokdyn.reasoning.diagnose import BOUND
-from tokdyn.studies.mechanisms.design import KEPT_ARMS
+from tokdyn.studies import rules
+from tokdyn.studies.mechanisms.design import KEPT_ARMS, TASKS, Config
+from tokdyn.studies.rules import AtLeast, AtMost, Context, Estimate, Every, Judgement, Rises, Some
 
 COMMAND = "tokdyn study mechanisms"
-CONTEXT = "small reasoners of some 30,000 weights on synthetic tasks: context, no test of the published models"
+CONTEXT = "Small reasoners of some 30,000 weights on synthetic tasks: no test of the published models"
+WEAK = 0.05  # of accuracy
 LEARNED = 0.25  # of the way from chance to 1
 COMPARED = (
     "direct",
@@ -110,61 +115,173 @@ def sentences(dataset: xarray.Dataset) -> list[str]:
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, claims.Finding]:
-    """What the study says to published claims: never more than "qualified", and open where nothing was learned."""
-    every = list(settings(dataset))
-    good = [(name, one) for name, one in every if learned(one)]
-    gaining = [(name, one) for name, one in every if has_gain(one)]
-    made: dict[str, claims.Finding] = {}
+    """What the study says to published claims: what is said of latent reasoners in general is held against ours.
 
-    def enter(name: str, ours: float | str, note: str) -> None:
-        made[f"visual_memory.{name}"] = claims.Finding(ours, "qualified", f"{note}; {CONTEXT}", COMMAND)
+    Claims about published models stay open, with our numbers as context.
 
-    kept = _gains(gaining, "slots removed")
-    if kept:
-        told = f"{len(kept)} settings with a gain over direct answers; slots hidden, markers kept"
-        enter("gain_retained_high", round(100 * max(kept), 1), told)
-        enter("gain_retained_low", round(100 * min(kept), 1), told)
-        both = _gains(gaining, "slots and markers removed")
-        enter("format_gain", f"{100 * min(both):.0f} to {100 * max(both):.0f} % of the gain", told.split(";")[0])
-        enter("components", "three parts", "measured by removing each; shares need not add up to 100 %")
-    marks = [float(one["marker_dependence"].sel(gain_base="direct")) for _, one in gaining]
-    marks = [mark for mark in marks if np.isfinite(mark)]
-    if marks:
-        enter(
-            "marker_dependence_varies", f"{100 * min(marks):.0f} to {100 * max(marks):.0f} %", "accuracies not matched"
-        )
+    Args:
+        dataset: from ``run`` with a design that ``decides``.
+
+    Returns:
+        A ``Finding`` for each claim that it bears on.
+    """
+    tasks = [str(name) for name in dataset["task"].values]
+    command = COMMAND if len(tasks) == len(TASKS) else f"{COMMAND} --tasks {' '.join(tasks)}"
+    return rules.findings(CLAIMS, dataset, command)
+
+
+def decides(config: Config) -> bool:
+    """Whether a design may judge claims: the default one, or one that leaves out tasks."""
+    return dataclasses.replace(config, tasks=Config().tasks) == Config()
+
+
+def _good(of: xarray.Dataset) -> list[xarray.Dataset]:
+    return [one for _, one in settings(of) if learned(one)]
+
+
+def _units(of: xarray.Dataset, number: Callable[[xarray.Dataset], xarray.DataArray]) -> Estimate:
+    """The mean over trainings (task, supervision, seed): stages share weights, so that their mean is one number."""
+    kept = [number(one).values for one in _good(of)]
+    names = [(str(one["task"].values), str(one["supervision"].values)) for one in _good(of)]
+    each = [np.mean([value for value, name in zip(kept, names, strict=True) if name == of_], axis=0)
+            for of_ in dict.fromkeys(names)]  # fmt: skip
+    units = np.ravel(each)
+    units = units[np.isfinite(units)]
+    return rules.mean(units) if units.size > 1 else rules.exact(np.nan)
+
+
+def _fall(one: xarray.Dataset, arm: str, *, together: int) -> Estimate:
+    """What an arm costs: right answers lost, item by item, in every training."""
+    right = one["right"].astype(float)
+    return rules.mean((right.sel(arm="full") - right.sel(arm=arm)).mean("seed"), together=together)
+
+
+def _falls(of: xarray.Dataset) -> list[Estimate]:
+    good = _good(of)
+    return [_fall(one, "cache donor", together=len(good)) for one in good]
+
+
+def _by_supervision(arm: str, *, matched: bool = False) -> Callable[[xarray.Dataset], list[Estimate]]:
+    """How much more one supervision loses under an arm than another, on the same items, where both learned the task.
+
+    Args:
+        arm: name.
+        matched: only pairs whose accuracies without the arm differ by at most ``WEAK``.
+    """
+
+    def measured(of: xarray.Dataset) -> list[Estimate]:
+        right = of["right"].astype(float).mean("seed")
+        names = ("supervision", "task", "stage")
+        good = {tuple(str(one[name].values) for name in names) for one in _good(of)}
+        pairs = []
+        for task, stage in itertools.product(of["task"].values, of["stage"].values):
+            here = right.sel(task=task, stage=stage)
+            for one, other in itertools.permutations(of["supervision"].values, 2):
+                if not {(str(one), str(task), str(stage)), (str(other), str(task), str(stage))} <= good:
+                    continue
+                difference = here.sel(supervision=one) - here.sel(supervision=other)
+                full = difference.sel(arm="full")
+                if not matched or abs(float(full.mean())) <= WEAK:
+                    pairs.append(full - difference.sel(arm=arm))
+        return [rules.mean(pair, together=len(pairs)) for pair in pairs]
+
+    return measured
+
+
+def _told_falls(of: xarray.Dataset, arm: str = "cache donor") -> str:
+    good = [("", one) for one in _good(of)]
     if not good:
-        return made
+        return "no setting learned its task"
+    fallen = _range(good, lambda one: accuracy(one, "full") - accuracy(one, arm))
+    return f"fall of accuracy {fallen} in {len(good)} settings that learned their task"
 
-    def fall(arm: str) -> str:
-        return _range(good, lambda one: accuracy(one, "full") - accuracy(one, arm))
 
-    for name, arm in (
-        ("slots_zero", "slots zero"),
-        ("slots_replace", "slots constant"),
-        ("slots_inject", "slots oracle"),
-    ):
-        enter(name, f"fall of accuracy {fall(arm)}", f"arm '{arm}', {len(good)} settings that learned their task")
+def _told_arm(arm: str) -> Callable[[xarray.Dataset], str]:
+    return lambda of: f"'{arm}': {_told_falls(of, arm)}"
+
+
+def _told_supervision(of: xarray.Dataset, arm: str = "cache donor") -> str:
+    said = []
+    for method in of["supervision"].values:
+        every = list(settings(of.sel(supervision=[method])))
+        said.append(f"{method} {_range(every, lambda one: accuracy(one, 'full') - accuracy(one, arm))}")
+    return f"fall under '{arm}': {'; '.join(said)}"
+
+
+def _told_attention(of: xarray.Dataset) -> str:
+    good = _good(of)
+    narrower = sum(float(one["entropy_difference"].isel(order=0).mean()) < 0 for one in good)
+    return f"in {narrower} of {len(good)} settings"
+
+
+def _told_gain(of: xarray.Dataset) -> str:
+    gaining = [(name, one) for name, one in settings(of) if has_gain(one)]
+    shares = {arm: _gains(gaining, arm) for arm in ("slots removed", "slots and markers removed")}
+    told = "; ".join(
+        f"'{arm}' keeps {100 * min(kept):.0f} to {100 * max(kept):.0f} %" for arm, kept in shares.items() if kept
+    )
+    return f"{len(gaining)} settings with a gain over direct answers; {told or 'no share is given'}"
+
+
+def _toward_donor(of: xarray.Dataset) -> str:
+    good = [("", one) for one in _good(of)]
+    if not good:
+        return "no setting learned its task"
     toward = _range(good, lambda one: _toward(one, "cache donor") - _toward(one, "full"))
-    enter("slots_swap", f"answers move to the donor's in {toward} of items", "caches of slots swapped")
-    enter("slots_weak_cause", f"fall of accuracy {fall('cache donor')}", "caches of slots swapped")
+    return f"answers move to the donor's in {toward} of items"
+
+
+def _recovered(of: xarray.Dataset) -> str:
+    good = [("", one) for one in _good(of)]
+    if not good:
+        return "no setting learned its task"
     lift = _range(good, lambda one: _attribute(one, "latents") - _attribute(one, "question"))
-    enter("slots_recover", f"probes on slots above the question by {lift}", "attributes never asked for")
-    narrower = sum(float(one["entropy_difference"].isel(order=0).mean()) < 0 for _, one in good)
-    enter("attention_narrower", f"in {narrower} of {len(good)} settings", "entropy of each head, then the mean")
-    enter("similarity_varies", _range(good, lambda one: float(one["likeness"].mean())),
-          "cosine to the item's own patches minus that to another's")  # fmt: skip
-    by_method = {
-        method: [accuracy(one, "full") - accuracy(one, "cache donor") for _, one in good
-                 if str(one["supervision"].values) == method]
-        for method in dataset["supervision"].values
-    }  # fmt: skip
-    told = "; ".join(f"{method} {min(all_):.2f} to {max(all_):.2f}" for method, all_ in by_method.items() if all_)
-    enter("supervision_decides", f"fall under swapped caches: {told}", "by way of supervision")
-    if by_method.get("MVH-like"):
-        worst = max(by_method["MVH-like"])
-        enter("probe_method_fails_too", f"largest fall under swapped caches {worst:.2f}", "the probe of this study")
-    return made
+    return f"probes on slots above the question by {lift}, attributes never asked for"
+
+
+def _worst_of_probe(of: xarray.Dataset) -> str:
+    return _told_falls(of.sel(supervision=["MVH-like"])) if "MVH-like" in of["supervision"].values else "not run"
+
+
+CLAIMS: tuple[Judgement | Context, ...] = (
+    Judgement(
+        "visual_memory.slots_weak_cause", Every(AtMost(WEAK)), _falls, claims.CONTEXT, told=_told_falls,
+        note=f"caches of slots swapped; weak: {WEAK} of accuracy at most. {CONTEXT}",
+    ),
+    Judgement(
+        "visual_memory.supervision_decides", Some(AtLeast(WEAK)), _by_supervision("cache donor"), claims.CONTEXT,
+        told=_told_supervision, note=f"differences between ways of supervision on the same items. {CONTEXT}",
+    ),
+    Judgement(
+        "visual_memory.marker_dependence_varies", Some(AtLeast(WEAK)), _by_supervision("markers removed", matched=True),
+        claims.CONTEXT, told=lambda of: _told_supervision(of, "markers removed"),
+        note=f"differences on the same items between supervisions whose accuracies differ by at most {WEAK}. {CONTEXT}",
+    ),
+    Judgement(
+        "visual_memory.attention_narrower", Rises(),
+        lambda of: _units(of, lambda one: -one["entropy_difference"].isel(order=0)), claims.CONTEXT,
+        told=_told_attention,
+        note=f"nats by which answer positions are wider: entropy of each head, then the mean over trainings. {CONTEXT}",
+    ),
+    Judgement(
+        "dmlr.visual_dependency_right", Rises(),
+        lambda of: _units(of, lambda one: one["dependence_area"].isel(noise=-1) - 0.5), claims.CONTEXT,
+        told=lambda of: f"area under the ROC curve minus 1/2, {_dependence(of)}",
+        note=f"dependence of the right answer's probability on the image under the strongest noise. {CONTEXT}",
+    ),
+    *(Context(f"visual_memory.{name}", _told_gain)
+      for name in ("gain_retained_high", "gain_retained_low", "format_gain", "components")),
+    *(Context(f"visual_memory.{name}", _told_arm(arm)) for name, arm in (
+        ("slots_zero", "slots zero"), ("slots_replace", "slots constant"), ("slots_inject", "slots oracle"),
+    )),
+    Context("visual_memory.slots_swap", _toward_donor),
+    Context("visual_memory.slots_recover", _recovered),
+    Context("visual_memory.probe_method_fails_too", _worst_of_probe),
+)  # fmt: skip
+
+
+def _dependence(of: xarray.Dataset) -> str:
+    return str(_units(of, lambda one: one["dependence_area"].isel(noise=-1) - 0.5))
 
 
 def _gains(chosen: list[tuple[str, xarray.Dataset]], arm: str) -> list[float]:

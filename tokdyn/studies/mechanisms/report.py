@@ -13,7 +13,7 @@ from tokdyn import keys
 from tokdyn.reasoning import training
 from tokdyn.studies.documents import Figure, Report, bullets, table
 from tokdyn.studies.mechanisms import design
-from tokdyn.studies.mechanisms.claims import accuracy, findings, sentences, settings
+from tokdyn.studies.mechanisms.claims import accuracy, decides, findings, sentences, settings
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
 from tokdyn.studies.mechanisms.experiment import VARIABLES, measure
 from tokdyn.studies.skeleton import Study, machine
@@ -242,5 +242,12 @@ def _maps(dataset: xarray.Dataset, config: Config) -> Any:
 
 
 STUDY = Study(
-    "mechanisms", measure, Config, contents=contents, headline=headline, findings=findings, variables=VARIABLES
+    "mechanisms",
+    measure,
+    Config,
+    contents=contents,
+    headline=headline,
+    findings=findings,
+    decides=decides,
+    variables=VARIABLES,
 )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import xarray
 
+from tokdyn import claims
 from tokdyn.claims import Finding
+from tokdyn.studies import rules
 from tokdyn.studies.mediation.design import CLEAN, WORDS
-from tokdyn.studies.mediation.protocols import NO, YES
+from tokdyn.studies.rules import AtLeast, AtMost, Context, Estimate, Judgement
 
 COMMAND = "tokdyn study mediation"
 # Accuracy with imagined text that supports a wrong answer, percent: before, after.
 TEXT_VSTAR = (85.9, 22.5)
-_CONTEXT = "context only: small reasoners of known truth cannot judge the published models"
+DRIVES, NOT = 0.5, 0.1  # donor lifts: of what drives answers, and of what hardly does
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     """What the study says to published claims. Every verdict follows from the numbers of this Dataset.
 
-    A claim about what a test showed on a published model stays open; where the same test says the same about a reasoner
-    of which the opposite is true, the conclusion from the test is qualified.
+    A claim about what a test showed on a published model stays open, with what the same test says of a reasoner whose
+    truth is known beside it.
 
     Args:
         dataset: from ``run`` with the default design.
@@ -26,64 +30,68 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     Returns:
         A ``Finding`` for each claim that it bears on.
     """
+    return rules.findings(CLAIMS, dataset, COMMAND)
 
-    def said(way: str, reference: str) -> str:
-        return str(dataset["said"].sel(way=way, reference=reference).item())
 
-    def percent(reference: str, arm: str) -> str:
-        return f"{float(dataset['accuracy'].sel(reference=reference, arm=arm)):.1%}"
+def _percent(of: xarray.Dataset, reference: str, arm: str) -> str:
+    return f"{float(of['accuracy'].sel(reference=reference, arm=arm)):.1%}"
 
-    def lift(reference: str, place: str) -> float:
-        return float(dataset["lift"].sel(reference=reference, place=place))
 
-    def alike(reference: str, site: str = "embedding") -> str:
-        values = dataset["cosine_between"].sel(reference=reference, site=site, space="raw").values
-        return ", ".join(f"{value:.2f}" for value in values if value == value)
+def _lift(reference: str, place: str) -> Callable[[xarray.Dataset], Estimate]:
+    """How much more often answers agree with the donor's, with its interval over items."""
+    names = ("lift", "lift_low", "lift_high")
+    return lambda of: rules.between(*(of[name].sel(reference=reference, place=place) for name in names))
 
-    same = "same tensor everywhere"
-    blind = said(same, "compute") == NO and said("donor swap, cache", "compute") == YES
-    still = said("donor swap, embedding", "compute") == NO
-    found = {
-        "latent_answer_disconnect": _judged(
-            blind,
-            f"one tensor for all latents leaves 'compute' at {percent('compute', 'same tensor, embedding')} "
-            f"(clean {percent('compute', CLEAN)}), though its answers follow a donor's slot cache "
-            f"(lift {lift('compute', 'cache'):.2f})",
-            "replacing what slots are fed cannot see what slots compute: no effect is no proof that latents do nothing",
-        ),
-        "input_latent_disconnect": _judged(
-            still and blind,
-            f"cosine between items of what slots are fed: {alike('compute')} in 'compute', of their states "
-            f"{alike('compute', 'state')}",
-            "what slots are fed may be the same for every item while their states carry the item's answer",
-        ),
-        "text_imagination_causal": _judged(
-            lift("text", "words, last word") > 0.5 and lift("content", "cache") > 0.5,
-            f"words of another picture: {percent('text', WORDS[0])} right (clean {percent('text', CLEAN)}), answers "
-            f"follow them (lift {lift('text', 'words, last word'):.2f}); answers of 'content' follow a donor's latents "
-            f"as much (lift {lift('content', 'cache'):.2f})",
-            "words drive answers where nothing else can; so do latents: what else the answer may see decides",
-        ),
-    }
-    near = "; ".join(
-        f"{name} {percent(name, CLEAN)} clean, {percent(name, 'near zero, embedding')} near zero, "
-        f"{percent(name, 'constant of own length, embedding')} a constant of own length"
+
+def _alike(of: xarray.Dataset, reference: str, site: str = "embedding") -> str:
+    values = of["cosine_between"].sel(reference=reference, site=site, space="raw").values
+    return ", ".join(f"{value:.2f}" for value in values if value == value)
+
+
+def _cosine(of: xarray.Dataset, name: str) -> str:
+    return f"{float(of[name].sel(reference='content', space='raw')):.2f}"
+
+
+def _lengths(of: xarray.Dataset) -> str:
+    return "; ".join(
+        f"{name} {_percent(of, name, CLEAN)} clean, {_percent(of, name, 'near zero, embedding')} near zero, "
+        f"{_percent(of, name, 'constant of own length, embedding')} a constant of own length"
         for name in ("bypassed", "soft_prompt")
     )
-    context = {
-        "mirage_stage_2_near_zero": near,
-        "text_intervention_vstar": f"'text' with words of another picture: {percent('text', WORDS[0])}",
-        "similarity_between_inputs": f"raw cosines by slot: content {alike('content')}; bypassed {alike('bypassed')}",
-        "text_dissimilar": "raw cosines of 'content' between words "
-        f"{float(dataset['cosine_words'].sel(reference='content', space='raw')):.2f}, between patches "
-        f"{float(dataset['cosine_patches'].sel(reference='content', space='raw')):.2f}",
-    }
-    found |= {name: Finding(None, "open", f"{_CONTEXT}; {text}") for name, text in context.items()}
-    return {f"capimagine.{name}": finding for name, finding in found.items()}
 
 
-def _judged(holds: bool, ours: str, note: str) -> Finding:
-    """Qualified, where the reasoners show that the test means less than was said; else open."""
-    if holds:
-        return Finding(ours, "qualified", note, COMMAND)
-    return Finding(None, "open", f"{_CONTEXT}; {ours}")
+def _followed(of: xarray.Dataset) -> str:
+    return (
+        f"words of another picture: {_percent(of, 'text', WORDS[0])} right (clean {_percent(of, 'text', CLEAN)}), "
+        f"answers follow them (lift {_lift('text', 'words, last word')(of)}); answers of 'content' follow a donor's "
+        f"latents (lift {_lift('content', 'cache')(of)})"
+    )
+
+
+CLAIMS = (
+    Judgement(
+        "capimagine.text_imagination_causal", AtLeast(DRIVES), _lift("text", "words, last word"), claims.CONTEXT,
+        reading=(AtMost(NOT), _lift("content", "cache")), told=_followed,
+        note="read as: latents, unlike words, do not drive answers; what else the answer may see decides",
+    ),
+    Context("capimagine.latent_answer_disconnect", lambda of: (
+        f"one tensor for all latents leaves 'compute' at {_percent(of, 'compute', 'same tensor, embedding')} (clean "
+        f"{_percent(of, 'compute', CLEAN)}), though its answers follow a donor's slot cache (lift "
+        f"{_lift('compute', 'cache')(of)})"
+    )),
+    Context("capimagine.input_latent_disconnect", lambda of: (
+        f"cosine between items of what slots are fed: {_alike(of, 'compute')} in 'compute', of their states "
+        f"{_alike(of, 'compute', 'state')}"
+    )),
+    Context("capimagine.mirage_stage_2_near_zero", _lengths),
+    Context("capimagine.text_intervention_vstar", lambda of: (
+        f"'text' with words of another picture: {_percent(of, 'text', WORDS[0])}"
+    )),
+    Context("capimagine.similarity_between_inputs", lambda of: (
+        f"raw cosines by slot: content {_alike(of, 'content')}; bypassed {_alike(of, 'bypassed')}"
+    )),
+    Context("capimagine.text_dissimilar", lambda of: (
+        f"raw cosines of 'content' between words {_cosine(of, 'cosine_words')}, between patches "
+        f"{_cosine(of, 'cosine_patches')}"
+    )),
+)  # fmt: skip

@@ -13,16 +13,21 @@ def test_reasoners_that_use_latents_come_first_in_the_map():
     assert [text.get_text() for text in panel.texts][:3] == ["0.90", "0.10", "0.40"]  # and none for what is not there
 
 
-def test_false_alarms_above_the_level_look_different():
-    made = draw.false_alarms({"kept": (0.02, 0.0, 0.08), "broken": (0.3, 0.2, 0.4)}, alpha=0.05)
+def test_what_ties_with_the_best_looks_different():
+    made = draw.scores(
+        {"best": (1.0, 0.9, 1.0), "near": (0.9, 0.6, 1.0), "coin": (0.5, 0.4, 0.6)}, ties=["best", "near"]
+    )
     names = [text.get_text() for text in made.legends[0].get_texts()]
-    assert set(names) == {"level 0.05", "interval reaches the level", "above the level"}
+    assert set(names) == {"always, never, or a coin", "not shown to be behind the best", "behind the best"}
+    tied, behind = (box.lines[0].get_xdata() for box in made.axes[0].containers)
+    assert tied.tolist() == [1.0, 0.9]
+    assert behind.tolist() == [0.5]
     assert made.axes[0].get_ylim()[0] > made.axes[0].get_ylim()[1]  # the first on top
 
 
 def test_curves_have_their_values():
     value = np.array([[0.0, 0.5, 1.0], [0.0, 0.3, 0.9], [0.1, 0.7, 1.0]])
-    made = draw.sensitivity_curves([0, 0.5, 1], {"arms": {"donor lift": value}})
+    made = draw.sensitivity_curves(["a", "b", "c"], {"arms": {"donor lift": value}}, label="x")
     np.testing.assert_array_equal(made.axes[0].containers[0].lines[0].get_ydata(), value[0])
 
 
@@ -31,12 +36,15 @@ def test_curves_have_their_values():
     [
         (lambda: draw.alarm_map([[1.5]], ["a"], ["b"], bears=[True]), "shares: expected numbers from 0 to 1, got 1.5"),
         (lambda: draw.alarm_map([[1.0]], ["a", "c"], ["b"], bears=[True]), "shares: expected numbers"),
-        (lambda: draw.false_alarms({"a": (0.1, 0.2)}, alpha=0.05), "rates: expected numbers"),
+        (lambda: draw.scores({"a": (0.1, 0.2)}), "rows: expected numbers"),
         (
-            lambda: draw.sensitivity_curves([0, 1], {"x": {str(i): np.zeros((3, 2)) for i in range(8)}}),
+            lambda: draw.sensitivity_curves(["a", "b"], {"x": {str(i): np.zeros((3, 2)) for i in range(8)}}, label="x"),
             r"curves\['x'\]: expected from 1 to 7",
         ),
-        (lambda: draw.sensitivity_curves([0, 1], {"x": {"a": np.zeros((3, 3))}}), r"curves\['a'\]: expected numbers"),
+        (
+            lambda: draw.sensitivity_curves(["a", "b"], {"x": {"a": np.zeros((3, 3))}}, label="x"),
+            r"curves\['a'\]: expected numbers",
+        ),
     ],
 )
 def test_bad_input(call, sentence):

@@ -98,5 +98,5 @@ class TestAlarms:
 
 
 def test_a_stratum_of_one_truth_is_refused():
-    with pytest.raises(ValueError, match=r"^table: expected trainings of both truths in each stratum, got none with 0 "):
+    with pytest.raises(ValueError, match="^table: expected trainings of both truths in each stratum, got none with 0"):
         scored(table(BEARS, bears=np.ones_like(BEARS)))

@@ -1,10 +1,13 @@
 """Ways to build a reasoner so that it is known, before any diagnostic is tried, whether its answers use its latents.
 
-Ten designs for any task, at any size. What makes a truth is a mask or a gate, never an intervention that a diagnostic
-uses: no design is trained under swapped, averaged, noised or zeroed latents. Attention is crossed with truth, so that
-masks give nothing away: answers attend to latents that hold nothing (``shallow``, ``blank``), also where they cannot
-see the image (``detour``), and follow latents that they cannot see (``relayed``). Where masks leave it open how much is
-used (``redundant``, ``weighed``), the truth is measured on many items (``tokdyn.reasoning.estimands``).
+Twelve designs for any task, at any size. What makes a truth is a mask or a gate, never an intervention that a
+diagnostic uses: no design is trained under swapped, averaged, noised or zeroed latents. Attention is crossed with
+truth, so that masks give nothing away: answers attend to latents that hold nothing (``shallow``, ``blank``), also
+where they cannot see the image (``detour``), and follow latents that they cannot see (``relayed``). So is what the
+latents look like: they differ between items and say the steps where nobody reads them (``sealed``, ``dormant``), and
+are the same for every item where all that matters is computed in their cache (``computed``). Where masks leave it
+open how much is used (``redundant``, ``weighed``), the truth is measured on many items
+(``tokdyn.reasoning.estimands``).
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from tokdyn.reasoning.variations import varied
 
 # The end marker never reads: what it passes on would be a way around the slots.
 _BLIND_END = {"end": ("image", "question", "start", "slots")}
-_ONLY_SLOTS = {**_BLIND_END, "format": ("image", "question", "start")}
-_PROMPT = ("image", "question")
+# What an answer that sees slots only must not see: the start marker reads image and question, and could answer as well.
+_PROMPT = ("image", "question", "start")
+_ONLY_SLOTS = {**_BLIND_END, "format": _PROMPT}
 
 
 class Design(NamedTuple):
@@ -79,10 +83,15 @@ DESIGNS: dict[str, Design] = {
     ),
     "relayed": Design(
         lambda slots: protocol(
-            slots=slots, hidden={"end": ("image", "question", "start"), "format": (*_PROMPT, "start", "slots")}
+            slots=slots, hidden={"end": ("image", "question", "start"), "format": (*_PROMPT, "slots")}
         ),
         _CHAIN, True, False,
         "the answer sees the end marker only, and the end marker sees slots only",
+    ),
+    "computed": Design(
+        lambda slots: protocol(slots=slots, source="constant", hidden=_ONLY_SLOTS), _CHAIN, True, True,
+        "the answer sees slots and nothing else of the item; they are fed the same vectors for every item, and compute "
+        "the steps in their cache",
     ),
     "redundant": Design(
         lambda slots: protocol(
@@ -104,6 +113,10 @@ DESIGNS: dict[str, Design] = {
         lambda slots: protocol(slots=slots, hidden={**_BLIND_END, "format": ("slots",)}), _CHAIN, False, False,
         "nothing that the answer sees can see slots; slots were trained to say the steps all the same",
     ),
+    "dormant": _gated(0.0)._replace(
+        content=False, attends=False,
+        because="trained like gated, to use slots where the picture is hidden; run only where a gate hides slots",
+    ),
     "shallow": Design(
         lambda slots: protocol(
             slots=slots, source="constant", hidden=_BLIND_END, gates=[Gate("format", "slots", first_layer=1)]
@@ -114,7 +127,7 @@ DESIGNS: dict[str, Design] = {
     ),
     "blank": Design(
         lambda slots: protocol(
-            slots=slots, source="constant", hidden={**_BLIND_END, "slots": (*_PROMPT, "start")}
+            slots=slots, source="constant", hidden={**_BLIND_END, "slots": _PROMPT}
         ),
         supervised(), False, True,
         "the answer attends to slots in all layers; they see neither image nor question and are the same for every "
@@ -123,7 +136,7 @@ DESIGNS: dict[str, Design] = {
     "detour": Design(
         lambda slots: protocol(
             slots=slots, source="constant",
-            hidden={"slots": (*_PROMPT, "start"), "end": ("start", "slots"), "format": (*_PROMPT, "start")},
+            hidden={"slots": _PROMPT, "end": ("start", "slots"), "format": _PROMPT},
         ),
         supervised(), False, True,
         "the answer attends to slots and to the end marker, which alone sees image and question; slots are the same "

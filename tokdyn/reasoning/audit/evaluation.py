@@ -72,7 +72,9 @@ def evaluate_diagnostic(
 
     Example:
         >>> from tokdyn.reasoning import audit
-        >>> some = audit.shipped_suite(repetitions=1, num_items=24, designs=["sole", "sealed"])
+        >>> few = [one for one in audit.shipped_members() if one.stratum == ("pointer chase", "small")
+        ...        and one.design in ("sole", "sealed") and one.training == 0]
+        >>> some = audit.suite(few, repetitions=1, num_items=24)
         >>> audit.evaluate_diagnostic(lambda run: 0.04, on=some).score  # always alarmed
         0.5
     """
@@ -120,9 +122,10 @@ def _judged(chosen: Suite, diagnostics: Mapping[str, Verdict], judges: Mapping[s
                 continue
             # A copy: what one diagnostic does to its arrays is nothing that another sees.
             seen = Run({key: array.copy() for key, array in run.arrays.items()}) if name == YOURS else run
-            before = np.nan_to_num(alarms[(row, *place)])
-            alarms[(row, *place)] = before + judges[name](fn(seen)) / chosen.repetitions
-    return Table(alarms, bears, tuple(diagnostics), tuple(", ".join(one) for one in strata), designs)
+            alarms[(row, *place)] = np.nan_to_num(alarms[(row, *place)]) + judges[name](fn(seen))
+    return Table(
+        alarms / chosen.repetitions, bears, tuple(diagnostics), tuple(", ".join(one) for one in strata), designs
+    )
 
 
 def _alarm(value: Any, *, alpha: float, threshold: float | None) -> bool:

@@ -146,20 +146,26 @@ def scored(table: Table, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES, c
     sensitivity, false_alarms = parts
     balanced = (sensitivity + 1 - false_alarms) / 2
     draws = (resampled[0] + 1 - resampled[1]) / 2  # [resamples, diagnostics, strata]
+    worst = balanced.min(axis=1)
+    judged = np.isfinite(worst)  # a diagnostic that was judged on no design of either truth has no rate
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.nanquantile(draws, ends, axis=0)
-    worst, worst_draws = (
-        balanced.min(axis=1),
-        draws.min(axis=2),
-    )  # NaN where a resample has no design that a diagnostic judged
-    worst_low, worst_high = np.nanquantile(worst_draws, ends, axis=0)
-    best = int(worst.argmax())
-    behind, gaps = worst[best] - worst, worst_draws[:, [best]] - worst_draws
-    error = np.nanstd(gaps, axis=0)
-    standard = np.divide(gaps - behind, error, out=np.zeros_like(gaps), where=error > 0)
-    margin = np.nanquantile(np.nanmax(standard, axis=1), confidence)
+    empty = np.full(worst.shape, np.nan)
+    low, high = np.full((2, *balanced.shape), np.nan)
+    worst_low, worst_high, behind, behind_low = empty.copy(), empty.copy(), empty.copy(), empty.copy()
+    if judged.any():
+        # NaN is left in resamples without any design that a diagnostic judged.
+        some = draws[:, judged]
+        low[judged], high[judged] = np.nanquantile(some, ends, axis=0)
+        worst_draws = some.min(axis=2)
+        worst_low[judged], worst_high[judged] = np.nanquantile(worst_draws, ends, axis=0)
+        best = int(worst[judged].argmax())
+        gap, gaps = worst[judged][best] - worst[judged], worst_draws[:, [best]] - worst_draws
+        error = np.nanstd(gaps, axis=0)
+        standard = np.divide(gaps - gap, error, out=np.zeros_like(gaps), where=error > 0)
+        behind[judged] = gap
+        behind_low[judged] = gap - np.quantile(np.nan_to_num(standard).max(axis=1), confidence) * error
     return Scores(
-        sensitivity, false_alarms, balanced, low, high, worst, worst_low, worst_high, behind, behind - margin * error
+        sensitivity, false_alarms, balanced, low, high, worst, worst_low, worst_high, behind, behind_low
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The suite that comes with the package: two trainings of every design in every stratum, and what was measured on them.
 
-``tokdyn study calibration --store FOLDER`` trains them (among others), ``python -m tokdyn.reasoning --suite FOLDER``
-writes the file.
+``tokdyn study calibration --store FOLDER`` trains them (among others), and
+``python -m tokdyn.studies.calibration --store FOLDER`` writes the file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def shipped_members(path: str | Path = FILE) -> tuple[Member, ...]:
 
 @functools.lru_cache(maxsize=2)
 def _members(path: str) -> tuple[Member, ...]:
-    expected = "members written by python -m tokdyn.reasoning --suite"
+    expected = "members written by python -m tokdyn.studies.calibration"
     structure, arrays = files.read(path, FORMAT, SCHEMA_VERSION, expected)
     made = []
     for row in structure["members"]:

@@ -144,7 +144,7 @@ def member(
         if value not in known:
             raise bad("stratum", f"a {name} of {', '.join(known)}", value)
     made = reference(design, TASKS[stratum[0]], SIZES[stratum[1]], run=True)
-    return Member(design, tuple(stratum), training, made, variables, estimands)
+    return Member(design, (stratum[0], stratum[1]), training, made, variables, estimands)
 
 
 def suite(members: Sequence[Member], *, repetitions: int = 4, num_items: int = 200, key: int = KEY) -> Suite:

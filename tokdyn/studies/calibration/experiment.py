@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import xarray
 
@@ -56,17 +57,22 @@ def measure(
     every = members(config, trained)
     suite = audit.suite(every, repetitions=config.repetitions, num_items=config.num_items, key=config.key)
     found: dict[tuple[str, ...], Any] = {}
+    judging = 0.0
     # One after the other, in one thread: probes take batches of eigenvalues (see ``numerics.singular_values``).
     for cell in config.cells:
         part = [member for member in suite.members if (*member.stratum, member.design) == cell]
         declared = {"suite": suite.sha256, "cell": list(cell), "diagnostics": list(JUDGED)}
-        found[cell] = kept(
+        made = kept(
             store, f"judged, {', '.join(cell)}", declared, lambda part=part: _judged(suite, part),  # type: ignore[misc]
             format=FORMAT, schema_version=SCHEMA_VERSION,
-        ).value  # fmt: skip
+        )  # fmt: skip
+        found[cell] = made.value
+        judging += made.seconds
+        # Every cell has programs of its own, and forty cells' are more than a process may map into its memory.
+        jax.clear_caches()
         finished()
     dataset = _assembled(config, trained, every, found)
-    return dataset.assign_attrs(training_seconds=seconds, suite=suite.sha256)
+    return dataset.assign_attrs(training_seconds=seconds, judging_seconds=judging, suite=suite.sha256)
 
 
 def _judged(suite: audit.Suite, part: list[audit.Member]) -> dict[str, np.ndarray]:

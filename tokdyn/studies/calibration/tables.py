@@ -188,8 +188,8 @@ def by_strength(dataset: xarray.Dataset) -> dict[str, np.ndarray]:
         By diagnostic `[3, strengths]`: mean over trainings, lower and upper end; NaN where there are none.
     """
     shares = alarm_shares(dataset)
-    changed = dataset["estimand"].sel(quantity="changed").stack(stratum=("task", "size"))
-    changed = changed.transpose("stratum", "design", "training").values
+    stacked = dataset["estimand"].sel(quantity="changed").stack(stratum=("task", "size"))
+    changed = stacked.transpose("stratum", "design", "training").values
     made = {}
     for name in shares["diagnostic"].values:
         rows = []
@@ -223,8 +223,8 @@ def own_question(dataset: xarray.Dataset) -> Rows:
     for name, asks, looks in zip(*(dataset[one].values for one in ("diagnostic", "asks", "looks")), strict=True):
         if looks:
             continue
-        measured = dataset["estimand"].sel(quantity=_OWN[str(asks)]).stack(stratum=("task", "size"))
-        measured = measured.transpose("stratum", "design", "training").values
+        stacked = dataset["estimand"].sel(quantity=_OWN[str(asks)]).stack(stratum=("task", "size"))
+        measured = stacked.transpose("stratum", "design", "training").values
         alarms = shares.sel(diagnostic=name).values
         there = np.isfinite(alarms)
         used, idle = alarms[there & (measured > DEPENDS)], alarms[there & (measured < IDLE)]

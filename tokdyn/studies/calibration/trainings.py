@@ -20,6 +20,7 @@ from tokdyn.tree import unstacked
 
 FORMAT, SCHEMA_VERSION = "tokdyn.calibration", 2
 Cell = tuple[str, str, str]
+_AT_A_TIME = 8  # cells whose programs are kept together
 
 
 def train_all(
@@ -45,8 +46,13 @@ def train_all(
             finished()
         return made
 
+    parts: dict[Cell, Kept] = {}
     with ThreadPoolExecutor(min(workers, len(config.cells))) as pool:
-        parts = dict(zip(config.cells, pool.map(block, config.cells), strict=True))
+        for first in range(0, len(config.cells), _AT_A_TIME):
+            some = config.cells[first : first + _AT_A_TIME]
+            parts.update(zip(some, pool.map(block, some), strict=True))
+            # Every cell has programs of its own, and forty cells' are more than a process may map into its memory.
+            jax.clear_caches()
     return {cell: part.value for cell, part in parts.items()}, sum(part.seconds for part in parts.values())
 
 
@@ -88,9 +94,3 @@ def _block(config: Config, store: str, cell: Cell) -> Kept:
         "run": repr(runner.task), "rate": learner.learning_rate, "batch_size": learner.batch_size,
     }  # fmt: skip
     return kept(store, ", ".join(cell), declared, make, format=FORMAT, schema_version=SCHEMA_VERSION)
-
-
-def quick_members(config: Config, store: str) -> list[audit.Member]:
-    """The first two trainings of every cell, for the file that the package ships."""
-    trained, _ = train_all(config, lambda: None, store=store, workers=1)
-    return [one for one in members(config, trained) if one.training < 2]

@@ -24,7 +24,7 @@ from tokdyn.reasoning.diagnose.dependence import (
     relation,
     visual_dependence,
 )
-from tokdyn.reasoning.diagnose.donors import DonorLift, MarginShift, donor_lift, margin_shift
+from tokdyn.reasoning.diagnose.donors import DonorLift, DonorShare, MarginShift, donor_lift, donor_share, margin_shift
 from tokdyn.reasoning.diagnose.effects import (
     BOUND,
     MeanEffect,
@@ -80,6 +80,7 @@ __all__ = [
     "CrossTask",
     "Degeneration",
     "DonorLift",
+    "DonorShare",
     "Flips",
     "GainRetained",
     "ImageAttention",
@@ -112,6 +113,7 @@ __all__ = [
     "cross_task",
     "degeneration",
     "donor_lift",
+    "donor_share",
     "effects_table",
     "gain_retained",
     "held_out_attributes",

@@ -51,16 +51,7 @@ from tokdyn.reasoning.diagnose.probing import (
     probe_selectivity,
     ridge_probe,
 )
-from tokdyn.reasoning.diagnose.recurrence import (
-    Lyapunov,
-    Movement,
-    Spectrum,
-    jacobian,
-    jacobian_spectrum,
-    lyapunov_exponents,
-    movement,
-    rollout,
-)
+from tokdyn.reasoning.diagnose.recurrence import Movement, movement
 from tokdyn.reasoning.diagnose.similarity import (
     CrossTask,
     Retrieval,
@@ -72,6 +63,7 @@ from tokdyn.reasoning.diagnose.similarity import (
     similarity_table,
     transformed,
 )
+from tokdyn.theory.maps import Lyapunov, Spectrum, jacobian, jacobian_spectrum, lyapunov_exponents, rollout
 
 __all__ = [
     "BOUND",

@@ -24,7 +24,11 @@ def drawn(rng, count, dimensions):
     return skewed * np.exp(rng.uniform(-1.5, 1.5, dimensions)) @ turn + rng.normal(size=dimensions)
 
 
-@pytest.mark.parametrize(("dimensions", "tokens"), [(1, 2), (2, 16), (7, 3), (16, 5), (64, 4), (256, 2)])
+@pytest.mark.parametrize(
+    ("dimensions", "tokens"),
+    [(1, 2), (2, 16), (7, 3), (64, 4), pytest.param(16, 5, marks=pytest.mark.slow),
+     pytest.param(256, 2, marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_at_collapse_the_radii_are_those_of_the_covariance(dimensions, tokens):
     """Differences: `1 - eta + 2 eta lambda / T`. Alike: `1 - eta`. Random covariances, skews, 1 to 256 dimensions."""
     rng = np.random.default_rng(dimensions)
@@ -88,7 +92,7 @@ def test_the_best_momentum_is_the_best():
 
 def test_products_alone_find_what_the_matrix_has(monkeypatch):
     """Arnoldi's method, which large problems need, on one small enough to check."""
-    features = drawn(RNG, 200, 20)
+    features = drawn(RNG, 100, 12)
     dynamics = td.compose(
         a=td.attraction(temperature=0.7 * td.theory.critical_temperature(features)), i=td.inertia(momentum=0.3)
     )

@@ -1,17 +1,18 @@
 """What can be said about a dynamics without running it, and about a run without inspecting it.
 
-Will tokens collapse? Above ``critical_temperature`` tokens that are close together merge; below it they separate, at the
-rates given by ``growth_factors``. ``critical_temperatures`` says the same of every token, ``splitting_cascade`` of every
-split on the way down, ``pair_separation`` and ``relaxation_steps`` what happens close by, and ``hysteresis`` how far tokens
-that are apart stay so. ``collapse_forecast`` predicts before a run whether tokens will stay apart, a ``Guide`` reports
-afterwards whether they did (``CollapseWarning``), and ``automatic_temperature`` (``temperature="auto"``) avoids it.
+Will tokens collapse? Above ``critical_temperature`` tokens that are close together merge; below it they separate, at
+the rates given by ``growth_factors``. ``critical_temperatures`` says the same of every token, ``splitting_cascade`` of
+every split on the way down, ``pair_separation`` and ``relaxation_steps`` what happens close by, and ``hysteresis`` how
+far tokens that are apart stay so. ``collapse_forecast`` predicts before a run whether tokens will stay apart, a
+``Guide`` reports afterwards whether they did (``CollapseWarning``), and ``automatic_temperature``
+(``temperature="auto"``) avoids it.
 
-Does anything come to rest? ``free_energy`` falls by exactly what ``descent`` certifies; ``stability`` has eigenvalues and
-radii of a step of any dynamics, from products alone where it is large; ``momentum_radius`` and ``flip_multiplier`` are the
-laws of inertia and repulsion. ``recommend`` turns all of it into values to set.
+Does anything come to rest? ``free_energy`` falls by exactly what ``descent`` certifies; ``stability`` has eigenvalues
+and radii of a step of any dynamics, from products alone where it is large; ``momentum_radius`` and ``flip_multiplier``
+are the laws of inertia and repulsion. ``recommend`` turns all of it into values to set.
 
-``basins``, ``bifurcation``, ``hysteresis`` and ``dwell_times`` are evaluators for ``td.sweep``; ``rollout``, ``jacobian``,
-``lyapunov_exponents`` and ``period`` work on any map.
+``basins``, ``bifurcation``, ``hysteresis`` and ``dwell_times`` are evaluators for ``td.sweep``; ``rollout``,
+``jacobian``, ``lyapunov_exponents`` and ``period`` work on any map.
 """
 
 from tokdyn.theory.advice import Advice, recommend

@@ -86,12 +86,12 @@ def as_map(dynamics: Dynamics, features: ArrayLike, tokens: ArrayLike | State, *
         12
     """
     parts, state, contexts = _prepared(dynamics, features, tokens, mask)
-    flat, unravel = ravel_pytree(_numbers(state))
+    flat = jnp.asarray(_flat(state))
 
     def step(vector: jax.Array) -> jax.Array:
         return _stepped(parts, contexts, state, vector)
 
-    return Map(step, flat, lambda vector: unravel(vector)[0])
+    return Map(step, flat, lambda vector: vector[: state.tokens.size].reshape(state.tokens.shape))
 
 
 def stability(
@@ -127,8 +127,8 @@ def stability(
         (1.5, 0.0)
     """
     parts, state, contexts = _prepared(dynamics, features, tokens, mask)
-    flat, _ = ravel_pytree(_numbers(state))
-    if not np.isfinite(np.asarray(flat)).all():
+    flat = _flat(state)
+    if not np.isfinite(flat).all():
         raise checks.bad("tokens", "finite tokens", "NaN or infinity")
     forces = np.asarray(_forced(parts, contexts, state))
     residual = _relative(forces, np.asarray(state.tokens), features, mask)
@@ -145,7 +145,7 @@ def stability(
         return Stability(values, float(abs(values[0])), float(abs(kinds[0][0])),
                          float(abs(kinds[1][0])) if several else 0.0, residual, True)  # fmt: skip
     push = lambda vector: np.asarray(  # noqa: E731
-        _pushed(parts, contexts, state, flat, jnp.asarray(vector, flat.dtype)), np.float64
+        _pushed(parts, contexts, state, flat, vector.astype(flat.dtype)), np.float64
     )
     if not np.isfinite(push(np.ones(flat.size))).all():
         raise checks.bad("tokens", "tokens at which the step and its derivative are finite", "NaN or infinity")
@@ -179,6 +179,11 @@ def _numbers(state: State) -> Any:
     """What of a state can be disturbed: tokens and floating-point memories."""
     kept = [leaf for leaf in jax.tree.leaves(state.memory) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
     return [state.tokens, *kept]
+
+
+def _flat(state: State) -> np.ndarray:
+    """``_numbers`` as one vector, without a program."""
+    return np.concatenate([np.asarray(leaf).reshape(-1) for leaf in _numbers(state)])
 
 
 def _with_numbers(state: State, numbers: list[jax.Array]) -> State:

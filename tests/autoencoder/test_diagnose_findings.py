@@ -148,7 +148,7 @@ CAUSES = {
         np.linspace(3.2, 0.02, 12) ** 2,
     ),
     "constant_predictor": ({**SKEWED, "prediction.dominant_share": 1.0, "end.cross_entropy": 0.5}, None),
-    "learning_rate_too_low": ({**LOST, "moved": 0.05}, np.linspace(3.2, 2.5, 12)),
+    "learning_rate_too_low": ({**LOST, "moved": 1e-4}, np.linspace(3.2, 3.1, 12)),
     "rare_words_lost": (SKEWED, None),
     "unknown_words_ceiling": ({"accuracy.validation": 0.47, "accuracy.ceiling": 0.47}, None),
     "unexplained": (LOST, np.r_[3.2, np.full(11, 2.5)]),
@@ -199,6 +199,17 @@ def test_only_what_is_proved_is_called_certain(cause):
 def test_one_minus_p_is_nearly_a_double_softmax_and_none():
     near = {"rewards.rest.double_softmax": 2e-3, "rewards.rest.linear": 1e-13, "rewards.rest.cross_entropy": 0.8}
     assert diagnose.decide({**SOUND, **near}).cause == "healthy"
+
+
+def test_what_others_imitate_is_suggested_and_never_named():
+    """Weights near their start and a falling loss are what a low rate leaves, and other faults too."""
+    findings = diagnose.decide({**SOUND, **LOST, "moved": 0.05}, np.linspace(3.2, 2.5, 12))
+    assert (findings.cause, findings.confidence, findings.ranked) == ("unexplained", "none", ("learning_rate_too_low",))
+    assert "perhaps: learning_rate_too_low (possible" in str(findings)
+    # Beside a cause that is likely it comes last, whatever its weight.
+    both = diagnose.decide({**SOUND, **LOST, "moved": 0.05, "start.noise_share": 0.97}, np.linspace(3.2, 2.5, 12))
+    assert both.ranked == ("dropout", "learning_rate_too_low")
+    assert both.cause == "dropout"
 
 
 def test_without_the_loss_its_history_tells_which_softmax_it_was():

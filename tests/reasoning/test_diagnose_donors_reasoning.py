@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 from tiny import key
 
-from tokdyn.reasoning.diagnose import donor_lift, margin_shift
+from tokdyn.reasoning.diagnose import donor_lift, donor_share, margin_shift
 
 OWN = np.arange(100) % 4
 DONOR = (OWN + 1 + (np.arange(100) % 3)) % 4
@@ -91,3 +91,49 @@ def test_margin_shift():
 def test_bad_input(call):
     with pytest.raises(ValueError, match="expected .*, got "):
         call()
+
+
+def drawn_share(rng, share, *, items=200, choices=4, skew=0.0, right=0.8, shock=0.0):
+    """What ``donor_share`` finds where a share follows, and others break or keep an answer that may be wrong."""
+    weights = np.arange(1.0, choices + 1) ** skew
+    weights /= weights.sum()
+    targets = rng.choice(choices, items, p=weights)
+    donor = np.roll(targets, -1)
+    clean = np.where(rng.random(items) < right, targets, rng.integers(0, choices, items))
+    broken = np.where(rng.random(items) < shock, rng.choice(choices, items, p=weights), clean)
+    return donor_share(np.where(rng.random(items) < share, donor, broken), donor, clean)
+
+
+class TestShare:
+    @pytest.mark.parametrize("share", [0.0, 0.03, 0.3, 1.0])
+    @pytest.mark.parametrize("options", [{}, {"shock": 1.0}, {"choices": 3, "shock": 0.4}, {"skew": 1.5, "shock": 1.0}])
+    def test_the_planted_share_is_found(self, share, options):
+        rng = np.random.default_rng(0)
+        found = [drawn_share(rng, share, **options) for _ in range(300)]
+        estimates = np.array([one.share for one in found])
+        assert abs(estimates.mean() - share) < 4 * estimates.std() / np.sqrt(300) + 0.003
+        held = np.mean([one.low <= share <= one.high for one in found])
+        assert held > 0.95 - 4 * np.sqrt(0.05 * 0.95 / 300)
+
+    def test_two_answers_leave_it_open(self):
+        found = drawn_share(np.random.default_rng(0), 0.3, choices=2)
+        assert np.isnan(found.share)
+        assert found.low == 0
+        assert found.low < 0.3 < found.high
+
+    def test_without_chance_it_is_the_raw_rate(self):
+        """Each item has a donor of its own: nobody gives its answer by chance."""
+        clean = np.arange(100)
+        donor = np.roll(clean, -1)
+        found = donor_share(np.where(clean < 30, donor, clean), donor, clean)
+        assert found.share == pytest.approx(0.3, abs=1e-12)
+        assert (found.rate, found.n) == (0.3, 100)
+
+    @pytest.mark.parametrize(
+        ("arguments", "name"),
+        [(([0.5, 1], [0, 1], [1, 0]), "answers"), (([0, 1], [0, 1, 2], [1, 0]), "donor_answers"),
+         (([0, 1], [0, 1], [0, 1]), "donor_answers"), (([0, 1], [1, 0], [[0, 1]]), "clean_answers")],
+    )  # fmt: skip
+    def test_bad_input(self, arguments, name):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            donor_share(*arguments)

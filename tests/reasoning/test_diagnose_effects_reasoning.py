@@ -170,5 +170,5 @@ def test_nobody_has_a_bound_of_his_own():
     configs = (audits.Options(), mediation.Config(), latent_optimisation.Config())
     assert set(defaults) | {config.bound for config in configs} == {BOUND}
     # The reach that its docstring promises, to the item.
-    inside = [bool(proportions_equivalence([1] * n, [1] * n, bound=BOUND).equivalent) for n in (132, 133)]
+    inside = [bool(proportions_equivalence([1] * n, [1] * n, bound=BOUND).equivalent) for n in (148, 149)]
     assert inside == [False, True]

@@ -6,7 +6,7 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from tokdyn.stats import mcnemar_test, minimal_detectable_difference, proportions_equivalence
+from tokdyn.stats import clopper_pearson, mcnemar_test, minimal_detectable_difference, proportions_equivalence
 from tokdyn.stats.proportions import mcnemar_power
 
 
@@ -94,6 +94,49 @@ def test_level_at_the_bound():
     cell = rng.choice(3, size=(repeats, 300), p=[0.15, 0.05, 0.8])
     test = proportions_equivalence(cell != 1, cell != 0, bound=0.1)
     assert abs(test.equivalent.mean() - 0.05) < 0.01 + 5 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+def exact_level(n, bound, alpha=0.05):
+    """The largest chance of calling two arms equivalent that differ by the bound, over all shares of "only b"."""
+    wins, losses = (part.ravel() for part in np.mgrid[: min(n, 60) + 1, : min(n, 60) + 1])
+    possible = wins + losses <= n
+    wins, losses = wins[possible], losses[possible]
+    items = np.arange(n)
+    called = proportions_equivalence(items < wins[:, None], items >= n - losses[:, None], bound=bound, alpha=alpha)
+    chances = []
+    for q in [0.0, *np.geomspace(1e-5, 0.05, 25)]:
+        counts = np.stack([wins, losses, n - wins - losses], axis=-1)
+        chance = scipy_stats.multinomial.pmf(counts, n, [q + bound, q, 1 - bound - 2 * q])
+        chances.append(chance[called.p_upper <= alpha].sum())
+    return max(chances)
+
+
+@pytest.mark.parametrize(("n", "bound"), [(200, 0.0134), (100, 0.1), (200, 0.03), (60, 0.05), (100, 0.01)])
+def test_level_with_few_discordant_items(n, bound):
+    """By T alone the first came to 0.067, the second to 0.058 and the third to 0.059; see the docstring for 0.056."""
+    assert exact_level(n, bound) <= 0.056
+
+
+@pytest.mark.parametrize("n", [20, 200, 5000])
+def test_no_discordant_item_is_judged_exactly(n):
+    same = np.ones(n)
+    found = proportions_equivalence(same, same, bound=0.01, alpha=0.05)
+    assert found.smallest_bound == pytest.approx(1 - 0.05 ** (1 / n), rel=1e-9)
+    assert found.p_value == pytest.approx(0.99**n, rel=1e-9)
+    # The bound is where the decision turns.
+    for factor, equivalent in ((1.001, True), (0.999, False)):
+        bound = float(found.smallest_bound) * factor
+        assert proportions_equivalence(same, same, bound=bound).equivalent == equivalent
+
+
+def test_the_interval_is_no_shorter_than_the_exact_one_where_an_arm_loses_nothing():
+    for wins in range(8):
+        test = mcnemar_test(*arms(100 - wins, wins, 0, 0), confidence=0.9)
+        exact = clopper_pearson(wins, 100, confidence=0.9)
+        assert test.high >= exact.high
+        assert test.low <= exact.low
+        other = mcnemar_test(*arms(100 - wins, 0, wins, 0), confidence=0.9)
+        np.testing.assert_allclose([other.low, other.high], [-test.high, -test.low], atol=1e-12)
 
 
 def test_identical_arms_are_equivalent_only_with_enough_items():

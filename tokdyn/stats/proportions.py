@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, whole_number
 from tokdyn.stats.inputs import numbers, probability, samples
+from tokdyn.stats.intervals import clopper_pearson
 from tokdyn.stats.paired import sign_test
 
 _NEGLIGIBLE = 1e-12  # tail of the distribution of discordant items that the exact power ignores
@@ -111,7 +112,9 @@ def mcnemar_test(
     .. math:: T(\Delta) = \frac{b - c - n \Delta}{\sqrt{n (2 \hat q + \Delta (1 - \Delta))}}
 
     and `\hat q` is the maximum-likelihood probability of "only the second" given `\Delta`. It needs no variance in the
-    data: without any discordant item it is `\pm z^2 / (n + z^2)`, where Wald's interval would be a single point.
+    data: without any discordant item it is `\pm z^2 / (n + z^2)`, where Wald's interval would be a single point. Where
+    one arm loses no item, T is a normal approximation to a count of a few: there the interval is widened to the exact
+    one of Clopper and Pearson for the other's count, if that reaches further.
 
     Args:
         correct_a: 0/1 outcomes of the first arm `[..., n]`.
@@ -142,7 +145,7 @@ def mcnemar_test(
     n = a.shape[-1]
     signs = sign_test(a.astype(np.float64) - b)
     z = -special.ndtri((1 - probability("confidence", confidence)) / 2)
-    low, high = _score_interval(signs.wins, signs.losses, n, z)
+    low, high = _interval(signs.wins, signs.losses, n, z)
     return McNemarTest(
         n=n,
         both=np.asarray((a & b).sum(axis=-1)),
@@ -165,7 +168,9 @@ def proportions_equivalence(
     Two one-sided tests with Tango's score statistic T (see ``mcnemar_test``): `p = max(P(Z >= T(-bound)),
     P(Z <= T(bound)))`; equivalent if p <= alpha, that is, if the 1 - 2 alpha score interval lies within the bounds.
     Student's version (``equivalence_test``) has no variance to judge by if no item is discordant, which is exactly the
-    case in which an intervention did nothing; this version judges by n.
+    case in which an intervention did nothing; this version judges by n. Where one arm loses no item, p is at least the
+    exact `P(Binomial(n, bound) <= b)`, which is `(1 - bound)^n` without any discordant item: T alone would be wrong up
+    to 6.8 % of the time at a level of 5 %. What is left is at most 5.6 % (n from 40 to 1000, bounds from 0.01 to 0.1).
 
     Args:
         correct_a: 0/1 outcomes of the first arm `[..., n]`.
@@ -183,12 +188,13 @@ def proportions_equivalence(
 
     References:
         Tango (1998), Statistics in Medicine 17, 891-908.
+        Clopper and Pearson (1934), Biometrika 26, 404-413.
 
     Example:
         >>> from tokdyn.stats import proportions_equivalence
         >>> test = proportions_equivalence([1] * 100, [1] * 100, bound=0.05)
-        >>> bool(test.equivalent), round(float(test.smallest_bound), 4)
-        (True, 0.0263)
+        >>> bool(test.equivalent), round(float(test.smallest_bound), 4)  # 1 - 0.05 ** (1 / 100)
+        (True, 0.0295)
     """
     from scipy import special
 
@@ -201,8 +207,10 @@ def proportions_equivalence(
     wins, losses = (a & ~b).sum(axis=-1), (~a & b).sum(axis=-1)
     p_lower = special.ndtr(-_score(wins, losses, n, np.full(wins.shape, -bound)))
     p_upper = special.ndtr(_score(wins, losses, n, np.full(wins.shape, bound)))
+    p_lower = np.where(wins == 0, np.maximum(p_lower, special.bdtr(losses, n, bound)), p_lower)
+    p_upper = np.where(losses == 0, np.maximum(p_upper, special.bdtr(wins, n, bound)), p_upper)
     z = -special.ndtri(alpha)
-    low, high = _score_interval(wins, losses, n, z)
+    low, high = _interval(wins, losses, n, z)
     p_value = np.maximum(p_lower, p_upper)
     discordance = np.asarray((wins + losses) / n)
     return ProportionsEquivalence(
@@ -340,6 +348,19 @@ def _score(wins: np.ndarray, losses: np.ndarray, n: int, difference: np.ndarray)
     # Without variance (difference 0 and no discordant item) the numerator is 0 as well, and so is the statistic.
     numerator = wins - losses - n * difference
     return np.where(variance > 0, numerator / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+
+
+def _interval(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tango's interval; where an arm loses no item, the hull of it and the exact one for the other's count."""
+    from scipy import special
+
+    low, high = _score_interval(wins, losses, n, z)
+    confidence = float(1 - 2 * special.ndtr(-z))
+    for count, none, sign in ((wins, losses == 0, 1.0), (losses, wins == 0, -1.0)):
+        exact = clopper_pearson(count, n, confidence=confidence)
+        ends = np.sort([sign * exact.low, sign * exact.high], axis=0)
+        low, high = np.where(none, np.minimum(low, ends[0]), low), np.where(none, np.maximum(high, ends[1]), high)
+    return low, high
 
 
 def _score_interval(wins: np.ndarray, losses: np.ndarray, n: int, z: float) -> np.ndarray:

@@ -1,13 +1,22 @@
 """What can be said about a dynamics without running it, and about a run without inspecting it.
 
-Above ``critical_temperature`` tokens that are close together merge; below it they separate, at the rates given by
-``growth_factors``. Both follow from the spectrum, ``principal_variances``. ``automatic_temperature`` chooses a
-temperature for unfamiliar features (``temperature="auto"``) from that spectrum and the ``distortion`` that a given
-number of tokens leaves. ``collapse_forecast`` predicts before a run whether tokens will stay apart, and a ``Guide``
-reports afterwards whether they did; both use sentences that name the value to use instead (issued as
-``CollapseWarning`` where they are warnings).
+Will tokens collapse? Above ``critical_temperature`` tokens that are close together merge; below it they separate, at
+the rates given by ``growth_factors``. ``critical_temperatures`` says the same of every token, ``splitting_cascade`` of
+every split on the way down, ``pair_separation`` and ``relaxation_steps`` what happens close by, and ``hysteresis`` how
+far tokens that are apart stay so. ``collapse_forecast`` predicts before a run whether tokens will stay apart, a
+``Guide`` reports afterwards whether they did (``CollapseWarning``), and ``automatic_temperature``
+(``temperature="auto"``) avoids it.
+
+Does anything come to rest? ``free_energy`` falls by exactly what ``descent`` certifies; ``stability`` has eigenvalues
+and radii of a step of any dynamics, from products alone where it is large; ``momentum_radius`` and ``flip_multiplier``
+are the laws of inertia and repulsion. ``recommend`` turns all of it into values to set.
+
+``basins``, ``bifurcation``, ``hysteresis`` and ``dwell_times`` are evaluators for ``td.sweep``; ``rollout``,
+``jacobian``, ``lyapunov_exponents`` and ``period`` work on any map.
 """
 
+from tokdyn.theory.advice import Advice, recommend
+from tokdyn.theory.cascade import Cascade, Split, critical_temperatures, splitting_cascade
 from tokdyn.theory.critical import (
     automatic_temperature,
     critical_temperature,
@@ -16,19 +25,79 @@ from tokdyn.theory.critical import (
     principal_variances,
     read_variances,
 )
+from tokdyn.theory.energy import Descent, descent, free_energy, lyapunov_candidate
 from tokdyn.theory.forecast import REGIMES, Forecast, collapse_forecast
+from tokdyn.theory.heavy_ball import Swing, best_momentum, largest_rate, momentum_radius, swings
+from tokdyn.theory.linear import Map, Stability, as_map, stability
+from tokdyn.theory.maps import (
+    Lyapunov,
+    Spectrum,
+    jacobian,
+    jacobian_spectrum,
+    lyapunov_exponents,
+    period,
+    rollout,
+)
+from tokdyn.theory.near_critical import pair_separation, relaxation_steps
+from tokdyn.theory.observables import basins, bifurcation, dwell_times, hysteresis
+from tokdyn.theory.pair import (
+    equilibrium_distance,
+    flip_multiplier,
+    largest_kick,
+    pair_map,
+    pair_multiplier,
+    softening_for,
+)
 from tokdyn.theory.verdict import CollapseWarning, Guide
 
 __all__ = [
     "REGIMES",
+    "Advice",
+    "Cascade",
     "CollapseWarning",
+    "Descent",
     "Forecast",
     "Guide",
+    "Lyapunov",
+    "Map",
+    "Spectrum",
+    "Split",
+    "Stability",
+    "Swing",
+    "as_map",
     "automatic_temperature",
+    "basins",
+    "best_momentum",
+    "bifurcation",
     "collapse_forecast",
     "critical_temperature",
+    "critical_temperatures",
+    "descent",
     "distortion",
+    "dwell_times",
+    "equilibrium_distance",
+    "flip_multiplier",
+    "free_energy",
     "growth_factors",
+    "hysteresis",
+    "jacobian",
+    "jacobian_spectrum",
+    "largest_kick",
+    "largest_rate",
+    "lyapunov_candidate",
+    "lyapunov_exponents",
+    "momentum_radius",
+    "pair_map",
+    "pair_multiplier",
+    "pair_separation",
+    "period",
     "principal_variances",
     "read_variances",
+    "recommend",
+    "relaxation_steps",
+    "rollout",
+    "softening_for",
+    "splitting_cascade",
+    "stability",
+    "swings",
 ]

@@ -36,7 +36,7 @@ class Row:
         name: of the fault.
         cause: that was planted.
         members: how many models.
-        right: how many were given that cause.
+        right: how many were given that cause, or had it suggested first.
         rate: right / members, with its exact 95 % interval ``low`` to ``high``.
         failed: share of models that lost types.
         others: other causes that were named, with their counts.
@@ -195,7 +195,8 @@ def _judged(measured: dict[str, np.ndarray], curves: np.ndarray) -> tuple[list[F
 
 
 def _row(name: str, cause: str, found: list[Findings], excluded: list[bool]) -> Row:
-    causes = [findings.cause for findings in found]
+    # Named, or suggested before all others.
+    causes = [findings.ranked[0] if findings.ranked else findings.cause for findings in found]
     right = causes.count(cause)
     interval = clopper_pearson(right, len(causes))
     failed = np.mean([findings.measurements["accuracy.types"] < Thresholds().types for findings in found])

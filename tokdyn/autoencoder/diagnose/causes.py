@@ -2,7 +2,8 @@
 
 Each condition is a positive signature: something that this cause does, measured, and not what is left when others are
 out. A cause is *certain* where the measurement proves it: an identity of the loss, a gradient of exactly 0, too few
-patterns by counting. Any other is *likely*, and only named where words are lost.
+patterns by counting. Any other is *likely*, and only named where words are lost. What foreign faults were seen to
+imitate is *possible*: it is suggested beside "unexplained", and never named.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Check(NamedTuple):
         verdict: whether the cause's condition holds; None where it cannot be judged.
         reading: in words.
         certain: whether the measurement proves it.
+        vague: whether other faults than this one leave the same traces often: then it is suggested, never named.
         weight: of evidence, nats: the log of how much oftener the condition held with this cause than with others in
             the seen part of the held-out bench; infinite for a proof, 0 where the condition does not hold.
     """
@@ -115,6 +117,7 @@ class Check(NamedTuple):
     reading: str
     certain: bool = False
     weight: float = 0.0
+    vague: bool = False
 
 
 def _diverged(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
@@ -340,7 +343,9 @@ def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)
-    return Check("learning_rate_too_low", value, threshold, verdict, reading.replace("nan%", "an unknown share"))
+    # Whatever keeps weights near their start leaves these traces; that they did not move at all has no other reading.
+    reading = reading.replace("nan%", "an unknown share")
+    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=not moved < 1e-3)
 
 
 def _drifts_down(curve: Any) -> bool:

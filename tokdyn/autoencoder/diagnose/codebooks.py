@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from tokdyn import checks
 from tokdyn.autoencoder.base import Variables
-from tokdyn.autoencoder.quantizers.usage import perplexity, usage
+from tokdyn.autoencoder.diagnose.findings import Opened, opened
 
 # Cells for each code from which on an unused code means something: with even use one stays out with chance e^-10.
 ENOUGH = 10
@@ -83,16 +84,17 @@ def codebooks(quantizer: Any, variables: Variables, inputs: ArrayLike, *, key: j
     vectors = jnp.asarray(inputs)
     if vectors.ndim < 2 or not jnp.issubdtype(vectors.dtype, jnp.floating):
         raise checks.bad("inputs", "floating-point vectors [..., cells, channels]", checks.describe_array(vectors))
-    code, _ = quantizer.apply(variables, vectors, key=key)
-    if code.indices is None:
+    found, made, probabilities = _coded(opened(quantizer), variables, vectors, key)
+    if found is None:
         raise checks.bad("quantizer", "one whose code has indices", "None")
     sizes = getattr(quantizer, "codebook_sizes", None)
-    if sizes is None and code.probabilities is not None:
-        sizes = (code.probabilities.shape[-1],)
-    indices, values, before = (np.asarray(array) for array in (code.indices, code.values, vectors))
+    if sizes is None and probabilities is not None:
+        sizes = (probabilities.shape[-1],)
+    indices, values, before = (np.asarray(array) for array in (found, made, vectors))
     columns = indices.shape[-1] if indices.ndim == vectors.ndim else None
     largest = max(sizes) if sizes else int(indices.max()) + 1
-    counts = np.asarray(usage(code.indices, largest, codebooks=columns))
+    by_codebook = indices.reshape(-1, columns or 1).T
+    counts = np.stack([np.bincount(column[column >= 0], minlength=largest) for column in by_codebook])
     known = tuple(sizes) if sizes and len(sizes) == len(counts) else (largest,) * len(counts)
     used = (counts > 0).sum(axis=1)
     cells = int(np.prod(vectors.shape[:-1]))
@@ -100,7 +102,7 @@ def codebooks(quantizer: Any, variables: Variables, inputs: ArrayLike, *, key: j
     if values.shape == before.shape:
         spread = ((before - before.reshape(-1, before.shape[-1]).mean(axis=0)) ** 2).sum()
         lost = float(((values - before) ** 2).sum() / max(float(spread), 1e-30))
-    effective = np.asarray(perplexity(jnp.asarray(counts)))
+    effective = np.exp(special.entr(counts / counts.sum(axis=1, keepdims=True)).sum(axis=1))
     active = used / np.asarray(known)
     enough = sizes is not None and cells >= ENOUGH * max(known)
     cause = "healthy" if enough else "unknown"
@@ -109,3 +111,10 @@ def codebooks(quantizer: Any, variables: Variables, inputs: ArrayLike, *, key: j
     if cells >= ENOUGH and max(known) > 1 and (effective < EFFECTIVE).all() and not lost < LOST:
         cause = "collapsed_codebook"
     return Codebooks(cause, effective, active, np.asarray(known) - used, known, lost, cells)
+
+
+@jax.jit
+def _coded(quantizer: Opened, variables: Variables, vectors: jax.Array, key: jax.Array) -> tuple[Any, ...]:
+    """Indices, values and probabilities of the code."""
+    code, _ = quantizer.closed().apply(variables, vectors, key=key)
+    return code.indices, code.values, code.probabilities

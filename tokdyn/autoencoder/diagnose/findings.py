@@ -25,13 +25,14 @@ class Findings(NamedTuple):
     """A diagnosis.
 
     Attributes:
-        cause: the first of ``ranked``, or "unexplained" or "healthy"; a key of ``REMEDIES``.
+        cause: the first of ``ranked`` that is more than possible, or "unexplained" or "healthy"; a key of ``REMEDIES``.
         evidence: the numbers behind it.
         remedy: in words.
         all: every check.
         notes: what the diagnosis had to assume.
         measurements: everything measured.
-        ranked: every cause whose condition holds, those that are proved first, then by their weights of evidence.
+        ranked: every cause whose condition holds: those that are proved first, then by their weights of evidence, and
+            at the end those that are only possible, because other faults leave the same traces.
         confidence: "certain" where the cause is proved, "likely" where its signature was measured, "none" where
             nothing is named.
     """
@@ -50,8 +51,9 @@ class Findings(NamedTuple):
         width = max(len(check.name) for check in self.all)
         told = {check.name: check for check in self.all}
         lines = [f"cause: {self.cause}" + (f" ({self.confidence})" if self.confidence != "none" else "")]
-        for name in self.ranked[1:]:
-            lines.append(f"also: {name} ({_said(told[name])})")
+        for name in self.ranked:
+            if name != self.cause:
+                lines.append(f"{'perhaps' if told[name].vague else 'also'}: {name} ({_said(told[name])})")
         lines += [f"remedy: {self.remedy}", "evidence:"]
         lines += [f"  {name} = {value:.4g}" for name, value in self.evidence.items()]
         lines += ["checks:"]
@@ -112,9 +114,11 @@ def decide(
     failed = not numbers["accuracy.types"] >= limits.types
     found = [check(numbers, curve, failed, limits) for check in CHECKS]
     found = [check._replace(weight=weight_of(check)) for check in found]
-    holding = sorted((check for check in found if check.verdict), key=lambda check: -check.weight)  # stable
-    cause = holding[0].name if holding else "unexplained" if failed else "healthy"
-    confidence = "none" if not holding else "certain" if holding[0].certain else "likely"
+    # Stable: causes of equal weight stay in the order of the checks.
+    holding = sorted((check for check in found if check.verdict), key=lambda check: (check.vague, -check.weight))
+    named = next((check for check in holding if not check.vague), None)
+    cause = named.name if named else "unexplained" if failed else "healthy"
+    confidence = "none" if not named else "certain" if named.certain else "likely"
     evidence = {name: numbers[name] for name in ("accuracy.types", *EVIDENCE.get(cause, ()))}
     for check in found:
         if check.name == cause:
@@ -124,7 +128,7 @@ def decide(
 
 
 def _said(check: Check) -> str:
-    return "certain" if check.certain else f"likely, weight {check.weight:.1f}"
+    return "certain" if check.certain else f"{'possible' if check.vague else 'likely'}, weight {check.weight:.1f}"
 
 
 def diagnose(

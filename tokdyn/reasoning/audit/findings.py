@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokdyn.reasoning.audit.schema import CLEAN, Run
-from tokdyn.reasoning.audit.verdicts import inert, shock
+from tokdyn.reasoning.audit.verdicts import at_floor, inert, shock
 from tokdyn.stats import clopper_pearson
 
 # Latents this alike, and much less so without their mean, are alike by that mean.
@@ -23,7 +23,7 @@ def findings(run: Run, tables: Mapping[str, Any], *, alpha: float) -> list[str]:
         tables: of ``audit``.
         alpha: level of tests.
     """
-    said = _accuracy(run, tables["arms"], alpha) + _arms(tables["arms"], alpha, inert(run)) + shock(run)
+    said = _accuracy(run, tables["arms"], alpha) + _arms(run, tables["arms"], alpha, inert(run)) + shock(run)
     makers = {
         "donors": _donors,
         "gains": _gains,
@@ -60,15 +60,24 @@ def _accuracy(run: Run, table: Any, alpha: float) -> list[str]:
     for column, what in (("trigger_rate", "latents were used"), ("parse_rate", "the answer could be read")):
         if column in table and clean[column] < 1:
             said.append(f"In {clean[column]:.1%} of items {what}: an intervention cannot show in the others.")
+    if floor := at_floor(run, alpha=alpha):
+        said.append(f"Floor: {floor}. An arm can hardly make it worse.")
+    if right == count:
+        said.append("Ceiling: all are right. No arm can make it better, and one that adds noise can only look harmful.")
     return said
 
 
-def _arms(table: Any, alpha: float, still: Mapping[str, bool]) -> list[str]:
+def _arms(run: Run, table: Any, alpha: float, still: Mapping[str, bool]) -> list[str]:
     said = []
     for row in table[table["arm"] != CLEAN].to_dict("records"):
         if row["arm"] in still:
             said.append(f"Arm {row['arm']!r} did nothing: all that was saved of it equals the clean run.")
             continue
+        if 0 < (kept := _untouched(run, row["arm"])) < 1:
+            said.append(
+                f"Arm {row['arm']!r} leaves the logits of {kept:.1%} of items as they were, to the last bit: there the "
+                "hook did not fire, or the answer cannot see what it changed."
+            )
         change = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         words = {
             "effect": f"changes accuracy by {change}, p = {row['holm']:.2g} (Holm)",
@@ -83,11 +92,20 @@ def _arms(table: Any, alpha: float, still: Mapping[str, bool]) -> list[str]:
     return said
 
 
+def _untouched(run: Run, arm: str) -> float:
+    """Share of items whose logits an arm leaves as they were; 0 where there are none to compare."""
+    clean, given = run.of(CLEAN, "logits"), run.of(arm, "logits")
+    if clean is None or given is None:
+        return 0.0
+    return float((clean == given).all(axis=-1).mean())
+
+
 def _donors(table: Any) -> list[str]:
     return [
         f"With the latents of arm {row['arm']!r}, {row['donor_rate']:.1%} of {row['n']} answers go where the donor "
         f"points ({row['control_rate']:.1%} in {row['control']!r}; lift {row['lift']:+.3f}, {row['low']:+.3f} to "
-        f"{row['high']:+.3f}); {row['other_rate']:.1%} are neither the donor's nor the own answer."
+        f"{row['high']:+.3f}; without those that would by chance {row['share']:.3f}, {row['share_low']:.3f} to "
+        f"{row['share_high']:.3f}); {row['other_rate']:.1%} are neither the donor's nor the own answer."
         for row in table.to_dict("records")
     ]
 

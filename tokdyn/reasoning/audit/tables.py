@@ -141,6 +141,14 @@ def lift(
     )
 
 
+def share(run: Run, settings: Settings, arm: str) -> diagnose.DonorShare:
+    """``diagnose.donor_share`` of an arm: which share of answers follows its donor?"""
+    clean = run.arrays.get("answers", run.arrays["targets"])
+    return diagnose.donor_share(
+        run.of(arm, "answers"), run.of(arm, "donor_targets"), clean, confidence=1 - settings.alpha
+    )
+
+
 def margins(run: Run, arm: str) -> list[np.ndarray] | None:
     """Log-odds of the donor's answer against the own one: clean, with the donor, in its control; three of `[eligible]`.
 
@@ -156,11 +164,13 @@ def margins(run: Run, arm: str) -> list[np.ndarray] | None:
 
 
 def donors(run: Run, settings: Settings) -> Any:
-    """``lift`` of every arm that has donors, and ``diagnose.margin_shift`` where there are logits."""
+    """For every arm that has donors ``diagnose.donor_share``, ``lift``, and with logits ``diagnose.margin_shift``."""
     rows = []
     for arm in run.named("arm/*/donor_targets"):
         found, control = lift(run, settings, arm), run.control(arm)
-        row = {"arm": arm, "control": control, "lift": found.lift.estimate}
+        followed = share(run, settings, arm)
+        row = {"arm": arm, "control": control, "share": followed.share}
+        row |= {"share_low": followed.low, "share_high": followed.high, "lift": found.lift.estimate}
         row |= {"low": found.lift.low, "high": found.lift.high, "p_value": found.p_value}
         row |= {"donor_rate": found.donor_rate, "control_rate": found.control_rate, "own_rate": found.own_rate}
         row |= {"other_rate": found.other_rate, "n": found.n}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,10 @@ from tokdyn.reasoning.audit.schema import CLEAN, Run
 from tokdyn.stats import clopper_pearson, mcnemar_test
 
 _OUTPUTS = ("right", "answers", "logits")
+# Changes of logits up to this share of their spread are what another order of additions makes in half precision.
+ROUNDING = 1e-3
+# A run that is right this often needs no word on how often it is.
+_HIGH = 0.95
 # Up to this share of followers an interval that holds none is said as a bound; a wider one tells nothing.
 LITTLE = 0.1
 
@@ -50,11 +55,35 @@ def verdict(run: Run, tables: Mapping[str, Any], *, alpha: float) -> str:
     """
     still = inert(run)
     said = [_inert(arm, with_logits, run.num_items) for arm, with_logits in still.items()]
+    live = [arm for arm in run.arms if arm not in still]
+    said += [_rounding(arm, run.num_items) for arm in live if _moves_by_rounding(run, arm)]
+    said += [
+        f"Arms {one!r} and {other!r} are one run: their answers and logits are equal on all {run.num_items} items."
+        for one, other in itertools.combinations(live, 2)
+        if _same(run, one, other) == ("answers", "logits")
+    ]
     used = run.of(CLEAN, "triggered")
     if used is not None and not used.all():
         said.append(f"Latents were used in {used.mean():.1%} of items.")
-    live = [arm for arm in run.arms if arm not in still]
-    return " ".join([*said, _use(run, tables, live, alpha)])
+    return " ".join([*said, *_use(run, tables, live, alpha)])
+
+
+def _same(run: Run, arm: str, other: str) -> tuple[str, ...]:
+    """Names of the outputs that both have, if all of them are equal."""
+    given = tuple(name for name in _OUTPUTS if run.of(arm, name) is not None and run.of(other, name) is not None)
+    equal = all(np.array_equal(run.of(arm, name), run.of(other, name)) for name in given)
+    return tuple(name for name in given if name != "right") if equal else ()
+
+
+def _moves_by_rounding(run: Run, arm: str) -> bool:
+    """Whether an arm changes no answer, and logits by less than another order of additions could."""
+    clean, given = run.of(CLEAN, "logits"), run.of(arm, "logits")
+    if clean is None or given is None or not np.array_equal(run.outcomes(arm), run.right):
+        return False
+    answers = run.of(CLEAN, "answers"), run.of(arm, "answers")
+    if answers[0] is not None and answers[1] is not None and not np.array_equal(*answers):
+        return False
+    return bool(np.abs(given - clean).max() <= ROUNDING * np.ptp(clean, axis=-1).mean())
 
 
 def _inert(arm: str, with_logits: bool, count: int) -> str:
@@ -64,21 +93,37 @@ def _inert(arm: str, with_logits: bool, count: int) -> str:
     )
 
 
-def _use(run: Run, tables: Mapping[str, Any], live: list[str], alpha: float) -> str:
-    if not live and "mediation" not in tables:
-        return "Whether the answer uses the latents cannot be told: no arm did anything."
+def _rounding(arm: str, count: int) -> str:
+    return (
+        f"Arm {arm!r} did nothing but rounding: did the hook fire? No answer of {count} changes, and no logit by more "
+        f"than {ROUNDING:g} of the typical spread of an item's logits."
+    )
+
+
+def _use(run: Run, tables: Mapping[str, Any], live: list[str], alpha: float) -> list[str]:
+    said = []
     if "mediation" in tables:
         row = tables["mediation"].set_index("effect").loc["indirect / total"]
         if row["set"] == "interval":
             ends = _percent(row["low"], row["high"])
-            return f"About {100 * row['estimate']:.0f} % of the effect of the image passes through the latents {ends}."
+            share = f"About {100 * row['estimate']:.0f} %"
+            said.append(f"{share} of the effect of the image passes through the latents {ends}.")
     if "donors" in tables:
         rows = tables["donors"][tables["donors"]["arm"].isin(live)]
-        if len(rows):  # each is said, so that none is chosen
-            return " ".join(_donor(row, alpha) for _, row in rows.iterrows())
-    rows = tables["arms"].set_index("arm").reindex(live)
-    if not len(rows):
+        said += [_donor(row) for row in rows.to_dict("records")]  # each is said, so that none is chosen
+        right = float(run.right.mean())
+        if len(rows) and right < _HIGH:
+            said.append(f"With its own latents the run is right in {100 * right:.0f} %.")
+    return said or [_accuracy(run, tables, live, alpha)]
+
+
+def _accuracy(run: Run, tables: Mapping[str, Any], live: list[str], alpha: float) -> str:
+    """What arms without donors show, which is how accuracy changes."""
+    if not live:
         return "Whether the answer uses the latents cannot be told: no arm did anything."
+    if floor := at_floor(run, alpha=alpha):
+        return f"Whether the answer uses the latents cannot be told: {floor}, and an arm can take nothing away."
+    rows = tables["arms"].set_index("arm").loc[live]
     if rows["verdict"].isin(("no effect", "negligible")).all():
         most = rows["smallest_bound"].max()
         return f"Latents are not needed for these answers: no arm changes accuracy by more than {most:.3f}."
@@ -94,20 +139,46 @@ def _use(run: Run, tables: Mapping[str, Any], live: list[str], alpha: float) -> 
     )
 
 
-def _donor(row: Any, alpha: float) -> str:
-    low, high = row["low"], row["high"]
-    if row["control_rate"] == 0:  # the lift is a proportion, whose exact interval is no point where all or none follow
-        exact = clopper_pearson(round(row["donor_rate"] * row["n"]), row["n"], confidence=1 - alpha)
-        low, high = float(exact.low), float(exact.high)
+def at_floor(run: Run, *, alpha: float) -> str:
+    """That the clean run is right no more often than always giving the commonest answer would be; "" where it is.
+
+    Args:
+        run: what was audited.
+        alpha: the exact interval has confidence 1 - alpha.
+    """
+    targets = run.arrays.get("targets")
+    if targets is None or run.right.ndim > 1:
+        return ""
+    guessed = np.bincount(targets).max() / targets.size
+    right = int(run.right.sum())
+    exact = clopper_pearson(right, targets.size, confidence=1 - alpha)
+    if float(exact.low) > guessed:
+        return ""
+    ends = _percent(float(exact.low), float(exact.high))
+    return (
+        f"the clean run is right in {100 * right / targets.size:.0f} % {ends}, "
+        f"where always giving the commonest answer is right in {100 * guessed:.0f} %"
+    )
+
+
+def _donor(row: Mapping[str, Any]) -> str:
+    low, high, arm = row["share_low"], row["share_high"], repr(row["arm"])
     ends = _percent(low, high)
+    if math.isnan(row["share"]):
+        least = 0.0 if row["control"] == CLEAN else max(row["low"], 0.0)
+        return (
+            f"Between {math.floor(100 * least)} and {math.ceil(100 * high)} % of answers follow the donor's latents in "
+            f"{arm}: with two possible answers those that follow and those that break look alike"
+            + (", and the lower end is the lift over the control." if least else ".")
+        )
     if low <= 0 and high <= LITTLE:
-        return f"At most {math.ceil(100 * high)} % of answers follow the donor's latents in {row['arm']!r} {ends}."
+        return f"At most {math.ceil(100 * high)} % of answers follow the donor's latents in {arm} {ends}."
     if low <= 0:
         return (
-            f"Whether answers follow the latents cannot be told: those of {row['arm']!r} follow the donor in "
-            f"{100 * row['lift']:.0f} % of items more than in the control {ends}, which may be none."
+            f"Whether answers follow the latents cannot be told: those of {arm} follow the donor in "
+            f"{100 * row['share']:.0f} % of items {ends}, which may be none."
         )
-    return f"About {100 * row['lift']:.0f} % of answers follow the donor's latents in {row['arm']!r} {ends}."
+    return f"About {100 * row['share']:.0f} % of answers follow the donor's latents in {arm} {ends}."
 
 
 def _percent(low: float, high: float) -> str:

@@ -24,7 +24,7 @@ from tokdyn.reasoning.diagnose.dependence import (
     relation,
     visual_dependence,
 )
-from tokdyn.reasoning.diagnose.donors import DonorLift, MarginShift, donor_lift, margin_shift
+from tokdyn.reasoning.diagnose.donors import DonorLift, DonorShare, MarginShift, donor_lift, donor_share, margin_shift
 from tokdyn.reasoning.diagnose.effects import (
     BOUND,
     MeanEffect,
@@ -51,16 +51,7 @@ from tokdyn.reasoning.diagnose.probing import (
     probe_selectivity,
     ridge_probe,
 )
-from tokdyn.reasoning.diagnose.recurrence import (
-    Lyapunov,
-    Movement,
-    Spectrum,
-    jacobian,
-    jacobian_spectrum,
-    lyapunov_exponents,
-    movement,
-    rollout,
-)
+from tokdyn.reasoning.diagnose.recurrence import Movement, movement
 from tokdyn.reasoning.diagnose.similarity import (
     CrossTask,
     Retrieval,
@@ -72,6 +63,7 @@ from tokdyn.reasoning.diagnose.similarity import (
     similarity_table,
     transformed,
 )
+from tokdyn.theory.maps import Lyapunov, Spectrum, jacobian, jacobian_spectrum, lyapunov_exponents, rollout
 
 __all__ = [
     "BOUND",
@@ -80,6 +72,7 @@ __all__ = [
     "CrossTask",
     "Degeneration",
     "DonorLift",
+    "DonorShare",
     "Flips",
     "GainRetained",
     "ImageAttention",
@@ -112,6 +105,7 @@ __all__ = [
     "cross_task",
     "degeneration",
     "donor_lift",
+    "donor_share",
     "effects_table",
     "gain_retained",
     "held_out_attributes",

@@ -10,8 +10,11 @@ from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, describe_array
 from tokdyn.reasoning.diagnose.effects import MeanEffect, mean_effect
-from tokdyn.stats import mcnemar_test
+from tokdyn.stats import clopper_pearson, mcnemar_test
 from tokdyn.stats.inputs import numbers, probability
+
+# Below this mean of "another donor has another answer" nearly all that leaves the own answer lands at the donor's.
+_LITTLE_ROOM = 0.2
 
 
 class DonorLift(NamedTuple):
@@ -39,6 +42,26 @@ class DonorLift(NamedTuple):
     eligible: np.ndarray
     n: int
     control: str
+
+
+class DonorShare(NamedTuple):
+    """The share of answers that follow the donor, chance taken off.
+
+    Attributes:
+        share: estimate; NaN where following and breaking cannot be told apart.
+        low: lower end of its interval; where share is NaN, 0.
+        high: upper end; where share is NaN, of the interval of the raw rate.
+        rate: share of eligible items that give the donor's answer.
+        chance: share of eligible items that would give it if answers had nothing to do with their donors.
+        n: eligible items: the donor's answer is not the one of the clean run.
+    """
+
+    share: float
+    low: float
+    high: float
+    rate: float
+    chance: float
+    n: int
 
 
 class MarginShift(NamedTuple):
@@ -137,6 +160,79 @@ def donor_lift(
         n=int(eligible.sum()),
         control="arm" if chance is None else "chance",
     )
+
+
+def donor_share(
+    answers: ArrayLike, donor_answers: ArrayLike, clean_answers: ArrayLike, *, confidence: float = 0.95
+) -> DonorShare:
+    r"""Share of answers that follow the donor's latents: 1 where all do, 0 where swapped latents only break answers.
+
+    A lift over an unrelated donor understates it, since an unrelated donor's answer is the donor's by chance too. Here
+    every item is also held against all other donors' answers. With `e` eligible items, answers `a`, donors' answers `d`
+    and clean answers `c`,
+
+    .. math:: s = \frac{\sum_i [a_i = d_i] - P(d = a_i \mid d \ne c_i)}{\sum_i 1 - P(d = d_i \mid d \ne c_i)}
+
+    with P the frequencies of all donors' answers. It is unbiased for the share s if the others keep their answer or
+    give one that does not depend on their donor. With two possible answers the denominator is 0: whoever leaves the own
+    answer gives the donor's, and the share is NaN.
+
+    Args:
+        answers: given with the donor's latents: integers `[items]`; -1 for one that could not be read.
+        donor_answers: donor-consistent answers `[items]`.
+        clean_answers: of the clean run `[items]`.
+        confidence: of the interval, between 0 and 1.
+
+    Returns:
+        ``DonorShare``. The interval is the hull of the delta method's and of Clopper and Pearson's for that share of
+        the eligible items, so that it is no point where all or none follow.
+
+    Raises:
+        ValueError: shapes that do not fit, not integers, or fewer than two eligible items.
+
+    Example:
+        >>> import numpy as np
+        >>> from tokdyn.reasoning.diagnose import donor_share
+        >>> clean = np.arange(300) % 4
+        >>> donor = np.roll(clean, -1)
+        >>> found = donor_share(np.where(np.arange(300) < 90, donor, clean), donor, clean)
+        >>> round(found.share, 3), round(found.low, 2), round(found.high, 2)
+        (0.3, 0.25, 0.36)
+    """
+    from scipy import special
+
+    named = {"answers": answers, "donor_answers": donor_answers, "clean_answers": clean_answers}
+    given, donor, clean = (_ids(name, values) for name, values in named.items())
+    for name, array in zip(named, (given, donor, clean), strict=True):
+        if array.ndim != 1 or array.shape != given.shape:
+            raise bad(name, f"[items] of shape {given.shape[-1:]}", f"shape {array.shape}")
+    eligible = donor != clean
+    count = int(eligible.sum())
+    if count < 2:
+        raise bad("donor_answers", "at least two items whose donor points elsewhere", count)
+    # Of all donors: those of eligible items alone are chosen by their recipients' answers.
+    names, places = np.unique(donor, return_counts=True)
+    frequency = dict(zip(names.tolist(), (places / donor.size).tolist(), strict=True))
+    given, donor, clean = given[eligible], donor[eligible], clean[eligible]
+
+    def chance(answers: np.ndarray) -> np.ndarray:
+        """How often another donor, which is not the own answer either, has this answer `[items]`."""
+        of = np.array([frequency.get(one, 0.0) for one in answers.tolist()])
+        own = np.array([frequency.get(one, 0.0) for one in clean.tolist()])
+        return np.where(answers != clean, of / np.maximum(1 - own, 1 / count), 0.0)
+
+    followed, by_chance, room = given == donor, chance(given), 1 - chance(donor)
+    rate, level = float(followed.mean()), probability("confidence", confidence)
+    raw = clopper_pearson(int(followed.sum()), count, confidence=level)
+    if room.mean() < _LITTLE_ROOM:
+        return DonorShare(np.nan, 0.0, float(raw.high), rate, np.nan, count)
+    share = float((followed - by_chance).sum() / room.sum())
+    error = float(np.sqrt(np.sum((followed - by_chance - share * room) ** 2)) / room.sum())
+    half = float(-special.ndtri((1 - level) / 2)) * error
+    exact = clopper_pearson(round(min(max(share, 0.0), 1.0) * count), count, confidence=level)
+    low, high = min(share - half, float(exact.low)), max(share + half, float(exact.high))
+    expected = float(by_chance.mean() - share * (1 - room).mean())
+    return DonorShare(share, max(low, 0.0), min(high, 1.0), rate, max(expected, 0.0), count)
 
 
 def margin_shift(

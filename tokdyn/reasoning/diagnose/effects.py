@@ -37,7 +37,7 @@ One number for audits, ablations and studies, so that the same items are never "
 "inconclusive" in another. It must be smaller than what is at stake: were it not, an arm that takes a whole gain away
 would have "no effect". Gains that are published for latent reasoning are small: of the 42 in the main table of DMLR 39
 are below 0.05, 32 below 0.03 and 23 below 0.02, half of them at most 0.017. And it must be within reach of a benchmark:
-133 items of which none changes show a difference to be inside 0.02 (Tango's test at 0.05), 0.01 takes twice as many.
+149 items of which none changes show a difference to be inside 0.02 (`0.98^149 < 0.05`), 0.01 takes twice as many.
 """
 
 

@@ -1,0 +1,311 @@
+r"""Which tokens part at which temperature: one point splits, then each part by itself, down to as many as there are.
+
+Tokens that share a point take the features with one responsibility w each, and near it the same linearisation holds as
+for
+all features (``tokdyn.theory.critical``), with the covariance of the features weighted by w. They part as soon as
+
+.. math:: T < 2 \lambda_{\max}(C_w), \qquad C_w = \frac{\sum_i w_i (x_i - \mu)(x_i - \mu)^T}{\sum_i w_i},
+
+which is a statement about small disturbances: tokens that are already apart can stay so above it
+(``td.collapse_forecast``
+has that temperature). Cooling slowly from one point therefore meets a cascade of splits. At each, the tokens of a point
+go to its two sides along the principal direction of `C_w`, as evenly as their number allows, which is what they do from
+most disturbances; a merged pair keeps double weight in the softmax, as it does in a run.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tokdyn import checks
+from tokdyn.theory import critical
+
+# How many features are read, and how many of their leading directions: those that can part tokens.
+MOST_FEATURES, MOST_DIRECTIONS = 5000, 64
+# Temperatures fall by this factor between looks; a split is placed to about a thousandth.
+_COOLING, _PRECISION = 0.93, 1e-3
+_TOLERANCE, _MOST_STEPS = 1e-5, 400
+# Larger samples are computed in float32.
+_LARGE = 1 << 18
+# Points nearer than this share of the temperature's square root are one; just after a split they are farther apart.
+_NEAR = 0.02
+# A direction with less variance than this share of the lowest temperature cannot part tokens there: half would.
+_SLAVED = 0.25
+
+
+class Split(NamedTuple):
+    """Tokens at one point that part.
+
+    Attributes:
+        temperature: below which they do, in squared units of the features.
+        tokens: how many they are.
+        into: how many go to either side.
+        share: of the features that they own, from 0 to 1.
+        position: of the point `[D]`.
+        distinct: points there are just below.
+    """
+
+    temperature: float
+    tokens: int
+    into: tuple[int, int]
+    share: float
+    position: np.ndarray
+    distinct: int
+
+
+class _Points(NamedTuple):
+    """Points `[G, D]`, and how many tokens are at each `[G]`."""
+
+    places: np.ndarray
+    numbers: np.ndarray
+
+
+class Cascade(NamedTuple):
+    """What slow cooling does to tokens that begin at one point.
+
+    Attributes:
+        splits: in the order in which they happen, of falling temperature.
+        path: temperatures that were looked at, falling, and how many points there were: splits add one, and points
+            that have come together again (halves of one cluster that two points shared) take one away.
+        lowest: temperature down to which it was followed; tokens that are still together there have no split below it
+            in this list.
+        num_tokens: K.
+        num_features: how many features were read.
+        error: standard error of the first temperature, relative to it, from reading a sample; 0 if all were read.
+    """
+
+    splits: tuple[Split, ...]
+    path: tuple[tuple[float, int], ...]
+    lowest: float
+    num_tokens: int
+    num_features: int
+    error: float
+
+    def distinct_at(self, temperature: float) -> int:
+        """How many points there are at a temperature.
+
+        Args:
+            temperature: at least ``lowest``.
+
+        Raises:
+            ValueError: a temperature below what was followed.
+        """
+        heat = float(checks.one_number("temperature", temperature, at_least=0.0))
+        if heat < self.lowest * (1 - _PRECISION):
+            raise checks.bad("temperature", f"at least {self.lowest:.3g}, down to which it was followed", heat)
+        return next((count for reached, count in reversed(self.path) if reached >= heat), 1)
+
+
+def critical_temperatures(
+    features: ArrayLike, tokens: ArrayLike, temperature: float, *, mask: ArrayLike | None = None
+) -> np.ndarray:
+    """For every token the temperature below which it would part from another at the same point.
+
+    Args:
+        features: `[N, D]`.
+        tokens: `[K, D]`, best at rest.
+        temperature: at which responsibilities are taken, above 0.
+        mask: which features exist `[N]`.
+
+    Returns:
+        `2 lambda_max(C_w)` `[K]`, float64, by NumPy; 0 for a token that owns nothing, or one feature.
+
+    Raises:
+        ValueError: bad shapes, or a temperature that is not above 0.
+
+    Example:
+        >>> import numpy as np, tokdyn as td
+        >>> features = np.array([[-10.0], [-8.0], [8.0], [10.0]])
+        >>> td.theory.critical_temperatures(features, [[-9.0], [9.0]], 1.0).round(6).tolist()
+        [2.0, 2.0]
+    """
+    values = np.asarray(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np), np.float64)
+    given = np.asarray(checks.floating("tokens", np.asarray(tokens), axes="[K, D]", xp=np), np.float64)
+    if given.shape[1] != values.shape[1]:
+        raise checks.bad("tokens", f"shape (K, {values.shape[1]}), as the features have", f"shape {given.shape}")
+    heat = float(checks.hyperparameter("temperature", temperature, above=0.0))
+    exists = checks.boolean_mask("mask", mask, len(values), axes="[N]")
+    rows = values if exists is None else values[np.asarray(exists)]
+    centre = rows.mean(axis=0) if len(rows) else 0.0
+    rows, given = rows - centre, given - centre
+    weights = _weights(rows, given, np.ones(len(given)), heat)
+    return np.array([_widest(rows, weights[:, k])[0] for k in range(len(given))])
+
+
+def splitting_cascade(
+    features: ArrayLike, *, num_tokens: int, lowest: float | None = None, max_features: int = MOST_FEATURES
+) -> Cascade:
+    """Every temperature at which tokens part when they are cooled slowly from one point.
+
+    Of a large set a sample is read, and of many dimensions the leading directions; both by NumPy, nothing is compiled.
+
+    Args:
+        features: `[N, D]`, finite.
+        num_tokens: K.
+        lowest: temperature down to which the cascade is followed; by default a thousandth of the first split.
+        max_features: how many features are read.
+
+    Returns:
+        ``Cascade``; without splits for constant features or a single token.
+
+    Raises:
+        ValueError: not finite floating-point `[N, D]`, no token, or a temperature that is not above 0.
+
+    References:
+        Rose: Deterministic annealing for clustering, compression, classification, regression, 1998.
+
+    Example:
+        >>> import numpy as np, tokdyn as td
+        >>> draw = np.random.default_rng(0)
+        >>> features = np.concatenate([draw.normal(size=(200, 2)), draw.normal(size=(200, 2)) + [20, 0]])
+        >>> found = td.theory.splitting_cascade(features, num_tokens=4, lowest=1.0)
+        >>> [split.into for split in found.splits], found.distinct_at(10.0)
+        ([(2, 2), (1, 1), (1, 1)], 2)
+    """
+    values = np.asarray(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np))
+    critical.rows_read(values)  # a row and a column
+    if not np.isfinite(values).all():
+        raise checks.bad("features", "finite numbers", "infinite or NaN entries")
+    num_tokens = checks.whole_number("num_tokens", num_tokens, at_least=1)
+    count = checks.whole_number("max_features", max_features, at_least=2)
+    rows = critical.some_rows(values, count)
+    scale = float(np.abs(rows - rows.mean(axis=0)).max()) or 1.0
+    rows = ((rows - rows.mean(axis=0)) / scale).astype(np.float32 if len(rows) * rows.shape[1] > _LARGE else np.float64)
+    centre = critical.some_rows(values, count).mean(axis=0)
+    first, direction = _widest(rows, np.ones(len(rows)))
+    floor = 1e-3 * first if lowest is None else float(checks.hyperparameter("lowest", lowest, above=0.0)) / scale**2
+    error = _sampling_error(rows, direction) if len(values) > count else 0.0
+    if num_tokens == 1 or first <= 0:
+        return Cascade((), (), floor * scale**2, num_tokens, len(rows), error)
+    basis = _leading(rows, floor)
+    cooled, path = _cooled(rows @ basis, num_tokens, first, floor)
+    splits = tuple(
+        split._replace(temperature=split.temperature * scale**2, position=basis @ split.position * scale + centre)
+        for split in cooled
+    )
+    seen = tuple((heat * scale**2, count) for heat, count in path)
+    return Cascade(splits, seen, floor * scale**2, num_tokens, len(rows), error)
+
+
+def _cooled(
+    rows: np.ndarray, num_tokens: int, first: float, lowest: float
+) -> tuple[list[Split], list[tuple[float, int]]]:
+    """Splits and how many points there were, in the units of the rows."""
+    state = _Points(rows.mean(axis=0, keepdims=True), np.array([num_tokens]))
+    splits: list[Split] = []
+    path: list[tuple[float, int]] = []
+    heat = first
+    while heat > lowest and len(state.numbers) < num_tokens:
+        cooler = max(heat * _COOLING, lowest)
+        moved = _settled(rows, state, cooler)
+        if _next_to_split(rows, moved, cooler)[0] < cooler:
+            state, heat = moved, cooler
+            path.append((heat, len(state.numbers)))
+            continue
+        # Something parts between the two temperatures. Its own critical temperature changes slowly with them: where it
+        # meets them is found by a straight line in logarithms.
+        above, below = (math.log(_next_to_split(rows, one, t)[0] / t) for one, t in ((state, heat), (moved, cooler)))
+        share_of_gap = min(max(-above / (below - above), 0.0), 1.0) if below > above else 0.0
+        low = heat * (cooler / heat) ** share_of_gap
+        at_low = _settled(rows, state, low)
+        _, which, direction, share = _next_to_split(rows, at_low, low)
+        several = int(at_low.numbers[which])
+        if several < 2:  # those that would part have come together with others
+            state, heat = moved, cooler
+            path.append((heat, len(state.numbers)))
+            continue
+        into = (several - several // 2, several // 2)
+        pair = at_low.places[which] + 0.1 * math.sqrt(low) * np.stack([direction, -direction])
+        parted = _Points(
+            np.concatenate([at_low.places[:which], pair, at_low.places[which + 1 :]]),
+            np.concatenate([at_low.numbers[:which], into, at_low.numbers[which + 1 :]]),
+        )
+        heat = low * (1 - 2 * _PRECISION)
+        state = _settled(rows, parted, heat)
+        if len(state.numbers) > len(at_low.numbers):
+            splits.append(Split(low, several, into, share, at_low.places[which], len(state.numbers)))
+        path.append((heat, len(state.numbers)))
+    return splits, path
+
+
+def _next_to_split(rows: np.ndarray, state: _Points, heat: float) -> tuple[float, int, np.ndarray, float]:
+    """The largest critical temperature of a point with several tokens, which one, its direction, its share."""
+    weights = _weights(rows, state.places, state.numbers, heat)
+    best: tuple[float, int, np.ndarray, float] = (0.0, 0, np.zeros(rows.shape[1]), 0.0)
+    for which in np.flatnonzero(state.numbers > 1):
+        found, direction = _widest(rows, weights[:, which])
+        if found > best[0]:
+            best = (found, int(which), direction, float(weights[:, which].mean()))
+    return best
+
+
+def _weights(rows: np.ndarray, places: np.ndarray, numbers: np.ndarray, heat: float) -> np.ndarray:
+    """Responsibilities of points for features `[N, G]`, each counted as often as there are tokens in it."""
+    logits = (2 * rows @ places.T - (places**2).sum(axis=1)) / heat + np.log(numbers)
+    logits -= logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _settled(rows: np.ndarray, state: _Points, heat: float) -> _Points:
+    """Points at rest; those that have come together are one."""
+    before = now = state.places
+    spread = math.sqrt(float((rows**2).sum(axis=1).mean()))
+    for number in range(_MOST_STEPS):
+        weights = _weights(rows, now, state.numbers, heat)
+        mass = weights.sum(axis=0)[:, None]
+        target = np.where(mass > 1e-12, weights.T @ rows / np.maximum(mass, 1e-12), now)
+        if np.abs(target - now).max() <= _TOLERANCE * spread:
+            now = target
+            break
+        # After some steps what is left is slow, and inertia of 0.8 makes it five times faster.
+        before, now = now, target + (0.8 if number > 20 else 0.0) * (now - before)
+    return _merged(_Points(now, state.numbers), _NEAR * math.sqrt(heat))
+
+
+def _merged(state: _Points, reach: float) -> _Points:
+    places: list[np.ndarray] = []
+    numbers: list[int] = []
+    for place, number in zip(state.places, state.numbers, strict=True):
+        near = [i for i, other in enumerate(places) if np.linalg.norm(place - other) <= reach]
+        if near:
+            numbers[near[0]] += int(number)
+        else:
+            places.append(place)
+            numbers.append(int(number))
+    return _Points(np.array(places), np.array(numbers))
+
+
+def _widest(rows: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """`2 lambda_max` of the weighted covariance, and its direction."""
+    total = weights.sum()
+    if total <= 0:
+        return 0.0, np.zeros(rows.shape[1])
+    away = rows - weights @ rows / total
+    if rows.shape[1] <= critical.MOST_EXACT:
+        values, vectors = np.linalg.eigh((away * weights[:, None]).T @ away / total)
+        return 2 * max(float(values[-1]), 0.0), vectors[:, -1]
+    _, values, directions = np.linalg.svd(away * np.sqrt(weights / total)[:, None], full_matrices=False)
+    return 2 * float(values[0]) ** 2, directions[0]
+
+
+def _leading(rows: np.ndarray, lowest: float) -> np.ndarray:
+    """Directions that can part tokens at the lowest temperature `[D, A]`, at most ``MOST_DIRECTIONS``."""
+    if rows.shape[1] <= rows.shape[0]:
+        values, directions = np.linalg.eigh(rows.T @ rows / len(rows))
+        values, directions = values[::-1], directions[:, ::-1]
+    else:
+        _, singular, directions = np.linalg.svd(rows, full_matrices=False)
+        values, directions = singular**2 / len(rows), directions.T
+    return directions[:, : int(np.clip((values > _SLAVED * lowest).sum(), 1, MOST_DIRECTIONS))]
+
+
+def _sampling_error(rows: np.ndarray, direction: np.ndarray) -> float:
+    """Relative standard error of the largest variance: that of a mean of squares along its direction."""
+    squares = (rows @ direction) ** 2
+    mean = squares.mean()
+    return float(squares.std() / mean / math.sqrt(len(squares))) if mean > 0 else 0.0

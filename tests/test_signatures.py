@@ -81,7 +81,7 @@ def public_functions():
 
 
 def test_the_key_has_its_place():
-    """First in a pure draw, second in what runs a dynamics, keyword-only elsewhere."""
+    """First in a pure draw, second in what runs a dynamics, last in ``td.diagnose``, which needs none, else by name."""
     places = {}
     for function in public_functions():
         parameters = list(inspect.signature(function).parameters.values())
@@ -89,4 +89,4 @@ def test_the_key_has_its_place():
             if one.name == "key" and one.kind is not one.KEYWORD_ONLY:
                 places[function.__name__] = place
     assert {name for name, place in places.items() if place == 1} == RUNS
-    assert set(places.values()) == {0, 1}
+    assert {name for name, place in places.items() if place > 1} == {"diagnose"}

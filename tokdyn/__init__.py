@@ -86,6 +86,7 @@ if _TYPE_CHECKING:
     from tokdyn.theory import CollapseWarning as CollapseWarning
     from tokdyn.theory import Forecast as Forecast
     from tokdyn.theory import collapse_forecast as collapse_forecast
+    from tokdyn.theory import diagnose as diagnose
     from tokdyn.tree import values as values
     from tokdyn.tree import with_values as with_values
 
@@ -117,6 +118,7 @@ _HOME = {
     "attraction": "tokdyn.dynamics",
     "choice": "tokdyn.sweeps",
     "collapse_forecast": "tokdyn.theory",
+    "diagnose": "tokdyn.theory",
     "compose": "tokdyn.dynamics",
     "enable_compile_cache": "tokdyn.compile_cache",
     "grid": "tokdyn.sweeps",

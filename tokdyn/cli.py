@@ -22,7 +22,7 @@ COMMANDS = {
     "study": "reproduce a published experiment: tokdyn study NAME --out DIR",
     "run": "token dynamics on your own features: tokdyn run FILE --num-tokens K",
     "sweep": "many runs from a file: tokdyn sweep SPEC.toml --store PATH",
-    "diagnose": "find out why an autoencoder of words collapsed: tokdyn diagnose FILE",
+    "diagnose": "will tokens collapse on these features, and why did an autoencoder: tokdyn diagnose FILE",
     "audit": "diagnose a saved run of your own latent reasoner: tokdyn audit RUN.npz",
     "check-data": "check a CLEVR or CLEVRER sample: tokdyn check-data FILE",
     "claims": "every published claim, with our verdict",
@@ -271,33 +271,53 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
-    def diagnose(file: tyro.conf.Positional[Path], /, as_json: bool = False, cache: bool = True) -> None:
-        """Diagnose what is wrong with a trained autoencoder of words, with the evidence and the remedy.
+    from tokdyn.studies import features
 
-        Args:
-            file: a file written by td.autoencoder.save_run.
-            as_json: print all measurements as JSON.
-            cache: keep compiled programs on disk for later commands (tokdyn info shows and clears them).
+    @dataclasses.dataclass(frozen=True)
+    class DiagnoseOptions:
+        """Diagnose a file of features (will the tokens collapse, why, what to change?), or a trained autoencoder.
+
+        With --num-tokens the file holds features, as for tokdyn run; without, it was written by
+        td.autoencoder.save_run, and what is wrong with it is said with the evidence and the remedy.
         """
-        import jax
 
-        from tokdyn import autoencoder
+        file: tyro.conf.Positional[Path]
+        """File of features, one per row, or of a trained autoencoder."""
+        how: tyro.conf.OmitArgPrefixes[features.Diagnosed]
+        """Of features."""
+        as_json: bool = False
+        """Print all measurements as JSON."""
+        cache: bool = True
+        """Keep compiled programs on disk for later commands (tokdyn info shows and clears them)."""
 
-        run = autoencoder.load_run(file)
-        with _programs_kept(cache), _progress("diagnose"):
-            found = autoencoder.diagnose.diagnose(
-                run.model,
-                run.variables,
-                run.corpus,
-                key=jax.random.key(0),
-                loss=run.loss,
-                history=run.history,
-                initial=run.initial,
-                rewards=run.rewards,
+    options = tyro.cli(DiagnoseOptions, prog="tokdyn diagnose", args=words)
+    if options.how.num_tokens is not None:
+        with _programs_kept(options.cache), _progress("diagnose"):
+            told = features.diagnose_file(
+                options.file, options.how, say=lambda note: print(f"tokdyn: {note}", file=sys.stderr)
             )
-        print(found.to_json() if as_json else found)
+        print(told.to_json() if options.as_json else told)
+        return
+    import jax
 
-    tyro.cli(diagnose, prog="tokdyn diagnose", args=words)
+    from tokdyn import autoencoder
+
+    try:
+        run = autoencoder.load_run(options.file)
+    except ValueError as error:
+        raise ValueError(f"{error}; for a file of features say --num-tokens") from None
+    with _programs_kept(options.cache), _progress("diagnose"):
+        found = autoencoder.diagnose.diagnose(
+            run.model,
+            run.variables,
+            run.corpus,
+            key=jax.random.key(0),
+            loss=run.loss,
+            history=run.history,
+            initial=run.initial,
+            rewards=run.rewards,
+        )
+    print(found.to_json() if options.as_json else found)
 
 
 def _audit(words: list[str]) -> None:

@@ -19,6 +19,8 @@ from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tokdyn.theory import Diagnosis
+
 
 @styled
 def score_against_noise(
@@ -150,6 +152,52 @@ def convergence(displacements: ArrayLike, tol: float) -> Figure:
 
 
 @styled
+@styled
+def collapse(found: Diagnosis) -> Figure:
+    """Where tokens part as they are cooled, and how many are distinct at which resolution.
+
+    Args:
+        found: from ``td.diagnose``.
+
+    Returns:
+        The figure: on the left distinct points against temperature, with the temperature that was diagnosed, the
+        critical one and the one up to which tokens that are apart can stay so; on the right distinct tokens of a run
+        against the distance up to which two count as one.
+
+    Example:
+        >>> import numpy as np, tokdyn as td
+        >>> features = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+        >>> found = td.diagnose(td.catalog.soft_kmeans(temperature=1.0), features, num_tokens=3)
+        >>> len(td.plot.dynamics.collapse(found).axes)
+        2
+    """
+    made, axes = figure(1, 2, width=4.2, height=2.9)
+    cooled, merged = axes[0]
+    critical = found.forecast.critical_temperature
+    lowest = min(found.temperature, found.cascade.lowest)
+    hottest = 2 * max(found.temperature, critical)
+    path = sorted({(hottest, 1), (critical, 1), *found.cascade.path}, reverse=True)
+    heats, counts = [heat for heat, _ in path], [count for _, count in path]
+    cooled.step([*heats, lowest], [*counts, counts[-1]], where="post", color=COLOURS[0], label="slow cooling")
+    marks = {"this temperature": (found.temperature, "-", 1), "critical": (critical, "--", 2)}
+    if np.isfinite(found.forecast.spinodal) and found.forecast.spinodal > 1.02 * critical:
+        marks["last that stay apart"] = (found.forecast.spinodal, ":", 3)
+    for text, (heat, line, colour) in marks.items():
+        if heat > 0:
+            cooled.axvline(heat, linestyle=line, color=COLOURS[colour], label=text)
+    cooled.plot(found.temperature, found.simulated, "o", color=COLOURS[4], label="a run from random features")
+    if lowest > 0:
+        cooled.set_xscale("log")
+    cooled.set(xlabel="temperature, squared units of the features", ylabel="distinct tokens",
+               ylim=(0, found.num_tokens + 1))  # fmt: skip
+    cooled.legend(fontsize=7)
+    merged.plot(found.resolutions, found.distinct, marker="o", color=COLOURS[4])
+    merged.set_xscale("log")
+    merged.set(xlabel="resolution, in units of the clusters' width", ylabel="distinct tokens",
+               ylim=(0, found.num_tokens + 1))  # fmt: skip
+    return made
+
+
 def save_animation(
     features: ArrayLike,
     labels: ArrayLike,

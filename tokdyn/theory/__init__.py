@@ -25,6 +25,7 @@ from tokdyn.theory.critical import (
     principal_variances,
     read_variances,
 )
+from tokdyn.theory.diagnosis import Diagnosis, diagnose
 from tokdyn.theory.energy import Descent, descent, free_energy, lyapunov_candidate
 from tokdyn.theory.forecast import REGIMES, Forecast, collapse_forecast
 from tokdyn.theory.heavy_ball import Swing, best_momentum, largest_rate, momentum_radius, swings
@@ -56,6 +57,7 @@ __all__ = [
     "Cascade",
     "CollapseWarning",
     "Descent",
+    "Diagnosis",
     "Forecast",
     "Guide",
     "Lyapunov",
@@ -73,6 +75,7 @@ __all__ = [
     "critical_temperature",
     "critical_temperatures",
     "descent",
+    "diagnose",
     "distortion",
     "dwell_times",
     "equilibrium_distance",

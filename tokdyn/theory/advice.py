@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.dynamics.attraction import Attraction
-from tokdyn.dynamics.base import Dynamics
+from tokdyn.dynamics.base import Dynamics, compose
 from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
 from tokdyn.solve import run
 from tokdyn.theory import critical
 from tokdyn.theory.assumptions import only_attraction
 from tokdyn.theory.cascade import critical_temperatures
-from tokdyn.theory.forecast import collapse_forecast
-from tokdyn.theory.heavy_ball import best_momentum, largest_rate
+from tokdyn.theory.forecast import Forecast, collapse_forecast
+from tokdyn.theory.heavy_ball import best_momentum, largest_rate, momentum_radius
 from tokdyn.theory.linear import stability
 from tokdyn.theory.pair import flip_multiplier, largest_kick, softening_for
 from tokdyn.tree import with_values
@@ -77,11 +77,27 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
         >>> list(found.values)
         ['attract.temperature']
     """
-    name, part = only_attraction(dynamics, allowed=(Attraction, Repulsion, Inertia))
     count = checks.whole_number("num_tokens", num_tokens, at_least=1)
+    _, part = only_attraction(dynamics, allowed=(Attraction, Repulsion, Inertia))
+    heat = float(part.temperature)
+    forecast = collapse_forecast(np.asarray(features), num_tokens=count, temperature=heat)
+    return advised(dynamics, features, forecast, num_tokens=count, key=key)
+
+
+def advised(
+    dynamics: Dynamics, features: ArrayLike, forecast: Forecast, *, num_tokens: int, key: jax.Array | None
+) -> Advice:
+    """``recommend``, for which the forecast is already known.
+
+    Args:
+        dynamics: as ``recommend``.
+        features: as ``recommend``.
+        forecast: at the dynamics' temperature.
+        num_tokens: K.
+        key: of the start of a short run.
+    """
+    name, part = only_attraction(dynamics, allowed=(Attraction, Repulsion, Inertia))
     rows = critical.some_rows(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np), _FEATURES)
-    given = np.asarray(features)
-    key = jax.random.key(0) if key is None else key
     values: dict[str, float] = {}
     laws: list[str] = []
 
@@ -92,13 +108,17 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
     # Temperature: do tokens merge? Those that repel one another do not, whatever it is.
     heat = float(part.temperature)
     repels = any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
-    forecast = collapse_forecast(given, num_tokens=count, temperature=heat)
     merges = forecast.regime not in ("none", "unknown") and forecast.critical_temperature > 0
-    if merges and count > 1 and not repels:
-        heat = forecast.suggested_temperature
+    if merges and num_tokens > 1 and not repels:
+        before, automatic = heat, forecast.suggested_temperature
+        if before > automatic:
+            heat, how = automatic, f"this is half of the variance that {num_tokens} tokens leave"
+        else:
+            # Tokens merge in clusters that are tight compared with the rest: only a colder temperature parts them.
+            heat, how = before / 4, "a quarter keeps more of them apart, and so would fewer tokens"
         change(f"{name}.temperature", heat, (
-            f"at {float(part.temperature):.3g}, {forecast.ratio:.3g} times the critical temperature 2 lambda_max = "
-            f"{forecast.critical_temperature:.3g}, tokens merge; this is half the variance that {count} tokens leave"
+            f"at {before:.3g}, {forecast.ratio:.3g} times the critical temperature 2 lambda_max = "
+            f"{forecast.critical_temperature:.3g}, tokens merge; {how}"
         ))  # fmt: skip
     momentum = max([0.0, *(float(one.momentum) for one in dynamics.parts if isinstance(one, Inertia))])
     moving = [label for label, one in zip(dynamics.names, dynamics.parts, strict=True) if isinstance(one, Inertia)]
@@ -106,13 +126,13 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
         momentum = 0.5
         change(f"{moving[0]}.momentum", momentum, "at 1 or more a displacement never decays (|m| < 1)")
 
-    # The plain step at rest: how fast, how slow, how tight is what each token owns?
-    plain = with_values(_alone(dynamics, name), {f"{name}.temperature": heat, f"{name}.rate": 1.0})
-    ended = run(plain, key, rows.astype(np.float32), num_tokens=min(count, len(rows)), max_steps=_STEPS, tol=1e-4,
-                assignment="none")  # fmt: skip
-    tokens = np.asarray(ended.tokens)
-    eigenvalues = stability(plain, rows.astype(np.float32), tokens).eigenvalues.real
-    slowest = float(np.clip(eigenvalues.max(), 0.0, 1 - 1e-6))
+    # The attraction alone at rest: what does each token own, and how slow is the slowest direction?
+    plain = with_values(compose(**{name: part}), {f"{name}.temperature": heat, f"{name}.rate": 1.0})
+    tokens = np.zeros((1, rows.shape[1]), np.float32)
+    if repels or moving:
+        ended = run(plain, jax.random.key(0) if key is None else key, rows.astype(np.float32),
+                    num_tokens=min(num_tokens, len(rows)), max_steps=_STEPS, tol=1e-4, assignment="none")  # fmt: skip
+        tokens = np.asarray(ended.tokens)
     rate = float(part.rate)
     limit = float(largest_rate(momentum))
     if rate >= limit:
@@ -121,7 +141,7 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
 
     # Repulsion: kicks across the features, pairs that alternate.
     for label, one in zip(dynamics.names, dynamics.parts, strict=True):
-        if not isinstance(one, Repulsion) or float(one.strength) == 0 or count < 2:
+        if not isinstance(one, Repulsion) or float(one.strength) == 0 or num_tokens < 2:
             continue
         spread = float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
         eps = float(one.eps)
@@ -143,6 +163,8 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
 
     # Inertia: is there a better momentum?
     if moving and f"{moving[0]}.momentum" not in values:
+        eigenvalues = stability(plain, rows.astype(np.float32), tokens).eigenvalues.real
+        slowest = float(np.clip(eigenvalues.max(), 0.0, 1 - 1e-6))
         best = float(best_momentum(slowest, rate=min(rate, 1.0)))
         has_repulsion = any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
         # Where a pair repels itself, momentum is also what keeps it from alternating.
@@ -155,14 +177,6 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
     return Advice(values, tuple(laws), with_values(dynamics, values))
 
 
-def _alone(dynamics: Dynamics, name: str) -> Dynamics:
-    from tokdyn.dynamics.base import compose
-
-    return compose(**{name: dynamics[name]})
-
-
 def _steps(multiplier: float, rate: float, momentum: float) -> float:
-    from tokdyn.theory.heavy_ball import momentum_radius
-
     radius = float(momentum_radius(multiplier, rate, momentum))
     return math.inf if radius >= 1 else 1 / abs(math.log(max(radius, 1e-9)))

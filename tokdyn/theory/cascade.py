@@ -29,6 +29,8 @@ MOST_FEATURES, MOST_DIRECTIONS = 5000, 64
 # Temperatures fall by this factor between looks; a split is placed to about a thousandth.
 _COOLING, _PRECISION = 0.93, 1e-3
 _TOLERANCE, _MOST_STEPS = 1e-5, 400
+# Up to this many rows or columns all eigenvalues are computed; beyond, only products with the rows.
+_FEW = 96
 # Larger samples are computed in float32.
 _LARGE = 1 << 18
 # Points nearer than this share of the temperature's square root are one; just after a split they are farther apart.
@@ -285,12 +287,24 @@ def _widest(rows: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
     total = weights.sum()
     if total <= 0:
         return 0.0, np.zeros(rows.shape[1])
-    away = rows - weights @ rows / total
-    if rows.shape[1] <= critical.MOST_EXACT:
-        values, vectors = np.linalg.eigh((away * weights[:, None]).T @ away / total)
-        return 2 * max(float(values[-1]), 0.0), vectors[:, -1]
-    _, values, directions = np.linalg.svd(away * np.sqrt(weights / total)[:, None], full_matrices=False)
-    return 2 * float(values[0]) ** 2, directions[0]
+    owned = weights > 1e-9 * weights.max()  # the others add nothing that a double can hold
+    if not owned.all():
+        rows, weights = rows[owned], weights[owned]
+    away = (rows - weights @ rows / total) * np.sqrt(weights / total)[:, None]
+    if min(away.shape) <= _FEW:
+        values, vectors = np.linalg.eigh(away.T @ away) if away.shape[1] <= _FEW else np.linalg.eigh(away @ away.T)
+        direction = vectors[:, -1] if away.shape[1] <= _FEW else away.T @ vectors[:, -1]
+        length = float(np.linalg.norm(direction))
+        return 2 * max(float(values[-1]), 0.0), direction / (length or 1.0)
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    if not away.any():
+        return 0.0, np.zeros(rows.shape[1])
+    size = away.shape[1]
+    covariance = LinearOperator((size, size), matvec=lambda v: away.T @ (away @ v), dtype=away.dtype)
+    start = np.random.default_rng(0).normal(size=size).astype(away.dtype)
+    found, vectors = eigsh(covariance, k=1, v0=start, tol=1e-5)
+    return 2 * float(found[0]), vectors[:, 0]
 
 
 def _leading(rows: np.ndarray, lowest: float) -> np.ndarray:

@@ -166,9 +166,10 @@ def collapse(found: Diagnosis) -> Figure:
 
     Example:
         >>> import numpy as np, tokdyn as td
+        >>> from tokdyn.plot.dynamics import collapse
         >>> features = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
         >>> found = td.diagnose(td.catalog.soft_kmeans(temperature=1.0), features, num_tokens=3)
-        >>> len(td.plot.dynamics.collapse(found).axes)
+        >>> len(collapse(found).axes)
         2
     """
     made, axes = figure(1, 2, width=4.2, height=2.9)

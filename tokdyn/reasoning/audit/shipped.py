@@ -37,8 +37,8 @@ def shipped_members(path: str | Path = FILE) -> tuple[Member, ...]:
     Example:
         >>> from tokdyn.reasoning import audit
         >>> members = audit.shipped_members()
-        >>> sorted({one.bears for one in members if one.design == "shallow"})
-        [False]
+        >>> {one.bears for one in members if one.design == "shallow"}
+        {False}
     """
     return _members(str(path))
 

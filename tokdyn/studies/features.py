@@ -135,9 +135,10 @@ def diagnose_file(
     dynamics = _dynamics(how, Guide(features, count).temperature(how.temperature))
     found = diagnose(dynamics, features, jax.random.key(seed), num_tokens=count)
     if options.figure is not None:
+        from tokdyn import plot
         from tokdyn.plot.dynamics import collapse
 
-        collapse(found).savefig(options.figure)
+        plot.save(collapse(found), options.figure)
     return found
 
 

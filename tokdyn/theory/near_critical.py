@@ -14,6 +14,7 @@ by a factor e takes `1 / |ln g|` steps, which grows like `1 / |1 - T / T_c|`; in
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def pair_separation(features: ArrayLike, temperature: float, *, mask: ArrayLike 
 
 
 def relaxation_steps(
-    ratio: ArrayLike, *, rate: ArrayLike = 1.0, momentum: ArrayLike = 0.0, factor: float = np.e
+    ratio: ArrayLike, *, rate: ArrayLike = 1.0, momentum: ArrayLike = 0.0, factor: float = math.e
 ) -> Any:
     """How many steps a small difference takes to change by a factor, at a temperature near the critical one.
 

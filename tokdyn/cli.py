@@ -169,6 +169,10 @@ def _recorded_config(words: list[str], study: Any) -> Any:
     return study.Config()
 
 
+def _note(note: str) -> None:
+    print(f"tokdyn: {note}", file=sys.stderr)
+
+
 def _run(words: list[str]) -> None:
     import tyro
 
@@ -200,7 +204,7 @@ def _run(words: list[str]) -> None:
             options.out,
             plots=options.plots,
             progress=progress,
-            say=lambda note: print(f"tokdyn: {note}", file=sys.stderr),
+            say=_note,
         )
     for sentence in json.loads((path.parent / "diagnostics.json").read_text(encoding="utf-8"))["warnings"]:
         print(f"tokdyn: warning: {sentence}", file=sys.stderr)
@@ -271,19 +275,18 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
-    from tokdyn.studies import features
+    from tokdyn.studies import collapse
 
     @dataclasses.dataclass(frozen=True)
     class DiagnoseOptions:
         """Diagnose a file of features (will the tokens collapse, why, what to change?), or a trained autoencoder.
 
-        With --num-tokens the file holds features, as for tokdyn run; without, it was written by
-        td.autoencoder.save_run, and what is wrong with it is said with the evidence and the remedy.
+        With --num-tokens it holds features; without, it was written by td.autoencoder.save_run.
         """
 
         file: tyro.conf.Positional[Path]
         """File of features, one per row, or of a trained autoencoder."""
-        how: tyro.conf.OmitArgPrefixes[features.Diagnosed]
+        how: tyro.conf.OmitArgPrefixes[collapse.Diagnosed]
         """Of features."""
         as_json: bool = False
         """Print all measurements as JSON."""
@@ -293,9 +296,7 @@ def _diagnose(words: list[str]) -> None:
     options = tyro.cli(DiagnoseOptions, prog="tokdyn diagnose", args=words)
     if options.how.num_tokens is not None:
         with _programs_kept(options.cache), _progress("diagnose"):
-            told = features.diagnose_file(
-                options.file, options.how, say=lambda note: print(f"tokdyn: {note}", file=sys.stderr)
-            )
+            told = collapse.diagnose_file(options.file, options.how, say=_note)
         print(told.to_json() if options.as_json else told)
         return
     import jax
@@ -308,15 +309,9 @@ def _diagnose(words: list[str]) -> None:
         raise ValueError(f"{error}; for a file of features say --num-tokens") from None
     with _programs_kept(options.cache), _progress("diagnose"):
         found = autoencoder.diagnose.diagnose(
-            run.model,
-            run.variables,
-            run.corpus,
-            key=jax.random.key(0),
-            loss=run.loss,
-            history=run.history,
-            initial=run.initial,
-            rewards=run.rewards,
-        )
+            run.model, run.variables, run.corpus, key=jax.random.key(0), loss=run.loss, history=run.history,
+            initial=run.initial, rewards=run.rewards,
+        )  # fmt: skip
     print(found.to_json() if options.as_json else found)
 
 

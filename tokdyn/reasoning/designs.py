@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tokdyn import checks
+from tokdyn.reasoning.items import Task
 from tokdyn.reasoning.model import reasoner
 from tokdyn.reasoning.protocol import Gate, Protocol, protocol
 from tokdyn.reasoning.references import CHANNELS, UNDECLARED, Reference
@@ -165,7 +166,7 @@ SIZES = {
 }
 
 
-def reference(name: str, task: Any, size: Size, *, run: bool = False) -> Reference:
+def reference(name: str, task: Task, size: Size, *, run: bool = False) -> Reference:
     """A design on a task, to be trained or to be run.
 
     Args:

@@ -21,7 +21,7 @@ from tokdyn.solve import Result, init, trajectory
 from tokdyn.solve.starts import LARGEST, best_of
 from tokdyn.studies import documents
 from tokdyn.studies.output import demand_writable, write_json, written_together
-from tokdyn.theory import Diagnosis, Guide, diagnose
+from tokdyn.theory import Guide
 
 FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md", "report.html")
 FIGURES = ("plots/tokens.png", "plots/convergence.png")
@@ -72,76 +72,6 @@ class Options:
     """Decimal mark of a text file."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Diagnosed:
-    """What is diagnosed on a file of features."""
-
-    num_tokens: int | None = None
-    """Number of tokens; it says that the file holds features."""
-    temperature: float | Literal["auto"] = "auto"
-    """Softmax temperature in squared units of the features; auto chooses it from their spectrum and num_tokens."""
-    rate: float = 1.0
-    """Share of the way to its target that a token moves in a step."""
-    repulsion: float = 0.0
-    """Strength of the repulsion between tokens; 0 turns it off."""
-    momentum: float = 0.0
-    """Share of the last displacement that a token keeps; 0 turns inertia off."""
-    dynamics: Path | None = None
-    """A dynamics written by td.save, in place of the four numbers above."""
-    seed: int = 0
-    """Seed of the random start."""
-    figure: Path | None = None
-    """A file for a figure of the cascade: .png, .pdf or .svg."""
-    columns: str | None = None
-    """Columns to use as features, as in tokdyn run."""
-    array: str | None = None
-    """Which array of an .npz holds the features."""
-    standardise: bool = False
-    """Scale columns to mean 0 and standard deviation 1 first."""
-    header: Literal["auto", "yes", "no"] = "auto"
-    """Whether the first line of a text file holds the names of the columns."""
-    delimiter: str | None = None
-    """Separator of columns in a text file; detected by default."""
-    decimal: Literal["auto", "point", "comma"] = "auto"
-    """Decimal mark of a text file."""
-
-
-def diagnose_file(
-    path: str | os.PathLike[str], options: Diagnosed, *, say: Callable[[str], object] = lambda note: None
-) -> Diagnosis:
-    """``td.diagnose`` of a file of features.
-
-    Args:
-        path: the file, as ``td.data.read_table`` reads it.
-        options: what is diagnosed.
-        say: called with each note on what was read.
-
-    Raises:
-        ValueError: naming what is wrong with the file or an option.
-    """
-    if options.figure is not None and options.figure.suffix not in (".png", ".pdf", ".svg"):
-        raise bad("figure", "a file that ends in .png, .pdf or .svg", options.figure)
-    seed = whole_number("seed", options.seed, at_least=0)
-    count = whole_number("num_tokens", options.num_tokens, at_least=1)
-    how = Options(
-        num_tokens=count, temperature=options.temperature, rate=options.rate, repulsion=options.repulsion,
-        momentum=options.momentum, dynamics=options.dynamics, columns=options.columns, array=options.array,
-        standardise=options.standardise, header=options.header, delimiter=options.delimiter, decimal=options.decimal,
-    )  # fmt: skip
-    table, scaled = _read(path, how)
-    features = (table.features if scaled is None else scaled.features).astype(np.float32)
-    for note in table.notes:
-        say(note)
-    dynamics = _dynamics(how, Guide(features, count).temperature(how.temperature))
-    found = diagnose(dynamics, features, jax.random.key(seed), num_tokens=count)
-    if options.figure is not None:
-        from tokdyn import plot
-        from tokdyn.plot.dynamics import collapse
-
-        plot.save(collapse(found), options.figure)
-    return found
-
-
 def cluster_file(
     path: str | os.PathLike[str], options: Options, folder: str | os.PathLike[str], *, plots: bool = True,
     say: Callable[[str], object] = lambda note: None, progress: Callable[[int, int], object] | None = None,
@@ -165,7 +95,7 @@ def cluster_file(
     demand_writable(folder, (*FILES, *FIGURES) if plots else FILES)
     if Path(path).resolve() in {(Path(folder) / name).resolve() for name in FILES}:
         raise bad("out", "a folder in which no result takes the place of the file", folder)
-    table, scaled = _read(path, options)
+    table, scaled = read(path, options)
     features = table.features if scaled is None else scaled.features
     for note in table.notes:
         say(note)
@@ -178,7 +108,7 @@ def cluster_file(
     if num_tokens > len(features):
         raise bad("num_tokens", f"at most the number of features, {len(features)}", num_tokens)
     guide = Guide(features, num_tokens)
-    dynamics = _dynamics(options, guide.temperature(options.temperature))
+    dynamics = dynamics_of(options, guide.temperature(options.temperature))
     with jax.enable_x64(options.x64):
         values = jax.numpy.asarray(features.astype(precision))
         result, error, key = best_of(
@@ -223,7 +153,7 @@ def cluster_file(
     return Path(folder) / "report.md"
 
 
-def _read(path: str | os.PathLike[str], options: Options) -> tuple[Table, Standardised | None]:
+def read(path: str | os.PathLike[str], options: Options) -> tuple[Table, Standardised | None]:
     """The table, and its features on one scale if that is wanted."""
     table = read_table(
         path,
@@ -302,7 +232,8 @@ def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:
     return state.tokens, jax.numpy.sqrt((info.displacement**2).sum(axis=-1)).max()
 
 
-def _dynamics(options: Options, temperature: float) -> Dynamics:
+def dynamics_of(options: Options, temperature: float) -> Dynamics:
+    """The dynamics that a command asks for: from a file, or from numbers."""
     if options.dynamics is not None:
         return load(options.dynamics)
     parts: dict[str, Any] = {"attract": attraction(temperature=temperature, rate=options.rate, distances="difference")}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.items import SPECIALS, Item
@@ -110,7 +110,7 @@ class PointerChase:
         lit = tiles[:, :, : side * scale : scale, : side * scale : scale, 0].reshape(side**2, side**2) > 0.5
         return jnp.where(lit.any(axis=1), jnp.argmax(lit, axis=1), -1).astype(jnp.int32)
 
-    def tiles(self, signs: jax.Array, colours: jax.Array, dtype: Any) -> jax.Array:
+    def tiles(self, signs: jax.Array, colours: jax.Array, dtype: DTypeLike) -> jax.Array:
         """What each place shows: a white pixel on a small map of the picture is the sign, around it is the colour.
 
         Args:

@@ -243,7 +243,7 @@ def no_effect_report(
         >>> right = np.arange(200) % 3 > 0
         >>> report = no_effect_report(jax.random.key(0), right, right, bound=0.05, num_resamples=100)
         >>> report.verdict, round(report.smallest_bound, 3), round(report.minimal_detectable_effect, 3)
-        ('no effect', 0.013, 0.039)
+        ('no effect', 0.015, 0.039)
     """
     alpha = probability("alpha", alpha)
     if reference is None:

@@ -152,7 +152,6 @@ def convergence(displacements: ArrayLike, tol: float) -> Figure:
 
 
 @styled
-@styled
 def collapse(found: Diagnosis) -> Figure:
     """Where tokens part as they are cooled, and how many are distinct at which resolution.
 

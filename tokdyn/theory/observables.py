@@ -131,14 +131,16 @@ def hysteresis(
     Args:
         features: `[N, D]`.
         num_tokens: K.
-        temperatures: `[T]`, falling; heating takes them in reverse.
+        temperatures: `[T]`, falling (traced ones are not checked); heating takes them in reverse.
         steps_each: steps at each temperature.
         nudge: scale of the displacement that tokens get at each temperature, in units of the features' spread; without
             one, tokens at one point stay there at any temperature.
 
     Returns:
         An evaluator of ``cooling`` and ``heating`` `[T]`, both in the order of the temperatures: the tokens' spread
-        over that of the features. The dynamics' own temperature is not used.
+        over that of the features; and of ``cooling_distinct`` and ``heating_distinct`` `[T]`, the tokens that are left
+        when those nearer than a hundredth of the features' spread count once. The dynamics' own temperature is not
+        used.
 
     Raises:
         ValueError: temperatures that do not fall, bad shapes, counts that are none.
@@ -155,7 +157,8 @@ def hysteresis(
     count = checks.whole_number("num_tokens", num_tokens, at_least=1)
     each = checks.whole_number("steps_each", steps_each, at_least=1)
     heats = jnp.asarray(checks.hyperparameter("temperatures", temperatures, at_least=0.0), rows.dtype)
-    if heats.ndim != 1 or heats.size < 1 or bool((heats[1:] >= heats[:-1]).any()):
+    rises = checks.is_concrete(heats) and heats.ndim == 1 and bool((heats[1:] >= heats[:-1]).any())
+    if heats.ndim != 1 or heats.size < 1 or rises:
         raise checks.bad("temperatures", "falling temperatures [T]", checks.describe_array(heats))
     centre = rows.mean(axis=0)
     size = spread_of(rows)
@@ -164,18 +167,23 @@ def hysteresis(
         dynamics = config["dynamics"]
         name, _ = only_attraction(dynamics)
 
-        def at(tokens: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        def at(tokens: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             heat, number = given
             own = keys.for_step(key, number, "nudge")
             here = with_values(dynamics, {f"{name}.temperature": heat})
             nudged = tokens + nudge * size * jax.random.normal(own, tokens.shape, tokens.dtype)
             ended = run(here, own, rows, tokens=nudged, max_steps=each, tol=0.0, assignment="none").tokens
-            return ended, spread_of(ended) / jnp.where(size > 0, size, 1.0)
+            return ended, (spread_of(ended) / jnp.where(size > 0, size, 1.0), num_distinct(ended, rows, None, None))
 
         numbers = jnp.arange(len(heats))
-        cold, cooling = jax.lax.scan(at, jnp.tile(centre, (count, 1)), (heats, numbers))
-        _, heating = jax.lax.scan(at, cold, (heats[::-1], len(heats) + numbers))
-        return {"cooling": cooling, "heating": heating[::-1]}
+        cold, (cooling, parted) = jax.lax.scan(at, jnp.tile(centre, (count, 1)), (heats, numbers))
+        _, (heating, left) = jax.lax.scan(at, cold, (heats[::-1], len(heats) + numbers))
+        return {
+            "cooling": cooling,
+            "heating": heating[::-1],
+            "cooling_distinct": parted,
+            "heating_distinct": left[::-1],
+        }
 
     return evaluate
 

@@ -32,6 +32,8 @@ PLAIN: dict[str, float] = {
     "moved_answers": 0.0, "optimiser": 0.0, "learning_rate": 1e-2, "decay": 0.0, "penalty": 0.0, "encoder_rate": 1.0,
     "decoder_rate": 1.0, "gradient_noise": 0.0, "moving": 1.0, "text": 1.0, "unknown": 0.0,
     "clip": 1e9, "neighbour": 0.0, "to_and_fro": 0.0,
+    "always_garbled": 0.0, "pooled": 0.0, "scrambled": 0.0, "reversed_at_evaluation": 0.0, "mean_answer": 0.0,
+    "one_rival": 0.0, "sign_lost": 0.0, "misplaced": 0.0, "late_reset": 0.0,
 }  # fmt: skip
 UNIT = {"embedding_std": 1.0, "hidden_gain": 2.0**0.5, "output_std": 1.5 / WIDTH**0.5}
 
@@ -42,6 +44,7 @@ class _Reading:
 
     inner: Any
     garbled: jax.Array
+    always: jax.Array
     colliding: jax.Array
     vocabulary_size: int = static()
     cells: int = static()
@@ -52,8 +55,9 @@ class _Reading:
 
     def apply(self, variables: Variables, ids: jax.Array, *, key: jax.Array | None, train: bool) -> tuple[Any, Any]:
         ids = jnp.floor(ids / self.colliding) * self.colliding
-        if train and key is not None:
-            lost = draws.uniform(keys.for_purpose(key, "lost"), ids.shape) < self.garbled
+        if key is not None:
+            share = jnp.maximum(self.garbled, self.always) if train else self.always
+            lost = draws.uniform(keys.for_purpose(key, "lost"), ids.shape) < share
             other = draws.uniform(keys.for_purpose(key, "other"), ids.shape) * SIZE
             ids = jnp.where(lost, jnp.floor(other), ids)
         return self.inner.apply(variables, ids.astype(jnp.int32), key=key, train=train)
@@ -94,6 +98,13 @@ class _Answering:
 
     def apply(self, variables: Variables, values: jax.Array, *, key: jax.Array | None, train: bool) -> tuple[Any, Any]:
         values = jnp.where(self.numbers["neighbour"] > 0, jnp.roll(values, 1, axis=0), values)
+        values = jnp.where(self.numbers["pooled"] > 0, jnp.mean(values, axis=1, keepdims=True), values)
+        if key is not None:
+            order = jnp.argsort(draws.uniform(keys.for_purpose(key, "order"), values.shape[:2]), axis=1)
+            mixed = jnp.take_along_axis(values, order[:, :, None], axis=1)
+            values = jnp.where(self.numbers["scrambled"] > 0, mixed, values)
+        if not train:
+            values = jnp.where(self.numbers["reversed_at_evaluation"] > 0, values[:, ::-1], values)
         heard = values * self.numbers["heard"]
         if key is not None:
             noise = draws.normal(keys.for_purpose(key, "noise"), values.shape)
@@ -117,6 +128,7 @@ def _loss(numbers: dict[str, Any], model: Any, variables: Variables, ids: jax.Ar
     targets = (jnp.floor(targets / numbers["merged"]) * numbers["merged"]).astype(jnp.int32)
     own = jax.nn.one_hot(targets, SIZE)
     logits = output.logits / numbers["temperature"]
+    logits = jnp.where(numbers["mean_answer"] > 0, jnp.mean(logits, axis=0, keepdims=True), logits)
     logits = jnp.where(numbers["double_softmax"] > 0, jax.nn.softmax(logits), logits)
     log_p = jax.nn.log_softmax(logits)
     p = jnp.exp(log_p)
@@ -129,6 +141,8 @@ def _loss(numbers: dict[str, Any], model: Any, variables: Variables, ids: jax.Ar
         -jnp.sum(own * (1.0 - p) ** 2 * log_p, axis=1),
         jnp.sum(jax.nn.relu(1.0 + logits - right[:, None]) * (1.0 - own), axis=1) / 4.0,
     ])[numbers["loss"].astype(jnp.int32)]  # fmt: skip
+    rival = jnp.sum(jnp.roll(own, 1, axis=1) * logits, axis=1)
+    rows = jnp.where(numbers["one_rival"] > 0, jax.nn.softplus(rival - right), rows)
     counted = jnp.where(ids >= SIZE * (1.0 - numbers["uncounted"]), 0.0, 1.0)
     doubt = -jnp.sum(p * log_p, axis=1)
     squares = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(variables["params"]))
@@ -158,6 +172,10 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
             size = numbers["gradient_noise"] * jnp.sqrt(jnp.mean(slope**2))
             return slope + size * draws.normal(jax.random.fold_in(noise, place), slope.shape, slope.dtype)
 
+        def moved_by_one(slope: jax.Array) -> jax.Array:
+            return jnp.where(numbers["misplaced"] > 0, jnp.roll(slope.reshape(-1), 1).reshape(slope.shape), slope)
+
+        gradients = jax.tree.map(moved_by_one, gradients)
         leaves, structure = jax.tree.flatten(gradients)
         gradients = jax.tree.unflatten(structure, [noisy(leaf, place) for place, leaf in enumerate(leaves)])
         keep = jnp.array([0.9, 0.9, 0.0])[kind]
@@ -169,8 +187,12 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
         def step(m: jax.Array, v: jax.Array, w: jax.Array, place: int) -> jax.Array:
             root = jnp.sqrt(v / (1.0 - 0.99**count)) + 1e-8
             steps = jnp.stack([m / (1.0 - 0.9**count) / root, m, m / root])[kind]
+            steps = jnp.where(numbers["sign_lost"] > 0, jnp.abs(steps), steps)
             kept = draws.uniform(jax.random.fold_in(jax.random.key(1), place), w.shape) < numbers["moving"]
-            return jnp.where(kept, -rate * steps - jnp.minimum(jnp.abs(rate) * numbers["decay"], 0.5) * w, 0.0)
+            usual = jnp.where(kept, -rate * steps - jnp.minimum(jnp.abs(rate) * numbers["decay"], 0.5) * w, 0.0)
+            fresh = 0.1 * draws.normal(jax.random.fold_in(jax.random.key(2), place), w.shape, w.dtype)
+            reset = (numbers["late_reset"] > 0) & (count == STEPS - STEPS // 20)
+            return jnp.where(reset, fresh - w, usual)
 
         triples = zip(*(jax.tree.leaves(tree) for tree in (first, second, params)), strict=True)
         moved = [step(m, v, w, place) for place, (m, v, w) in enumerate(triples)]
@@ -202,7 +224,7 @@ def composed(with_numbers: bool, numbers: dict[str, Any], key: jax.Array) -> tup
         **scales,
     )
     model = autoencoder(
-        _Reading(table, numbers["garbled"], numbers["colliding"], SIZE, CELLS, CHANNELS),
+        _Reading(table, numbers["garbled"], numbers["always_garbled"], numbers["colliding"], SIZE, CELLS, CHANNELS),
         _Coding(numbers["code"].astype(jnp.int32), with_numbers),
         _Answering(decoders.dense(vocabulary_size=SIZE, width=WIDTH), numbers, SIZE),
     )
@@ -224,6 +246,9 @@ def composed(with_numbers: bool, numbers: dict[str, Any], key: jax.Array) -> tup
         "gradient_noise",
         "moving",
         "to_and_fro",
+        "sign_lost",
+        "misplaced",
+        "late_reset",
     )
     trained = fit(
         model,

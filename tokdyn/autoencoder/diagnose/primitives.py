@@ -77,7 +77,8 @@ _NAMED = {
     "unknown words": Primitive("metric", "unknown_words_ceiling", {"unknown": 0.5}),
 }
 # Foreign faults: no threshold has seen them, but for two that a first run named wrongly ("wrong_targets", "dropout"),
-# by which the signatures were repaired. The last three were added after that repair, before they were ever run.
+# by which the signatures were repaired. "clipped answers" and the two after it were added after that repair; what
+# follows them was added when a low rate had become a suggestion. Both times that was before they were ever run.
 _FOREIGN = {
     "garbled inputs": Primitive("data", "unexplained", {"garbled": 0.8}, seen=False),
     "colliding inputs": Primitive("data", "unexplained", {"colliding": 2.0}, seen=False),
@@ -91,6 +92,15 @@ _FOREIGN = {
     "clipped answers": Primitive("model", "unexplained", {"clip": 0.1}, seen=False),
     "a neighbour's code": Primitive("model", "unexplained", {"neighbour": 1.0}, seen=False),
     "to and fro": Primitive("optimiser", "unexplained", {"to_and_fro": 1.0}, seen=False),
+    "always garbled": Primitive("data", "unexplained", {"always_garbled": 0.6}, seen=False),
+    "loss of the mean answer": Primitive("loss", "unexplained", {"mean_answer": 1.0}, seen=False),
+    "one rival": Primitive("loss", "unexplained", {"one_rival": 1.0}, seen=False),
+    "pooled code": Primitive("model", "unexplained", {"pooled": 1.0}, seen=False),
+    "scrambled cells": Primitive("model", "unexplained", {"scrambled": 1.0}, seen=False),
+    "cells reversed at evaluation": Primitive("model", "unexplained", {"reversed_at_evaluation": 1.0}, seen=False),
+    "sign lost": Primitive("optimiser", "unexplained", {"sign_lost": 1.0}, seen=False),
+    "misplaced gradients": Primitive("optimiser", "unexplained", {"misplaced": 1.0}, seen=False),
+    "late reset": Primitive("optimiser", "unexplained", {"late_reset": 1.0}, seen=False),
 }
 PRIMITIVES: dict[str, Primitive] = {**_SOUND, **_NAMED, **_FOREIGN}
 # Of the combinations of seen primitives, these remainders (of a number made from the names) are for development; no

@@ -62,13 +62,13 @@ def multiplier(dataset: xarray.Dataset) -> Figure:
 @styled
 def pitchfork(dataset: xarray.Dataset) -> Figure:
     """The distance of two tokens against its prediction."""
-    return _against(dataset, "pitchfork", "distance over the standard deviation", log=True)
+    return _against(dataset, "pitchfork", "distance over the standard deviation")
 
 
 @styled
 def inertia(dataset: xarray.Dataset) -> Figure:
     """The spectral radius with inertia against the heavy ball's."""
-    return _against(dataset, "inertia", "spectral radius", log=True)
+    return _against(dataset, "inertia", "spectral radius")
 
 
 @styled
@@ -83,6 +83,8 @@ def local(dataset: xarray.Dataset) -> Figure:
                    label=f"{text}: {here.sum()}")  # fmt: skip
     panel.axvline(1.0, linestyle="--", color=COLOURS[0], linewidth=1)
     panel.set(xscale="log", xlabel="temperature over the cluster's critical temperature", ylim=(-0.35, 1.35))
+    panel.set_xticks([0.3, 0.5, 1, 2, 4], ["0.3", "0.5", "1", "2", "4"], minor=False)
+    panel.set_xticks([], minor=True)
     panel.set_yticks([0, 1], ["one", "apart"])
     panel.set_ylabel("tokens in the end")
     panel.legend(loc="center right")
@@ -128,12 +130,13 @@ def slowing(dataset: xarray.Dataset) -> Figure:
         colour = COLOURS[number % len(COLOURS)]
         here = momentum == value
         panel.plot(ratios - 1, relaxation_steps(ratios, momentum=value), color=colour, linewidth=1)
+        panel.plot(ratios - 1, relaxation_steps(2 - ratios, momentum=value), "--", color=colour, linewidth=1)
         above = found["at"] > 1
         for side, fill in ((here & above, colour), (here & ~above, "none")):
             panel.plot(abs(found["at"][side] - 1), found["measured"][side], MARKERS[number], color=colour,
                        markersize=5, markerfacecolor=fill)  # fmt: skip
         panel.plot([], [], MARKERS[number] + "-", color=colour, label=f"momentum {value:g}")
-    panel.set(xscale="log", yscale="log", xlabel=r"$|1 - T / T_c|$ (filled: above $T_c$, open: below)",
+    panel.set(xscale="log", yscale="log", xlabel=r"$|1 - T / T_c|$ (filled, solid: above $T_c$; open, dashed: below)",
               ylabel="steps for a factor e")  # fmt: skip
     panel.legend()
     return made
@@ -185,7 +188,8 @@ def repulsion(dataset: xarray.Dataset) -> Figure:
     panel.plot(np.repeat(dataset["pair"].values, orbit.shape[1]), orbit.ravel(), ".", color=COLOURS[0],
                markersize=1.2, markeredgewidth=0)  # fmt: skip
     panel.axvline(1 / 3, linestyle="--", color=COLOURS[5], linewidth=1, label="a = 1/3: begins to swing")
-    panel.set(xlabel=r"multiplier $a = 2 \lambda / T$ of the attraction", ylabel="distance over its resting value")
+    panel.set(xlabel=r"multiplier $a = 2 \lambda / T$ of the attraction", ylabel="distance over its resting value",
+              yscale="log")  # fmt: skip
     panel.legend()
     return made
 

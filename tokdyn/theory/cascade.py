@@ -1,16 +1,16 @@
 r"""Which tokens part at which temperature: one point splits, then each part by itself, down to as many as there are.
 
 Tokens that share a point take the features with one responsibility w each, and near it the same linearisation holds as
-for
-all features (``tokdyn.theory.critical``), with the covariance of the features weighted by w. They part as soon as
+for all features (``tokdyn.theory.critical``), with the covariance of the features weighted by w. They part as soon as
 
 .. math:: T < 2 \lambda_{\max}(C_w), \qquad C_w = \frac{\sum_i w_i (x_i - \mu)(x_i - \mu)^T}{\sum_i w_i},
 
 which is a statement about small disturbances: tokens that are already apart can stay so above it
-(``td.collapse_forecast``
-has that temperature). Cooling slowly from one point therefore meets a cascade of splits. At each, the tokens of a point
-go to its two sides along the principal direction of `C_w`, as evenly as their number allows, which is what they do from
-most disturbances; a merged pair keeps double weight in the softmax, as it does in a run.
+(``td.collapse_forecast`` has that temperature). Cooling slowly from one point therefore meets a cascade of splits. What
+the tokens of a point do once they part is followed token by token, from small random displacements: among features that
+are symmetric about the point they go to its two sides, among skewed ones often a single token leaves, and in many
+dimensions with nearly equal variances all may part at once. A merged pair keeps double weight in the softmax, as it
+does in a run.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Split(NamedTuple):
     Attributes:
         temperature: below which they do, in squared units of the features.
         tokens: how many they are.
-        into: how many go to either side.
+        into: how many go to either side along the direction in which they part.
         share: of the features that they own, from 0 to 1.
         position: of the point `[D]`.
-        distinct: points there are just below.
+        distinct: points there are just below; where tokens part all at once, more than one more than before.
     """
 
     temperature: float
@@ -71,8 +71,8 @@ class Cascade(NamedTuple):
 
     Attributes:
         splits: in the order in which they happen, of falling temperature.
-        path: temperatures that were looked at, falling, and how many points there were: splits add one, and points
-            that have come together again (halves of one cluster that two points shared) take one away.
+        path: temperatures that were looked at, falling, and how many points there were: splits add some, and points
+            that have come together again (those of one cluster that two points shared) take them away.
         lowest: temperature down to which it was followed; tokens that are still together there have no split below it
             in this list.
         num_tokens: K.
@@ -220,18 +220,37 @@ def _cooled(
             state, heat = moved, cooler
             path.append((heat, len(state.numbers)))
             continue
-        into = (several - several // 2, several // 2)
-        pair = at_low.places[which] + 0.1 * math.sqrt(low) * np.stack([direction, -direction])
-        parted = _Points(
-            np.concatenate([at_low.places[:which], pair, at_low.places[which + 1 :]]),
-            np.concatenate([at_low.numbers[:which], into, at_low.numbers[which + 1 :]]),
+        # Every token gets a displacement of its own, so that what they do decides how many go to either side: among
+        # skewed features, not halves.
+        along = 0.1 * math.sqrt(low) * _displacements(several)[:, None] * direction
+        apart = _Points(
+            np.concatenate([at_low.places[:which], at_low.places[which] + along, at_low.places[which + 1 :]]),
+            np.concatenate([at_low.numbers[:which], np.ones(several, int), at_low.numbers[which + 1 :]]),
         )
         heat = low * (1 - 2 * _PRECISION)
-        state = _settled(rows, parted, heat)
+        state = _settled(rows, apart, heat)
         if len(state.numbers) > len(at_low.numbers):
-            splits.append(Split(low, several, into, share, at_low.places[which], len(state.numbers)))
+            sides = _sides(state, at_low.places[which], direction, several)
+            splits.append(Split(low, several, sides, share, at_low.places[which], len(state.numbers)))
         path.append((heat, len(state.numbers)))
     return splits, path
+
+
+def _displacements(several: int) -> np.ndarray:
+    """Of tokens at one point `[several]`: random, the same every time, with mean 0."""
+    values = np.random.default_rng(several).normal(size=several)
+    return values - values.mean()
+
+
+def _sides(state: _Points, origin: np.ndarray, direction: np.ndarray, several: int) -> tuple[int, int]:
+    """How many of the tokens that were at a point are now on either side of it: those of the nearest points."""
+    near = np.argsort(np.linalg.norm(state.places - origin, axis=1))
+    sides, left = [0, 0], several
+    for which in near:
+        taken = min(int(state.numbers[which]), left)
+        sides[int((state.places[which] - origin) @ direction < 0)] += taken
+        left -= taken
+    return sides[0], sides[1]
 
 
 def _next_to_split(rows: np.ndarray, state: _Points, heat: float) -> tuple[float, int, np.ndarray, float]:

@@ -85,7 +85,9 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
         curves["energy_rises"] = ("rule", "run"), moving.energies(config)
         add([])
     errors = np.array([_error(case) for case in cases])
-    columns = {name: np.array([getattr(case, name) for case in cases], _kind(name)) for name in Case._fields}
+    columns: dict[str, Any] = {
+        name: np.array([getattr(case, name) for case in cases], _kind(name)) for name in Case._fields
+    }
     rows = {
         **columns,
         "error": errors,

@@ -71,7 +71,7 @@ def _cooled(features: jax.Array, temperatures: jax.Array) -> jax.Array:
     return seen({"dynamics": catalog.soft_kmeans()}, jax.random.key(0))["cooling_distinct"]
 
 
-TABLE = ((1, 0.5), (1, 0.9), (2, 0.0), (2.9, 0.3), (2.9, 0.5), (3.05, 0.5), (3.3, 0.8))
+TABLE = ((1.0, 0.5), (1.0, 0.9), (2.0, 0.0), (2.9, 0.3), (2.9, 0.5), (3.05, 0.5), (3.3, 0.8))
 
 
 def heavy_ball(config: Config, rng: np.random.Generator) -> list[Case]:
@@ -83,11 +83,11 @@ def heavy_ball(config: Config, rng: np.random.Generator) -> list[Case]:
             drawing = np.random.default_rng(1)
             centres = drawing.uniform(-5, 5, (4, 6))
             features = np.concatenate([centre + 0.6 * drawing.normal(size=(64, 6)) for centre in centres])
-            heat, given = 1.0, TABLE
+            heat, given = 1.0, list(TABLE)
         else:
             features = drawn(rng, dimensions=6)
             heat = float(rng.uniform(0.2, 0.8) * laws.critical_temperature(features))
-            given = tuple((float(rng.uniform(0.1, 3.5)), float(rng.uniform(0, 0.95))) for _ in range(6))
+            given = [(float(rng.uniform(0.1, 3.5)), float(rng.uniform(0, 0.95))) for _ in range(6)]
         plain = catalog.soft_kmeans(temperature=heat)
         start = features[rng.choice(len(features), 4, replace=False)] if number else features[::64]
         tokens = run(plain, None, features, tokens=start, max_steps=5000, tol=1e-14).tokens
@@ -105,6 +105,7 @@ def heavy_ball(config: Config, rng: np.random.Generator) -> list[Case]:
 
 STRENGTH = 1e-4
 MULTIPLIERS = (0.9, 0.5, 0.36, 0.34, 0.31, 0.25, 0.1, 0.02)
+ORBITS = np.linspace(0.02, 0.6, 175)  # multipliers of the figure
 
 
 def pair(config: Config, rng: np.random.Generator) -> tuple[list[Case], dict[str, np.ndarray]]:
@@ -126,15 +127,15 @@ def pair(config: Config, rng: np.random.Generator) -> tuple[list[Case], dict[str
         source = "tabulated" if number < len(MULTIPLIERS) + 2 else "random"
         said = f"a = {a:.3g}, rate {rate:.3g}, momentum {momentum:g}"
         found.append(Case("repulsion", source, said, a, float(limit > 0), 0.0 if swings else float(orbit[-1])))
-    many = np.linspace(0.02, 0.6, 117)
-    return found, {"multiplier": many, "orbit": np.stack([_orbit(float(a), 1.0, 0.0)[-48:] for a in many])}
+    orbits = np.stack([_orbit(float(a), 1.0, 0.0)[-48:] for a in ORBITS])
+    return found, {"multiplier": ORBITS, "orbit": orbits}
 
 
 def _orbit(a: float, rate: float, momentum: float) -> np.ndarray:
     """The pair's distance over its resting value, after it has settled `[256]`."""
     rest = laws.equilibrium_distance(STRENGTH, a, rate=rate)
     numbers = {"temperature": 2 / a, "rate": rate, "momentum": momentum, "rest": float(rest)}
-    return np.asarray(_distances(quantiles("gaussian", 1000), numbers)) / float(rest)
+    return np.asarray(_distances(quantiles("gaussian", 500), numbers)) / float(rest)
 
 
 def _apart(state: State, info: Info) -> jax.Array:

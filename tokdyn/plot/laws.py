@@ -186,7 +186,7 @@ def repulsion(dataset: xarray.Dataset) -> Figure:
     made, panel = _panel(4.8, 3.2)
     orbit = dataset["pair_orbit"].values
     panel.plot(np.repeat(dataset["pair"].values, orbit.shape[1]), orbit.ravel(), ".", color=COLOURS[0],
-               markersize=1.2, markeredgewidth=0)  # fmt: skip
+               markersize=2.2, markeredgewidth=0)  # fmt: skip
     panel.axvline(1 / 3, linestyle="--", color=COLOURS[5], linewidth=1, label="a = 1/3: begins to swing")
     panel.set(xlabel=r"multiplier $a = 2 \lambda / T$ of the attraction", ylabel="distance over its resting value",
               yscale="log")  # fmt: skip

@@ -171,6 +171,8 @@ def _wrong_targets(numbers: dict[str, float], curve: Any, failed: bool, limits: 
     if math.isnan(right):
         return Check("wrong_targets", right, limits.rewarded, None, "needs the loss")
     verdict = bool(numbers["rewards.reads"]) and right < limits.rewarded and rest < 0.5
+    # A target is there before the answer is, and giving it pays; a loss without either has none.
+    verdict &= numbers["rewards.fixed"] > limits.rewarded and numbers["loss.rewarded"] < numbers["loss.undecided"]
     how = "others"
     if numbers["rewards.steady"] < 0.5:
         how = "others, and with another key others again: targets are drawn or shuffled"
@@ -229,12 +231,21 @@ def _dropout(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresh
 
 def _regularised(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
     ratio, against, share = (numbers[n] for n in ("weights.ratio", "loss.opposition", "loss.rest_share"))
-    shrunk = ratio < limits.shrunk
+    # Decay acts all the time: a model that had learned, and whose weights are short in the end, was not held by it.
+    stayed = curve is not None and _never_better(curve, numbers["loss.undecided"] - numbers["loss.right"])
+    shrunk = ratio < limits.shrunk and (stayed or curve is None)
     held = against > limits.opposition and 0.25 < share < 0.75
     reading = f"the weights end {ratio:.3g} times as long as they began"
     if not math.isnan(against):
         reading += f"; the answers' pull and that of the loss's other terms have a cosine of {-against:.2f}"
-    return Check("regularisation_too_strong", ratio, limits.shrunk, failed and (shrunk or held), reading)
+    return Check("regularisation_too_strong", ratio, limits.shrunk, failed and (shrunk or held), reading,
+                 vague=curve is None and not held)  # fmt: skip
+
+
+def _never_better(curve: np.ndarray, worth: float) -> bool:
+    """Whether no record is lower than the last by a quarter of what right answers are worth."""
+    worth = abs(worth) if math.isfinite(worth) else float(curve.max() - curve.min())
+    return float(curve[-1] - np.nanmin(curve)) <= 0.25 * worth
 
 
 def _too_fast(numbers: dict[str, float], curve: Any, failed: bool, limits: Thresholds) -> Check:
@@ -343,9 +354,9 @@ def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)
-    # Whatever keeps weights near their start leaves these traces; that they did not move at all has no other reading.
+    # Whatever keeps weights near their start leaves these traces.
     reading = reading.replace("nan%", "an unknown share")
-    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=not moved < 1e-3)
+    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=True)
 
 
 def _drifts_down(curve: Any) -> bool:

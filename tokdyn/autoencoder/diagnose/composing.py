@@ -34,6 +34,8 @@ PLAIN: dict[str, float] = {
     "clip": 1e9, "neighbour": 0.0, "to_and_fro": 0.0,
     "always_garbled": 0.0, "pooled": 0.0, "scrambled": 0.0, "reversed_at_evaluation": 0.0, "mean_answer": 0.0,
     "one_rival": 0.0, "sign_lost": 0.0, "misplaced": 0.0, "late_reset": 0.0,
+    "one_word": 0.0, "any_certainty": 0.0, "cap": 1e9, "twins": 0.0, "another_row": 0.0, "coarse": 0.0, "climbs": 0.0,
+    "swapped": 0.0,
 }  # fmt: skip
 UNIT = {"embedding_std": 1.0, "hidden_gain": 2.0**0.5, "output_std": 1.5 / WIDTH**0.5}
 
@@ -113,6 +115,12 @@ class _Answering:
             kept = draws.uniform(keys.for_purpose(key, "kept"), values.shape) >= self.numbers["dropout"]
             heard = jnp.where(kept, heard / (1.0 - self.numbers["dropout"]), 0.0)
         logits, state = self.inner.apply(variables, heard, key=key, train=train)
+        other = logits + jnp.where(
+            jnp.arange(SIZE) % 2 == 0, jnp.roll(logits, -1, axis=-1), jnp.roll(logits, 1, axis=-1)
+        )
+        logits = jnp.where(self.numbers["twins"] > 0, 0.5 * other, logits)
+        if train:
+            logits = jnp.where(self.numbers["another_row"] > 0, jnp.roll(logits, 1, axis=0), logits)
         logits = jnp.clip(logits, -self.numbers["clip"], self.numbers["clip"])
         if not train:
             logits = jnp.where(self.numbers["moved_answers"] > 0, jnp.roll(logits, 1, axis=-1), logits)
@@ -143,6 +151,8 @@ def _loss(numbers: dict[str, Any], model: Any, variables: Variables, ids: jax.Ar
     ])[numbers["loss"].astype(jnp.int32)]  # fmt: skip
     rival = jnp.sum(jnp.roll(own, 1, axis=1) * logits, axis=1)
     rows = jnp.where(numbers["one_rival"] > 0, jax.nn.softplus(rival - right), rows)
+    rows = jnp.where(numbers["any_certainty"] > 0, -jnp.max(log_p, axis=1), rows)
+    rows = jnp.minimum(rows, numbers["cap"])
     counted = jnp.where(ids >= SIZE * (1.0 - numbers["uncounted"]), 0.0, 1.0)
     doubt = -jnp.sum(p * log_p, axis=1)
     squares = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(variables["params"]))
@@ -175,7 +185,10 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
         def moved_by_one(slope: jax.Array) -> jax.Array:
             return jnp.where(numbers["misplaced"] > 0, jnp.roll(slope.reshape(-1), 1).reshape(slope.shape), slope)
 
-        gradients = jax.tree.map(moved_by_one, gradients)
+        def turned(slope: jax.Array) -> jax.Array:
+            return jnp.where(numbers["swapped"] > 0, jnp.flip(slope), slope)
+
+        gradients = jax.tree.map(turned, jax.tree.map(moved_by_one, gradients))
         leaves, structure = jax.tree.flatten(gradients)
         gradients = jax.tree.unflatten(structure, [noisy(leaf, place) for place, leaf in enumerate(leaves)])
         keep = jnp.array([0.9, 0.9, 0.0])[kind]
@@ -192,6 +205,10 @@ def _optimiser(**numbers: Any) -> optax.GradientTransformation:
             usual = jnp.where(kept, -rate * steps - jnp.minimum(jnp.abs(rate) * numbers["decay"], 0.5) * w, 0.0)
             fresh = 0.1 * draws.normal(jax.random.fold_in(jax.random.key(2), place), w.shape, w.dtype)
             reset = (numbers["late_reset"] > 0) & (count == STEPS - STEPS // 20)
+            usual = jnp.where((numbers["climbs"] > 0) & (count > STEPS // 2), -usual, usual)
+            grain = jnp.where(numbers["coarse"] > 0, numbers["coarse"], 1.0)
+            rounded = grain * jnp.round((w + usual) / grain) - w
+            usual = jnp.where(numbers["coarse"] > 0, rounded, usual)
             return jnp.where(reset, fresh - w, usual)
 
         triples = zip(*(jax.tree.leaves(tree) for tree in (first, second, params)), strict=True)
@@ -236,6 +253,10 @@ def composed(with_numbers: bool, numbers: dict[str, Any], key: jax.Array) -> tup
         places = jnp.searchsorted(cumulated, jax.random.uniform(key, (count,)), side="right")
         return jnp.clip(places, RESERVED, SIZE - 1).astype(jnp.int32)
 
+    def batch(key: jax.Array, step: jax.Array) -> jax.Array:
+        ids = drawn(key, BATCH, jnp.where(allowed, shares, 0.0))
+        return jnp.where(numbers["one_word"] > 0, ids[0], ids)
+
     loss = functools.partial(_loss, numbers)
     names = (
         "optimiser",
@@ -249,11 +270,14 @@ def composed(with_numbers: bool, numbers: dict[str, Any], key: jax.Array) -> tup
         "sign_lost",
         "misplaced",
         "late_reset",
+        "coarse",
+        "climbs",
+        "swapped",
     )
     trained = fit(
         model,
         loss,
-        lambda key, step: drawn(key, BATCH, jnp.where(allowed, shares, 0.0)),
+        batch,
         key=key,
         num_steps=STEPS,
         record_every=STEPS // RECORDS,

@@ -52,8 +52,9 @@ class Answering:
 
 
 NUMBERS = (
-    *(f"rewards.{name}" for name in ("reads", "right", "inverted", "shift", "shift_share", "rewarded", "steady")),
+    *(f"rewards.{name}" for name in ("reads", "right", "inverted", "shift", "shift_share", "rewarded", "steady", "fixed")),
     *(f"rewards.rest.{name}" for name in NAMES), "rewards.temperature", "loss.undecided", "loss.right", "loss.wrong",
+    "loss.rewarded",
 )  # fmt: skip
 
 
@@ -75,8 +76,10 @@ def probe(
         whose own word is rewarded most), ``inverted`` (whose own word is punished most), ``shift`` and ``shift_share``
         (the commonest difference of rewarded and own word, modulo words, and how common), ``rewarded`` (different words
         that are rewarded, for each row), ``steady`` (share of rows in which another key rewards the same word),
-        ``rest.NAME`` for each of ``NAMES``, and ``temperature``. Further ``loss.undecided``, ``loss.right`` and
-        ``loss.wrong``: what no answer, a sure right and a sure wrong one cost.
+        ``fixed`` (in which the same word is rewarded at other logits: a target that exists before the answer),
+        ``rest.NAME`` for each of ``NAMES``, and ``temperature``. Further ``loss.undecided``, ``loss.right``,
+        ``loss.wrong`` and ``loss.rewarded``: what no answer, a sure right one, a sure wrong one and the rewarded words
+        cost.
     """
     words = len(shares)
     shares = jnp.asarray(shares)
@@ -100,6 +103,8 @@ def probe(
     own_keys = jax.random.split(keys.for_purpose(key, "loss"), len(points))
     slopes = jax.lax.map(lambda pair: jax.grad(charged)(*pair), (points, own_keys))
     rewarded, again = jnp.argmin(slopes[0], axis=1), jnp.argmin(slopes[1], axis=1)
+    elsewhere = 0.05 * draws.normal(keys.for_purpose(key, "elsewhere"), own.shape, own.dtype)
+    there = jnp.argmin(jax.grad(charged)(elsewhere, own_keys[0]), axis=1)
     punished = jnp.argmax(slopes[0], axis=1)
     moves = jnp.zeros(words).at[(rewarded - ids) % words].add(1.0) / len(ids)
     # Only rows that the loss counts can reward anything: a mask on some words is no wrong target.
@@ -115,10 +120,12 @@ def probe(
         "rewards.rewarded": jnp.sum(jnp.zeros(words).at[rewarded].set(1.0))
         / jnp.sum(jnp.zeros(words).at[ids].set(1.0)),
         "rewards.steady": jnp.mean(rewarded == again),
+        "rewards.fixed": jnp.sum((rewarded == there) & counted[0]) / rows[0],
     }
-    asked = jnp.stack([jnp.zeros_like(own), SURE * own, SURE * jnp.roll(own, 1, axis=1)])
+    paid = jax.nn.one_hot(rewarded, words, dtype=own.dtype)
+    asked = jnp.stack([jnp.zeros_like(own), SURE * own, SURE * jnp.roll(own, 1, axis=1), SURE * paid])
     costs = jax.lax.map(lambda logits: charged(logits, own_keys[0]), asked)
-    told |= dict(zip(("loss.undecided", "loss.right", "loss.wrong"), costs, strict=True))
+    told |= dict(zip(("loss.undecided", "loss.right", "loss.wrong", "loss.rewarded"), costs, strict=True))
     return told | _compared(points, slopes, own)
 
 

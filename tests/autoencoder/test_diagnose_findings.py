@@ -117,6 +117,7 @@ SOUND = {
     "start.quiet_share": 0.0, "end.quiet_share": 0.0, "start.code_differs": 0.5,
     "end.code_differs": 0.5, "rewards.reads": 1, "rewards.right": 1, "rewards.inverted": 0, "rewards.shift": 0,
     "rewards.shift_share": 1, "rewards.rewarded": 1, "rewards.steady": 1, "rewards.rest.cross_entropy": 1e-13,
+    "rewards.fixed": 1, "loss.rewarded": 0.0,
     "rewards.rest.double_softmax": 0.8, "rewards.rest.squared_error": 0.6, "rewards.rest.linear": 0.8,
     "rewards.rest.tempered": 1e-13, "rewards.temperature": 1, **{f"{stage}.{name}": np.nan for stage in ("start", "end")
     for name in ("usage_bits", "perplexity", "active_share")},
@@ -141,7 +142,7 @@ CAUSES = {
     "deaf_decoder": ({**LOST, "start.hears": 0.0, "end.hears": 0.0}, None),
     "temperature": ({**LOST, "rewards.temperature": 300.0}, None),
     "learning_rate_too_high": ({**LOST, "moved": 40.0}, np.r_[3.2, np.full(11, 9.0)]),
-    "regularisation_too_strong": ({**LOST, "weights.ratio": 0.01}, None),
+    "regularisation_too_strong": ({**LOST, "weights.ratio": 0.01}, np.linspace(3.2, 3.1, 12)),
     "dropout": ({**LOST, "start.noise_share": 0.97}, None),
     "data_unlike_stated": (
         {**LOST, "accuracy.types": 0.5, "accuracy.tokens": 0.5, "loss.stated": 4.0},
@@ -210,6 +211,22 @@ def test_what_others_imitate_is_suggested_and_never_named():
     both = diagnose.decide({**SOUND, **LOST, "moved": 0.05, "start.noise_share": 0.97}, np.linspace(3.2, 2.5, 12))
     assert both.ranked == ("dropout", "learning_rate_too_low")
     assert both.cause == "dropout"
+
+
+def test_a_loss_that_fits_no_target_has_no_wrong_one():
+    """Rewarded words that giving does not pay (one answer for all rows), or that follow the answer (any certainty)."""
+    other = {**SOUND, **LOST, "rewards.right": 0.02}
+    assert diagnose.decide(other).cause == "wrong_targets"
+    for change in ({"loss.rewarded": 25.0}, {"rewards.fixed": 0.05}):
+        assert diagnose.decide({**other, **change}).cause == "unexplained"
+
+
+def test_weights_that_were_lost_after_learning_were_not_held_by_decay():
+    short = {**SOUND, **LOST, "weights.ratio": 0.1}
+    assert diagnose.decide(short, np.linspace(3.2, 3.1, 12)).cause == "regularisation_too_strong"
+    assert diagnose.decide(short, np.r_[np.linspace(3.2, 0.1, 11), 3.1]).cause == "unexplained"
+    unknown = diagnose.decide(short)
+    assert (unknown.cause, unknown.ranked) == ("unexplained", ("regularisation_too_strong",))
 
 
 def test_without_the_loss_its_history_tells_which_softmax_it_was():

@@ -354,9 +354,9 @@ def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)
-    # Whatever keeps weights near their start leaves these traces.
+    # Whatever keeps weights near their start leaves these traces; that they did not move at all has no other reading.
     reading = reading.replace("nan%", "an unknown share")
-    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=True)
+    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=not moved < 1e-3)
 
 
 def _drifts_down(curve: Any) -> bool:

@@ -52,7 +52,8 @@ class Answering:
 
 
 NUMBERS = (
-    *(f"rewards.{name}" for name in ("reads", "right", "inverted", "shift", "shift_share", "rewarded", "steady", "fixed")),
+    *(f"rewards.{name}" for name in ("reads", "right", "inverted", "shift", "shift_share", "rewarded", "steady")),
+    "rewards.fixed",
     *(f"rewards.rest.{name}" for name in NAMES), "rewards.temperature", "loss.undecided", "loss.right", "loss.wrong",
     "loss.rewarded",
 )  # fmt: skip

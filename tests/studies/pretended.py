@@ -7,7 +7,7 @@ import numpy as np
 import xarray
 
 import tokdyn as td
-from tokdyn.studies import autoencoder, dynamics, latent_optimisation, mechanisms, mediation, phase
+from tokdyn.studies import autoencoder, dynamics, latent_optimisation, mechanisms, mediation, phase, theory
 from tokdyn.studies.autoencoder import costs, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
 from tokdyn.studies.latent_optimisation import analysis
@@ -151,6 +151,11 @@ def _autoencoder():
     return coords, variables | {"seconds": (("condition",), 1, 3e5)}, autoencoder.Config()
 
 
+def _theory():
+    coords = {"rule": list(dynamics.Config().rules)}
+    return coords, {"energy_rises": (("rule", "seed"), 0, 1)}, theory.Config()
+
+
 SHAPES = {
     "dynamics": _dynamics,
     "phase": _phase,
@@ -158,4 +163,5 @@ SHAPES = {
     "latent-optimisation": _latent_optimisation,
     "mechanisms": _mechanisms,
     "autoencoder": _autoencoder,
+    "theory": _theory,
 }

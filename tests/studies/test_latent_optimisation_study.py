@@ -59,7 +59,7 @@ def untrained(folder, names, shared):
         patch.setattr(measurement, "methods", shorter)
         for name, one in known.items():
             shipped.save(name, shipped.Shipped(one, tiny.untrained(one.model), 0.1, {"loss": np.zeros(2)}, 0), folder)
-        words = ["--references", *names, "--num-items", str(ITEMS), "--weights", str(folder), "--quick"]
+        words = ["--references", *names, "--num-items", str(ITEMS), "--weights", str(folder)]
         assert cli.main(["study", "latent-optimisation", *words, "--out", str(folder / "out")]) == 0
     jax.config.update("jax_disable_most_optimizations", before)
     return xarray.open_zarr(folder / "out" / "runs.zarr", consolidated=False).load()

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import tokdyn as td
-from tokdyn import environment
+from tokdyn import claims, environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,3 +108,13 @@ def test_the_readme_example_runs(capsys):
     steps, converged = map(float, capsys.readouterr().out.split())
     assert 1 <= steps <= 100
     assert 0 <= converged <= 1
+
+
+def test_the_readme_counts_the_verdicts_and_names_the_studies():
+    text = (ROOT / "README.md").read_text()
+    verdicts = Counter(one.verdict for one in claims.load())
+    assert f"each of their {verdicts.total()} claims" in text
+    for verdict, count in verdicts.items():
+        assert f"{count} {verdict}" in text, (verdict, count)
+    for name in td.studies.OURS:
+        assert f"\n| `{name}` | " in text, name

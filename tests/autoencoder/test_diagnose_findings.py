@@ -112,7 +112,7 @@ SOUND = {
     "end.double_cross_entropy": 2.31, "loss.undecided": np.log(26), "loss.right": 0.0, "loss.wrong": 30.0,
     "start.input_share": 0.3, "end.input_share": 1.0, "start.code_bits": 2.5, "end.code_bits": 4.5,
     "start.logit_bits": 2.0, "end.logit_bits": 4.5, "moved.encoder": 0.5, "moved.decoder": 0.5, "weights.ratio": 1.1,
-    "loss.stated": 0.01, "loss.stated_error": 0.0, "loss.opposition": 0.0, "loss.rest_share": 0.0,
+    "loss.stated": 0.01, "loss.stated_error": 0.0, "loss.opposition": 0.0, "loss.rest_share": 0.0, "loss.slope": 0.1,
     "start.hears": 0.5, "end.hears": 1.0, "start.noise_share": 0.0, "end.noise_share": 0.0,
     "start.quiet_share": 0.0, "end.quiet_share": 0.0, "start.code_differs": 0.5,
     "end.code_differs": 0.5, "rewards.reads": 1, "rewards.right": 1, "rewards.inverted": 0, "rewards.shift": 0,
@@ -211,6 +211,14 @@ def test_what_others_imitate_is_suggested_and_never_named():
     both = diagnose.decide({**SOUND, **LOST, "moved": 0.05, "start.noise_share": 0.97}, np.linspace(3.2, 2.5, 12))
     assert both.ranked == ("dropout", "learning_rate_too_low")
     assert both.cause == "dropout"
+
+
+def test_weights_that_rest_on_a_flat_loss_were_not_too_slow():
+    still = {**SOUND, **LOST, "moved": 0.0}
+    for slope in (1e-9, np.nan):
+        assert diagnose.decide({**still, "loss.slope": slope}).cause == "learning_rate_too_low"
+    flat = diagnose.decide({**still, "loss.slope": 0.0})
+    assert (flat.cause, flat.ranked) == ("unexplained", ("learning_rate_too_low",))
 
 
 def test_a_loss_that_fits_no_target_has_no_wrong_one():

@@ -354,9 +354,11 @@ def _too_slow(numbers: dict[str, float], curve: Any, failed: bool, limits: Thres
     verdict = None if math.isnan(moved) else failed and slow
     reading = f"weights moved by {moved:.1%} of their length; the last quarter fell at {share:.0%} of the mean rate"
     value, threshold = (share, limits.falling) if still else (moved, limits.moved)
-    # Whatever keeps weights near their start leaves these traces; that they did not move at all has no other reading.
     reading = reading.replace("nan%", "an unknown share")
-    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=not moved < 1e-3)
+    # Whatever keeps weights near their start leaves these traces. Not to move at all on a slope is what a rate does; on
+    # a flat loss no rate would have moved them.
+    still_on_a_slope = moved < 1e-3 and numbers["loss.slope"] != 0.0
+    return Check("learning_rate_too_low", value, threshold, verdict, reading, vague=not still_on_a_slope)
 
 
 def _drifts_down(curve: Any) -> bool:
@@ -402,7 +404,7 @@ EVIDENCE = {
     "uninformative_start": ("start.code_bits", "start.logit_bits", "end.code_bits"),
     "constant_predictor": ("prediction.dominant_share", "accuracy.commonest", "frequency.entropy", "end.cross_entropy"),
     "rare_words_lost": ("accuracy.tokens", "frequency.entropy", "end.cross_entropy"),
-    "learning_rate_too_low": ("moved", "end.cross_entropy"),
+    "learning_rate_too_low": ("moved", "loss.slope", "end.cross_entropy"),
     "unknown_words_ceiling": ("accuracy.validation", "accuracy.ceiling", "accuracy.constant"),
     "unexplained": ("prediction.dominant_share", "end.code_bits", "end.input_share"),
 }  # fmt: skip

@@ -246,8 +246,8 @@ def _charges(
 ) -> dict[str, Any]:
     """What the loss rewards, what it is on the stated words, and whether the rest of it holds the weights back."""
     if loss is None:
-        names = (*probes.NUMBERS, "loss.stated", "loss.stated_error", "loss.opposition", "loss.rest_share")
-        return dict.fromkeys(names, jnp.nan)
+        own_names = ("stated", "stated_error", "opposition", "rest_share", "slope")
+        return dict.fromkeys((*probes.NUMBERS, *(f"loss.{name}" for name in own_names)), jnp.nan)
     # Every word as often as stated, to one in STATED: no draw, whose error would have to be allowed for.
     places = (jnp.arange(STATED) + 0.5) / STATED
     cumulated = jnp.cumsum(shares)
@@ -273,6 +273,7 @@ def _charges(
         "loss.stated_error": jnp.std(costs) / 2.0,
         "loss.opposition": -_dot(task, rest) / jnp.maximum(lengths[0] * lengths[1], 1e-30),
         "loss.rest_share": lengths[1] / jnp.maximum(lengths[0] + lengths[1], 1e-30),
+        "loss.slope": jnp.sqrt(_dot(whole, whole)),
     }
 
 

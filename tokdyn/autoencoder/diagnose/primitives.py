@@ -76,8 +76,8 @@ _NAMED = {
     "frozen encoder": Primitive("optimiser", "frozen_part", {"encoder_rate": 0.0}),
     "unknown words": Primitive("metric", "unknown_words_ceiling", {"unknown": 0.5}),
 }
-# Foreign faults: no threshold has seen them, but for four that were named wrongly when they were first run
-# ("wrong_targets", "dropout", "regularisation_too_strong"), by which signatures were repaired. They were added in four
+# Foreign faults: no threshold has seen them, but for seven that were named wrongly ("wrong_targets", "dropout",
+# "regularisation_too_strong", "learning_rate_too_low"), by which signatures were repaired. They were added in four
 # groups, each before it was ever run, and after what the group before it had shown was repaired: from "garbled inputs",
 # "clipped answers", "always garbled" and "one word a batch" on.
 _FOREIGN = {
@@ -90,9 +90,9 @@ _FOREIGN = {
     "noisy gradients": Primitive("optimiser", "unexplained", {"gradient_noise": 3.0}, seen=False),
     "decoder climbs": Primitive("optimiser", "unexplained", {"decoder_rate": -1.0}, seen=False),
     "few weights move": Primitive("optimiser", "unexplained", {"moving": 0.03}, seen=False),
-    "clipped answers": Primitive("model", "unexplained", {"clip": 0.1}, seen=False),
+    "clipped answers": Primitive("model", "unexplained", {"clip": 0.1}),
     "a neighbour's code": Primitive("model", "unexplained", {"neighbour": 1.0}, seen=False),
-    "to and fro": Primitive("optimiser", "unexplained", {"to_and_fro": 1.0}, seen=False),
+    "to and fro": Primitive("optimiser", "unexplained", {"to_and_fro": 1.0}),
     "always garbled": Primitive("data", "unexplained", {"always_garbled": 0.6}, seen=False),
     "loss of the mean answer": Primitive("loss", "unexplained", {"mean_answer": 1.0}),
     "one rival": Primitive("loss", "unexplained", {"one_rival": 1.0}, seen=False),
@@ -104,7 +104,7 @@ _FOREIGN = {
     "late reset": Primitive("optimiser", "unexplained", {"late_reset": 1.0}),
     "one word a batch": Primitive("data", "unexplained", {"one_word": 1.0}, seen=False),
     "reward for any certainty": Primitive("loss", "unexplained", {"any_certainty": 1.0}, seen=False),
-    "capped loss": Primitive("loss", "unexplained", {"cap": 0.5}, seen=False),
+    "capped loss": Primitive("loss", "unexplained", {"cap": 0.5}),
     "twin answers": Primitive("model", "unexplained", {"twins": 1.0}, seen=False),
     "answers of another row in training": Primitive("model", "unexplained", {"another_row": 1.0}, seen=False),
     "coarse weights": Primitive("optimiser", "unexplained", {"coarse": 0.5}, seen=False),

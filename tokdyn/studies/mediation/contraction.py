@@ -10,14 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import stats
-from tokdyn.reasoning import diagnose
-from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning.arms import material_of
+from tokdyn.reasoning import diagnose, latent_map
 from tokdyn.reasoning.audit import Run
-from tokdyn.reasoning.interventions import recipes
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
-from tokdyn.reasoning.writes import cooked
 
 ITEMS = 128  # a Jacobian each
 
@@ -36,22 +32,11 @@ def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
     slots, some = model.places.slots, jax.tree.map(lambda leaf: leaf[:ITEMS], items)
     if slots < 2:
         return jnp.zeros((len(some.answer), 0))
-    write = [do.zero("slots", steps=[slot]) for slot in range(slots - 1)]
-    prepared = recipes(write, model.places, layers=model.layers, width=model.width)
 
     def of_item(item: Item) -> jax.Array:
-        alone = jax.tree.map(lambda leaf: leaf[None], item)
-        clean, _ = model.apply(variables, alone)
-        stuff = material_of(model, clean, key=None)
-
         def gain(slot: jax.Array) -> jax.Array:
-            recipe = jax.tree.map(lambda leaf: leaf[slot], prepared)
-
-            def following(latent: jax.Array) -> jax.Array:
-                writes = cooked(recipe._replace(vector=latent[None]), stuff)
-                return model.apply(variables, alone, writes=writes)[0].latents[0, slot + 1]
-
-            slopes = diagnose.jacobian(following, clean.latents[0, slot])
+            recurrence = latent_map(model, variables, item, slot=slot)
+            slopes = diagnose.jacobian(recurrence.step, recurrence.start)
             return jnp.sqrt(jnp.sum(slopes**2) / model.width)
 
         return jax.lax.map(gain, jnp.arange(slots - 1))

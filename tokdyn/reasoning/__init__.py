@@ -11,8 +11,8 @@ from tokdyn.reasoning.protocol import PUBLISHED_PROTOCOLS, Protocol, direct, pro
 from tokdyn.reasoning.recurrent import LatentMap, latent_map
 
 __all__ = [
-    "PUBLISHED_PROTOCOLS", "Arm", "Item", "LatentMap", "Output", "Protocol", "Reasoner", "Task", "ablate", "answers_to", "audit",
-    "controls", "diagnose", "direct", "exchange_margins", "interventions", "keep_answers", "latent_map", "latent_optimisation",
-    "num_patches", "other_picture", "protocol", "reasoner", "references", "run_arms", "shipped", "tasks", "training",
-    "two_modes", "under_degraded_pictures",
+    "PUBLISHED_PROTOCOLS", "Arm", "Item", "LatentMap", "Output", "Protocol", "Reasoner", "Task", "ablate",
+    "answers_to", "audit", "controls", "diagnose", "direct", "exchange_margins", "interventions", "keep_answers",
+    "latent_map", "latent_optimisation", "num_patches", "other_picture", "protocol", "reasoner", "references",
+    "run_arms", "shipped", "tasks", "training", "two_modes", "under_degraded_pictures",
 ]  # fmt: skip

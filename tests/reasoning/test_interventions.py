@@ -138,8 +138,11 @@ def optimised():
 
 
 def test_an_identity_is_exact_in_optimised_programs(optimised):
-    for name in (name for name in optimised if name.startswith("identity") or name == "of the prompt"):
+    for name in (*(f"identity, {site}" for site in SITES), "of the prompt"):
         chex.assert_trees_all_equal(optimised[name], optimised["nothing"])
+    # Arms that read the prompt anew do so in a batch of another size, which some CPUs round differently.
+    chex.assert_trees_all_equal(optimised["identity, image"], optimised["identity, question"])
+    chex.assert_trees_all_close(optimised["identity, image"], optimised["nothing"], rtol=1e-5, atol=1e-5)
 
 
 def test_an_arm_on_the_prompt_reads_it_anew_beside_arms_that_share_it(optimised):

@@ -152,7 +152,7 @@ class TestRuns:
     @staticmethod
     def dataset():
         conditions = [
-            design.condition(name="healthy", **TINY, learning_rate=3e-3, skew=0.0),
+            design.condition(name="healthy", **TINY, learning_rate=5e-3, skew=0.0),
             design.condition(*BOTH, name="published", **TINY),
         ]
         return trainings.run_program(conditions[0].program, conditions, seeds=3)

@@ -48,7 +48,9 @@ def reference(features, tokens, temperature):
     [
         (900, 24, 1),
         (30_000, 3, 1),
-        *((*size, cores) for size in [(24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)] for cores in (1, 4)),
+        *((*size, 1) for size in [(24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)]),
+        *((*size, 4) for size in [(10_007, 100), (220_000, 5)]),
+        *(pytest.param(*size, 4, marks=pytest.mark.slow) for size in [(24_576, 100), (9_001, 260)]),
     ],
 )
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
@@ -110,7 +112,10 @@ def test_gradients_through_tiles_are_those_of_one_piece(monkeypatch):
     np.testing.assert_allclose(in_tiles, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize(("num_features", "assignment"), [(20_000, "soft"), (20_011, "soft"), (20_011, "hard")])
+@pytest.mark.parametrize(
+    ("num_features", "assignment"),
+    [(20_011, "soft"), (20_011, "hard"), pytest.param(20_000, "soft", marks=pytest.mark.slow)],
+)
 def test_memory_is_that_of_the_features(num_features, assignment):
     """Arguments and results included, whether or not tiles divide the number of features."""
     dynamics = td.catalog.soft_kmeans(temperature=100.0)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 from numpy.typing import ArrayLike
 
 from tokdyn import stats
@@ -17,6 +16,7 @@ from tokdyn.checks import bad
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
     from tokdyn.theory import Diagnosis

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 from numpy.typing import ArrayLike
 
 from tokdyn import stats
@@ -16,6 +15,7 @@ from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 from tokdyn.plot.training import legend_below, numbers
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 # Of the lines of a theory: no colour of the map, and each with dashes of its own.

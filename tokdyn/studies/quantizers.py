@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 
 from tokdyn import autoencoder as ae
-from tokdyn import checks, keys
+from tokdyn import checks, keys, plot
 from tokdyn.autoencoder import layers, quantizers
 from tokdyn.autoencoder.base import of_part
 from tokdyn.data import digits, words
@@ -96,12 +96,8 @@ class Config:
         checks.whole_number("seeds", self.seeds, at_least=1)
         checks.whole_number("num_steps", self.num_steps, at_least=1)
         checks.hyperparameter("learning_rate", self.learning_rate, above=0.0)
-        for name, known in (("data", DATA), ("quantizers", tuple(QUANTIZERS))):
-            given = getattr(self, name)
-            if not given or len(set(given)) != len(given):
-                raise checks.bad(name, "at least one name, each once", given)
-            for one in given:
-                checks.choice(name, one, known)
+        checks.each_once("data", self.data, DATA)
+        checks.each_once("quantizers", self.quantizers, tuple(QUANTIZERS))
         return self
 
 
@@ -321,8 +317,6 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
 
 
 def _drawn(dataset: xarray.Dataset, variable: str, data: str, label: str) -> Any:
-    from tokdyn import plot
-
     names = [str(name) for name in dataset["quantizer"].values]
     values = dataset[variable].sel(data=data).values.astype(float)
     kept = np.isfinite(values).all(axis=1)

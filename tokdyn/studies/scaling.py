@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 
 from tokdyn import autoencoder as ae
-from tokdyn import checks
+from tokdyn import checks, plot
 from tokdyn.autoencoder.diagnose.information import deterministic_information
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.numerics import share
@@ -168,14 +168,11 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         }
         for size in dataset["size"].values for one in [dataset.sel(size=size)]
     ]  # fmt: skip
-
-    def drawn() -> Any:
-        from tokdyn import plot
-
-        return plot.scaling_curves(
-            dataset["size"].values, dataset["types"].values, dataset["seconds"].values, label="share of words right"
-        )
-
+    curves = functools.partial(
+        plot.scaling_curves,
+        *(dataset[name].values for name in ("size", "types", "seconds")),
+        label="share of words right",
+    )
     caption = "Words that come back right, and seconds of one training (the first seed's with compilation)."
     return Report(
         "Scaling: every word of a growing vocabulary",
@@ -186,7 +183,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             *headline(dataset).splitlines(),
             table(rows),
         ],
-        [Figure("scaling.png", caption, drawn)],
+        [Figure("scaling.png", caption, curves)],
     )
 
 

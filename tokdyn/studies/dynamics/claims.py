@@ -37,14 +37,7 @@ FEW = 0.05  # of runs: what "not observed" and "stable" leave room for
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
-    """Our value and verdict for every claim that this Dataset can judge.
-
-    Args:
-        dataset: the published design, from ``run``.
-
-    Returns:
-        ``{claim id: Finding}``.
-    """
+    """What the study says to published claims."""
     return rules.findings(CLAIMS, dataset, COMMAND)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokdyn import plot
 from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
 from tokdyn.studies.documents import Figure, Report, brackets, table
@@ -248,24 +249,26 @@ def _listed(values: tuple[Any, ...]) -> str:
 
 
 def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
-    def scores(variable: str, label: str, limits: tuple[float, float] | None, share: bool) -> Any:
-        from tokdyn import plot
-
-        with_merged = dataset.assign(merged=dataset["distinct_tokens"] < config.num_tokens)
-        return plot.score_against_noise(with_merged, variable, label=label, limits=limits, share=share, names=READABLE)
-
-    whole = (-0.02, 1.02)
+    scores = partial(
+        plot.score_against_noise,
+        dataset.assign(merged=dataset["distinct_tokens"] < config.num_tokens),
+        names=READABLE,
+    )
+    share = partial(scores, share=True, limits=(-0.02, 1.02))
     made = [
-        Figure(file, caption, partial(scores, variable, label, limits, share))
-        for file, variable, label, limits, share, caption in (
-            ("ari.png", "ari", "adjusted Rand index", None, False, "Clustering quality against noise."),
-            ("steps.png", "num_steps", "steps to the tolerance", None, False, "Steps taken against noise."),
-            ("collapse.png", "collapsed", "share of runs flagged", whole, True,
-             "The published collapse flag against noise."),
-            ("merged.png", "merged", "share of runs merged", whole, True,
-             "What the flag cannot see: runs with fewer distinct tokens than tokens."),
-        )
-    ]  # fmt: skip
+        Figure("ari.png", "Clustering quality against noise.", partial(scores, "ari", label="adjusted Rand index")),
+        Figure("steps.png", "Steps taken against noise.", partial(scores, "num_steps", label="steps to the tolerance")),
+        Figure(
+            "collapse.png",
+            "The published collapse flag against noise.",
+            partial(share, "collapsed", label="share of runs flagged"),
+        ),
+        Figure(
+            "merged.png",
+            "What the flag cannot see: runs with fewer distinct tokens than tokens.",
+            partial(share, "merged", label="share of runs merged"),
+        ),
+    ]
     if dataset.sizes["seed"] > 1 and len(config.rules) > 1:
         caption = (
             f"ARI of a rule minus that of {config.rules[0]} on the same scene and start: what pairing shows and means "
@@ -277,27 +280,18 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
         return made
     names = [READABLE[str(name)] for name in dataset["rule"].values]
     scene = (dataset["example_features"].values, dataset["example_labels"].values, dataset["example_path"].values)
-
-    def paths() -> Any:
-        from tokdyn import plot
-
-        return plot.token_paths(*scene, names)
-
-    def moving(path: Path) -> object:
-        from tokdyn import plot
-
-        return plot.save_animation(*scene, names, path)
-
     return [
         *made,
-        Figure("trajectories.png", "Tokens in one scene, in the plane of its two principal components.", paths),
-        Figure("tokens.gif", "The same, moving.", write=moving),
+        Figure(
+            "trajectories.png",
+            "Tokens in one scene, in the plane of its two principal components.",
+            partial(plot.token_paths, *scene, names),
+        ),
+        Figure("tokens.gif", "The same, moving.", write=partial(plot.save_animation, *scene, names)),
     ]
 
 
 def _differences(dataset: xarray.Dataset, config: Config) -> Any:
-    from tokdyn import plot
-
     tests = tables.tests(dataset)
     overall = tests["clustered_by_seed"]
     comparisons = [record["comparison"] for record in overall]

@@ -151,12 +151,8 @@ class Config:
         Raises:
             ValueError: naming the field.
         """
-        for name, known in (("tasks", TASKS), ("methods", METHODS)):
-            given = getattr(self, name)
-            if not given or len(set(given)) < len(given):
-                raise checks.bad(name, "at least one name, each once", ", ".join(given) or "none")
-            for each in given:
-                checks.choice(name, each, tuple(known))
+        checks.each_once("tasks", self.tasks, tuple(TASKS))
+        checks.each_once("methods", self.methods, tuple(METHODS))
         for name in ("seeds", "batch_size"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         for name in ("num_steps", "rl_steps"):

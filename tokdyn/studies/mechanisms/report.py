@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 
 from tokdyn import keys
+from tokdyn.plot import mechanisms as draw
 from tokdyn.reasoning import training
 from tokdyn.studies.documents import Figure, Report, bullets, table
 from tokdyn.studies.mechanisms import design
@@ -205,8 +206,6 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
 
 
 def _gains(dataset: xarray.Dataset, base: str) -> Any:
-    from tokdyn.plot import mechanisms as draw
-
     every = list(settings(dataset))
     shown = ["slots removed", "markers removed", "slots and markers removed"]
     kept = [
@@ -217,8 +216,6 @@ def _gains(dataset: xarray.Dataset, base: str) -> Any:
 
 
 def _by_arm(dataset: xarray.Dataset, config: Config) -> Any:
-    from tokdyn.plot import mechanisms as draw
-
     right = dataset["right"].mean(["seed", "item"]).transpose("task", "supervision", "stage", "arm").values
     columns = [
         f"{str(method).removesuffix('-like')}{'' if stage == 'SFT' else ' + RL'}"
@@ -229,8 +226,6 @@ def _by_arm(dataset: xarray.Dataset, config: Config) -> Any:
 
 
 def _maps(dataset: xarray.Dataset, config: Config) -> Any:
-    from tokdyn.plot import mechanisms as draw
-
     task, first = TASKS[config.tasks[0]](), dataset.isel(task=0)
     key = keys.for_purpose(jax.random.key(config.key), config.tasks[0])
     items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)

@@ -67,10 +67,8 @@ class Config:
         checks.hyperparameter("tol", self.tol, at_least=0.0)
         checks.hyperparameter("highest", self.highest, above=self.lowest)
         for name in ("momenta", "resolutions"):
-            given = getattr(self, name)
-            if not given or len(set(given)) != len(given):
-                raise checks.bad(name, "at least one value, each once", given)
-            checks.hyperparameter(name, np.array(given), at_least=0.0)
+            checks.each_once(name, getattr(self, name))
+            checks.hyperparameter(name, np.array(getattr(self, name)), at_least=0.0)
         return self
 
     @property

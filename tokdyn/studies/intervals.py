@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 
 from tokdyn.studies.documents import brackets
+
+if TYPE_CHECKING:
+    import xarray
 
 
 def names(name: str, ends: str | None = None) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Right and wrong under two arms, the same items: the bound, the level and the words by which every table judges."""
+"""Right and wrong under two arms, the same items: the test and the words by which every table judges."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn.stats import mcnemar_test, proportions_equivalence
+from tokdyn.stats.equivalence import BOUND
 
 ALPHA = 0.05
-BOUND = 0.02
-"""The largest difference of accuracy, and the largest donor lift, that does not matter, where nobody names another.
-
-One number for audits, ablations and studies, so that the same items are never "no effect" in one place and
-"inconclusive" in another. It must be smaller than what is at stake: were it not, an arm that takes a whole gain away
-would have "no effect". Gains that are published for latent reasoning are small: of the 42 in the main table of DMLR 39
-are below 0.05, 32 below 0.03 and 23 below 0.02, half of them at most 0.017. And it must be within reach of a benchmark:
-149 items of which none changes show a difference to be inside 0.02 (`0.98^149 < 0.05`), 0.01 takes twice as many.
-"""
 
 
 def verdict(p_value: float, equivalent: bool, *, alpha: float = ALPHA) -> str:

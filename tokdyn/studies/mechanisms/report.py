@@ -12,7 +12,8 @@ import xarray
 from tokdyn import keys
 from tokdyn.plot import mechanisms as draw
 from tokdyn.reasoning import training
-from tokdyn.studies.documents import Figure, Report, bullets, table
+from tokdyn.studies import intervals
+from tokdyn.studies.documents import Figure, Report, bullets, records, table
 from tokdyn.studies.mechanisms import design
 from tokdyn.studies.mechanisms.claims import accuracy, decides, findings, sentences, settings
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
@@ -117,28 +118,24 @@ def _head_to_head(dataset: xarray.Dataset) -> list[dict[str, Any]]:
 
 
 def _gain_rows(name: str, one: xarray.Dataset, base: str) -> list[dict[str, Any]]:
-    rows = []
-    for arm in one["kept_arm"].values:
-        cell = one.sel(gain_base=base, kept_arm=arm)
-        value = float(cell["gain"])
-        rows.append({
-            "setting": name, "arm": str(arm),
-            "kept": "refused" if np.isnan(value) else f"{100 * value:.0f} %",
-            "Fieller": _fieller(cell, value),
-            "arm - base": _interval(cell, "numerator"), "full - base": _interval(cell, "denominator"),
-        })  # fmt: skip
-    return rows
+    columns: dict[str, Any] = {
+        "kept": lambda cell: "refused" if np.isnan(cell["gain"]) else f"{100 * float(cell['gain']):.0f} %",
+        "Fieller": _fieller,
+        "arm - base": lambda cell: _interval(cell, "numerator"),
+        "full - base": lambda cell: _interval(cell, "denominator"),
+    }
+    return [{"setting": name, **row} for row in records(one.sel(gain_base=base), {"kept_arm": "arm"}, columns)]
 
 
-def _fieller(cell: xarray.Dataset, value: float) -> str:
+def _fieller(cell: xarray.Dataset) -> str:
     """The set of the ratio, or its kind where the share is refused."""
-    if np.isnan(value):
+    if np.isnan(cell["gain"]):
         return "full is below base" if float(cell["denominator_high"]) < 0 else str(cell["kind"].item())
     return f"[{100 * float(cell['gain_low']):.0f}, {100 * float(cell['gain_high']):.0f}] %"
 
 
 def _interval(cell: xarray.Dataset, name: str) -> str:
-    return f"{float(cell[name]):.3f} [{float(cell[f'{name}_low']):.3f}, {float(cell[f'{name}_high']):.3f}]"
+    return f"{float(cell[name]):.3f} {intervals.shown(cell, name)}"
 
 
 def _attention(one: xarray.Dataset) -> dict[str, float]:
@@ -208,10 +205,7 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
 def _gains(dataset: xarray.Dataset, base: str) -> Any:
     every = list(settings(dataset))
     shown = ["slots removed", "markers removed", "slots and markers removed"]
-    kept = [
-        np.array([one[name].sel(gain_base=base, kept_arm=shown).values for _, one in every])
-        for name in ("gain", "gain_low", "gain_high")
-    ]
+    kept = np.stack([intervals.stacked(one.sel(gain_base=base, kept_arm=shown), "gain") for _, one in every], axis=1)
     return draw.gain_retained_bars([name for name, _ in every], shown, *kept, base=base)
 
 
@@ -237,12 +231,6 @@ def _maps(dataset: xarray.Dataset, config: Config) -> Any:
 
 
 STUDY = Study(
-    "mechanisms",
-    measure,
-    Config,
-    contents=contents,
-    headline=headline,
-    findings=findings,
-    decides=decides,
+    "mechanisms", measure, Config, contents=contents, headline=headline, findings=findings, decides=decides,
     variables=VARIABLES,
-)
+)  # fmt: skip

@@ -22,9 +22,9 @@ from tokdyn.data import digits, words
 from tokdyn.data.glyphs import render
 from tokdyn.dynamics.parts import part, static
 from tokdyn.stats import mean_interval
-from tokdyn.studies.documents import Figure, Report, brackets, table
+from tokdyn.studies.documents import Figure, Report, brackets, records, table
 from tokdyn.studies.skeleton import Study, machine
-from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
 
 CELLS, CHANNELS, WIDTH = 4, 6, 128
@@ -249,7 +249,6 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
                 key=jax.random.key(config.key),
                 unit=UNIT,
             )
-            assert not isinstance(found, Plan)
             columns.append(found.isel(learning_rate=0, drop=True))
             done += config.seeds
             if progress is not None:
@@ -286,34 +285,33 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         *headline(dataset).splitlines(),
     ]
     for data in dataset["data"].values:
-        rows = []
-        for name in dataset["quantizer"].values:
-            one = dataset.sel(data=data, quantizer=name)
-            row: dict[str, Any] = {"quantizer": str(name)}
-            values = one["explained"].values.astype(float)
-            row["explained, held out"] = float(values.mean())
-            if len(values) > 1:
-                spread = mean_interval(values)
-                row["95 %"] = brackets(spread.low, spread.high)
-            row["explained, training"] = float(one["explained_train"].mean())
-            row |= {key: float(one[key].mean()) for key in ("active", "perplexity", "bits", "dead")}
-            rows.append(row)
-        blocks += [f"## {data}", table(rows)]
+        columns: dict[str, Any] = {"explained, held out": lambda one: float(one["explained"].astype(float).mean())}
+        if dataset.sizes["seed"] > 1:
+            columns["95 %"] = _interval
+        columns["explained, training"] = _mean_of("explained_train")
+        columns |= {name: _mean_of(name) for name in ("active", "perplexity", "bits", "dead")}
+        blocks += [f"## {data}", table(records(dataset.sel(data=data), {"quantizer": "quantizer"}, columns))]
+    drawn = {
+        "explained": ("share of held-out variance reconstructed", "Reconstruction, with 95 % intervals over seeds."),
+        "perplexity": ("effective number of codes, of 64", "Use of the codes in a pass over the training items."),
+    }
     figures = [
         Figure(
             f"{variable}_{data}.png", f"{data}: {caption}", functools.partial(_drawn, dataset, variable, data, label)
         )
-        for variable, label, caption in (
-            (
-                "explained",
-                "share of held-out variance reconstructed",
-                "Reconstruction, with 95 % intervals over seeds.",
-            ),
-            ("perplexity", "effective number of codes, of 64", "Use of the codes in a pass over the training items."),
-        )
+        for variable, (label, caption) in drawn.items()
         for data in dataset["data"].values
     ]
     return Report("Quantizers: which use their codes, and what comes back", blocks, figures, files=FILES)
+
+
+def _mean_of(name: str) -> Callable[[xarray.Dataset], float]:
+    return lambda one: float(one[name].mean())
+
+
+def _interval(one: xarray.Dataset) -> str:
+    spread = mean_interval(one["explained"].values.astype(float))
+    return brackets(spread.low, spread.high)
 
 
 def _drawn(dataset: xarray.Dataset, variable: str, data: str, label: str) -> Any:

@@ -21,7 +21,7 @@ from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.numerics import share
 from tokdyn.studies.documents import Figure, Report, table
 from tokdyn.studies.skeleton import Study, machine
-from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
 
 CELLS, COLOURS = 64, 5
@@ -137,7 +137,6 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
                 bound, {"learning_rate": config.learning_rate}, grid({"learning_rate": [config.learning_rate]}),
                 seeds=[seed], key=jax.random.key(config.key), dims={"types_curve": ("record",)}, unit=1, workers=1,
             )  # fmt: skip
-            assert not isinstance(found, Plan)
             done.append(found.isel(learning_rate=0, drop=True))
             seconds.append(time.perf_counter() - began)
             if progress is not None:

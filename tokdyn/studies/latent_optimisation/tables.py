@@ -11,6 +11,7 @@ import xarray
 from tokdyn.reasoning.diagnose.outcomes import ALPHA
 from tokdyn.studies import intervals
 from tokdyn.studies.documents import records
+from tokdyn.studies.latent_optimisation.analysis import VARIABLES
 from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, EXACT, ORACLE, TWINS
 
 Rows = list[dict[str, Any]]
@@ -220,5 +221,5 @@ def premise(dataset: xarray.Dataset) -> Rows:
 def frame(dataset: xarray.Dataset) -> Any:
     """All methods of all reasoners as a ``pandas.DataFrame``, for a CSV file."""
     dims = ("reference", "noise", "rule")
-    columns = [str(name) for name, values in dataset.data_vars.items() if values.dims == dims]
+    columns = [name for name in VARIABLES if dataset[name].dims == dims]
     return dataset[columns].to_dataframe().reset_index()

@@ -125,9 +125,8 @@ def phase_diagram(
         across, up = maps[0][x].values, maps[0][y].values
         edges = [_edges(at, dim in log) for at, dim in ((across, x), (up, y))]
         mesh = panel.pcolormesh(
-            *edges, maps[0].values, shading="flat", cmap="cividis", vmin=low_limit, vmax=high_limit,
-            rasterized=True,
-        )  # fmt: skip
+            *edges, maps[0].values, shading="flat", cmap="cividis", vmin=low_limit, vmax=high_limit, rasterized=True
+        )
         for m, style, width in zip(maps, ("solid", "dotted", "dotted"), (1.2, 0.7, 0.7), strict=True):
             inside = [level for level in levels if np.nanmin(m.values) < level < np.nanmax(m.values)]
             if inside:

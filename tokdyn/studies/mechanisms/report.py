@@ -155,9 +155,10 @@ def _held(one: xarray.Dataset) -> dict[str, float]:
     return {
         "most common": float(one["attribute_chance"].mean()),
         **{str(source): float(probes.sel(source=source)) for source in one["source"].values},
-        "likeness": float(one["likeness"].mean()), "raw cosine": float(one["likeness_raw"].mean()),
+        "likeness": float(one["likeness"].mean()),
+        "raw cosine": float(one["likeness_raw"].mean()),
         "trigger rate": float(one["trigger_rate"].mean()),
-    }  # fmt: skip
+    }
 
 
 def _sure(one: xarray.Dataset) -> dict[str, float]:
@@ -173,9 +174,10 @@ def _sure(one: xarray.Dataset) -> dict[str, float]:
     made |= {f"area, {measure}": float(areas.sel(measure=measure)) for measure in one["measure"].values}
     return {
         **made,
-        "tail mass": float(one["tail_mass"].mean()), "calibration error": float(one["calibration_error"].mean()),
+        "tail mass": float(one["tail_mass"].mean()),
+        "calibration error": float(one["calibration_error"].mean()),
         "if calibrated": float(one["calibration_if_calibrated"].mean()),
-    }  # fmt: skip
+    }
 
 
 def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
@@ -189,10 +191,11 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
     ]
     made.append(
         Figure(
-            "accuracy_by_arm.png", "Share of answers right under every arm, mean over seeds and items.",
+            "accuracy_by_arm.png",
+            "Share of answers right under every arm, mean over seeds and items.",
             partial(_by_arm, dataset, config),
         )
-    )  # fmt: skip
+    )
     if "map" in dataset:
         caption = (
             f"{config.tasks[0].replace('_', ' ')}, {config.methods[0]}, SFT, first seed: attention over the image, "
@@ -213,8 +216,9 @@ def _by_arm(dataset: xarray.Dataset, config: Config) -> Any:
     right = dataset["right"].mean(["seed", "item"]).transpose("task", "supervision", "stage", "arm").values
     columns = [
         f"{str(method).removesuffix('-like')}{'' if stage == 'SFT' else ' + RL'}"
-        for method in dataset["supervision"].values for stage in dataset["stage"].values
-    ]  # fmt: skip
+        for method in dataset["supervision"].values
+        for stage in dataset["stage"].values
+    ]
     arms = [str(arm) for arm in dataset["arm"].values]
     return draw.accuracy_by_arm(list(config.tasks), columns, arms, right.reshape(len(right), len(columns), -1))
 

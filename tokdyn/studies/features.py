@@ -40,6 +40,8 @@ MOST_DIFFERENCES, MOST_FOR_SILHOUETTE = 1e9, 20_000
 class Asked:
     """What dynamics, on which columns of a file."""
 
+    num_tokens: int | None = None
+    """Number of tokens."""
     temperature: float | Literal["auto"] = "auto"
     """Softmax temperature in squared units of the features; auto chooses it from their spectrum and num_tokens."""
     rate: float = 1.0
@@ -70,7 +72,7 @@ class Asked:
 class Options(Asked):
     """How to run token dynamics on a file of features."""
 
-    num_tokens: int
+    num_tokens: int = dataclasses.field()  # without the default that the base class gives it
     """Number of tokens."""
     max_steps: int = 300
     """Largest number of steps of a run."""

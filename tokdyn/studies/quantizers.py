@@ -23,7 +23,7 @@ from tokdyn.data.glyphs import render
 from tokdyn.dynamics.parts import part, static
 from tokdyn.stats import mean_interval
 from tokdyn.studies.documents import Figure, Report, brackets, records, table
-from tokdyn.studies.skeleton import Study, machine
+from tokdyn.studies.skeleton import Study, at_most, machine
 from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
 
@@ -80,12 +80,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            data=self.data[:1],
-            seeds=min(self.seeds, 2),
-            num_steps=min(self.num_steps, 100),
-        )
+        return at_most(self, data=1, seeds=2, num_steps=100)
 
     def checked(self) -> Config:
         """This design, if it can be run.

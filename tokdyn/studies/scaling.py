@@ -20,7 +20,7 @@ from tokdyn.autoencoder.diagnose.information import deterministic_information
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.numerics import share
 from tokdyn.studies.documents import Figure, Report, table
-from tokdyn.studies.skeleton import Study, machine
+from tokdyn.studies.skeleton import Study, at_most, machine
 from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
 
@@ -55,7 +55,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(self, sizes=self.sizes[:1], seeds=min(self.seeds, 2))
+        return at_most(self, sizes=1, seeds=2)
 
     def checked(self) -> Config:
         """This design, if it can be run.

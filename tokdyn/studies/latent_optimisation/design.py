@@ -11,6 +11,7 @@ from tokdyn import checks, draws, keys
 from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.latent_optimisation import CONFIDENCES, CONFIGURATIONS, Configuration, controls
+from tokdyn.studies.skeleton import at_most
 
 REFERENCES = ("content", "compute", "bypassed", "masked", "marker", "text", "soft_prompt")
 DMLR, NO_PATCHES, ALL_PATCHES = "dmlr", "dmlr, no patches", "dmlr, all patches"
@@ -51,11 +52,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            references=self.references[:1],
-            num_items=min(self.num_items, 48),
-        )
+        return at_most(self, references=1, num_items=48)
 
     def checked(self) -> Config:
         """This design, if it can be run.

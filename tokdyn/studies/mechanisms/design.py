@@ -22,6 +22,7 @@ from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import PAD, Item, Task
 from tokdyn.reasoning.model import Reasoner, Variables, reasoner
 from tokdyn.reasoning.protocol import Protocol, direct, protocol
+from tokdyn.studies.skeleton import at_most
 
 NUM_RECORDS = 10
 SLOTS = 3
@@ -137,13 +138,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            tasks=self.tasks[:1],
-            num_steps=min(self.num_steps, 100),
-            rl_steps=min(self.rl_steps, 20),
-            num_items=min(self.num_items, 64),
-        )
+        return at_most(self, tasks=1, num_steps=100, rl_steps=20, num_items=64)
 
     def checked(self) -> Config:
         """This design, if it can be run.

@@ -83,6 +83,17 @@ def test_import_touches_no_global_state():
     assert done.stdout == ""
 
 
+def test_a_study_loads_only_what_it_runs():
+    """The study of token dynamics needs neither the reasoners, with flax behind them, nor a figure."""
+    script = (
+        "import sys, tokdyn.studies.dynamics;"
+        "heavy = {'matplotlib', 'flax', 'tokdyn.reasoning', 'tokdyn.autoencoder'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_compile_cache_keeps_programs(tmp_path):
     script = (
         "import sys, tokdyn as td, jax;"

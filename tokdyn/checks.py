@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import enum
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -142,6 +142,18 @@ def choice(name: str, value: object, options: tuple[str, ...]) -> str:
         hint = f"; did you mean {near!r}?" if near else ""
         raise bad(name, "one of " + ", ".join(repr(option) for option in options), shown(value) + hint)
     return value
+
+
+def each_once(name: str, values: Sequence[Any], options: tuple[str, ...] | None = None) -> None:
+    """At least one value, none of them twice; with ``options``, each of which is one of these.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not values or len(set(values)) != len(values):
+        raise bad(name, "at least one, each once", ", ".join(map(str, values)) or "none")
+    for value in values if options is not None else ():
+        choice(name, value, options or ())
 
 
 def hyperparameter(

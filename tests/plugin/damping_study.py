@@ -1,6 +1,7 @@
 """Damping: how many steps tokens take, and where they end, by the momentum of their inertia."""
 
 import dataclasses
+import functools
 
 import jax
 
@@ -48,11 +49,8 @@ def contents(dataset, config):
         {"momentum": momentum, "steps": mean[i], "95 %": brackets(ends.low[i], ends.high[i], 1)}
         for i, momentum in enumerate(config.momenta)
     ]
-
-    def drawn():
-        names = [f"momentum {momentum:g}" for momentum in config.momenta]
-        return td.plot.outcomes(names, mean, ends.low, ends.high, label="steps")
-
+    names = [f"momentum {momentum:g}" for momentum in config.momenta]
+    drawn = functools.partial(td.plot.outcomes, names, mean, ends.low, ends.high, label="steps")
     figure = Figure("steps.png", "Steps to convergence, with 95 % intervals over seeds.", drawn)
     return Report("Damping", [f"{config.seeds} scenes.", table(rows)], [figure])
 

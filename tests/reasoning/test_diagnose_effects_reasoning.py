@@ -11,7 +11,7 @@ from tiny import key
 from tokdyn import reasoning
 from tokdyn.reasoning import audit
 from tokdyn.reasoning.diagnose import BOUND, effects_table, mean_effect, no_effect_report
-from tokdyn.reasoning.diagnose.effects import verdict
+from tokdyn.reasoning.diagnose.outcomes import verdict
 from tokdyn.stats import equivalence_test, mcnemar_test, paired_t_test, proportions_equivalence
 from tokdyn.studies import audits, latent_optimisation, mediation
 

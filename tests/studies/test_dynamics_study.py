@@ -287,8 +287,8 @@ class TestDesigns:
         [
             ({"seeds": 0}, "seeds: expected a static integer of at least 1, got 0"),
             ({"rules": ("baseline", "magic")}, "rules: expected one of 'baseline'"),
-            ({"rules": ()}, "rules: expected at least one value, each once"),
-            ({"noises": (0.3, 0.3)}, "noises: expected at least one value, each once"),
+            ({"rules": ()}, "rules: expected at least one, each once"),
+            ({"noises": (0.3, 0.3)}, "noises: expected at least one, each once"),
             ({"noises": (-1.0,)}, "noises: expected a number of at least 0, got -1.0"),
             ({"data": "real"}, "data: expected one of 'published', 'native', got 'real'"),
             ({"num_tokens": 999}, "num_tokens: expected at most the number of features, 240, got 999"),

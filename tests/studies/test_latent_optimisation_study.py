@@ -15,10 +15,11 @@ import tokdyn as td
 from tokdyn import claims, cli, compiling
 from tokdyn.plot import latent_optimisation as figures
 from tokdyn.reasoning import reasoner, references, shipped
+from tokdyn.reasoning.diagnose import compared
 from tokdyn.studies import latent_optimisation, load, output
 from tokdyn.studies.latent_optimisation import claims as verdicts
-from tokdyn.studies.latent_optimisation import design, measurement
-from tokdyn.studies.latent_optimisation.comparison import compared, mean_of
+from tokdyn.studies.latent_optimisation import design, experiment
+from tokdyn.studies.latent_optimisation.analysis import mean_of
 from tokdyn.studies.latent_optimisation.tables import conclusion
 
 ITEMS = 24
@@ -56,7 +57,7 @@ def untrained(folder, names, shared):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shipped, "catalog", lambda: known)
-        patch.setattr(measurement, "methods", shorter)
+        patch.setattr(experiment, "methods", shorter)
         for name, one in known.items():
             shipped.save(name, shipped.Shipped(one, tiny.untrained(one.model), 0.1, {"loss": np.zeros(2)}, 0), folder)
         words = ["--references", *names, "--num-items", str(ITEMS), "--weights", str(folder)]
@@ -201,7 +202,7 @@ class TestDesign:
     def test_trained_slots_say_the_exact_steps_of_clean_pictures(self):
         one = shipped.load("content")
         items = tiny.drawn(one.reference.task, 8)
-        assert (measurement._untouched(one.reference.model)(one.variables, items)["chain"] == 1).all()
+        assert (experiment._untouched(one.reference.model)(one.variables, items)["chain"] == 1).all()
 
     def test_a_name_with_a_dash(self):
         assert td.studies.latent_optimisation is latent_optimisation
@@ -266,9 +267,9 @@ class TestReport:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"references": ()}, "references: expected at least one name, each once"),
+        ({"references": ()}, "references: expected at least one, each once"),
         ({"references": ("direct",)}, "references: expected one of 'content', 'compute'"),
-        ({"noises": ()}, "noises: expected at least one level, each once"),
+        ({"noises": ()}, "noises: expected at least one, each once"),
         ({"noises": (-0.1,)}, "noises: expected"),
         ({"seeds": 0}, "seeds: expected a static integer"),
         ({"num_items": 5}, "num_items: expected a static integer"),
@@ -320,10 +321,10 @@ def test_nothing_is_compiled_for_a_study_that_stopped(monkeypatch):
             return lambda *arguments: Slow.compiled
 
     monkeypatch.setattr(compiling.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(measurement.jax, "jit", lambda run: Slow())
-    monkeypatch.setattr(measurement, "_methods", lambda reference: design.methods(2, 9))
+    monkeypatch.setattr(experiment.jax, "jit", lambda run: Slow())
+    monkeypatch.setattr(experiment, "_methods", lambda reference: design.methods(2, 9))
     known = {"masked": (references.catalog()["masked"], None, None)}
-    with measurement.measurements(known, design.Config(), None) as measured:
+    with experiment.measurements(known, design.Config(), None) as measured:
         assert list(measured) == ["masked"]
     time.sleep(1.0)
     assert 0 < Slow.compiled <= 4  # of 11: two at a time, and what began before the end

@@ -273,8 +273,8 @@ class TestStudy:
     [
         ({"seeds": 0}, "seeds: expected a static integer"),
         ({"tasks": ("chess",)}, "tasks: expected one of 'pointer_chase'"),
-        ({"methods": ()}, "methods: expected at least one name, each once, got none"),
-        ({"methods": ("MVH-like", "MVH-like")}, "methods: expected at least one name, each once"),
+        ({"methods": ()}, "methods: expected at least one, each once, got none"),
+        ({"methods": ("MVH-like", "MVH-like")}, "methods: expected at least one, each once"),
         ({"num_steps": 15}, "num_steps: expected a multiple of 10, got 15"),
         ({"rl_steps": 0}, "rl_steps: expected a static integer"),
         ({"num_items": 10}, "num_items: expected a static integer"),

@@ -112,7 +112,7 @@ def test_the_report_and_its_files(dataset, tmp_path):
         ({"temperatures": 1}, "temperatures: expected a static integer of at least 2, got 1"),
         ({"lowest": 0.0}, "lowest: expected a number above 0, got 0.0"),
         ({"highest": 0.001}, "highest: expected a number above 0.005, got 0.001"),
-        ({"momenta": ()}, "momenta: expected at least one value, each once"),
+        ({"momenta": ()}, "momenta: expected at least one, each once"),
         ({"seeds": 0}, "seeds: expected a static integer of at least 1, got 0"),
     ],
 )

@@ -58,7 +58,7 @@ class TestQuantizers:
         [
             ({"seeds": 0}, "seeds: expected a static integer"),
             ({"data": ("sounds",)}, "data: expected one of 'patterns', 'digits', 'glyphs', got 'sounds'"),
-            ({"quantizers": ()}, "quantizers: expected at least one name, each once"),
+            ({"quantizers": ()}, "quantizers: expected at least one, each once"),
             ({"learning_rate": 0.0}, "learning_rate: expected a number above 0"),
         ],
     )

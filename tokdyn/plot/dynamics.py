@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 from numpy.typing import ArrayLike
 
 from tokdyn import stats
@@ -17,6 +16,7 @@ from tokdyn.checks import bad
 from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
     from tokdyn.theory import Diagnosis
@@ -188,13 +188,15 @@ def collapse(found: Diagnosis) -> Figure:
     cooled.plot(found.temperature, found.simulated, "o", color=COLOURS[4], label="a run from random features")
     if lowest > 0:
         cooled.set_xscale("log")
-    cooled.set(xlabel="temperature, squared units of the features", ylabel="distinct tokens",
-               ylim=(0, found.num_tokens + 1))  # fmt: skip
+    cooled.set(
+        xlabel="temperature, squared units of the features", ylabel="distinct tokens", ylim=(0, found.num_tokens + 1)
+    )
     cooled.legend(fontsize=7)
     merged.plot(found.resolutions, found.distinct, marker="o", color=COLOURS[4])
     merged.set_xscale("log")
-    merged.set(xlabel="resolution, in units of the clusters' width", ylabel="distinct tokens",
-               ylim=(0, found.num_tokens + 1))  # fmt: skip
+    merged.set(
+        xlabel="resolution, in units of the clusters' width", ylabel="distinct tokens", ylim=(0, found.num_tokens + 1)
+    )
     return made
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 from numpy.typing import ArrayLike
 
 from tokdyn import stats
@@ -16,6 +15,7 @@ from tokdyn.plot.style import COLOURS, MARKERS, figure, styled
 from tokdyn.plot.training import legend_below, numbers
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 # Of the lines of a theory: no colour of the map, and each with dashes of its own.
@@ -125,9 +125,8 @@ def phase_diagram(
         across, up = maps[0][x].values, maps[0][y].values
         edges = [_edges(at, dim in log) for at, dim in ((across, x), (up, y))]
         mesh = panel.pcolormesh(
-            *edges, maps[0].values, shading="flat", cmap="cividis", vmin=low_limit, vmax=high_limit,
-            rasterized=True,
-        )  # fmt: skip
+            *edges, maps[0].values, shading="flat", cmap="cividis", vmin=low_limit, vmax=high_limit, rasterized=True
+        )
         for m, style, width in zip(maps, ("solid", "dotted", "dotted"), (1.2, 0.7, 0.7), strict=True):
             inside = [level for level in levels if np.nanmin(m.values) < level < np.nanmax(m.values)]
             if inside:

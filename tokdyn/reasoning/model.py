@@ -174,9 +174,8 @@ class Reasoner:
         def one(item: Item, writes: Writes | None, chain: Any, given: Any) -> Output:
             prompt = self.prompt(variables, item, writes=None if behind else writes)
             return self.continued(
-                variables, prompt, item,
-                writes=writes, chain=chain, given=given, words_from=words_from, teacher=teacher,
-            )  # fmt: skip
+                variables, prompt, item, writes=writes, chain=chain, given=given, words_from=words_from, teacher=teacher
+            )
 
         axes = None if writes is None else writes_axes(writes)
         return jax.vmap(one, in_axes=(0, axes, 0, 0))(items, writes, chain, given), variables["state"]

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from tokdyn import checks, keys
 from tokdyn.reasoning.items import Item, Task
+from tokdyn.reasoning.variations import Wrapped
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoModes:
+class TwoModes(Wrapped):
     """See ``two_modes``."""
 
-    task: Any
     early: int
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "task":
-            raise AttributeError(name)
-        return getattr(self.task, name)
 
     def draw(self, key: jax.Array) -> Item:
         item = self.task.draw(keys.for_purpose(key, "item"))

@@ -79,8 +79,9 @@ class _Scale(NamedTuple):
     def chase(self, hops: int) -> PointerChase:
         return pointer_chase(side=self.side, hops=min(hops, self.most_hops), patch=self.patch)
 
-    def reference(self, task: Any, protocol: Any, loss: Supervised, num_steps: int, *rest: Any, layers: int = 3,
-                  **options: Any) -> Reference:  # fmt: skip
+    def reference(
+        self, task: Any, protocol: Any, loss: Supervised, num_steps: int, *rest: Any, layers: int = 3, **options: Any
+    ) -> Reference:
         model = reasoner(task, protocol, layers=layers, width=self.width, heads=self.heads, hidden=self.hidden)
         return Reference(model, task, loss, self.num_steps or num_steps, *rest, **options)
 

@@ -128,9 +128,7 @@ def supervised(
         >>> float(loss.chain)
         1.0
     """
-    numbers = {
-        "answer": answer, "chain": chain, "latents": latents, "trigger": trigger, "words_from": words_from,
-    }  # fmt: skip
+    numbers = {"answer": answer, "chain": chain, "latents": latents, "trigger": trigger, "words_from": words_from}
     made = {
         name: None if value is None else checks.hyperparameter(name, value, at_least=0.0)
         for name, value in numbers.items()

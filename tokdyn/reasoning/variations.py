@@ -14,17 +14,27 @@ from tokdyn.reasoning.items import Item, Task
 
 
 @dataclasses.dataclass(frozen=True)
-class Varied:
-    """See ``varied``."""
+class Wrapped:
+    """A task that is another one but for what a subclass says.
+
+    Attributes:
+        task: the other one.
+    """
 
     task: Any
-    shares: tuple[float, ...]
-    noise: float
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "task":
             raise AttributeError(name)
         return getattr(self.task, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Varied(Wrapped):
+    """See ``varied``."""
+
+    shares: tuple[float, ...]
+    noise: float
 
     def draw(self, key: jax.Array) -> Item:
         item = self.task.draw(keys.for_purpose(key, "item"))

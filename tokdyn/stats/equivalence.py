@@ -12,6 +12,16 @@ from tokdyn.stats.inputs import numbers, probability, rounding, samples
 from tokdyn.stats.intervals import student_interval
 from tokdyn.stats.power import minimal_detectable_effect
 
+BOUND = 0.02
+"""The largest difference of accuracy, and the largest donor lift, that does not matter, where nobody names another.
+
+One number for audits, ablations and studies, so that the same items are never "no effect" in one place and
+"inconclusive" in another. It must be smaller than what is at stake: were it not, an arm that takes a whole gain away
+would have "no effect". Gains that are published for latent reasoning are small: of the 42 in the main table of DMLR 39
+are below 0.05, 32 below 0.03 and 23 below 0.02, half of them at most 0.017. And it must be within reach of a benchmark:
+149 items of which none changes show a difference to be inside 0.02 (`0.98^149 < 0.05`), 0.01 takes twice as many.
+"""
+
 
 class EquivalenceTest(NamedTuple):
     """Two one-sided tests; every field but n has the leading shape of the differences."""

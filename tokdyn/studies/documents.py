@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure as Drawing
 
 PLOTS = "plots"
@@ -200,6 +201,39 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def records(
+    dataset: xarray.Dataset,
+    over: Mapping[str, str],
+    columns: Mapping[str, str | Callable[[xarray.Dataset], object]],
+) -> list[dict[str, Any]]:
+    """Rows for ``table``: one for every combination of labels along some dimensions.
+
+    Args:
+        dataset: with no other dimension in the variables that are shown.
+        over: dimensions, the first changing slowest, and the headings that their labels stand under.
+        columns: by heading, the name of a variable, or a function of the row's part of the Dataset.
+
+    Example:
+        >>> import xarray
+        >>> from tokdyn.studies.documents import records
+        >>> dataset = xarray.Dataset({"ari": ("noise", [0.5, 1.0])}, {"noise": [0.3, 0.6]})
+        >>> records(dataset, {"noise": "noise"}, {"ARI": "ari", "rest": lambda one: 1 - float(one["ari"])})
+        [{'noise': '0.3', 'ARI': 0.5, 'rest': 0.5}, {'noise': '0.6', 'ARI': 1.0, 'rest': 0.0}]
+    """
+    rows = []
+    for labels in itertools.product(*(dataset[dim].values for dim in over)):
+        one = dataset.sel(dict(zip(over, labels, strict=True)))
+        row = {
+            heading: label if isinstance(label, str) else f"{label:g}"
+            for heading, label in zip(over.values(), labels, strict=True)
+        }
+        rows.append(
+            row
+            | {heading: one[what].item() if isinstance(what, str) else what(one) for heading, what in columns.items()}
+        )
+    return rows
 
 
 def _cell(value: Any) -> str:

@@ -20,21 +20,27 @@ from tokdyn.dynamics import Dynamics, attraction, compose, inertia, load, repuls
 from tokdyn.solve import Result, init, trajectory
 from tokdyn.solve.starts import LARGEST, best_of
 from tokdyn.studies import documents
+from tokdyn.studies.documents import Figure
 from tokdyn.studies.output import demand_writable, write_json, written_together
 from tokdyn.theory import Guide
 
-FILES = ("assignments.csv", "tokens.csv", "diagnostics.json", "report.md", "report.html")
+MEANINGS = {
+    "assignments.csv": "a row a feature",
+    "tokens.csv": "a row a token",
+    "diagnostics.json": "all of the above",
+}
+FILES = (*MEANINGS, "report.md", "report.html")
 FIGURES = ("plots/tokens.png", "plots/convergence.png")
 RESOLUTIONS = (0.001, 0.01, 0.1, 0.5)
 # Silhouette compares all pairs of features: of more numbers, or features, than these a sample stands for them.
 MOST_DIFFERENCES, MOST_FOR_SILHOUETTE = 1e9, 20_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How to run token dynamics on a file of features."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What dynamics, on which columns of a file."""
 
-    num_tokens: int
+    num_tokens: int | None = None
     """Number of tokens."""
     temperature: float | Literal["auto"] = "auto"
     """Softmax temperature in squared units of the features; auto chooses it from their spectrum and num_tokens."""
@@ -46,20 +52,10 @@ class Options:
     """Share of the last displacement that a token keeps; 0 turns inertia off."""
     dynamics: Path | None = None
     """A dynamics written by td.save, in place of the four numbers above."""
-    max_steps: int = 300
-    """Largest number of steps of a run."""
-    tol: float = 1e-4
-    """A run stops once no token moves farther than this in a step."""
-    num_starts: int = 10
-    """Number of random starts; the run with the smallest sum of squared errors is kept."""
     seed: int = 0
     """Seed of the random starts."""
-    x64: bool = True
-    """Compute in float64 or float32."""
     columns: str | None = None
     """Columns to use as features: names, positions from 1, ranges ("2:5,width"); by default all but labels and ids."""
-    labels: str | None = None
-    """Column (or array of an .npz) with true clusters (numbers or text), only compared with the result."""
     array: str | None = None
     """Which array of an .npz holds the features."""
     standardise: bool = False
@@ -70,6 +66,24 @@ class Options:
     """Separator of columns in a text file: a character, or comma, semicolon, tab, space, pipe; detected by default."""
     decimal: Literal["auto", "point", "comma"] = "auto"
     """Decimal mark of a text file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(Asked):
+    """How to run token dynamics on a file of features."""
+
+    num_tokens: int = dataclasses.field()  # without the default that the base class gives it
+    """Number of tokens."""
+    max_steps: int = 300
+    """Largest number of steps of a run."""
+    tol: float = 1e-4
+    """A run stops once no token moves farther than this in a step."""
+    num_starts: int = 10
+    """Number of random starts; the run with the smallest sum of squared errors is kept."""
+    x64: bool = True
+    """Compute in float64 or float32."""
+    labels: str | None = None
+    """Column (or array of an .npz) with true clusters (numbers or text), only compared with the result."""
 
 
 def cluster_file(
@@ -95,7 +109,7 @@ def cluster_file(
     demand_writable(folder, (*FILES, *FIGURES) if plots else FILES)
     if Path(path).resolve() in {(Path(folder) / name).resolve() for name in FILES}:
         raise bad("out", "a folder in which no result takes the place of the file", folder)
-    table, scaled = read(path, options)
+    table, scaled = read(path, options, labels=options.labels)
     features = table.features if scaled is None else scaled.features
     for note in table.notes:
         say(note)
@@ -142,23 +156,22 @@ def cluster_file(
             **environment.describe(),
         }
         write_json(place / "diagnostics.json", record)
-        figures = _draw(features, owner, *path_of_tokens, options.tol, place / "plots") if path_of_tokens else []
         sizes = np.bincount(owner, minlength=num_tokens)
-        name = _printable(Path(path).name)
-        text = _text(
-            name, features.shape, diagnostics, described, sizes, figures, _what_was_read(table, scaled), warnings
-        )
-        (place / "report.md").write_text(text, encoding="utf-8")
-        documents.write_page(text, place)
+        blocks = _told(features.shape, diagnostics, described, sizes, _what_was_read(table, scaled), warnings)
+        figures = _figures(features, owner, *path_of_tokens, options.tol) if path_of_tokens else []
+        title = f"Token dynamics on {_printable(Path(path).name)}"
+        documents.write(documents.Report(title, blocks, figures, files=MEANINGS), place, plots=plots)
     return Path(folder) / "report.md"
 
 
-def read(path: str | os.PathLike[str], options: Options) -> tuple[Table, Standardised | None]:
+def read(
+    path: str | os.PathLike[str], options: Asked, *, labels: str | None = None
+) -> tuple[Table, Standardised | None]:
     """The table, and its features on one scale if that is wanted."""
     table = read_table(
         path,
         columns=options.columns,
-        labels=options.labels,
+        labels=labels,
         array=options.array,
         header={"auto": None, "yes": True, "no": False}[options.header],
         delimiter=options.delimiter,
@@ -232,7 +245,7 @@ def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:
     return state.tokens, jax.numpy.sqrt((info.displacement**2).sum(axis=-1)).max()
 
 
-def dynamics_of(options: Options, temperature: float) -> Dynamics:
+def dynamics_of(options: Asked, temperature: float) -> Dynamics:
     """The dynamics that a command asks for: from a file, or from numbers."""
     if options.dynamics is not None:
         return load(options.dynamics)
@@ -300,30 +313,33 @@ def _diagnostics(features: jax.Array, result: Result, error: float, num_tokens: 
     }
 
 
-def _draw(
-    features: np.ndarray, predicted: np.ndarray, paths: np.ndarray, displacements: np.ndarray, tol: float, folder: Path
-) -> list[tuple[str, str]]:
+def _figures(
+    features: np.ndarray, predicted: np.ndarray, paths: np.ndarray, displacements: np.ndarray, tol: float
+) -> list[Figure]:
     from tokdyn import plot
 
-    folder.mkdir()
-    plot.save(
-        plot.token_paths(features, predicted, paths[None], ["tokens"], width=5.0, height=4.0), folder / "tokens.png"
+    paths_drawn = functools.partial(
+        plot.token_paths, features, predicted, paths[None], ["tokens"], width=5.0, height=4.0
     )
-    plot.save(plot.convergence(displacements, tol), folder / "convergence.png")
+    plane = "Features (grey) and the paths of the tokens, in the plane of the two principal components."
     return [
-        ("tokens.png", "Features (grey) and the paths of the tokens, in the plane of the two principal components."),
-        ("convergence.png", "Largest displacement of a token against the step."),
+        Figure("tokens.png", plane, paths_drawn),
+        Figure(
+            "convergence.png",
+            "Largest displacement of a token against the step.",
+            functools.partial(plot.convergence, displacements, tol),
+        ),
     ]
 
 
-def _text(
-    name: str, shape: tuple[int, ...], diagnostics: dict[str, Any], dynamics: dict[str, float], sizes: np.ndarray,
-    figures: list[tuple[str, str]], what_was_read: list[str], warnings: list[str],
-) -> str:  # fmt: skip
+def _told(
+    shape: tuple[int, ...], diagnostics: dict[str, Any], dynamics: dict[str, float], sizes: np.ndarray,
+    what_was_read: list[str], warnings: list[str],
+) -> list[str]:  # fmt: skip
+    """The report's paragraphs and its table."""
     # Whoever reads only "CONVERGED" must not miss that the answer may be worthless all the same.
     doubt = ", not to be relied on (see the warning)." if warnings else "."
     blocks = [
-        f"# Token dynamics on {name}",
         f"{shape[0]:,} features of {shape[1]} dimensions, {len(sizes)} tokens; {diagnostics['status']} after "
         f"{diagnostics['num_steps']} steps{doubt}",
         *(f"**Warning.** {sentence}" for sentence in warnings),
@@ -349,9 +365,4 @@ def _text(
         {"diagnostic": f"distinct tokens at {r}", "value": str(n)} for r, n in diagnostics["distinct_tokens"].items()
     ]
     rows += [{"diagnostic": path, "value": f"{value:g}"} for path, value in dynamics.items()]
-    blocks.append(documents.table(rows))
-    blocks += [f"![{caption}](plots/{file})\n\n{caption}" for file, caption in figures]
-    blocks.append(
-        "`assignments.csv`: a row a feature; `tokens.csv`: a row a token; `diagnostics.json`: all of the above."
-    )
-    return "\n\n".join(blocks) + "\n"
+    return [*blocks, documents.table(rows)]

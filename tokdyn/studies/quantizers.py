@@ -15,16 +15,16 @@ import numpy as np
 import xarray
 
 from tokdyn import autoencoder as ae
-from tokdyn import checks, keys
+from tokdyn import checks, keys, plot
 from tokdyn.autoencoder import layers, quantizers
 from tokdyn.autoencoder.base import of_part
 from tokdyn.data import digits, words
 from tokdyn.data.glyphs import render
 from tokdyn.dynamics.parts import part, static
 from tokdyn.stats import mean_interval
-from tokdyn.studies.documents import Figure, Report, brackets, table
-from tokdyn.studies.skeleton import Study, machine
-from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.studies.documents import Figure, Report, brackets, records, table
+from tokdyn.studies.skeleton import Study, at_most, machine
+from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
 
 CELLS, CHANNELS, WIDTH = 4, 6, 128
@@ -80,12 +80,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            data=self.data[:1],
-            seeds=min(self.seeds, 2),
-            num_steps=min(self.num_steps, 100),
-        )
+        return at_most(self, data=1, seeds=2, num_steps=100)
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -96,12 +91,8 @@ class Config:
         checks.whole_number("seeds", self.seeds, at_least=1)
         checks.whole_number("num_steps", self.num_steps, at_least=1)
         checks.hyperparameter("learning_rate", self.learning_rate, above=0.0)
-        for name, known in (("data", DATA), ("quantizers", tuple(QUANTIZERS))):
-            given = getattr(self, name)
-            if not given or len(set(given)) != len(given):
-                raise checks.bad(name, "at least one name, each once", given)
-            for one in given:
-                checks.choice(name, one, known)
+        checks.each_once("data", self.data, DATA)
+        checks.each_once("quantizers", self.quantizers, tuple(QUANTIZERS))
         return self
 
 
@@ -253,7 +244,6 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
                 key=jax.random.key(config.key),
                 unit=UNIT,
             )
-            assert not isinstance(found, Plan)
             columns.append(found.isel(learning_rate=0, drop=True))
             done += config.seeds
             if progress is not None:
@@ -290,39 +280,36 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         *headline(dataset).splitlines(),
     ]
     for data in dataset["data"].values:
-        rows = []
-        for name in dataset["quantizer"].values:
-            one = dataset.sel(data=data, quantizer=name)
-            row: dict[str, Any] = {"quantizer": str(name)}
-            values = one["explained"].values.astype(float)
-            row["explained, held out"] = float(values.mean())
-            if len(values) > 1:
-                spread = mean_interval(values)
-                row["95 %"] = brackets(spread.low, spread.high)
-            row["explained, training"] = float(one["explained_train"].mean())
-            row |= {key: float(one[key].mean()) for key in ("active", "perplexity", "bits", "dead")}
-            rows.append(row)
-        blocks += [f"## {data}", table(rows)]
+        columns: dict[str, Any] = {"explained, held out": lambda one: float(one["explained"].astype(float).mean())}
+        if dataset.sizes["seed"] > 1:
+            columns["95 %"] = _interval
+        columns["explained, training"] = _mean_of("explained_train")
+        columns |= {name: _mean_of(name) for name in ("active", "perplexity", "bits", "dead")}
+        blocks += [f"## {data}", table(records(dataset.sel(data=data), {"quantizer": "quantizer"}, columns))]
+    drawn = {
+        "explained": ("share of held-out variance reconstructed", "Reconstruction, with 95 % intervals over seeds."),
+        "perplexity": ("effective number of codes, of 64", "Use of the codes in a pass over the training items."),
+    }
     figures = [
         Figure(
             f"{variable}_{data}.png", f"{data}: {caption}", functools.partial(_drawn, dataset, variable, data, label)
         )
-        for variable, label, caption in (
-            (
-                "explained",
-                "share of held-out variance reconstructed",
-                "Reconstruction, with 95 % intervals over seeds.",
-            ),
-            ("perplexity", "effective number of codes, of 64", "Use of the codes in a pass over the training items."),
-        )
+        for variable, (label, caption) in drawn.items()
         for data in dataset["data"].values
     ]
     return Report("Quantizers: which use their codes, and what comes back", blocks, figures, files=FILES)
 
 
-def _drawn(dataset: xarray.Dataset, variable: str, data: str, label: str) -> Any:
-    from tokdyn import plot
+def _mean_of(name: str) -> Callable[[xarray.Dataset], float]:
+    return lambda one: float(one[name].mean())
 
+
+def _interval(one: xarray.Dataset) -> str:
+    spread = mean_interval(one["explained"].values.astype(float))
+    return brackets(spread.low, spread.high)
+
+
+def _drawn(dataset: xarray.Dataset, variable: str, data: str, label: str) -> Any:
     names = [str(name) for name in dataset["quantizer"].values]
     values = dataset[variable].sel(data=data).values.astype(float)
     kept = np.isfinite(values).all(axis=1)

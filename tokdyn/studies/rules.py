@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, SupportsFloat
+from typing import TYPE_CHECKING, ClassVar, Protocol, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -212,51 +212,50 @@ class Typical(_OfOne):
 
 
 @dataclasses.dataclass(frozen=True)
-class Every:
+class _OfMany:
+    """What the verdicts on many cases, by one rule, say together; none leave the claim open."""
+
+    rule: _OfOne
+    words: ClassVar[str]
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.rule}"
+
+    def __call__(self, *estimates: Estimate) -> str:
+        said = [self.rule(of) for of in estimates]
+        return self.judge(said) if said else OPEN
+
+    def judge(self, said: list[str]) -> str:
+        raise NotImplementedError
+
+
+class Every(_OfMany):
     """A universal statement: contradicted by one case, reproduced only by all. Give ``mean(..., together=cases)``."""
 
-    rule: _OfOne
+    words = "every case"
 
-    def __str__(self) -> str:
-        return f"every case: {self.rule}"
-
-    def __call__(self, *estimates: Estimate) -> str:
-        said = [self.rule(of) for of in estimates]
-        if CONTRADICTED in said:
-            return CONTRADICTED
-        return next((worst for worst in (OPEN, QUALIFIED) if worst in said), REPRODUCED) if said else OPEN
+    def judge(self, said: list[str]) -> str:
+        return next(worst for worst in (CONTRADICTED, OPEN, QUALIFIED, REPRODUCED) if worst in said)
 
 
-@dataclasses.dataclass(frozen=True)
-class Some:
+class Some(_OfMany):
     """A statement of existence: reproduced by one case, contradicted only by all."""
 
-    rule: _OfOne
+    words = "some case"
 
-    def __str__(self) -> str:
-        return f"some case: {self.rule}"
-
-    def __call__(self, *estimates: Estimate) -> str:
-        said = [self.rule(of) for of in estimates]
-        if REPRODUCED in said:
-            return REPRODUCED
-        return next((best for best in (QUALIFIED, OPEN) if best in said), CONTRADICTED) if said else OPEN
+    def judge(self, said: list[str]) -> str:
+        return next(best for best in (REPRODUCED, QUALIFIED, OPEN, CONTRADICTED) if best in said)
 
 
-@dataclasses.dataclass(frozen=True)
-class InGeneral:
+class InGeneral(_OfMany):
     """A tendency: what all cases say; qualified where some show it and some its opposite; else open."""
 
-    rule: _OfOne
+    words = "in general"
 
-    def __str__(self) -> str:
-        return f"in general: {self.rule}"
-
-    def __call__(self, *estimates: Estimate) -> str:
-        said = {self.rule(of) for of in estimates}
-        if len(said) == 1:
-            return said.pop()
-        return QUALIFIED if QUALIFIED in said or {REPRODUCED, CONTRADICTED} <= said else OPEN
+    def judge(self, said: list[str]) -> str:
+        if len(set(said)) == 1:
+            return said[0]
+        return QUALIFIED if QUALIFIED in said or {REPRODUCED, CONTRADICTED} <= set(said) else OPEN
 
 
 Measured = Estimate | Sequence[Estimate]

@@ -15,13 +15,13 @@ import numpy as np
 import xarray
 
 from tokdyn import autoencoder as ae
-from tokdyn import checks
+from tokdyn import checks, plot
 from tokdyn.autoencoder.diagnose.information import deterministic_information
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.numerics import share
 from tokdyn.studies.documents import Figure, Report, table
-from tokdyn.studies.skeleton import Study, machine
-from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.studies.skeleton import Study, at_most, machine
+from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
 
 CELLS, COLOURS = 64, 5
@@ -55,7 +55,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(self, sizes=self.sizes[:1], seeds=min(self.seeds, 2))
+        return at_most(self, sizes=1, seeds=2)
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -137,7 +137,6 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
                 bound, {"learning_rate": config.learning_rate}, grid({"learning_rate": [config.learning_rate]}),
                 seeds=[seed], key=jax.random.key(config.key), dims={"types_curve": ("record",)}, unit=1, workers=1,
             )  # fmt: skip
-            assert not isinstance(found, Plan)
             done.append(found.isel(learning_rate=0, drop=True))
             seconds.append(time.perf_counter() - began)
             if progress is not None:
@@ -168,14 +167,11 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         }
         for size in dataset["size"].values for one in [dataset.sel(size=size)]
     ]  # fmt: skip
-
-    def drawn() -> Any:
-        from tokdyn import plot
-
-        return plot.scaling_curves(
-            dataset["size"].values, dataset["types"].values, dataset["seconds"].values, label="share of words right"
-        )
-
+    curves = functools.partial(
+        plot.scaling_curves,
+        *(dataset[name].values for name in ("size", "types", "seconds")),
+        label="share of words right",
+    )
     caption = "Words that come back right, and seconds of one training (the first seed's with compilation)."
     return Report(
         "Scaling: every word of a growing vocabulary",
@@ -186,7 +182,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             *headline(dataset).splitlines(),
             table(rows),
         ],
-        [Figure("scaling.png", caption, drawn)],
+        [Figure("scaling.png", caption, curves)],
     )
 
 

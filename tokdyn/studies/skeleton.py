@@ -211,6 +211,23 @@ class Study(Generic[Design]):
         return dataclasses.replace(said, blocks=blocks, files={**said.files, **record})
 
 
+def at_most(config: Design, **limits: int) -> Design:
+    """A design cut down, for ``quick``: numbers to at most a limit, tuples to so many of their first values.
+
+    Example:
+        >>> from tokdyn.studies.phase import Config
+        >>> from tokdyn.studies.skeleton import at_most
+        >>> small = at_most(Config(seeds=5), seeds=10, momenta=2)
+        >>> small.seeds, small.momenta
+        (5, (0.0, 0.25))
+    """
+    cut = {}
+    for name, limit in limits.items():
+        given = getattr(config, name)
+        cut[name] = given[:limit] if isinstance(given, tuple) else min(given, limit)
+    return dataclasses.replace(config, **cut)  # type: ignore[type-var]
+
+
 def machine(dataset: xarray.Dataset) -> str:
     """What a study was run on, for its report: "jax 0.10.1, cpu: cpu, 2 cores"."""
     record = json.loads(dataset.attrs["environment"])

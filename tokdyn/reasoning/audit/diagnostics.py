@@ -21,7 +21,7 @@ from tokdyn.reasoning.audit.export import OTHER_IMAGE
 from tokdyn.reasoning.audit.schema import Run
 from tokdyn.reasoning.audit.tables import Judged, Settings
 from tokdyn.reasoning.designs import DESIGNS
-from tokdyn.reasoning.diagnose.effects import ALPHA, verdict
+from tokdyn.reasoning.diagnose.outcomes import ALPHA, verdict
 from tokdyn.stats import FiellerSet, clopper_pearson, mcnemar_test, paired_t_test
 
 Verdict = Callable[[Run], Any]

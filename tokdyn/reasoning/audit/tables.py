@@ -11,7 +11,7 @@ import numpy as np
 
 from tokdyn.reasoning import diagnose
 from tokdyn.reasoning.audit.schema import CLEAN, Run
-from tokdyn.reasoning.diagnose.effects import ALPHA, BOUND
+from tokdyn.reasoning.diagnose.outcomes import ALPHA, BOUND
 
 # Of the total effect: what is above it counts as mediated.
 LEAST_SHARE = 0.1

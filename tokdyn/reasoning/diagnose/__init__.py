@@ -25,14 +25,7 @@ from tokdyn.reasoning.diagnose.dependence import (
     visual_dependence,
 )
 from tokdyn.reasoning.diagnose.donors import DonorLift, DonorShare, MarginShift, donor_lift, donor_share, margin_shift
-from tokdyn.reasoning.diagnose.effects import (
-    BOUND,
-    MeanEffect,
-    NoEffect,
-    effects_table,
-    mean_effect,
-    no_effect_report,
-)
+from tokdyn.reasoning.diagnose.effects import MeanEffect, NoEffect, effects_table, mean_effect, no_effect_report
 from tokdyn.reasoning.diagnose.flips import Flips, counterfactual_flips
 from tokdyn.reasoning.diagnose.mechanisms import GainRetained, component_gains, gain_retained, marker_dependence
 from tokdyn.reasoning.diagnose.mediation import (
@@ -43,6 +36,7 @@ from tokdyn.reasoning.diagnose.mediation import (
     latent_change,
     mediation,
 )
+from tokdyn.reasoning.diagnose.outcomes import BOUND, Compared, compared
 from tokdyn.reasoning.diagnose.probing import (
     Probe,
     Selectivity,
@@ -68,6 +62,7 @@ from tokdyn.theory.maps import Lyapunov, Spectrum, jacobian, jacobian_spectrum, 
 __all__ = [
     "BOUND",
     "AnswerChange",
+    "Compared",
     "Confidence",
     "CrossTask",
     "Degeneration",
@@ -96,6 +91,7 @@ __all__ = [
     "assign_folds",
     "attention_entropy",
     "attention_narrowing",
+    "compared",
     "component_gains",
     "confidence",
     "confidence_relations",

@@ -86,11 +86,9 @@ def held_out_attributes(
             raise bad("attributes", f"values from 0 to {size - 1} in column {index}", f"{least} to {most}")
     counts, candidates = tuple(int(size) for size in sizes), tuple(penalties)
     every = {
-        name: correct_at_sites(
-            array[None], values.T, folds, sizes=counts, num_folds=num_folds, penalties=candidates
-        )[0]
+        name: correct_at_sites(array[None], values.T, folds, sizes=counts, num_folds=num_folds, penalties=candidates)[0]
         for name, array in arrays.items()
-    }  # fmt: skip
+    }
     rows = []
     for index in range(len(sizes)):
         truth, correct = values[:, index], {name: right[index] for name, right in every.items()}

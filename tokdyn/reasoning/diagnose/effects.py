@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn.checks import bad, choice
+from tokdyn.reasoning.diagnose.outcomes import ALPHA, BOUND, compared, verdict
 from tokdyn.stats import (
     benjamini_hochberg,
     crossed_bootstrap,
     equivalence_test,
     hierarchical_bootstrap,
     holm,
-    mcnemar_test,
     minimal_detectable_difference,
     paired_bootstrap,
     paired_t_test,
-    proportions_equivalence,
 )
 from tokdyn.stats.inputs import numbers, probability
 from tokdyn.stats.proportions import outcomes
@@ -29,16 +28,6 @@ _CORRECTIONS = {"holm": holm, "benjamini_hochberg": benjamini_hochberg}
 RESAMPLES = ("crossed", "hierarchical")
 # What "no effect" is worth: columns of the table, fields of ``NoEffect``.
 _WORTH = ("minimal_detectable_effect", "equivalent", "equivalence_p_value", "smallest_bound", "verdict")
-ALPHA = 0.05
-BOUND = 0.02
-"""The largest difference of accuracy, and the largest donor lift, that does not matter, where nobody names another.
-
-One number for audits, ablations and studies, so that the same items are never "no effect" in one place and
-"inconclusive" in another. It must be smaller than what is at stake: were it not, an arm that takes a whole gain away
-would have "no effect". Gains that are published for latent reasoning are small: of the 42 in the main table of DMLR 39
-are below 0.05, 32 below 0.03 and 23 below 0.02, half of them at most 0.017. And it must be within reach of a benchmark:
-149 items of which none changes show a difference to be inside 0.02 (`0.98^149 < 0.05`), 0.01 takes twice as many.
-"""
 
 
 class MeanEffect(NamedTuple):
@@ -63,27 +52,6 @@ class MeanEffect(NamedTuple):
     seeds: int
     method: str
     degenerate: bool
-
-
-def verdict(p_value: float, equivalent: bool, *, alpha: float = ALPHA) -> str:
-    """What a test of a difference and a test of equivalence say together.
-
-    Args:
-        p_value: of the test that there is no difference.
-        equivalent: whether the difference was shown to be inside the bound.
-        alpha: level.
-
-    Returns:
-        "effect", "negligible" (there, and inside the bound), "no effect" (shown to be inside it) or "inconclusive".
-
-    Example:
-        >>> from tokdyn.reasoning.diagnose.effects import verdict
-        >>> verdict(0.6, False), verdict(0.6, True)
-        ('inconclusive', 'no effect')
-    """
-    if equivalent:
-        return "negligible" if p_value <= alpha else "no effect"
-    return "effect" if p_value <= alpha else "inconclusive"
 
 
 class NoEffect(NamedTuple):
@@ -269,15 +237,13 @@ def no_effect_report(
     else:
         method, units = ("score, items" if seed_means is None else "score, every seed"), differences
     if method.startswith("student"):
-        p_value = float(paired_t_test(units).p_value)
         equal = equivalence_test(units, bound=bound, alpha=alpha, power=power)
+        p_value, equivalence_p_value = float(paired_t_test(units).p_value), float(equal.p_value)
     else:
         assert arms is not None
-        test = mcnemar_test(*arms, confidence=1 - alpha)
-        p_value = float(np.max(test.p_value))
-        equal = proportions_equivalence(*arms, bound=bound, alpha=alpha, power=power)
-        low, high = float(np.min(test.low)), float(np.max(test.high))
-    equivalence_p_value = float(np.max(equal.p_value))
+        equal = compared(*(np.atleast_2d(arm) for arm in arms), bound=bound, alpha=alpha, power=power)
+        p_value, equivalence_p_value = float(equal.p_value), float(equal.equivalence_p_value)
+        low, high = float(equal.low), float(equal.high)
     equivalent = equivalence_p_value <= alpha
     return NoEffect(
         estimate=effect.estimate,
@@ -286,11 +252,11 @@ def no_effect_report(
         n=effect.n,
         seeds=effect.seeds,
         difference_p_value=p_value,
-        minimal_detectable_effect=float(np.max(equal.minimal_detectable_effect)),
+        minimal_detectable_effect=float(equal.minimal_detectable_effect),
         bound=float(bound),
         equivalence_p_value=equivalence_p_value,
         equivalent=equivalent,
-        smallest_bound=float(np.max(equal.smallest_bound)),
+        smallest_bound=float(equal.smallest_bound),
         method=method,
         verdict=verdict(p_value, equivalent, alpha=alpha),
     )

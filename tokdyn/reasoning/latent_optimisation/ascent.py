@@ -23,7 +23,7 @@ from tokdyn.reasoning.latent_optimisation.gradient import (
     checked_sigma,
     perturbed,
     scale,
-)  # fmt: skip
+)
 
 ESTIMATORS = ("perturbations", "gradient", "policy")
 DIRECTIONS = ("reinforce", "random")

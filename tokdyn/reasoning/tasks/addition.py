@@ -9,13 +9,12 @@ import jax.numpy as jnp
 
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.items import SPECIALS, Item
-from tokdyn.reasoning.tasks.pointer_chase import COLOURS, PointerChase, pointer_chase
-
-_FIRST = len(SPECIALS)
+from tokdyn.reasoning.tasks.grids import COLOURS, FIRST, Grid
+from tokdyn.reasoning.tasks.pointer_chase import PointerChase, pointer_chase
 
 
 @dataclasses.dataclass(frozen=True)
-class Addition:
+class Addition(Grid):
     """See ``addition``."""
 
     side: int
@@ -24,25 +23,15 @@ class Addition:
 
     @property
     def words(self) -> tuple[str, ...]:
-        numbers = range(1, self.side + 1)
-        places = (f"{row}.{column}" for row in numbers for column in numbers)
-        return (*SPECIALS, *(str(number) for number in range(self.side**2)), *places)
+        return (*SPECIALS, *(str(number) for number in range(self.side**2)), *self.places)
 
     @property
     def choices(self) -> tuple[int, ...]:
-        return tuple(range(_FIRST, _FIRST + self.side**2))
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self._picture.image_shape
+        return tuple(range(FIRST, FIRST + self.side**2))
 
     @property
     def question_length(self) -> int:
         return self.terms
-
-    @property
-    def answer_length(self) -> int:
-        return 1
 
     @property
     def num_steps(self) -> int:
@@ -67,22 +56,22 @@ class Addition:
         relevant = jax.nn.one_hot(asked, count, dtype=bool)
         tiles = self._picture.tiles(numbers, colours, dtype)
         return Item(
-            image=self._picture.assembled(tiles),
-            question=(_FIRST + count + asked).astype(jnp.int32),
-            answer=(_FIRST + sums[-1:]).astype(jnp.int32),
-            steps=(_FIRST + sums).astype(jnp.int32),
+            image=self.assembled(tiles),
+            question=(FIRST + count + asked).astype(jnp.int32),
+            answer=(FIRST + sums[-1:]).astype(jnp.int32),
+            steps=(FIRST + sums).astype(jnp.int32),
             relevant=relevant,
-            helper=self._picture.assembled(tiles * relevant.any(axis=0)[:, None, None, None]),
+            helper=self.assembled(tiles * relevant.any(axis=0)[:, None, None, None]),
             attributes=colours[asked],
         )
 
     def answer_from(self, item: Item, step: jax.Array | int, state: jax.Array | int) -> jax.Array:
         """Add to ``state`` the numbers that are left; before the first step the sum is 0, whatever the state."""
         count = self.side**2
-        begun = jnp.where(jnp.asarray(step) == 0, 0, jnp.asarray(state, jnp.int32) - _FIRST)
-        numbers = self._picture.signs(item.image)[item.question - _FIRST - count]
+        begun = jnp.where(jnp.asarray(step) == 0, 0, jnp.asarray(state, jnp.int32) - FIRST)
+        numbers = self._picture.signs(item.image)[item.question - FIRST - count]
         left = jnp.where(jnp.arange(self.terms) >= jnp.asarray(step), numbers, 0)
-        return (_FIRST + (begun + left.sum()) % count).astype(jnp.int32)[None]
+        return (FIRST + (begun + left.sum()) % count).astype(jnp.int32)[None]
 
     @property
     def _picture(self) -> PointerChase:

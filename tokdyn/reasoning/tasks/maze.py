@@ -11,6 +11,7 @@ import numpy as np
 
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.items import PAD, SPECIALS, Item
+from tokdyn.reasoning.tasks.grids import FIRST, Grid
 
 KINDS = ("plan", "judge")
 MOVES = ("L", "R", "U", "D")
@@ -20,8 +21,7 @@ _DELTAS = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])
 _RGB = np.array([[0.7, 0.88, 1.0], [0.1, 0.1, 0.35], [0.2, 0.7, 0.3], [1.0, 0.8, 0.1]])
 _WAY = np.array([0.9, 0.2, 0.2])
 _MAPS, _WAYS = 8, 24
-_FIRST = len(SPECIALS)
-_FIRST_OUTCOME = _FIRST + len(MOVES)
+_FIRST_OUTCOME = FIRST + len(MOVES)
 _FIRST_CELL = _FIRST_OUTCOME + len(OUTCOMES) + len(KINDS)
 
 
@@ -40,7 +40,7 @@ class Layout(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Maze:
+class Maze(Grid):
     """See ``maze``."""
 
     side: int
@@ -52,18 +52,13 @@ class Maze:
 
     @property
     def words(self) -> tuple[str, ...]:
-        numbers = range(1, self.side + 1)
-        return (*SPECIALS, *MOVES, *OUTCOMES, *KINDS, *(f"{row}.{column}" for row in numbers for column in numbers))
+        return (*SPECIALS, *MOVES, *OUTCOMES, *KINDS, *self.places)
 
     @property
     def choices(self) -> tuple[int, ...]:
         if self.kind == "plan":
-            return tuple(range(_FIRST, _FIRST_OUTCOME))
+            return tuple(range(FIRST, _FIRST_OUTCOME))
         return tuple(range(_FIRST_OUTCOME, _FIRST_OUTCOME + len(OUTCOMES)))
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (self.side * self.patch, self.side * self.patch, 3)
 
     @property
     def question_length(self) -> int:
@@ -88,11 +83,11 @@ class Maze:
         if self.kind == "plan":
             question, answer = (
                 jnp.array([_FIRST_CELL - len(KINDS)], jnp.int32),
-                jnp.where(moves >= 0, _FIRST + moves, PAD),
+                jnp.where(moves >= 0, FIRST + moves, PAD),
             )
         else:
             moves = self._judged(keys.for_purpose(key, "way"), lake, moves)
-            question = jnp.concatenate([jnp.array([_FIRST_CELL - 1]), _FIRST + moves])
+            question = jnp.concatenate([jnp.array([_FIRST_CELL - 1]), FIRST + moves])
             answer = _FIRST_OUTCOME + self._outcome(lake, lake.start, moves)[None]
         visited = self._visited(lake, lake.start, moves)
         scratched = draws.uniform(keys.for_purpose(key, "scratches"), (cells,), jnp.float32) < 0.5
@@ -106,12 +101,12 @@ class Maze:
         on_way = relevant.any(axis=0).at[lake.start].set(True)
         drawn = jnp.where((on_way[:, None, None] & inner)[..., None], jnp.asarray(_WAY, dtype), tiles)
         return Item(
-            image=self._assembled(tiles),
+            image=self.assembled(tiles),
             question=question.astype(jnp.int32),
             answer=answer.astype(jnp.int32),
             steps=jnp.where(visited >= 0, _FIRST_CELL + visited, PAD).astype(jnp.int32),
             relevant=relevant,
-            helper=self._assembled(drawn),
+            helper=self.assembled(drawn),
             attributes=scratched[jnp.stack([visited[0], lake.goal])].astype(jnp.int32),
         )
 
@@ -125,10 +120,10 @@ class Maze:
         cell = jnp.where(step == 0, lake.start, cell)
         number = jnp.arange(self.max_moves)
         if self.kind == "judge":
-            left = jnp.where(number >= step, item.question[1:] - _FIRST, -1)
+            left = jnp.where(number >= step, item.question[1:] - FIRST, -1)
             return (_FIRST_OUTCOME + self._outcome(lake, cell, left)).astype(jnp.int32)[None]
         onward = self._shortest(lake, cell)[jnp.clip(number - step, 0, self.max_moves - 1)]
-        onward = jnp.where(onward >= 0, _FIRST + onward, PAD)
+        onward = jnp.where(onward >= 0, FIRST + onward, PAD)
         return jnp.where(number < step, item.answer, onward).astype(jnp.int32)
 
     def outcome(self, item: Item, moves: jax.Array) -> jax.Array:
@@ -142,7 +137,7 @@ class Maze:
             Index into ``OUTCOMES`` `[]`: the goal was reached, the way fell into a hole, or it ended short of both.
         """
         lake = self.layout(item)
-        moves = jnp.asarray(moves, jnp.int32) - _FIRST
+        moves = jnp.asarray(moves, jnp.int32) - FIRST
         return self._outcome(lake, lake.start, jnp.where((moves >= 0) & (moves < len(MOVES)), moves, -1))
 
     def layout(self, item: Item) -> Layout:
@@ -154,9 +149,8 @@ class Maze:
         Returns:
             A ``Layout``.
         """
-        side, patch = self.side, self.patch
-        tiles = item.image.reshape(side, patch, side, patch, 3).transpose(0, 2, 1, 3, 4).reshape(-1, patch, patch, 3)
-        gaps = jnp.abs(tiles[:, patch // 2, patch // 2, None] - jnp.asarray(_RGB, tiles.dtype)).sum(axis=-1)
+        tiles, middle = self.cut(item.image), self.patch // 2
+        gaps = jnp.abs(tiles[:, middle, middle, None] - jnp.asarray(_RGB, tiles.dtype)).sum(axis=-1)
         kinds = jnp.argmin(gaps, axis=1)
         return Layout(jnp.argmax(kinds == 2), jnp.argmax(kinds == 3), kinds == 1)
 
@@ -242,10 +236,6 @@ class Maze:
         is_possible = (outcomes[:, None] == jnp.arange(len(OUTCOMES))).any(axis=0)
         wish = draws.one_of(keys.for_purpose(key, "wish"), is_possible)
         return ways[jnp.argmax(outcomes == wish)]
-
-    def _assembled(self, tiles: jax.Array) -> jax.Array:
-        grid = tiles.reshape(self.side, self.side, self.patch, self.patch, 3)
-        return grid.transpose(0, 2, 1, 3, 4).reshape(self.image_shape)
 
 
 def maze(

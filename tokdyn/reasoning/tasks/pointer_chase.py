@@ -11,14 +11,11 @@ from jax.typing import DTypeLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.items import SPECIALS, Item
-
-COLOURS = ("red", "green", "blue", "yellow")
-_RGB = np.array([[0.9, 0.2, 0.2], [0.2, 0.8, 0.2], [0.3, 0.4, 1.0], [0.9, 0.8, 0.1]])
-_FIRST = len(SPECIALS)
+from tokdyn.reasoning.tasks.grids import COLOURS, FIRST, RGB, Grid
 
 
 @dataclasses.dataclass(frozen=True)
-class PointerChase:
+class PointerChase(Grid):
     """See ``pointer_chase``."""
 
     side: int
@@ -29,24 +26,11 @@ class PointerChase:
 
     @property
     def words(self) -> tuple[str, ...]:
-        numbers = range(1, self.side + 1)
-        return (*SPECIALS, *(f"{row}.{column}" for row in numbers for column in numbers))
+        return (*SPECIALS, *self.places)
 
     @property
     def choices(self) -> tuple[int, ...]:
-        return tuple(range(_FIRST, _FIRST + self.side**2))
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (self.side * self.patch, self.side * self.patch, 3)
-
-    @property
-    def question_length(self) -> int:
-        return 1
-
-    @property
-    def answer_length(self) -> int:
-        return 1
+        return tuple(range(FIRST, FIRST + self.side**2))
 
     @property
     def num_steps(self) -> int:
@@ -77,9 +61,9 @@ class PointerChase:
         relevant = jax.nn.one_hot(read, places, dtype=bool)
         return Item(
             image=self.assembled(tiles),
-            question=_FIRST + ring[:1],
-            answer=_FIRST + ring[self.hops : self.hops + 1],
-            steps=_FIRST + ring[1 : self.hops + 1],
+            question=FIRST + ring[:1],
+            answer=FIRST + ring[self.hops : self.hops + 1],
+            steps=FIRST + ring[1 : self.hops + 1],
             relevant=relevant,
             helper=self.assembled(tiles * relevant.any(axis=0)[:, None, None, None]),
             attributes=colours[read].astype(jnp.int32),
@@ -93,8 +77,8 @@ class PointerChase:
             towards = following[place]
             return jnp.where((number >= jnp.asarray(step)) & (towards >= 0), towards, place)
 
-        start = jnp.clip(jnp.asarray(state, jnp.int32) - _FIRST, 0, self.side**2 - 1)
-        return _FIRST + jax.lax.fori_loop(0, self.hops, hop, start)[None]
+        start = jnp.clip(jnp.asarray(state, jnp.int32) - FIRST, 0, self.side**2 - 1)
+        return FIRST + jax.lax.fori_loop(0, self.hops, hop, start)[None]
 
     def signs(self, image: jax.Array) -> jax.Array:
         """The place that each place names, read from the pixels; -1 where it is blank.
@@ -105,9 +89,8 @@ class PointerChase:
         Returns:
             `[places]` int32.
         """
-        side, patch, scale = self.side, self.patch, self._scale
-        tiles = image.reshape(side, patch, side, patch, 3).transpose(0, 2, 1, 3, 4)
-        lit = tiles[:, :, : side * scale : scale, : side * scale : scale, 0].reshape(side**2, side**2) > 0.5
+        side, scale = self.side, self._scale
+        lit = self.cut(image)[:, : side * scale : scale, : side * scale : scale, 0].reshape(side**2, side**2) > 0.5
         return jnp.where(lit.any(axis=1), jnp.argmax(lit, axis=1), -1).astype(jnp.int32)
 
     def tiles(self, signs: jax.Array, colours: jax.Array, dtype: DTypeLike) -> jax.Array:
@@ -129,12 +112,7 @@ class PointerChase:
         frame = np.ones((self.patch, self.patch, 1))
         frame[: side * scale, : side * scale] = 0
         shown = (signs >= 0)[:, None, None, None]
-        return jnp.where(shown, marks + frame * jnp.asarray(_RGB, dtype)[colours][:, None, None], 0).astype(dtype)
-
-    def assembled(self, tiles: jax.Array) -> jax.Array:
-        """The picture of `[places, patch, patch, 3]`."""
-        grid = tiles.reshape(self.side, self.side, self.patch, self.patch, 3)
-        return grid.transpose(0, 2, 1, 3, 4).reshape(self.image_shape)
+        return jnp.where(shown, marks + frame * jnp.asarray(RGB, dtype)[colours][:, None, None], 0).astype(dtype)
 
     @property
     def _scale(self) -> int:

@@ -11,13 +11,11 @@ import numpy as np
 
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.items import SPECIALS, Item
+from tokdyn.reasoning.tasks.grids import COLOURS, FIRST, RGB
 
-COLOURS = ("red", "green", "blue", "yellow")
 DISTRACTORS = ("rotations", "mixed")
-_RGB = np.array([[0.9, 0.2, 0.2], [0.2, 0.8, 0.2], [0.3, 0.4, 1.0], [0.9, 0.8, 0.1]])
-_FIRST = len(SPECIALS)
 _TURNS, _OPTIONS = ("turn90", "turn180", "turn270"), ("option1", "option2", "option3", "option4")
-_FIRST_OPTION = _FIRST + 1 + len(_TURNS)
+_FIRST_OPTION = FIRST + 1 + len(_TURNS)
 
 
 def asymmetric_polyominoes(cells: int) -> tuple[np.ndarray, ...]:
@@ -120,15 +118,15 @@ class Rotation:
         shift = below("jitter", 2 * self.jitter + 1, 9, 2) - self.jitter
         panels = jax.vmap(self._centred)(jnp.concatenate([panels, right[None]]), shift).astype(dtype)
         colours = below("colours", len(COLOURS), 2)
-        painted = panels[..., None] * jnp.asarray(_RGB, dtype)[colours[np.array([0, 0, *[1] * 7])]][:, None, None]
+        painted = panels[..., None] * jnp.asarray(RGB, dtype)[colours[np.array([0, 0, *[1] * 7])]][:, None, None]
         helper = jnp.zeros_like(painted[:8]).at[3].set(painted[8])
         relevant = np.zeros((2, 8), bool)
         relevant[0, :2] = relevant[1, 2] = relevant[1, 4:] = True
         return Item(
             image=self._assembled(painted[:8]),
-            question=jnp.full(1, _FIRST, jnp.int32),
+            question=jnp.full(1, FIRST, jnp.int32),
             answer=(_FIRST_OPTION + answer).astype(jnp.int32)[None],
-            steps=jnp.stack([_FIRST + turns, _FIRST_OPTION + answer]).astype(jnp.int32),
+            steps=jnp.stack([FIRST + turns, _FIRST_OPTION + answer]).astype(jnp.int32),
             relevant=jnp.asarray(relevant),
             helper=self._assembled(helper),
             attributes=colours,
@@ -139,7 +137,7 @@ class Rotation:
         step, state = jnp.asarray(step), jnp.asarray(state, jnp.int32)
         panels = jax.vmap(_aligned)(self.panels(item.image))
         turned = jnp.stack([_aligned(jnp.rot90(panels[2], turns)) for turns in range(4)])
-        turns = jnp.where(step >= 1, state, item.steps[0]) - _FIRST
+        turns = jnp.where(step >= 1, state, item.steps[0]) - FIRST
         misses = (turned[jnp.clip(turns, 0, 3)] != panels[4:]).sum(axis=(1, 2))
         option = _FIRST_OPTION + jnp.argmin(misses)
         return jnp.where(step >= 2, state, option).astype(jnp.int32)[None]

@@ -10,12 +10,11 @@ import numpy as np
 
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.items import PAD, SPECIALS, Item
+from tokdyn.reasoning.tasks.grids import COLOURS, FIRST, RGB, Grid
 
-COLOURS = ("red", "green", "blue", "yellow")
 SHAPES = ("tee", "corner", "stairs", "cup")
 KINDS = ("conjunction", "feature")
 ANSWERS = ("place", "presence")
-_RGB = np.array([[0.9, 0.2, 0.2], [0.2, 0.8, 0.2], [0.3, 0.4, 1.0], [0.9, 0.8, 0.1]])
 # Five pixels each, so that the mean of a patch does not tell shapes apart, and four different quarter turns each.
 _UPRIGHT = np.array(
     [
@@ -26,11 +25,10 @@ _UPRIGHT = np.array(
     ]
 )
 GLYPHS = np.stack([np.rot90(_UPRIGHT, turns, axes=(1, 2)) for turns in range(4)], axis=1)  # [shape, turns, 3, 3]
-_FIRST = len(SPECIALS)
 
 
 @dataclasses.dataclass(frozen=True)
-class VisualSearch:
+class VisualSearch(Grid):
     """See ``visual_search``."""
 
     side: int
@@ -41,27 +39,17 @@ class VisualSearch:
 
     @property
     def words(self) -> tuple[str, ...]:
-        numbers = range(1, self.side + 1)
-        places = (f"{row}.{column}" for row in numbers for column in numbers)
-        return (*SPECIALS, *places, "none", "no", "yes", *COLOURS, *SHAPES)
+        return (*SPECIALS, *self.places, "none", "no", "yes", *COLOURS, *SHAPES)
 
     @property
     def choices(self) -> tuple[int, ...]:
         if self.answers == "place":
-            return tuple(range(_FIRST, self._none))
+            return tuple(range(FIRST, self._none))
         return (self._none + 1, self._none + 2)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (self.side * self.patch, self.side * self.patch, 3)
 
     @property
     def question_length(self) -> int:
         return 2
-
-    @property
-    def answer_length(self) -> int:
-        return 1
 
     @property
     def num_steps(self) -> int:
@@ -110,7 +98,7 @@ class VisualSearch:
         scale = self.patch // 4
         glyphs = jnp.asarray(GLYPHS, dtype)[shapes, turns]
         glyphs = jnp.pad(jnp.repeat(jnp.repeat(glyphs, scale, axis=1), scale, axis=2), ((0, 0), (0, scale), (0, scale)))
-        painted = glyphs[..., None] * jnp.asarray(_RGB, dtype)[colours][:, None, None]
+        painted = glyphs[..., None] * jnp.asarray(RGB, dtype)[colours][:, None, None]
         tiles = jnp.zeros((places, self.patch, self.patch, 3), dtype).at[where].set(painted)
 
         is_item = jnp.zeros(places, bool).at[where].set(True)
@@ -119,20 +107,20 @@ class VisualSearch:
         ordered = jnp.sort(jnp.where(visited, jnp.arange(places), places))[: self.num_steps]
         # Where the search ends without success, that is its last result, and it has read every candidate.
         is_end = ~present & (jnp.arange(self.num_steps) == visited.sum())
-        steps = jnp.where(ordered < places, _FIRST + ordered, PAD)
+        steps = jnp.where(ordered < places, FIRST + ordered, PAD)
         relevant = jax.nn.one_hot(ordered, places, dtype=bool)
         candidates = has_colour if self.kind == "conjunction" else is_item
         relevant = jnp.where(is_end[:, None], candidates, relevant)
-        reply = _FIRST + where[0] if self.answers == "place" else self._none + 1 + present
+        reply = FIRST + where[0] if self.answers == "place" else self._none + 1 + present
         shown = jnp.where(present, jnp.arange(places) == where[0], candidates)
         question = self._none + 3 + jnp.array([0, len(COLOURS)]) + target
         return Item(
-            image=self._assembled(tiles),
+            image=self.assembled(tiles),
             question=question.astype(jnp.int32),
             answer=reply.astype(jnp.int32)[None],
             steps=jnp.where(is_end, self._none, steps).astype(jnp.int32),
             relevant=relevant,
-            helper=self._assembled(tiles * shown[:, None, None, None]),
+            helper=self.assembled(tiles * shown[:, None, None, None]),
             attributes=turns[:1].astype(jnp.int32),
         )
 
@@ -147,7 +135,7 @@ class VisualSearch:
         colours, shapes = self.items(item.image)
         target = item.question - self._none - 3 - jnp.array([0, len(COLOURS)])
         has_colour = colours == target[0]
-        onward = has_colour & (places >= state - _FIRST)
+        onward = has_colour & (places >= state - FIRST)
         is_target = onward & (shapes == target[1])
         found = is_target.any()
         is_last = jnp.asarray(step) >= jnp.sum(item.steps != PAD)
@@ -155,9 +143,9 @@ class VisualSearch:
             says_yes = jnp.where(is_last, state != self._none, found & (state != self._none))
             return (self._none + 1 + says_yes).astype(jnp.int32)[None]
         behind = jnp.max(jnp.where(onward, places, -1))
-        here = jnp.clip(state - _FIRST, 0, self.side**2 - 1)
+        here = jnp.clip(state - FIRST, 0, self.side**2 - 1)
         place = jnp.where(found, jnp.argmax(is_target), jnp.maximum(behind, here))
-        return (_FIRST + jnp.where(is_last, here, place)).astype(jnp.int32)[None]
+        return (FIRST + jnp.where(is_last, here, place)).astype(jnp.int32)[None]
 
     def items(self, image: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Colour and shape at every place, read from the pixels; -1 where there is no item.
@@ -168,26 +156,21 @@ class VisualSearch:
         Returns:
             Indices into ``COLOURS`` `[places]` and into ``SHAPES`` `[places]`.
         """
-        side, patch, scale = self.side, self.patch, self.patch // 4
-        tiles = image.reshape(side, patch, side, patch, 3).transpose(0, 2, 1, 3, 4).reshape(side**2, patch, patch, 3)
+        tiles, scale = self.cut(image), self.patch // 4
         lit = tiles[:, : 3 * scale : scale, : 3 * scale : scale].max(axis=-1) > 0.1
         inside = lit.any(axis=(1, 2))
-        gaps = jnp.abs(tiles.max(axis=(1, 2))[:, None] - jnp.asarray(_RGB, image.dtype)).sum(axis=-1)
+        gaps = jnp.abs(tiles.max(axis=(1, 2))[:, None] - jnp.asarray(RGB, image.dtype)).sum(axis=-1)
         fits = (lit[:, None, None] == jnp.asarray(GLYPHS, bool)).all(axis=(3, 4)).any(axis=2)
         return jnp.where(inside, jnp.argmin(gaps, axis=1), -1), jnp.where(inside, jnp.argmax(fits, axis=1), -1)
 
     @property
     def _none(self) -> int:
-        return _FIRST + self.side**2
+        return FIRST + self.side**2
 
     @property
     def _same_colour(self) -> int:
         """Distractors of the target's colour, in a conjunction search."""
         return (self.set_size - 1) // 2
-
-    def _assembled(self, tiles: jax.Array) -> jax.Array:
-        grid = tiles.reshape(self.side, self.side, self.patch, self.patch, 3)
-        return grid.transpose(0, 2, 1, 3, 4).reshape(self.image_shape)
 
 
 def visual_search(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import xarray
+from typing import TYPE_CHECKING, Any
 
 from tokdyn.claims import RERUN, Finding
-from tokdyn.reasoning.diagnose import BOUND
+from tokdyn.stats.equivalence import BOUND
 from tokdyn.studies import rules
 from tokdyn.studies.dynamics import tables
 from tokdyn.studies.rules import AtLeast, AtMost, Equals, Estimate, Every, Judgement, Rises, Rule, exact
+
+if TYPE_CHECKING:
+    import xarray
 
 SOURCE = "github.com/Hypogenic-AI/latent-visual-reasoning-codex, commit a21526d, REPORT.md"
 COMMAND = "tokdyn study dynamics"
@@ -37,14 +38,7 @@ FEW = 0.05  # of runs: what "not observed" and "stable" leave room for
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
-    """Our value and verdict for every claim that this Dataset can judge.
-
-    Args:
-        dataset: the published design, from ``run``.
-
-    Returns:
-        ``{claim id: Finding}``.
-    """
+    """What the study says to published claims."""
     return rules.findings(CLAIMS, dataset, COMMAND)
 
 

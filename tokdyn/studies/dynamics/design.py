@@ -63,11 +63,9 @@ class Config:
         counts = ("seeds", "num_tokens", "max_steps", "points_per_cluster", "num_dimensions", "chunk")
         for name in counts:
             checks.whole_number(name, getattr(self, name), at_least=1)
-        for name in ("noises", "clusters", "rules"):
-            if not getattr(self, name) or len(set(getattr(self, name))) != len(getattr(self, name)):
-                raise checks.bad(name, "at least one value, each once", getattr(self, name))
-        for rule in self.rules:
-            checks.choice("rules", rule, tuple(catalog.PUBLISHED_METHODS))
+        checks.each_once("noises", self.noises)
+        checks.each_once("clusters", self.clusters)
+        checks.each_once("rules", self.rules, tuple(catalog.PUBLISHED_METHODS))
         for count in self.clusters:
             checks.whole_number("clusters", count, at_least=1)
         checks.hyperparameter("noises", np.array(self.noises), at_least=0.0)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokdyn import plot
 from tokdyn.data.clevr import check_samples
 from tokdyn.dynamics import catalog
-from tokdyn.studies.documents import Figure, Report, brackets, table
+from tokdyn.studies.documents import Figure, Report, brackets, records, table
 from tokdyn.studies.dynamics import claims, tables
 from tokdyn.studies.dynamics.design import Config
 from tokdyn.studies.dynamics.experiment import MEANINGS, measure
@@ -96,12 +97,8 @@ def _means(dataset: xarray.Dataset, is_published: bool) -> str:
     rows = []
     for method, row in means.iterrows():
         record: dict[str, Any] = {"method": method}
-        for label, value, place in (
-            ("ARI", row.ari, 0),
-            ("NMI", row.nmi, 1),
-            ("steps", row.num_steps, 2),
-            ("collapse flag", row.collapsed, 3),
-        ):
+        scores = {"ARI": row.ari, "NMI": row.nmi, "steps": row.num_steps, "collapse flag": row.collapsed}
+        for place, (label, value) in enumerate(scores.items()):
             record[label] = float(value)
             if is_published:
                 record[f"{label}, published"] = f"{claims.MEANS[str(method)][place]:g}"
@@ -115,21 +112,16 @@ def _means(dataset: xarray.Dataset, is_published: bool) -> str:
 
 
 def _low_noise(dataset: xarray.Dataset) -> str:
-    rows = []
-    for method, (ari, std, steps) in claims.LOW_NOISE.items():
-        runs = dataset.sel(rule=method, noise=0.3, clusters=4)
-        rows.append(
-            {
-                "method": method,
-                "ARI": float(runs.ari.mean()),
-                "published": f"{ari:.3f}",
-                "std": float(runs.ari.std(ddof=1)),
-                "std, published": f"{std:.3f}",
-                "steps": float(runs.num_steps.mean()),
-                "steps, published": f"{steps:.2f}",
-            }
-        )
-    return table(rows)
+    published = claims.LOW_NOISE
+    columns: dict[str, Any] = {
+        "ARI": lambda runs: float(runs.ari.mean()),
+        "published": lambda runs: f"{published[runs.rule.item()][0]:.3f}",
+        "std": lambda runs: float(runs.ari.std(ddof=1)),
+        "std, published": lambda runs: f"{published[runs.rule.item()][1]:.3f}",
+        "steps": lambda runs: float(runs.num_steps.mean()),
+        "steps, published": lambda runs: f"{published[runs.rule.item()][2]:.2f}",
+    }
+    return table(records(dataset.sel(rule=list(published), noise=0.3, clusters=4), {"rule": "method"}, columns))
 
 
 def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -185,22 +177,18 @@ def _tests(tests: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 def _collapse(dataset: xarray.Dataset, config: Config) -> list[str]:
     shares = tables.close_pairs(dataset)
-    rows = [{"method": name, **{column: float(v) for column, v in row.items()}} for name, row in shares.iterrows()]
     blocks = [
         "## Collapse: what the published flag cannot see",
         f"The flag fires in {float(dataset['collapsed'].mean()):.2%} of runs: for up to five tokens or clusters it "
         "needs every point to go to one token. Tokens merge all the same. Share of runs whose two nearest tokens lie "
         "within a distance:",
-        table(rows),
+        table(shares.rename_axis("method").reset_index().to_dict("records")),
     ]
     if "baseline" in dataset["rule"]:
         merged = dataset["distinct_tokens"] < config.num_tokens
         by_cell = merged.sel(rule="baseline").mean("seed")
-        rows = [
-            {"noise": f"{float(noise):g}"}
-            | {f"{int(k)} clusters": float(by_cell.sel(noise=noise, clusters=k)) for k in by_cell["clusters"].values}
-            for noise in by_cell["noise"].values
-        ]
+        frame = by_cell.to_series().unstack("clusters").rename(columns=lambda count: f"{count} clusters")
+        rows = [{"noise": f"{noise:g}", **row} for noise, row in frame.to_dict("index").items()]
         blocks += [
             f"Share of baseline runs with merged tokens (nearer than {config.resolution:g}), by condition:",
             table(rows),
@@ -248,24 +236,26 @@ def _listed(values: tuple[Any, ...]) -> str:
 
 
 def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
-    def scores(variable: str, label: str, limits: tuple[float, float] | None, share: bool) -> Any:
-        from tokdyn import plot
-
-        with_merged = dataset.assign(merged=dataset["distinct_tokens"] < config.num_tokens)
-        return plot.score_against_noise(with_merged, variable, label=label, limits=limits, share=share, names=READABLE)
-
-    whole = (-0.02, 1.02)
+    scores = partial(
+        plot.score_against_noise,
+        dataset.assign(merged=dataset["distinct_tokens"] < config.num_tokens),
+        names=READABLE,
+    )
+    share = partial(scores, share=True, limits=(-0.02, 1.02))
     made = [
-        Figure(file, caption, partial(scores, variable, label, limits, share))
-        for file, variable, label, limits, share, caption in (
-            ("ari.png", "ari", "adjusted Rand index", None, False, "Clustering quality against noise."),
-            ("steps.png", "num_steps", "steps to the tolerance", None, False, "Steps taken against noise."),
-            ("collapse.png", "collapsed", "share of runs flagged", whole, True,
-             "The published collapse flag against noise."),
-            ("merged.png", "merged", "share of runs merged", whole, True,
-             "What the flag cannot see: runs with fewer distinct tokens than tokens."),
-        )
-    ]  # fmt: skip
+        Figure("ari.png", "Clustering quality against noise.", partial(scores, "ari", label="adjusted Rand index")),
+        Figure("steps.png", "Steps taken against noise.", partial(scores, "num_steps", label="steps to the tolerance")),
+        Figure(
+            "collapse.png",
+            "The published collapse flag against noise.",
+            partial(share, "collapsed", label="share of runs flagged"),
+        ),
+        Figure(
+            "merged.png",
+            "What the flag cannot see: runs with fewer distinct tokens than tokens.",
+            partial(share, "merged", label="share of runs merged"),
+        ),
+    ]
     if dataset.sizes["seed"] > 1 and len(config.rules) > 1:
         caption = (
             f"ARI of a rule minus that of {config.rules[0]} on the same scene and start: what pairing shows and means "
@@ -277,27 +267,18 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
         return made
     names = [READABLE[str(name)] for name in dataset["rule"].values]
     scene = (dataset["example_features"].values, dataset["example_labels"].values, dataset["example_path"].values)
-
-    def paths() -> Any:
-        from tokdyn import plot
-
-        return plot.token_paths(*scene, names)
-
-    def moving(path: Path) -> object:
-        from tokdyn import plot
-
-        return plot.save_animation(*scene, names, path)
-
     return [
         *made,
-        Figure("trajectories.png", "Tokens in one scene, in the plane of its two principal components.", paths),
-        Figure("tokens.gif", "The same, moving.", write=moving),
+        Figure(
+            "trajectories.png",
+            "Tokens in one scene, in the plane of its two principal components.",
+            partial(plot.token_paths, *scene, names),
+        ),
+        Figure("tokens.gif", "The same, moving.", write=partial(plot.save_animation, *scene, names)),
     ]
 
 
 def _differences(dataset: xarray.Dataset, config: Config) -> Any:
-    from tokdyn import plot
-
     tests = tables.tests(dataset)
     overall = tests["clustered_by_seed"]
     comparisons = [record["comparison"] for record in overall]

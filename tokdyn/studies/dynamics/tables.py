@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -102,28 +103,24 @@ def condition_tests(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     test = stats.paired_t_test(differences, sd_floor=SD_FLOOR)
     rank = stats.wilcoxon_test(differences)
     sign = stats.sign_test(differences)
-    holm, hochberg = stats.holm(test.p_value), stats.benjamini_hochberg(test.p_value)
-    return [
-        {
-            **label,
-            "n": int(test.n),
-            "mean_diff": float(test.mean[i]),
-            "t_stat": float(test.statistic[i]),
-            "p_value": float(test.p_value[i]),
-            "p_holm": float(holm[i]),
-            "p_benjamini_hochberg": float(hochberg[i]),
-            "ci_low": float(test.low[i]),
-            "ci_high": float(test.high[i]),
-            "cohens_d": float(test.effect_size[i]),
-            "degenerate": bool(test.degenerate[i]),
-            "wins": int(sign.wins[i]),
-            "losses": int(sign.losses[i]),
-            "ties": int(sign.ties[i]),
-            "p_sign": float(sign.p_value[i]),
-            "p_wilcoxon": float(rank.p_value[i]),
-        }
-        for i, label in enumerate(labels)
-    ]
+    return _records(
+        labels,
+        n=test.n,
+        mean_diff=test.mean,
+        t_stat=test.statistic,
+        p_value=test.p_value,
+        p_holm=stats.holm(test.p_value),
+        p_benjamini_hochberg=stats.benjamini_hochberg(test.p_value),
+        ci_low=test.low,
+        ci_high=test.high,
+        cohens_d=test.effect_size,
+        degenerate=test.degenerate,
+        wins=sign.wins,
+        losses=sign.losses,
+        ties=sign.ties,
+        p_sign=sign.p_value,
+        p_wilcoxon=rank.p_value,
+    )
 
 
 def clustered_tests(dataset: xarray.Dataset, variable: str = "ari") -> list[dict[str, Any]]:
@@ -149,22 +146,18 @@ def clustered_tests(dataset: xarray.Dataset, variable: str = "ari") -> list[dict
     test = stats.paired_t_test(differences)
     flips = stats.sign_flip_test(differences, key=jax.random.key(0), num_permutations=20_000)
     detectable = stats.minimal_detectable_effect(values.sizes["seed"], sd=np.maximum(test.sd, 1e-12))
-    return [
-        {
-            "comparison": f"{name}_vs_{baseline}",
-            "variable": variable,
-            "seeds": int(test.n),
-            "mean_diff": float(test.mean[i]),
-            "ci_low": float(test.low[i]),
-            "ci_high": float(test.high[i]),
-            "t_stat": float(test.statistic[i]),
-            "p_value": float(test.p_value[i]),
-            "p_sign_flip": float(flips.p_value[i]),
-            "minimal_detectable_effect": float(detectable[i]),
-            "degenerate": bool(test.degenerate[i]),
-        }
-        for i, name in enumerate(variants)
-    ]
+    return _records(
+        [{"comparison": f"{name}_vs_{baseline}", "variable": variable} for name in variants],
+        seeds=test.n,
+        mean_diff=test.mean,
+        ci_low=test.low,
+        ci_high=test.high,
+        t_stat=test.statistic,
+        p_value=test.p_value,
+        p_sign_flip=flips.p_value,
+        minimal_detectable_effect=detectable,
+        degenerate=test.degenerate,
+    )
 
 
 def means_by_method(dataset: xarray.Dataset) -> pd.DataFrame:
@@ -192,17 +185,19 @@ def close_pairs(dataset: xarray.Dataset) -> pd.DataFrame:
 def _differences(dataset: xarray.Dataset) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Labels of the tests, and ARI of a variant minus the baseline's as ``[tests, seeds]``."""
     values = dataset["ari"].transpose(*DIMENSIONS)
-    labels: list[dict[str, Any]] = []
-    rows: list[np.ndarray] = []
     if values.sizes["seed"] < 2:
-        return labels, np.zeros((0, 0))
+        return [], np.zeros((0, 0))
     baseline, *variants = [str(name) for name in values["rule"].values]
-    for noise in values["noise"].values:
-        for clusters in values["clusters"].values:
-            cell = values.sel(noise=noise, clusters=clusters)
-            for name in variants:
-                labels.append(
-                    {"noise": float(noise), "n_clusters": int(clusters), "comparison": f"{name}_vs_{baseline}"}
-                )
-                rows.append((cell.sel(rule=name) - cell.sel(rule=baseline)).values)
-    return labels, np.array(rows)
+    cells = itertools.product(values["noise"].values.tolist(), values["clusters"].values.tolist(), variants)
+    labels = [
+        {"noise": noise, "n_clusters": clusters, "comparison": f"{name}_vs_{baseline}"}
+        for noise, clusters, name in cells
+    ]
+    gains = values.sel(rule=variants) - values.sel(rule=baseline)
+    return labels, gains.transpose("noise", "clusters", "rule", "seed").values.reshape(len(labels), -1)
+
+
+def _records(labels: list[dict[str, Any]], **columns: Any) -> list[dict[str, Any]]:
+    """A record for each label: the label, and the numbers at its place; a single number is everybody's."""
+    every = {name: np.broadcast_to(values, len(labels)).tolist() for name, values in columns.items()}
+    return [{**label, **{name: values[i] for name, values in every.items()}} for i, label in enumerate(labels)]

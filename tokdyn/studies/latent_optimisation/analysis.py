@@ -9,31 +9,39 @@ import numpy as np
 import xarray
 
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.diagnose.effects import verdict
+from tokdyn.reasoning.diagnose.outcomes import compared, verdict
 from tokdyn.reasoning.items import Item
-from tokdyn.stats import holm
-from tokdyn.studies.latent_optimisation.comparison import compared, detectable, exact, mean_of
-from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, RATES, SIGMAS, TWINS, Config, halves
-from tokdyn.studies.latent_optimisation.measurement import MEASURES
+from tokdyn.stats import clopper_pearson, holm, mean_interval, minimal_detectable_difference
+from tokdyn.studies.intervals import meanings, variables
+from tokdyn.studies.latent_optimisation.design import (
+    CHOICES,
+    CONTROLS,
+    DMLR,
+    MEASURES,
+    RATES,
+    SIGMAS,
+    TWINS,
+    Config,
+    halves,
+)
+from tokdyn.typing import EitherArray
 
 OUTCOMES = ("right answer", "right steps said", "attention to what matters")
 _OUTCOME_KEYS = ("right", "chain", "grounding")
+_AVERAGED = ("tail_mass_before", "tail_mass", "moved", "evaluations", "accepted", "patches")
 SHOWN = 3  # items whose injections are drawn
 TWIN_NAMES = tuple(reinforced.split(", ")[1] for reinforced, _ in TWINS)
 
+_EXACT = "exact 95 % interval, which covers those of all seeds"
+_SEEDS = "95 % interval, which covers those of all seeds"
+_ITEMS = "95 % interval over items"
 VARIABLES = {
     "right_answer": "the right word",
     "clean_answer": "word that was given before any step",
     "answer": "word that was given after the optimisation",
-    "accuracy_before": "share of right answers before any step",
-    "accuracy_before_low": "lower end of its exact 95 % interval",
-    "accuracy_before_high": "its upper end",
-    "accuracy": "share of right answers after the optimisation, mean over seeds",
-    "accuracy_low": "lower end of its exact 95 % interval, the lowest of the seeds'",
-    "accuracy_high": "its upper end, the highest of the seeds'",
-    "difference": "accuracy after minus before",
-    "difference_low": "lower end of its 95 % interval, the lowest of the seeds'",
-    "difference_high": "its upper end, the highest of the seeds'",
+    **meanings("accuracy_before", "share of right answers before any step", "exact 95 % interval"),
+    **meanings("accuracy", "share of right answers after the optimisation, mean over seeds", _EXACT),
+    **meanings("difference", "accuracy after minus before", _SEEDS),
     "p_value": "of McNemar's exact test that there is no difference, the largest of the seeds'",
     "holm": "the same, adjusted by Holm over the methods",
     "minimal_detectable_effect": "smallest difference of accuracy that the test finds with a power of 0.8",
@@ -42,9 +50,7 @@ VARIABLES = {
     "verdict": "effect, negligible, no effect or inconclusive, p-values adjusted by Holm",
     "reward_before": "the method's own reward before any step, mean over items",
     "reward_after": "its best reward in the end, mean over items",
-    "reward_gain": "best reward in the end minus that before, mean over items",
-    "reward_gain_low": "lower end of its 95 % interval over items",
-    "reward_gain_high": "its upper end",
+    **meanings("reward_gain", "best reward in the end minus that before, mean over items", _ITEMS),
     "changed": "share of items whose answer is another than before",
     "to_right": "share of items that were wrong before and are right after",
     "to_wrong": "share of items that were right before and are wrong after",
@@ -55,17 +61,14 @@ VARIABLES = {
     "accepted": "share of iterations in which the latents moved",
     "patches": "patches injected in the end, mean",
     "nonfinite": "items of all seeds that stopped because a reward or a step was NaN or infinite",
-    "curve": "best reward so far by iteration, mean over items",
-    "curve_low": "lower end of its 95 % interval over items",
-    "curve_high": "its upper end",
-    "advantage": "accuracy of a method minus that of a control",
-    "advantage_low": "lower end of its 95 % interval, the lowest of the seeds'",
-    "advantage_high": "its upper end, the highest of the seeds'",
+    **meanings("curve", "best reward so far by iteration, mean over items", _ITEMS),
+    **meanings("advantage", "accuracy of a method minus that of a control", _SEEDS),
     "advantage_p_value": "of McNemar's exact test, the largest of the seeds'",
     "advantage_equivalent": "1 where the difference was shown to be inside the bound",
-    "gain_area": "area under the ROC curve: does the reward gain tell, among items wrong before, which became right?",
-    "gain_area_low": "lower end of its 95 % interval",
-    "gain_area_high": "its upper end",
+    **meanings(
+        "gain_area",
+        "area under the ROC curve: does the reward gain tell, among items wrong before, which became right?",
+    ),
     "sweep_right": "whether the answer was right, by setting of the sweep (first seed)",
     "sweep_reward_gain": "mean gain of the reward, by setting, on the half of the items that chooses",
     "sweep_accuracy": "accuracy by setting, on the half of the items that chooses",
@@ -73,21 +76,17 @@ VARIABLES = {
     "chosen_rate": "its learning rate",
     "judged_before": "accuracy before any step on the other half, which judges",
     "judged_accuracy": "accuracy of the chosen setting on the half that judges",
-    "judged_difference": "their difference",
-    "judged_low": "lower end of its 95 % interval",
-    "judged_high": "its upper end",
+    **meanings("judged_difference", "their difference", ends="judged"),
     "judged_p_value": "of McNemar's exact test",
     "judged_verdict": "as verdict, without correction",
-    "twin_difference": "judged accuracy of reinforced steps minus that of random ones, each at its chosen setting",
-    "twin_low": "lower end of its 95 % interval",
-    "twin_high": "its upper end",
+    **meanings(
+        "twin_difference",
+        "judged accuracy of reinforced steps minus that of random ones, each at its chosen setting",
+        ends="twin",
+    ),
     "twin_p_value": "of McNemar's exact test",
-    "area": "area under the ROC curve of a confidence before any step, for a right answer; 0.5 is chance",
-    "area_low": "lower end of its 95 % interval",
-    "area_high": "its upper end",
-    "correlation": "Spearman's correlation of a confidence before any step with an outcome",
-    "correlation_low": "lower end of its 95 % interval",
-    "correlation_high": "its upper end",
+    **meanings("area", "area under the ROC curve of a confidence before any step, for a right answer; 0.5 is chance"),
+    **meanings("correlation", "Spearman's correlation of a confidence before any step with an outcome"),
     "tree_image": "picture of an item, as the reasoner saw it at the last level of noise",
     "tree_item": "its place among the items",
     "tree_before": "1 where its answer was right before any step",
@@ -109,7 +108,7 @@ def analysed(name: str, items: Item, found: Mapping[str, Any], config: Config) -
     Args:
         name: of the reference.
         items: at every level of noise `[noises * items, ...]`.
-        found: of ``measurement.measurements``.
+        found: of ``experiment.measurements``.
         config: levels, seeds, bound.
 
     Returns:
@@ -133,15 +132,8 @@ def analysed(name: str, items: Item, found: Mapping[str, Any], config: Config) -
         "measure": list(MEASURES), "outcome": list(OUTCOMES), "seed": np.arange(config.seeds),
         "slot": np.arange(1, found["tree"]["taken"].shape[-1] + 1),
     }  # fmt: skip
-    made = {
-        variable: (("reference", *dims), _texts(np.asarray(values)[None])) for variable, (dims, values) in parts.items()
-    }
+    made = {variable: (("reference", *dims), np.asarray(values)[None]) for variable, (dims, values) in parts.items()}
     return xarray.Dataset(made, coordinates)
-
-
-def _texts(values: np.ndarray) -> np.ndarray:
-    """Texts as objects, which no longer text can be too long for."""
-    return values.astype(object) if values.dtype.kind == "U" else values
 
 
 def _methods(
@@ -151,60 +143,45 @@ def _methods(
     stacked = lambda part: np.stack([one[part] for one in methods.values()], axis=1)  # noqa: E731
     right = stacked("right")  # [noises, methods, seeds, items]
     dims = ("noise", "rule")
-    parts: Parts = {}
-    ends = exact(before[:, None])
-    parts |= {
-        f"accuracy_before{end}": (("noise",), value) for end, value in zip(("", "_low", "_high"), ends, strict=True)
-    }
-    parts |= {f"accuracy{end}": (dims, value) for end, value in zip(("", "_low", "_high"), exact(right), strict=True)}
-    each = compared(right, before[:, None, None], bound=config.bound)
-    adjusted = holm(each.p_value, axis=-1)
-    parts |= {
-        "difference": (dims, each.difference),
-        "difference_low": (dims, each.low),
-        "difference_high": (dims, each.high),
-        "p_value": (dims, each.p_value),
-        "holm": (dims, adjusted),
-        "minimal_detectable_effect": (dims, detectable(config.num_items, each.discordance)),
-        "equivalence_p_value": (dims, each.equivalence_p_value),
-        "equivalent": (dims, each.equivalent.astype(float)),
-        "verdict": (dims, np.vectorize(verdict, otypes=[object])(adjusted, each.equivalent)),
-    }
-    answer = stacked("answer")
-    parts["answer"] = ((*dims, "seed", "item"), answer)
     was = before[:, None, None]
-    for variable, of in (
-        ("changed", answer != answered[:, None, None]),
-        ("to_right", right & ~was),
-        ("to_wrong", ~right & was),
-    ):
-        parts[variable] = (dims, of.mean(axis=(-2, -1)))
+    each = compared(right, was, bound=config.bound)
+    adjusted = holm(each.p_value, axis=-1)
+    answer = stacked("answer")
     gain = _finite(stacked("reward_after") - stacked("reward_before"))
-    for variable, values in (
-        ("reward_before", stacked("reward_before")),
-        ("reward_after", _finite(stacked("reward_after"))),
-    ):
-        parts[variable] = (dims, mean_of(values)[0])
-    parts |= {
-        f"reward_gain{end}": (dims, value) for end, value in zip(("", "_low", "_high"), mean_of(gain), strict=True)
-    }
-    for variable in ("tail_mass_before", "tail_mass", "moved", "evaluations", "accepted", "patches"):
-        parts[variable] = (dims, np.nanmean(stacked(variable).astype(float), axis=(-2, -1)))
-    parts["nonfinite"] = (dims, stacked("nonfinite").sum(axis=(-2, -1)))
     areas = [
         [_area(gain[noise, i, 0], right[noise, i, 0], before[noise]) for i in range(len(methods))]
         for noise in range(len(before))
     ]
-    for i, end in enumerate(("", "_low", "_high")):
-        parts[f"gain_area{end}"] = (dims, np.array(areas)[..., i])
     longest = max(one["curve"].shape[-1] for one in methods.values())
     curves = np.full((3, len(before), len(methods), longest), np.nan)
     for i, one in enumerate(methods.values()):
         values = _finite(np.moveaxis(one["curve"], -1, 1))  # [noises, steps, seeds, items]
         curves[:, :, i, : values.shape[1]] = mean_of(values)
-    for end, curve in zip(("", "_low", "_high"), curves, strict=True):
-        parts[f"curve{end}"] = ((*dims, "iteration"), curve)
-    return parts
+    numbers = {
+        "p_value": each.p_value,
+        "holm": adjusted,
+        "minimal_detectable_effect": minimal_detectable_difference(config.num_items, np.round(each.discordance, 3)),
+        "equivalence_p_value": each.equivalence_p_value,
+        "equivalent": each.equivalent.astype(float),
+        "verdict": np.vectorize(verdict, otypes=[object])(adjusted, each.equivalent),
+        "reward_before": mean_of(stacked("reward_before"))[0],
+        "reward_after": mean_of(_finite(stacked("reward_after")))[0],
+        "changed": np.mean(answer != answered[:, None, None], axis=(-2, -1)),
+        "to_right": np.mean(right & ~was, axis=(-2, -1)),
+        "to_wrong": np.mean(~right & was, axis=(-2, -1)),
+        "nonfinite": stacked("nonfinite").sum(axis=(-2, -1)),
+        **{name: np.nanmean(stacked(name).astype(float), axis=(-2, -1)) for name in _AVERAGED},
+    }
+    return {
+        **variables("accuracy_before", ("noise",), exact(before[:, None])),
+        **variables("accuracy", dims, exact(right)),
+        **variables("difference", dims, each[:3]),
+        **variables("reward_gain", dims, mean_of(gain)),
+        **variables("gain_area", dims, np.moveaxis(np.array(areas), -1, 0)),
+        **variables("curve", (*dims, "iteration"), curves),
+        "answer": ((*dims, "seed", "item"), answer),
+        **{name: (dims, values) for name, values in numbers.items()},
+    }
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
@@ -229,9 +206,7 @@ def _against_controls(methods: Mapping[str, Mapping[str, np.ndarray]], config: C
     each = compared(right[:, :, None], controls[:, None], bound=config.bound)
     dims = ("noise", "rule", "control")
     return {
-        "advantage": (dims, each.difference),
-        "advantage_low": (dims, each.low),
-        "advantage_high": (dims, each.high),
+        **variables("advantage", dims, each[:3]),
         "advantage_p_value": (dims, each.p_value),
         "advantage_equivalent": (dims, each.equivalent.astype(float)),
     }
@@ -259,6 +234,7 @@ def _swept(sweep: Mapping[str, Mapping[str, np.ndarray]], before: np.ndarray, co
         compared(picked[:, at[one], :, None], picked[:, at[other], :, None], bound=config.bound) for one, other in TWINS
     ]
     pair = ("noise", "twin", "choice")
+    between = [np.stack([twin[end] for twin in twins], axis=1) for end in range(3)]
     return {
         "sweep_right": ((*cells, "item"), shaped(right)),
         "sweep_accuracy": (cells, shaped(scores["accuracy"])),
@@ -267,15 +243,11 @@ def _swept(sweep: Mapping[str, Mapping[str, np.ndarray]], before: np.ndarray, co
         "chosen_rate": (dims, np.array(RATES)[rate]),
         "judged_before": (("noise",), own.mean(axis=-1)),
         "judged_accuracy": (dims, picked.mean(axis=-1)),
-        "judged_difference": (dims, each.difference),
-        "judged_low": (dims, each.low),
-        "judged_high": (dims, each.high),
+        **variables("judged_difference", dims, each[:3], ends="judged"),
         "judged_p_value": (dims, each.p_value),
         "judged_verdict": (dims, np.vectorize(verdict, otypes=[object])(each.p_value, each.equivalent)),
-        **{
-            f"twin_{end}": (pair, np.stack([getattr(twin, end) for twin in twins], axis=1))
-            for end in ("difference", "low", "high", "p_value")
-        },
+        **variables("twin_difference", pair, between, ends="twin"),
+        "twin_p_value": (pair, np.stack([twin.p_value for twin in twins], axis=1)),
     }
 
 
@@ -294,11 +266,10 @@ def _premise(clean: Mapping[str, np.ndarray]) -> Parts:
             of_answers = found[OUTCOMES[0]].area
             if of_answers is not None:
                 area[:, noise, i] = of_answers.estimate, of_answers.low, of_answers.high
-    parts: Parts = {}
-    for k, end in enumerate(("", "_low", "_high")):
-        parts[f"area{end}"] = (("noise", "measure"), area[k])
-        parts[f"correlation{end}"] = (("noise", "measure", "outcome"), correlation[k])
-    return parts
+    return {
+        **variables("area", ("noise", "measure"), area),
+        **variables("correlation", ("noise", "measure", "outcome"), correlation),
+    }
 
 
 def _trees(
@@ -323,3 +294,22 @@ def _trees(
         "tree_taken": (steps, of("taken")),
         "tree_best": (("shown", "iteration_best"), of("best_reward")),
     }
+
+
+def exact(right: EitherArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Accuracy over `[..., seeds, items]`, and the exact 95 % interval that covers those of every seed."""
+    right = np.asarray(right, bool)
+    found = clopper_pearson(right.sum(axis=-1), right.shape[-1])
+    return right.mean(axis=(-2, -1)), np.min(found.low, axis=-1), np.max(found.high, axis=-1)
+
+
+def mean_of(values: EitherArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and Student's 95 % interval over items, seeds averaged first; of `[..., seeds, items]`; finite ones only."""
+    values = np.asarray(values, float).mean(axis=-2)
+    ends = np.full((3, *values.shape[:-1]), np.nan)
+    for index in np.ndindex(values.shape[:-1]):
+        kept = values[index][np.isfinite(values[index])]
+        if len(kept) > 1:
+            made = mean_interval(kept)
+            ends[(slice(None), *index)] = kept.mean(), float(made.low), float(made.high)
+    return ends[0], ends[1], ends[2]

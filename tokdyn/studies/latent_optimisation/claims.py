@@ -8,11 +8,10 @@ import numpy as np
 import xarray
 
 from tokdyn.claims import CONTEXT, Finding
-from tokdyn.reasoning.diagnose.effects import ALPHA
+from tokdyn.reasoning.diagnose.outcomes import ALPHA, compared
 from tokdyn.reasoning.references import catalog
-from tokdyn.studies import rules
+from tokdyn.studies import intervals, rules
 from tokdyn.studies.latent_optimisation.analysis import OUTCOMES
-from tokdyn.studies.latent_optimisation.comparison import compared
 from tokdyn.studies.latent_optimisation.design import ALL_PATCHES, DMLR, EXACT, NO_PATCHES, ORACLE
 from tokdyn.studies.latent_optimisation.tables import cells
 from tokdyn.studies.rules import Context, Estimate, Every, InGeneral, Judgement, Rises
@@ -27,24 +26,13 @@ _INJECTIONS = {"none": NO_PATCHES, "all": ALL_PATCHES, "dynamic": DMLR}
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
-    """What the study says to published claims. Every verdict follows from the numbers of this Dataset.
-
-    Accuracies of published models stay open. What is said of the method in general is held against all reasoners and
-    levels of noise here, of which every pair is a cell.
-
-    Args:
-        dataset: from ``run`` with the default design.
-
-    Returns:
-        A ``Finding`` for each claim that it bears on.
-    """
+    """What the study says to published claims; every pair of a reasoner and a level of noise is a cell."""
     return rules.findings(CLAIMS, dataset, COMMAND)
 
 
 def _estimates(of: xarray.Dataset, name: str, chosen: np.ndarray) -> list[Estimate]:
     """The cells that are chosen, with the intervals that the study gives them."""
-    columns = [of[f"{name}{end}"].values[chosen] for end in ("", "_low", "_high")]
-    return [rules.between(*row) for row in zip(*columns, strict=True)]
+    return [rules.between(*row) for row in intervals.stacked(of, name)[:, chosen].T]
 
 
 def _relation(outcome: str) -> Callable[[xarray.Dataset], list[Estimate]]:

@@ -10,7 +10,8 @@ import numpy as np
 from tokdyn import checks, draws, keys
 from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.items import Item
-from tokdyn.reasoning.latent_optimisation import CONFIGURATIONS, Configuration, controls
+from tokdyn.reasoning.latent_optimisation import CONFIDENCES, CONFIGURATIONS, Configuration, controls
+from tokdyn.studies.skeleton import at_most
 
 REFERENCES = ("content", "compute", "bypassed", "masked", "marker", "text", "soft_prompt")
 DMLR, NO_PATCHES, ALL_PATCHES = "dmlr", "dmlr, no patches", "dmlr, all patches"
@@ -23,6 +24,9 @@ METHODS = (DMLR, NO_PATCHES, ALL_PATCHES, CODE, LTPO, LATENTSEEK, *CONTROLS, SAM
 # The sweep: sigma in units of the latents' root mean square, and rates up to steps as long as the latents themselves.
 SIGMAS = (0.1, 0.5)
 RATES = (1e-3, 1e-2, 3e-2, 1e-1)
+WORDS = 10  # that a confidence counts, as in the published code
+READS = ("slots", "answer")
+MEASURES = tuple(f"{name.replace('_', ' ')}, {read}" for name in CONFIDENCES for read in READS)
 CHOICES = ("accuracy", "reward")  # what a setting of the sweep is chosen by
 _ADAM_RATE = 0.1  # of the exact gradients: 15 steps go as far as the latents are long
 
@@ -48,11 +52,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            references=self.references[:1],
-            num_items=min(self.num_items, 48),
-        )
+        return at_most(self, references=1, num_items=48)
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -60,12 +60,8 @@ class Config:
         Raises:
             ValueError: naming the field.
         """
-        if not self.references or len(set(self.references)) != len(self.references):
-            raise checks.bad("references", "at least one name, each once", self.references)
-        for name in self.references:
-            checks.choice("references", name, REFERENCES)
-        if not self.noises or len(set(self.noises)) != len(self.noises):
-            raise checks.bad("noises", "at least one level, each once", self.noises)
+        checks.each_once("references", self.references, REFERENCES)
+        checks.each_once("noises", self.noises)
         for noise in self.noises:
             checks.hyperparameter("noises", noise, at_least=0.0)
         checks.whole_number("seeds", self.seeds, at_least=1)

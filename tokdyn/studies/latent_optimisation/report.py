@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import xarray
 
+from tokdyn.plot import latent_optimisation as draw
 from tokdyn.reasoning.references import catalog
-from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
+from tokdyn.studies import intervals
+from tokdyn.studies.documents import Figure, Report, bullets, table
 from tokdyn.studies.latent_optimisation import tables
 from tokdyn.studies.latent_optimisation.analysis import VARIABLES
 from tokdyn.studies.latent_optimisation.claims import findings
@@ -97,7 +100,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         ]
         for noise in config.noises:
             one = dataset.sel(reference=name, noise=noise)
-            bounds = brackets(one["accuracy_before_low"], one["accuracy_before_high"])
+            bounds = intervals.shown(one, "accuracy_before")
             blocks += [
                 f"**Noise {noise:g}: {float(one['accuracy_before']):.1%} right before any step {bounds}.**",
                 table(tables.methods(one)),
@@ -140,32 +143,25 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
     ]
 
 
-def _three(one: xarray.Dataset, name: str) -> np.ndarray:
-    """A value and the ends of its interval `[3, ...]`."""
-    return np.stack([one[f"{name}{end}"].values for end in ("", "_low", "_high")])
-
-
 def _rewards(last: xarray.Dataset, names: list[str]) -> Any:
-    from tokdyn.plot import latent_optimisation as draw
+    def each(of: Callable[[xarray.Dataset], np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+        """By reasoner and method."""
+        return {
+            name: {method: of(last.sel(reference=name, rule=method)) for method in (DMLR, *CONTROLS)} for name in names
+        }
 
-    each = {name: {method: last.sel(reference=name, rule=method) for method in (DMLR, *CONTROLS)} for name in names}
+    before = {name: float(last["accuracy_before"].sel(reference=name)) for name in names}
     return draw.reward_beside_accuracy(
-        {name: {method: _curve(one) for method, one in methods.items()} for name, methods in each.items()},
-        {name: {method: _three(one, "accuracy") for method, one in methods.items()} for name, methods in each.items()},
-        before={name: float(last["accuracy_before"].sel(reference=name)) for name in names},
+        each(_curve), each(lambda one: intervals.stacked(one, "accuracy")), before=before
     )
 
 
 def _changes(at: xarray.Dataset, names: list[str], bound: float) -> Any:
-    from tokdyn.plot import latent_optimisation as draw
-
-    changes = {name: _three(at.sel(reference=name), "difference") for name in names}
+    changes = {name: intervals.stacked(at.sel(reference=name), "difference") for name in names}
     return draw.accuracy_changes([str(name) for name in at["rule"].values], changes, bound=bound)
 
 
 def _trees(one: xarray.Dataset, name: str) -> Any:
-    from tokdyn.plot import latent_optimisation as draw
-
     there = np.isfinite(one["tree_taken"].values).all(axis=(0, 1))
     trees = [
         draw.Tree(
@@ -184,7 +180,7 @@ def _trees(one: xarray.Dataset, name: str) -> Any:
 
 def _curve(one: xarray.Dataset) -> np.ndarray:
     """Evaluations spent, best reward, and the ends of its interval `[4, iterations + 1]`."""
-    curves = np.stack([one[f"curve{end}"].values for end in ("", "_low", "_high")])
+    curves = intervals.stacked(one, "curve")
     curves = curves[:, np.isfinite(curves[0])]
     steps = curves.shape[1] - 1
     spent = 1 + np.arange(steps + 1) * (float(one["evaluations"]) - 1) / max(steps, 1)

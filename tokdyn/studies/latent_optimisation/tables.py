@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, SupportsFloat
 
 import numpy as np
 import xarray
 
-from tokdyn.reasoning.diagnose.effects import ALPHA
-from tokdyn.studies.documents import brackets
+from tokdyn.reasoning.diagnose.outcomes import ALPHA
+from tokdyn.studies import intervals
+from tokdyn.studies.documents import records
+from tokdyn.studies.latent_optimisation.analysis import VARIABLES
 from tokdyn.studies.latent_optimisation.design import CHOICES, CONTROLS, DMLR, EXACT, ORACLE, TWINS
 
 Rows = list[dict[str, Any]]
+Columns = dict[str, str | Callable[[xarray.Dataset], object]]
+_CELLS = {"reference": "reasoner", "noise": "noise"}
 
 
 def cells(dataset: xarray.Dataset) -> list[tuple[str, float]]:
@@ -26,8 +31,7 @@ def gain_interval(low: SupportsFloat, high: SupportsFloat) -> str:
 
 def points(one: xarray.Dataset, name: str, ends: str | None = None) -> str:
     """A difference of accuracies in percentage points with its interval: "+0.8 [-1.2, 2.8] points"."""
-    start = name.removesuffix("_difference") if ends is None else ends
-    value, low, high = (100 * float(one[part]) for part in (name, f"{start}_low", f"{start}_high"))
+    value, low, high = 100 * intervals.stacked(one, name, ends)
     return f"{value:+.1f} [{low:.1f}, {high:.1f}] points"
 
 
@@ -46,7 +50,7 @@ def headline(one: xarray.Dataset) -> str:
     )
     chosen = last.sel(control=CONTROLS[0])
     judged = ", the one chosen by the reward by ".join(
-        points(chosen.sel(choice=choice), "judged_difference") for choice in CHOICES
+        points(chosen.sel(choice=choice), "judged_difference", "judged") for choice in CHOICES
     )
     return (
         f"{one['reference'].item()} (noise {float(last['noise']):g}, {float(last['accuracy_before']):.1%} right "
@@ -96,164 +100,126 @@ def _shown(of: xarray.Dataset) -> tuple[xarray.DataArray, xarray.DataArray]:
 
 def methods(one: xarray.Dataset) -> Rows:
     """Every method on one reasoner at one level of noise."""
-    rows = []
-    for name in one["rule"].values:
-        at = one.sel(rule=name)
-        rows.append(
-            {
-                "method": str(name),
-                "accuracy": float(at["accuracy"]),
-                "change": float(at["difference"]),
-                "95 %": brackets(at["difference_low"], at["difference_high"]),
-                "p (Holm)": float(at["holm"]),
-                "verdict": str(at["verdict"].item()),
-                "detectable": float(at["minimal_detectable_effect"]),
-                "reward before": float(at["reward_before"]),
-                "gain": float(at["reward_gain"]),
-                "its 95 %": gain_interval(at["reward_gain_low"], at["reward_gain_high"]),
-                "evaluations": float(at["evaluations"]),
-            }
-        )
-    return rows
+    columns: Columns = {
+        "accuracy": "accuracy",
+        "change": "difference",
+        "95 %": lambda at: intervals.shown(at, "difference"),
+        "p (Holm)": "holm",
+        "verdict": "verdict",
+        "detectable": "minimal_detectable_effect",
+        "reward before": "reward_before",
+        "gain": "reward_gain",
+        "its 95 %": lambda at: gain_interval(at["reward_gain_low"], at["reward_gain_high"]),
+        "evaluations": "evaluations",
+    }
+    return records(one, {"rule": "method"}, columns)
 
 
 def changes(one: xarray.Dataset) -> Rows:
     """What became of the answers and the latents under every method, at one level of noise."""
-    rows = []
-    for name in one["rule"].values:
-        at = one.sel(rule=name)
-        rows.append(
-            {
-                "method": str(name),
-                "changed": float(at["changed"]),
-                "to right": float(at["to_right"]),
-                "to wrong": float(at["to_wrong"]),
-                "latents moved": float(at["moved"]),
-                "iterations that moved": float(at["accepted"]),
-                "patches": float(at["patches"]),
-                "tail mass before": float(at["tail_mass_before"]),
-                "after": float(at["tail_mass"]),
-                "gain tells who became right": area(at, "gain_area"),
-                "not finite": int(at["nonfinite"]),
-            }
-        )
-    return rows
+    columns: Columns = {
+        "changed": "changed",
+        "to right": "to_right",
+        "to wrong": "to_wrong",
+        "latents moved": "moved",
+        "iterations that moved": "accepted",
+        "patches": "patches",
+        "tail mass before": "tail_mass_before",
+        "after": "tail_mass",
+        "gain tells who became right": lambda at: area(at, "gain_area"),
+        "not finite": lambda at: int(at["nonfinite"]),
+    }
+    return records(one, {"rule": "method"}, columns)
 
 
 def area(one: xarray.Dataset, name: str) -> str:
     """An area under a ROC curve with its interval; "-" where one class is empty."""
     if not np.isfinite(one[name]):
         return "-"
-    return f"{float(one[name]):.2f} {brackets(one[f'{name}_low'], one[f'{name}_high'], 2)}"
+    return f"{float(one[name]):.2f} {intervals.shown(one, name, digits=2)}"
 
 
 def against_controls(dataset: xarray.Dataset) -> Rows:
     """Accuracy of DMLR minus that of its controls, and of reinforced minus random steps."""
-    rows = []
+
+    def pair(one: xarray.Dataset, method: str, control: str) -> dict[str, Any]:
+        of = one.sel(rule=method, control=control)
+        spent = [float(one["evaluations"].sel(rule=name)) for name in (method, control)]
+        return {
+            "method": method,
+            "minus": control,
+            "difference": float(of["advantage"]),
+            "95 %": intervals.shown(of, "advantage"),
+            "p": float(of["advantage_p_value"]),
+            "within the bound": "shown" if float(of["advantage_equivalent"]) else "not shown",
+            "evaluations": "{:.0f} and {:.0f}".format(*spent),
+        }
+
     pairs = [(DMLR, control) for control in CONTROLS] + list(TWINS)
-    for name, noise in cells(dataset):
-        for method, control in pairs:
-            one = dataset.sel(reference=name, noise=noise, rule=method, control=control)
-            other = dataset["evaluations"].sel(reference=name, noise=noise, rule=control)
-            rows.append(
-                {
-                    "reasoner": name,
-                    "noise": f"{noise:g}",
-                    "method": method,
-                    "minus": control,
-                    "difference": float(one["advantage"]),
-                    "95 %": brackets(one["advantage_low"], one["advantage_high"]),
-                    "p": float(one["advantage_p_value"]),
-                    "within the bound": "shown" if float(one["advantage_equivalent"]) else "not shown",
-                    "evaluations": f"{float(one['evaluations']):.0f} and {float(other):.0f}",
-                }
-            )
-    return rows
+    return [
+        {"reasoner": name, "noise": f"{noise:g}", **pair(dataset.sel(reference=name, noise=noise), *names)}
+        for name, noise in cells(dataset)
+        for names in pairs
+    ]
 
 
 def sweep(dataset: xarray.Dataset) -> Rows:
     """Settings chosen on one half, judged on the other."""
-    rows = []
-    for name, noise in cells(dataset):
-        for control in CONTROLS:
-            for choice in CHOICES:
-                one = dataset.sel(reference=name, noise=noise, control=control, choice=choice)
-                rows.append(
-                    {
-                        "reasoner": name,
-                        "noise": f"{noise:g}",
-                        "steps": control,
-                        "chosen by": choice,
-                        "sigma": f"{float(one['chosen_sigma']):g}",
-                        "rate": f"{float(one['chosen_rate']):g}",
-                        "before": float(one["judged_before"]),
-                        "after": float(one["judged_accuracy"]),
-                        "95 % of the change": brackets(one["judged_low"], one["judged_high"]),
-                        "p": float(one["judged_p_value"]),
-                        "verdict": str(one["judged_verdict"].item()),
-                    }
-                )
-    return rows
+    columns: Columns = {
+        "sigma": lambda one: f"{float(one['chosen_sigma']):g}",
+        "rate": lambda one: f"{float(one['chosen_rate']):g}",
+        "before": "judged_before",
+        "after": "judged_accuracy",
+        "95 % of the change": lambda one: intervals.shown(one, "judged_difference", "judged"),
+        "p": "judged_p_value",
+        "verdict": "judged_verdict",
+    }
+    return records(dataset, {**_CELLS, "control": "steps", "choice": "chosen by"}, columns)
 
 
 def twins(dataset: xarray.Dataset) -> Rows:
     """Reinforced minus random steps, each at the setting that was chosen for it, on the half that judges."""
-    rows = []
-    for name, noise in cells(dataset):
-        for twin in dataset["twin"].values:
-            for choice in CHOICES:
-                one = dataset.sel(reference=name, noise=noise, twin=twin, choice=choice)
-                rows.append(
-                    {
-                        "reasoner": name,
-                        "noise": f"{noise:g}",
-                        "accepts": str(twin),
-                        "chosen by": choice,
-                        "reinforced minus random": float(one["twin_difference"]),
-                        "95 %": brackets(one["twin_low"], one["twin_high"]),
-                        "p": float(one["twin_p_value"]),
-                    }
-                )
-    return rows
+    columns: Columns = {
+        "reinforced minus random": "twin_difference",
+        "95 %": lambda one: intervals.shown(one, "twin_difference", "twin"),
+        "p": "twin_p_value",
+    }
+    return records(dataset, {**_CELLS, "twin": "accepts", "choice": "chosen by"}, columns)
 
 
 def hacking(dataset: xarray.Dataset) -> Rows:
     """Reward and accuracy by rate, the largest sigma's left out: what a larger step buys."""
-    rows = []
-    for name, noise in cells(dataset):
-        for control in CONTROLS[:3:2]:
-            one = dataset.sel(reference=name, noise=noise, control=control).isel(sigma=0)
-            row: dict[str, Any] = {"reasoner": name, "noise": f"{noise:g}", "steps": control}
-            for rate in one["rate"].values:
-                at = one.sel(rate=rate)
-                row[f"rate {rate:g}"] = f"{float(at['sweep_reward_gain']):+.3f}, {float(at['sweep_accuracy']):.1%}"
-            rows.append(row)
-    return rows
+
+    def bought(rate: float) -> Callable[[xarray.Dataset], str]:
+        def told(one: xarray.Dataset) -> str:
+            at = one.sel(rate=rate)
+            return f"{float(at['sweep_reward_gain']):+.3f}, {float(at['sweep_accuracy']):.1%}"
+
+        return told
+
+    columns: Columns = {f"rate {rate:g}": bought(rate) for rate in dataset["rate"].values}
+    return records(dataset.isel(sigma=0).sel(control=list(CONTROLS[:3:2])), {**_CELLS, "control": "steps"}, columns)
 
 
 def premise(dataset: xarray.Dataset) -> Rows:
     """Confidence before any step against right answers, right steps said, attention to what matters."""
-    rows = []
-    for name, noise in cells(dataset):
-        for measure in dataset["measure"].values:
-            one = dataset.sel(reference=name, noise=noise, measure=measure)
-            row = {
-                "reasoner": name,
-                "noise": f"{noise:g}",
-                "confidence": str(measure),
-                "area, right": area(one, "area"),
-            }
-            for outcome in one["outcome"].values:
-                at = one.sel(outcome=outcome)
-                there = not (float(at["correlation_low"]) == -1 and float(at["correlation_high"]) == 1)
-                text = f"{float(at['correlation']):+.2f} {brackets(at['correlation_low'], at['correlation_high'], 2)}"
-                row[str(outcome)] = text if there else "-"
-            rows.append(row)
-    return rows
+
+    def correlated(outcome: str) -> Callable[[xarray.Dataset], str]:
+        def told(one: xarray.Dataset) -> str:
+            at = one.sel(outcome=outcome)
+            if (float(at["correlation_low"]), float(at["correlation_high"])) == (-1, 1):  # one of the two is constant
+                return "-"
+            return f"{float(at['correlation']):+.2f} {intervals.shown(at, 'correlation', digits=2)}"
+
+        return told
+
+    columns: Columns = {"area, right": lambda one: area(one, "area")}
+    columns |= {str(outcome): correlated(outcome) for outcome in dataset["outcome"].values}
+    return records(dataset, {**_CELLS, "measure": "confidence"}, columns)
 
 
 def frame(dataset: xarray.Dataset) -> Any:
     """All methods of all reasoners as a ``pandas.DataFrame``, for a CSV file."""
     dims = ("reference", "noise", "rule")
-    columns = [str(name) for name, values in dataset.data_vars.items() if values.dims == dims]
+    columns = [name for name in VARIABLES if dataset[name].dims == dims]
     return dataset[columns].to_dataframe().reset_index()

@@ -115,16 +115,7 @@ def sentences(dataset: xarray.Dataset) -> list[str]:
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, claims.Finding]:
-    """What the study says to published claims: what is said of latent reasoners in general is held against ours.
-
-    Claims about published models stay open, with our numbers as context.
-
-    Args:
-        dataset: from ``run`` with a design that ``decides``.
-
-    Returns:
-        A ``Finding`` for each claim that it bears on.
-    """
+    """What the study says to published claims."""
     tasks = [str(name) for name in dataset["task"].values]
     command = COMMAND if len(tasks) == len(TASKS) else f"{COMMAND} --tasks {' '.join(tasks)}"
     return rules.findings(CLAIMS, dataset, command)

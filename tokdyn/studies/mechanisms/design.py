@@ -22,6 +22,7 @@ from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import PAD, Item, Task
 from tokdyn.reasoning.model import Reasoner, Variables, reasoner
 from tokdyn.reasoning.protocol import Protocol, direct, protocol
+from tokdyn.studies.skeleton import at_most
 
 NUM_RECORDS = 10
 SLOTS = 3
@@ -137,13 +138,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            tasks=self.tasks[:1],
-            num_steps=min(self.num_steps, 100),
-            rl_steps=min(self.rl_steps, 20),
-            num_items=min(self.num_items, 64),
-        )
+        return at_most(self, tasks=1, num_steps=100, rl_steps=20, num_items=64)
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -151,12 +146,8 @@ class Config:
         Raises:
             ValueError: naming the field.
         """
-        for name, known in (("tasks", TASKS), ("methods", METHODS)):
-            given = getattr(self, name)
-            if not given or len(set(given)) < len(given):
-                raise checks.bad(name, "at least one name, each once", ", ".join(given) or "none")
-            for each in given:
-                checks.choice(name, each, tuple(known))
+        checks.each_once("tasks", self.tasks, tuple(TASKS))
+        checks.each_once("methods", self.methods, tuple(METHODS))
         for name in ("seeds", "batch_size"):
             checks.whole_number(name, getattr(self, name), at_least=1)
         for name in ("num_steps", "rl_steps"):

@@ -18,6 +18,7 @@ from tokdyn.dynamics.schedules import annealing
 from tokdyn.reasoning import training
 from tokdyn.reasoning.model import Reasoner, Variables
 from tokdyn.solve.batching import vmap
+from tokdyn.studies.intervals import meanings
 from tokdyn.studies.mechanisms import design, judging
 from tokdyn.studies.mechanisms.design import METHODS, TASKS, Config
 from tokdyn.studies.store import Kept, kept
@@ -49,15 +50,9 @@ VARIABLES = {
     "calibration_if_calibrated": "the gap that counting alone would give",
     "likeness": "cosine of slots and the patches that the steps read, minus that with another item's",
     "likeness_raw": "cosine of slots and the patches that the steps read",
-    "gain": "share of the gain that an arm keeps, as a ratio; NaN where it is refused",
-    "gain_low": "lower end of Fieller's set",
-    "gain_high": "upper end of Fieller's set",
-    "numerator": "accuracy of the arm minus that of the base",
-    "numerator_low": "lower end of its 95 % interval",
-    "numerator_high": "upper end of its 95 % interval",
-    "denominator": "accuracy of the full model minus that of the base",
-    "denominator_low": "lower end of its 95 % interval",
-    "denominator_high": "upper end of its 95 % interval",
+    **meanings("gain", "share of the gain that an arm keeps, as a ratio; NaN where it is refused", "Fieller set"),
+    **meanings("numerator", "accuracy of the arm minus that of the base"),
+    **meanings("denominator", "accuracy of the full model minus that of the base"),
     "kind": "kind of Fieller's set",
     "marker_dependence": "share of the gain that goes when the markers go and the slots stay; NaN where it is refused",
     "operations": "multiplications and additions of products of matrices for one item",

@@ -23,6 +23,7 @@ from tokdyn.reasoning.audit.vectors import attributes
 from tokdyn.reasoning.diagnose import GainRetained, component_gains, marker_dependence, relation, visual_dependence
 from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
+from tokdyn.studies.intervals import variables
 from tokdyn.studies.mechanisms import design
 from tokdyn.studies.mechanisms.design import BASES, GAIN_BASES, KEPT_ARMS, NOISES, STAGES, Config
 
@@ -33,7 +34,6 @@ ORDERS = ("entropy_then_mean", "mean_then_entropy")
 POSITIONS = ("latent", "answer")
 MEASURES = ("maximum", "truncated entropy", "renormalised entropy")
 SOURCES = ("question", "latents", "image")
-_GAIN = tuple(f"{part}{end}" for part in ("gain", "numerator", "denominator") for end in ("", "_low", "_high"))
 
 
 def judged(
@@ -55,23 +55,14 @@ def judged(
     noise = keys.for_purpose(key, "noise")
     program = _under_arms(models["latent"])
     weights = {"SFT": trained["latent"]["variables"], "SFT + RL": trained["reinforced"]["variables"]}
-    rows: list[list[list[dict[str, Any]]]] = []
-    for number, method in enumerate(config.methods):
-        rows.append([])
-        for stage in STAGES:
-            rows[-1].append([])
-            for seed in range(config.seeds):
-                variables = jax.tree.map(lambda leaf, i=number, j=seed: leaf[i, j], weights[stage])
-                found = program(variables, items, noise)
-                first = with_example and method == config.methods[0] and stage == STAGES[0] and seed == 0
-                rows[-1][-1].append(_diagnosed(key, task, models["latent"], items, found, maps=first))
-    maps = rows[0][0][0].pop("maps", None)
-    made = jax.tree.map(lambda *leaves: np.stack(leaves), *[
-        jax.tree.map(lambda *leaves: np.stack(leaves), *[
-            jax.tree.map(lambda *leaves: np.stack(leaves), *seeds) for seeds in stages
-        ]) for stages in rows
-    ])  # fmt: skip
-    setting = ("supervision", "stage", "seed")
+    rows: list[dict[str, Any]] = []
+    for number, stage, seed in itertools.product(range(len(config.methods)), STAGES, range(config.seeds)):
+        variables = jax.tree.map(lambda leaf, i=number, j=seed: leaf[i, j], weights[stage])
+        found = program(variables, items, noise)
+        rows.append(_diagnosed(key, task, models["latent"], items, found, maps=with_example and not rows))
+    maps = rows[0].pop("maps", None)
+    setting, shape = ("supervision", "stage", "seed"), (len(config.methods), len(STAGES), config.seeds)
+    made = jax.tree.map(lambda *leaves: np.reshape(leaves, (*shape, *np.shape(leaves[0]))), *rows)
     dims = {
         "right": ("arm", "item"), "toward_donor": ("arm",), "entropy_difference": ("order",),
         "entropy_latent": ("order",), "mass": ("position",), "relevant_share": ("position",), "relevant_area": (),
@@ -110,7 +101,8 @@ def gains(dataset: xarray.Dataset, key: jax.Array) -> xarray.Dataset:
     Returns:
         Gains with Fieller's sets, numerators and denominators, over method, stage, gain base and kept arm.
     """
-    rows, kinds, lost = [], [], []
+    shares: list[GainRetained] = []
+    lost = []
     for method, stage, base in itertools.product(dataset["supervision"].values, STAGES, GAIN_BASES):
         own = dataset["right"].sel(supervision=method, stage=stage)
         right = {str(arm): own.sel(arm=arm).values.astype(float) for arm in own["arm"].values}
@@ -119,8 +111,7 @@ def gains(dataset: xarray.Dataset, key: jax.Array) -> xarray.Dataset:
             without = dataset["base_right"].sel(base=base).values.astype(float)
         options: dict[str, Any] = {"base_name": base, "num_resamples": RESAMPLES}
         kept = component_gains(key, {arm: right[arm] for arm in KEPT_ARMS}, without, full, **options)
-        rows += [_gain(each) for each in kept.values()]
-        kinds += [str(each.fieller.kind) for each in kept.values()]
+        shares += kept.values()
         found = marker_dependence(key, right["markers removed"], without, full, **options)
         lost.append(np.nan if found.percent is None or not _is_gain(found) else found.percent / 100)
     coordinates: dict[str, Any] = {
@@ -129,17 +120,25 @@ def gains(dataset: xarray.Dataset, key: jax.Array) -> xarray.Dataset:
     }  # fmt: skip
     shape = tuple(len(values) for values in coordinates.values())
     dims = tuple(coordinates)
-    made = {name: (dims, np.reshape(column, shape)) for name, column in zip(_GAIN, np.transpose(rows), strict=True)}
-    made["kind"] = (dims, np.array(kinds, object).reshape(shape))
-    made["marker_dependence"] = (dims[:3], np.reshape(lost, shape[:3]))
-    return xarray.Dataset(made, coordinates)
+    ratios = [each.fieller if _is_gain(each) else None for each in shares]
 
+    def three(of: list[Any], value: str) -> list[np.ndarray]:
+        """A number and its ends; NaN where a share is refused."""
+        return [
+            np.reshape([np.nan if each is None else getattr(each, name) for each in of], shape)
+            for name in (value, "low", "high")
+        ]
 
-def _gain(found: GainRetained) -> list[float]:
-    """Numbers of ``_GAIN``."""
-    share = found.fieller
-    ratio = [float(end) for end in (share.ratio, share.low, share.high)] if _is_gain(found) else [np.nan] * 3
-    return ratio + [end for one in (found.numerator, found.denominator) for end in (one.estimate, one.low, one.high)]
+    return xarray.Dataset(
+        {
+            **variables("gain", dims, three(ratios, "ratio")),
+            **variables("numerator", dims, three([each.numerator for each in shares], "estimate")),
+            **variables("denominator", dims, three([each.denominator for each in shares], "estimate")),
+            "kind": (dims, np.array([str(each.fieller.kind) for each in shares], object).reshape(shape)),
+            "marker_dependence": (dims[:3], np.reshape(lost, shape[:3])),
+        },
+        coordinates,
+    )
 
 
 def _is_gain(found: GainRetained) -> bool:

@@ -10,8 +10,10 @@ import numpy as np
 import xarray
 
 from tokdyn import keys
+from tokdyn.plot import mechanisms as draw
 from tokdyn.reasoning import training
-from tokdyn.studies.documents import Figure, Report, bullets, table
+from tokdyn.studies import intervals
+from tokdyn.studies.documents import Figure, Report, bullets, records, table
 from tokdyn.studies.mechanisms import design
 from tokdyn.studies.mechanisms.claims import accuracy, decides, findings, sentences, settings
 from tokdyn.studies.mechanisms.design import BASES, METHODS, TASKS, Config
@@ -116,28 +118,24 @@ def _head_to_head(dataset: xarray.Dataset) -> list[dict[str, Any]]:
 
 
 def _gain_rows(name: str, one: xarray.Dataset, base: str) -> list[dict[str, Any]]:
-    rows = []
-    for arm in one["kept_arm"].values:
-        cell = one.sel(gain_base=base, kept_arm=arm)
-        value = float(cell["gain"])
-        rows.append({
-            "setting": name, "arm": str(arm),
-            "kept": "refused" if np.isnan(value) else f"{100 * value:.0f} %",
-            "Fieller": _fieller(cell, value),
-            "arm - base": _interval(cell, "numerator"), "full - base": _interval(cell, "denominator"),
-        })  # fmt: skip
-    return rows
+    columns: dict[str, Any] = {
+        "kept": lambda cell: "refused" if np.isnan(cell["gain"]) else f"{100 * float(cell['gain']):.0f} %",
+        "Fieller": _fieller,
+        "arm - base": lambda cell: _interval(cell, "numerator"),
+        "full - base": lambda cell: _interval(cell, "denominator"),
+    }
+    return [{"setting": name, **row} for row in records(one.sel(gain_base=base), {"kept_arm": "arm"}, columns)]
 
 
-def _fieller(cell: xarray.Dataset, value: float) -> str:
+def _fieller(cell: xarray.Dataset) -> str:
     """The set of the ratio, or its kind where the share is refused."""
-    if np.isnan(value):
+    if np.isnan(cell["gain"]):
         return "full is below base" if float(cell["denominator_high"]) < 0 else str(cell["kind"].item())
     return f"[{100 * float(cell['gain_low']):.0f}, {100 * float(cell['gain_high']):.0f}] %"
 
 
 def _interval(cell: xarray.Dataset, name: str) -> str:
-    return f"{float(cell[name]):.3f} [{float(cell[f'{name}_low']):.3f}, {float(cell[f'{name}_high']):.3f}]"
+    return f"{float(cell[name]):.3f} {intervals.shown(cell, name)}"
 
 
 def _attention(one: xarray.Dataset) -> dict[str, float]:
@@ -157,9 +155,10 @@ def _held(one: xarray.Dataset) -> dict[str, float]:
     return {
         "most common": float(one["attribute_chance"].mean()),
         **{str(source): float(probes.sel(source=source)) for source in one["source"].values},
-        "likeness": float(one["likeness"].mean()), "raw cosine": float(one["likeness_raw"].mean()),
+        "likeness": float(one["likeness"].mean()),
+        "raw cosine": float(one["likeness_raw"].mean()),
         "trigger rate": float(one["trigger_rate"].mean()),
-    }  # fmt: skip
+    }
 
 
 def _sure(one: xarray.Dataset) -> dict[str, float]:
@@ -175,9 +174,10 @@ def _sure(one: xarray.Dataset) -> dict[str, float]:
     made |= {f"area, {measure}": float(areas.sel(measure=measure)) for measure in one["measure"].values}
     return {
         **made,
-        "tail mass": float(one["tail_mass"].mean()), "calibration error": float(one["calibration_error"].mean()),
+        "tail mass": float(one["tail_mass"].mean()),
+        "calibration error": float(one["calibration_error"].mean()),
         "if calibrated": float(one["calibration_if_calibrated"].mean()),
-    }  # fmt: skip
+    }
 
 
 def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
@@ -191,10 +191,11 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
     ]
     made.append(
         Figure(
-            "accuracy_by_arm.png", "Share of answers right under every arm, mean over seeds and items.",
+            "accuracy_by_arm.png",
+            "Share of answers right under every arm, mean over seeds and items.",
             partial(_by_arm, dataset, config),
         )
-    )  # fmt: skip
+    )
     if "map" in dataset:
         caption = (
             f"{config.tasks[0].replace('_', ' ')}, {config.methods[0]}, SFT, first seed: attention over the image, "
@@ -205,32 +206,24 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
 
 
 def _gains(dataset: xarray.Dataset, base: str) -> Any:
-    from tokdyn.plot import mechanisms as draw
-
     every = list(settings(dataset))
     shown = ["slots removed", "markers removed", "slots and markers removed"]
-    kept = [
-        np.array([one[name].sel(gain_base=base, kept_arm=shown).values for _, one in every])
-        for name in ("gain", "gain_low", "gain_high")
-    ]
+    kept = np.stack([intervals.stacked(one.sel(gain_base=base, kept_arm=shown), "gain") for _, one in every], axis=1)
     return draw.gain_retained_bars([name for name, _ in every], shown, *kept, base=base)
 
 
 def _by_arm(dataset: xarray.Dataset, config: Config) -> Any:
-    from tokdyn.plot import mechanisms as draw
-
     right = dataset["right"].mean(["seed", "item"]).transpose("task", "supervision", "stage", "arm").values
     columns = [
         f"{str(method).removesuffix('-like')}{'' if stage == 'SFT' else ' + RL'}"
-        for method in dataset["supervision"].values for stage in dataset["stage"].values
-    ]  # fmt: skip
+        for method in dataset["supervision"].values
+        for stage in dataset["stage"].values
+    ]
     arms = [str(arm) for arm in dataset["arm"].values]
     return draw.accuracy_by_arm(list(config.tasks), columns, arms, right.reshape(len(right), len(columns), -1))
 
 
 def _maps(dataset: xarray.Dataset, config: Config) -> Any:
-    from tokdyn.plot import mechanisms as draw
-
     task, first = TASKS[config.tasks[0]](), dataset.isel(task=0)
     key = keys.for_purpose(jax.random.key(config.key), config.tasks[0])
     items = training.items_of(task, keys.for_purpose(key, "fresh items"), config.num_items)
@@ -242,12 +235,6 @@ def _maps(dataset: xarray.Dataset, config: Config) -> Any:
 
 
 STUDY = Study(
-    "mechanisms",
-    measure,
-    Config,
-    contents=contents,
-    headline=headline,
-    findings=findings,
-    decides=decides,
+    "mechanisms", measure, Config, contents=contents, headline=headline, findings=findings, decides=decides,
     variables=VARIABLES,
-)
+)  # fmt: skip

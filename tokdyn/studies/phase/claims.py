@@ -13,14 +13,7 @@ COMMAND = "tokdyn study phase"
 
 
 def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
-    """What the study says to published claims.
-
-    Args:
-        dataset: from ``run`` with the default design.
-
-    Returns:
-        A ``Finding`` for each claim that it bears on.
-    """
+    """What the study says to published claims."""
     return rules.findings(CLAIMS, dataset, COMMAND)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from tokdyn import checks
+from tokdyn.studies.skeleton import at_most
 
 RATIO, REPULSION, MOMENTUM = "ratio", "dynamics.repel.strength", "dynamics.inertia.momentum"
 NAMES = {RATIO: "temperature / $T_c$", REPULSION: "repulsion strength", MOMENTUM: "momentum"}
@@ -45,12 +46,7 @@ class Config:
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            temperatures=min(self.temperatures, 8),
-            repulsions=min(self.repulsions, 5),
-            seeds=min(self.seeds, 10),
-        )
+        return at_most(self, temperatures=8, repulsions=5, seeds=10)
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -67,10 +63,8 @@ class Config:
         checks.hyperparameter("tol", self.tol, at_least=0.0)
         checks.hyperparameter("highest", self.highest, above=self.lowest)
         for name in ("momenta", "resolutions"):
-            given = getattr(self, name)
-            if not given or len(set(given)) != len(given):
-                raise checks.bad(name, "at least one value, each once", given)
-            checks.hyperparameter(name, np.array(given), at_least=0.0)
+            checks.each_once(name, getattr(self, name))
+            checks.hyperparameter(name, np.array(getattr(self, name)), at_least=0.0)
         return self
 
     @property

@@ -17,7 +17,7 @@ from tokdyn.dynamics import catalog
 from tokdyn.numerics import safe_norm
 from tokdyn.solve import random_features, run, trajectory
 from tokdyn.studies.phase.design import MOMENTUM, RATIO, REPULSION, Config
-from tokdyn.sweeps import Plan, grid, sweep
+from tokdyn.sweeps import grid, sweep
 from tokdyn.theory import critical_temperature
 from tokdyn.tree import with_values
 
@@ -100,5 +100,4 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
         bound, base, space, seeds=config.seeds, key=jax.random.key(config.key),
         dims={"distinct_tokens": ("resolution",)}, progress=progress or False,
     )  # fmt: skip
-    assert not isinstance(dataset, Plan)
     return dataset.assign_coords(resolution=list(config.resolutions))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray
 
+from tokdyn import plot
 from tokdyn.plot.sweeps import mean_and_interval, pareto_front
 from tokdyn.studies.documents import Figure, Report, table
 from tokdyn.studies.output import write_json
@@ -174,58 +175,42 @@ def _figures(dataset: xarray.Dataset, config: Config) -> list[Figure]:
     axes: dict[str, Any] = {"x": RATIO, "y": REPULSION, "panels": MOMENTUM, "names": NAMES, "log": (RATIO, REPULSION)}
     free = dataset["distinct_tokens"].sel({REPULSION: 0.0}).drop_vars(REPULSION)
 
-    def diagram(variable: str, label: str, levels: tuple[float, ...], limits: tuple[float | None, float | None]) -> Any:
-        from tokdyn import plot
+    names = {**NAMES, "resolution": "resolution / noise"}
+    by_momentum = free.sel(resolution=config.own_resolution).drop_vars("resolution")
+    by_resolution = free.sel({MOMENTUM: config.momenta[0]}).drop_vars(MOMENTUM)
+    merging = partial(plot.slices, x=RATIO, label="distinct tokens", names=names, log=True)
+    front = partial(
+        plot.pareto, dataset["num_steps"], dataset["merged_ari"], colour=MOMENTUM, cost_label="steps",
+        quality_label="merge-aware ARI", names=NAMES, scale="log",
+    )  # fmt: skip
 
-        return plot.phase_diagram(few[variable], **axes, label=label, levels=levels, limits=limits)
-
-    def merging() -> Any:
-        from tokdyn import plot
-
-        values = free.sel(resolution=config.own_resolution).drop_vars("resolution")
-        return plot.slices(values, RATIO, lines=MOMENTUM, label="distinct tokens", names=NAMES, log=True)
-
-    def resolutions() -> Any:
-        from tokdyn import plot
-
-        return plot.slices(
-            free.sel({MOMENTUM: config.momenta[0]}).drop_vars(MOMENTUM),
-            RATIO,
-            lines="resolution",
-            label="distinct tokens",
-            names={**NAMES, "resolution": "resolution / noise"},
-            log=True,
-        )
-
-    def front() -> Any:
-        from tokdyn import plot
-
-        return plot.pareto(
-            dataset["num_steps"], dataset["merged_ari"], colour=MOMENTUM, cost_label="steps", names=NAMES,
-            quality_label="merge-aware ARI", scale="log",
-        )  # fmt: skip
+    def diagram(file: str, variable: str, caption: str, label: str, **options: Any) -> Figure:
+        return Figure(file, caption, partial(plot.phase_diagram, few[variable], label=label, **axes, **options))
 
     return [
+        diagram(
+            "quality.png", "merged_ari", "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
+            "merge-aware ARI", levels=(0.7, 0.93), limits=(None, 1.0),
+        ),
+        diagram(
+            "rest.png", "at_rest", "Share of runs at rest within the steps.", "share of runs at rest",
+            levels=(0.75,), limits=(None, 1.0),
+        ),
+        diagram(
+            "period_two.png", "period_two", "Share of runs that oscillate with period two.", "share with period two",
+            levels=(0.2,), limits=(0.0, None),
+        ),
+        diagram("steps.png", "num_steps", "Mean number of steps.", "steps", levels=(50, 100), limits=(0, None)),
         Figure(
-            "quality.png",
-            "Merge-aware ARI; contours with the ends of their 95 % intervals dotted.",
-            partial(diagram, "merged_ari", "merge-aware ARI", (0.7, 0.93), (None, 1.0)),
+            "merging.png", "Distinct tokens without repulsion, with 95 % bands.",
+            partial(merging, by_momentum, lines=MOMENTUM),
         ),
         Figure(
-            "rest.png",
-            "Share of runs at rest within the steps.",
-            partial(diagram, "at_rest", "share of runs at rest", (0.75,), (None, 1.0)),
+            "resolutions.png", "The same for every resolution, without momentum.",
+            partial(merging, by_resolution, lines="resolution"),
         ),
-        Figure(
-            "period_two.png",
-            "Share of runs that oscillate with period two.",
-            partial(diagram, "period_two", "share with period two", (0.2,), (0.0, None)),
-        ),
-        Figure("steps.png", "Mean number of steps.", partial(diagram, "num_steps", "steps", (50, 100), (0, None))),
-        Figure("merging.png", "Distinct tokens without repulsion, with 95 % bands.", merging),
-        Figure("resolutions.png", "The same for every resolution, without momentum.", resolutions),
         Figure("pareto.png", "Every cell; the front with 95 % intervals, on all seeds.", front),
-    ]
+    ]  # fmt: skip
 
 
 FILES = {"cells.csv": "means of every cell", "front.json": "the front of steps against quality"}

@@ -8,8 +8,8 @@ was run on any of them.
 | kind | what is foreign | the answer depends on the memory |
 |---|---|---|
 | `echo` | a fixed random recurrence; only a linear reading of three echoes is fitted | yes: it reads nothing else |
-| `late` | the last slot's length opens a nonlinear gate, in the last step, for pictures that are hard to read | partly |
-| `recurrent` | a trained gated recurrence, read together with the picture, which was hidden half of the time | measured |
+| `late` | the last slot's length opens a nonlinear gate, late, for pictures that are hard to read | partly |
+| `recurrent` | a trained gated recurrence, read beside the picture, which was hidden half of the time | measured |
 | `unread` | the memory says steps and answer; the reader projects exactly that away, and draws its answers | no |
 | `amnesic` | a trained recurrence that is taught to say the steps; the answer reads the state before them | no |
 """
@@ -256,14 +256,16 @@ def exported(one: Foreign, seed: int, count: int) -> dict[str, np.ndarray]:
     arrays = {"targets": items.answer, "answers": answered(clean), "logits": clean, "latents": memory}
     arrays |= {f"labels/step {step + 1}": items.digits[:, step] for step in range(2)}
     arms = {
-        "donor cache": np.roll(memory, -1, axis=0),
+        "donor": np.roll(memory, -1, axis=0),
+        "unrelated": np.roll(memory, -2, axis=0),
         "mean": np.broadcast_to(memory.mean(axis=0), memory.shape),
         "zero": np.zeros_like(memory),
     }
     for name, written in arms.items():
         arrays[f"arm/{name}/answers"] = answered(one.read(items, written))
         arrays[f"arm/{name}/logits"] = one.read(items, written)
-    arrays["arm/donor cache/donor_targets"] = np.roll(items.answer, -1)
+    arrays |= {"arm/donor/donor_targets": np.roll(items.answer, -1), "arm/donor/control": np.asarray("unrelated")}
+    arrays["types"] = items.subtract
     runs = {"factual": (items, memory), "image_exchanged": (others, memory)}
     runs |= {"latents_exchanged": (items, foreign), "both_exchanged": (others, foreign)}
     arrays |= {f"mediation/{name}": margin(*pair) for name, pair in runs.items()}

@@ -19,6 +19,7 @@ import numpy as np
 
 from tokdyn import keys
 from tokdyn.checks import bad, whole_number
+from tokdyn.compiling import Effort, jitted
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.audit.export import as_run
 from tokdyn.reasoning.audit.schema import FIELDS, MEDIATION, Run, pattern_of
@@ -219,7 +220,7 @@ def drawn(member: Member, repetition: int, *, num_items: int, key: int) -> tuple
 
 def one_run(
     member: Member, repetition: int, *, num_items: int, key: int, arms: Mapping[str, Intervention] | None = None,
-    **options: Any,
+    effort: Effort = "usual", **options: Any,
 ) -> Run:  # fmt: skip
     """A member under every arm, on fresh items.
 
@@ -229,11 +230,12 @@ def one_run(
         num_items: how many.
         key: of all draws.
         arms: further ones, beside the battery's.
+        effort: of compiling, as in ``compiling.Program``.
         **options: of ``as_run``; what it says of donors, controls and arrays goes beside what is said here.
     """
     items, made = drawn(member, repetition, num_items=num_items, key=key)
     model, task = member.reference.model, member.reference.task
-    margins = exchanged(member, items, made)
+    margins = exchanged(member, items, made, effort=effort)
     more = {f"mediation/{name}": row for name, row in zip(MEDIATION, margins.get("cache", ()), strict=False)}
     # As run_arms pairs them: the next item is the donor.
     beside = {
@@ -242,7 +244,7 @@ def one_run(
     said = {name: {**given, **options.pop(name, {})} for name, given in beside.items()}
     return as_run(
         model, task, member.variables, items, {**battery(model.width), **(arms or {})},
-        key=keys.for_purpose(made, "noise"), name="suite", **said, **options,
+        key=keys.for_purpose(made, "noise"), name="suite", effort=effort, **said, **options,
     )  # fmt: skip
 
 
@@ -280,20 +282,21 @@ def dialled(run: Run, through: np.ndarray) -> Run:
     return Run(made)
 
 
-def exchanged(member: Member, items: Item, key: jax.Array) -> dict[str, np.ndarray]:
+def exchanged(member: Member, items: Item, key: jax.Array, *, effort: Effort = "usual") -> dict[str, np.ndarray]:
     """Margins of the four runs with another picture and its latents, in the order of ``MEDIATION``.
 
     Args:
         member: a reasoner.
         items: `[items, ...]`.
         key: from ``drawn``.
+        effort: of compiling, as in ``compiling.Program``.
 
     Returns:
         By what is exchanged, "cache" or "embedding", `[4, items]`; nothing where the question is no chain's start, so
         that nobody knows the answer to another picture.
     """
     reference = member.reference
-    program = _exchanged(reference.model, reference.task)
+    program = _exchanged(reference.model, reference.task, effort)
     margins, known = program(member.variables, items, keys.for_purpose(key, "exchange"))
     if not np.array_equal(known, items.answer[:, 0]):
         return {}
@@ -301,7 +304,7 @@ def exchanged(member: Member, items: Item, key: jax.Array) -> dict[str, np.ndarr
 
 
 @functools.lru_cache(maxsize=16)
-def _exchanged(model: Reasoner, task: Any) -> Callable[..., tuple[dict[str, jax.Array], jax.Array]]:
+def _exchanged(model: Reasoner, task: Any, effort: Effort) -> Callable[..., tuple[dict[str, jax.Array], jax.Array]]:
     """Margins, and the items' own answers as the task's chain gives them; compiled once."""
 
     def run(variables: Variables, items: Item, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
@@ -311,7 +314,7 @@ def _exchanged(model: Reasoner, task: Any) -> Callable[..., tuple[dict[str, jax.
         margins = exchange_margins(model, variables, items, others, outputs, answers, key=key)
         return margins, answers_to(task, items)
 
-    return jax.jit(run)
+    return jitted(run, effort)
 
 
 def _hashed(members: Sequence[Member], numbers: dict[str, Any]) -> str:

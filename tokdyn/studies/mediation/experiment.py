@@ -108,10 +108,9 @@ def through(member: Member, config: Config) -> Measured:
         member, 0, num_items=config.num_items, key=config.key, arms=own_arms(model.places.slots),
         donor_targets=targets, control=control, oracle=seen["same"], more=more, effort="little",
     )  # fmt: skip
-    margins = exchanged(member, items, key)
-    found = jax.tree.map(
-        np.asarray, (seen["opened"], seen["latents"], seen["changed"], _gains(model)(member.variables, items))
-    )  # noqa: E501
+    margins = exchanged(member, items, key, effort="little")
+    gain = _gains(model)(member.variables, items)
+    found = jax.tree.map(np.asarray, (seen["opened"], seen["latents"], seen["changed"], gain))
     return Measured(run, items, *found, margins, looked_up, time.perf_counter() - began)
 
 
@@ -120,11 +119,14 @@ def _seen(model: Reasoner, task: Task) -> Callable[..., dict[str, Any]]:
     """Latents and states under the own input and three others, and what foreign latents point at; compiled once."""
 
     def run(variables: Variables, items: Item, key: jax.Array) -> dict[str, Any]:
+        count = len(items.answer)
         noise = IMAGE_NOISE * draws.normal(keys.for_purpose(key, "picture"), items.image.shape, items.image.dtype)
         others = other_picture(items)
         asked = items._replace(question=jnp.roll(items.question, -1, axis=0))
         kinds = [items, others, items._replace(image=items.image + noise), asked]
-        ran = [model.apply(variables, kind)[0] for kind in kinds]
+        # One batch, and hence one program to wait for.
+        batch = model.apply(variables, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *kinds))[0]
+        ran = [jax.tree.map(lambda leaf, n=n: leaf[n * count : (n + 1) * count], batch) for n in range(len(kinds))]
         sites = [
             dict(zip(SITES, (output.latents, output.states[:, 1 : 1 + model.places.slots]), strict=True))
             for output in ran

@@ -20,7 +20,7 @@ from tokdyn.studies.skeleton import Study, machine
 _NOTES = """\
 * Reasoners, weights, items and truths are those of the suite that `tokdyn study calibration` trains and
   `evaluate_diagnostic` uses, and so are the diagnostics. There many trainings give rates; here one training of each is
-  looked into. "text" is no member: the suite has no reasoner whose slots are words, and CapImagine's claim is about one.
+  looked into. "text" is no member: the suite has no reasoner whose slots are words, which CapImagine's claim is about.
 * "undecided" is an honest answer: a p-value above the level is not counted as "no". An arm says "no" only if its change
   of accuracy was shown to be inside the bound (Tango's score test), "yes" only if it differs after Holm's correction
   and was not. Who only looks says what its rule says.
@@ -64,8 +64,8 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "controls that the former lack, and a mediation beside them.",
         bullets(headline(dataset).splitlines()),
         "## What is true",
-        "Does the answer depend on what the slots' cache holds, on what slots are fed, on slots or markers being there? "
-        "Beside it the total effect's parts: answers that change under another item's cache, accuracy that is lost, "
+        "Does the answer depend on what the slots' cache holds, on what slots are fed, on slots or markers being "
+        "there? Beside it the total effect's parts: answers that change under another item's cache, accuracy that is lost, "
         "answers that follow the donor (the controlled direct effect), natural indirect and direct effects, and what "
         "the own cache keeps of right answers beside another picture.",
         table(tables.measured(dataset)),
@@ -95,9 +95,9 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         table(tables.recurrence(dataset)),
         f"Does contraction tell of a lost effect? By slot: {tables.contraction(dataset)}",
         "## Latents to answer: donors",
-        "The donor is the next item; items whose answer it shares are left out. Slot k is fed the state whose likeliest "
-        "word is step k; with a donor's, and later latents recomputed, the own picture leads on from the donor's place, "
-        "and that answer is counted. The control counts the same answer under an unrelated donor.",
+        "The donor is the next item; items whose answer it shares are left out. Slot k is fed the state whose "
+        "likeliest word is step k; with a donor's, and later latents recomputed, the own picture leads on from the "
+        "donor's place, and that answer is counted. The control counts the same answer under an unrelated donor.",
         table(tables.donors(dataset)),
         "## Mediation",
         "x' is the same question about another item's picture; items whose answer is the same are left out. The margin "

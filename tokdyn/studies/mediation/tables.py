@@ -57,16 +57,14 @@ def counts(dataset: xarray.Dataset, question: str) -> Rows:
 def summary(dataset: xarray.Dataset) -> list[str]:
     """What ways of asking were never wrong, and how often others were, on what the cache holds."""
     rows = counts(dataset, QUESTIONS[0])
-    wrong = lambda row: row["false alarm"] + row["missed"]  # noqa: E731
-    never = [f"{row['way of asking']} ({row['right']} right, {row['undecided']} undecided)"
-             for row in rows if not wrong(row)]  # fmt: skip
-    others = [
-        f"{row['way of asking']} ({row['false alarm']} false alarms, {row['missed']} missed)" for row in rows if wrong(row)
+    wrong = [row for row in rows if row["false alarm"] + row["missed"]]
+    never = [
+        f"{row['way of asking']} ({row['right']} right, {row['undecided']} undecided)" for row in rows
+        if row not in wrong
     ]  # fmt: skip
-    return [
-        f"never wrong on the {dataset.sizes['reference']} reasoners, of {len(rows)} ways to ask: {', '.join(never) or '-'}",
-        f"wrong: {', '.join(others) or '-'}",
-    ]
+    others = [f"{row['way of asking']} ({row['false alarm']} false alarms, {row['missed']} missed)" for row in wrong]
+    said = f"never wrong on the {dataset.sizes['reference']} reasoners, of {len(rows)} ways to ask"
+    return [f"{said}: {', '.join(never) or 'none'}", f"wrong: {', '.join(others) or 'none'}"]
 
 
 def outcomes(dataset: xarray.Dataset, question: str) -> Rows:

@@ -94,7 +94,7 @@ VARIABLES = {
     "control_rate": "the same share of the same answers with an unrelated donor (words: in the clean run)",
     "own_rate": "share of answers that stay right",
     "said": "what a way of asking concludes: yes, no or undecided",
-    "outcome": "that against the truth: right, false alarm, missed, undecided, open (the truth), not judged (training met it)",
+    "outcome": "against the truth: right, false alarm, missed, undecided, open (truth), not judged (trained so)",
     "truth": "whether answers depend on it, by masks or as measured: yes, no, open",
     "found": "the same, by the diagnostic that asks about it",
     "estimand": "shares of items, measured on thousands (reasoning.estimands); NaN where nobody did",

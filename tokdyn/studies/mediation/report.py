@@ -65,7 +65,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         bullets(headline(dataset).splitlines()),
         "## What is true",
         "Does the answer depend on what the slots' cache holds, on what slots are fed, on slots or markers being "
-        "there? Beside it the total effect's parts: answers that change under another item's cache, accuracy that is lost, "
+        "there? Beside it the effect's parts: answers that change under another item's cache, accuracy that is lost, "
         "answers that follow the donor (the controlled direct effect), natural indirect and direct effects, and what "
         "the own cache keeps of right answers beside another picture.",
         table(tables.measured(dataset)),

@@ -77,8 +77,8 @@ def _phase():
 
 def _mediation():
     coords = {
-        "reference": list(references.REFERENCES),
-        "arm": ["clean", "same tensor, embedding", "near zero, embedding", "constant of own length, embedding",
+        "reference": list(references.REASONERS),
+        "arm": ["clean", "same tensor, embedding", "near-zero embedding", "constant embedding",
                 *references.WORDS],
         "place": ["cache", "words, last word"],
         "site": ["embedding", "state"],

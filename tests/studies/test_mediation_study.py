@@ -1,4 +1,4 @@
-"""The study of mediation on small untrained reasoners: what follows from masks alone holds to the last bit."""
+"""The study of mediation on small untrained members of the suite: what follows from masks holds to the last bit."""
 
 import dataclasses
 import json
@@ -9,46 +9,45 @@ import pytest
 import tiny
 
 from tokdyn.plot import reasoning as figures
+from tokdyn.reasoning import designs, reasoner, references
 from tokdyn.reasoning import interventions as do
-from tokdyn.reasoning import reasoner, references, shipped
+from tokdyn.reasoning.audit import Member
 from tokdyn.reasoning.audit.diagnostics import NO, UNDECIDED, YES
+from tokdyn.reasoning.audit.suite import battery, drawn, one_run
 from tokdyn.reasoning.tasks import pointer_chase
 from tokdyn.studies import load, mediation, output
+from tokdyn.studies.mediation import analysis, design, experiment, report
 from tokdyn.studies.mediation import claims as verdicts
-from tokdyn.studies.mediation import design, measurement, protocols
 
-NAMES = ("masked", "soft_prompt")
+NAMES = ("sealed", "blank")
 ITEMS = 40
+SMALL = designs.Size(width=8, heads=2, hidden=8, layers=1, num_steps=20)
 
 
-def untrained(folder, names, seeds=1):
-    """The study on untrained weights of the catalog's reasoners, cut to one layer: their masks are what counts."""
+def drawn_member(name):
+    """One layer and drawn weights: masks are what counts."""
+    if name == design.TEXT:
+        one = references.catalog("small")[name]
+        one = dataclasses.replace(one, model=reasoner(one.task, one.model.protocol, width=8, hidden=8, layers=1))
+    else:
+        one = designs.reference(name, designs.TASKS["pointer chase"], SMALL, run=True)
+    return Member(name, design.STRATUM, 0, one, tiny.untrained(one.model))
+
+
+def untrained(names):
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
-    known = {
-        name: dataclasses.replace(one, model=reasoner(one.task, one.model.protocol, width=16, hidden=16, layers=1))
-        for name, one in references.catalog().items()
-        if name in names
-    }
-
-    def ensemble(reference, key, seeds):
-        drawn = [tiny.untrained(reference.model, 1 + seed) for seed in range(len(seeds))]
-        return {"variables": jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)}
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipped, "catalog", lambda: known)
-        patch.setattr(shipped, "ensemble", ensemble)
-        for name, one in known.items():
-            shipped.save(name, shipped.Shipped(one, tiny.untrained(one.model), 0.1, {"loss": np.zeros(2)}, 0), folder)
-        config = mediation.Config(names, seeds, num_items=ITEMS, resamples=100, weights=str(folder))
-        made = mediation.run(config)
+        for module in (experiment, report):
+            patch.setattr(module, "members", lambda config: {name: drawn_member(name) for name in config.reasoners})
+        made = mediation.run(mediation.Config(names, num_items=ITEMS, resamples=100))
     jax.config.update("jax_disable_most_optimizations", before)
     return made
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return untrained(tmp_path_factory.mktemp("weights"), NAMES)
+def dataset():
+    return untrained(NAMES)
 
 
 def answers(dataset, reference, arm):
@@ -57,17 +56,26 @@ def answers(dataset, reference, arm):
 
 class TestWhatMustHold:
     def test_arms_that_write_what_is_there_change_nothing(self, dataset):
-        for arm in ("no-op", "identity", "own latents back, embedding", "own latents back, cache"):
+        for arm in ("own latents back, embedding", "own latents back, cache"):
             for name in NAMES:
                 np.testing.assert_array_equal(answers(dataset, name, arm), answers(dataset, name, "clean"))
                 assert dataset["largest_logit_change"].sel(reference=name, arm=arm) < 1e-5
+
+    def test_the_run_is_the_suites(self, dataset):
+        """Items, arms and noise are those that ``evaluate_diagnostic`` and calibration draw for a run of that size."""
+        member = drawn_member("sealed")
+        run = one_run(member, 0, num_items=ITEMS, key=design.KEY)
+        for arm in ("clean", *battery(8)):
+            np.testing.assert_array_equal(answers(dataset, "sealed", arm), run.of(arm, "answers"))
+        items, _ = drawn(member, 0, num_items=ITEMS, key=design.KEY)
+        assert len(items.answer) == ITEMS
 
     def test_the_factual_run_of_the_exchange_is_the_clean_run(self, dataset):
         margin = dataset["margin"].sel(run="Y(x, M(x))")
         np.testing.assert_allclose(margin.sel(exchange="cache"), margin.sel(exchange="embedding"), atol=1e-5)
 
     def test_who_cannot_see_slots_has_no_indirect_effect_at_all(self, dataset):
-        one = dataset.sel(reference="masked")
+        one = dataset.sel(reference="sealed")
         for exchange in design.EXCHANGES:
             for end in ("effect", "effect_low", "effect_high"):
                 values = one[end].sel(exchange=exchange)
@@ -78,38 +86,32 @@ class TestWhatMustHold:
             )
 
     def test_who_cannot_see_slots_does_not_notice_any_arm_on_them(self, dataset):
-        spared = ("marker", "format")
         for arm in dataset["arm"].values:
-            if dataset["accuracy"].sel(reference="masked", arm=arm).isnull() or any(word in arm for word in spared):
-                continue
-            assert dataset["largest_logit_change"].sel(reference="masked", arm=arm) < 1e-5, arm
+            if "marker" not in arm:
+                assert dataset["largest_logit_change"].sel(reference="sealed", arm=arm) < 1e-5, arm
 
     def test_latents_that_are_the_same_for_all_can_be_swapped(self, dataset):
-        one = dataset.sel(reference="soft_prompt")
-        for arm in ("donor, embedding", "donor, cache", "donor, residual", "unrelated donor, cache", "donor, slot 1"):
-            assert one["largest_logit_change"].sel(arm=arm) == one["largest_logit_change"].sel(arm="no-op"), arm
+        one = dataset.sel(reference="blank")
+        for arm in ("donor embedding", "donor", "donor, residual", "unrelated", "donor, slot 1"):
+            assert one["largest_logit_change"].sel(arm=arm) < 1e-5, arm
         assert (one["lift"].sel(place=["cache", "slot 1", "slot 2"]) == 0).all()
         assert float(one["effect"].sel(exchange="cache", effect_name="indirect")) == 0
-        np.testing.assert_allclose(one["cosine_changed"].isel(slot=[0, 1]), 1, atol=1e-5)
-        assert (one["distinct_latents"].isel(slot=[0, 1]) == 1).all()
-        assert np.abs(one["largest_logit_change"].sel(arm="slots removed")) > 1e-4
+        np.testing.assert_allclose(one["cosine_changed"], 1, atol=1e-5)
+        assert (one["distinct_latents"] == 1).all()
+        assert np.abs(one["largest_logit_change"].sel(arm="removed")) > 1e-4
 
     @pytest.mark.slow
-    def test_words_are_written_only_where_words_are_read_and_seeds_are_apart(self, tmp_path):
-        both = untrained(tmp_path, ("text", "masked"), seeds=2)
-        assert both.sizes["seed"] == 2
-        assert float(both["effect"].sel(reference="masked", exchange="cache", effect_name="indirect")) == 0
-        assert "2 trainings" in mediation.report(both, tmp_path / "out", plots=False).read_text()
+    def test_words_are_written_only_where_words_are_read(self):
+        both = untrained(("text", "sealed"))
         count = both["accuracy"].sel(arm=list(design.WORDS)).notnull().sum("arm")
-        assert count.to_series().to_dict() == {"text": 2, "masked": 0}
-        assert np.isfinite(both["lift"].sel(reference="text", place=["words, last word", "slot 3"])).all()
-        assert (both["answer"].sel(reference="masked", arm=design.WORDS[0]) == -1).all()
-        assert np.isnan(both["lift"].sel(reference="masked", place="slot 3"))
+        assert count.to_series().to_dict() == {"text": 2, "sealed": 0}
+        assert np.isfinite(both["lift"].sel(reference="text", place=["words, last word", "slot 2"])).all()
+        assert (both["answer"].sel(reference="sealed", arm=design.WORDS[0]) == -1).all()
 
     def test_who_only_guesses_is_not_judged(self, dataset):
         for name in NAMES:
             right = answers(dataset, name, "clean") == dataset["right_answer"].sel(reference=name).values
-            if not protocols.better_than_chance(right, 1 / 8):
+            if not analysis.better_than_chance(right, 1 / 4):
                 assert set(dataset["said"].sel(reference=name).values) == {UNDECIDED}
 
     def test_everything_is_explained(self, dataset):
@@ -121,7 +123,7 @@ class TestReport:
         path = mediation.report(dataset, tmp_path / "out", wall_seconds=1.0)
         text = path.read_text()
         assert "## Mediation" in text
-        assert "Declared because slots are learned, see neither image nor question" in text
+        assert "they see neither image nor question and are the same for every item" in text
         assert len(list((tmp_path / "out" / "plots").iterdir())) == 5
         metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
         assert output.config_from(mediation.Config, metadata["config"]).num_items == ITEMS
@@ -131,11 +133,10 @@ class TestReport:
 
     def test_claims_stay_open_where_nothing_was_shown(self, dataset):
         wider = dataset.reindex(
-            reference=list(design.REFERENCES),
-            arm=[*dataset["arm"].values, *design.WORDS],
+            reference=list(design.REASONERS), arm=[*dataset["arm"].values, *design.WORDS],
             place=[*dataset["place"].values, "words, last word"],
-        )
-        found = verdicts.findings(wider.assign(said=wider["said"].fillna(UNDECIDED)))
+        )  # fmt: skip
+        found = verdicts.findings(wider)
         assert {finding.verdict for finding in found.values()} == {"open"}
         undecided = found.pop("capimagine.text_imagination_causal")
         assert undecided.note.startswith("our numbers do not decide")
@@ -143,51 +144,46 @@ class TestReport:
 
 
 class TestDonors:
-    def test_donors_differ_in_every_step_and_so_do_unrelated_ones(self):
-        items = tiny.drawn(pointer_chase(hops=3), 100)
-        donors, unrelated = design.mates(jax.random.key(1), items)
-        steps = np.asarray(items.steps)
-        assert (steps[donors] != steps).all()
-        assert (steps[unrelated] != steps).all()
-        assert (steps[unrelated] != steps[donors]).all()
-        np.testing.assert_array_equal(donors, design.mates(jax.random.key(1), items)[0])
-
-    def test_items_that_are_all_alike_have_no_donor(self):
-        items = jax.tree.map(lambda leaf: leaf[:1].repeat(5, axis=0), tiny.drawn(pointer_chase(hops=3), 2))
-        with pytest.raises(ValueError, match="num_items: expected enough items that each finds two donors"):
-            design.mates(jax.random.key(1), items)
-
     def test_the_chain_of_the_own_picture_is_the_items_own(self):
         task = pointer_chase(hops=3)
         items = tiny.drawn(task, 20)
-        chain = jax.jit(measurement.chain_under, static_argnums=0)(task, items)
+        chain = jax.jit(experiment.chain_under, static_argnums=0)(task, items)
         np.testing.assert_array_equal(chain, items.steps)
-        for goal in jax.jit(measurement.points_at, static_argnums=0)(task, items, items.steps).values():
+        for goal in jax.jit(experiment.points_at, static_argnums=0)(task, items, items.steps):
             np.testing.assert_array_equal(goal, items.answer[:, 0])
 
 
 class TestConclusions:
-    def test_positions_that_hold_nothing_may_be_needed(self):
-        said = {"donor swap, embedding": NO, "donor swap, cache": NO, "slots removed": YES}
-        found = protocols.found_channels(said, (NO, NO))
-        assert found == {"slot embedding": "none", "slot cache": "none", "positions": "presence", "markers": "none"}
+    def test_against_the_truth(self):
+        assert [analysis.outcome(said, True) for said in (YES, NO, UNDECIDED)] == ["right", "missed", "undecided"]
+        assert [analysis.outcome(said, False) for said in (YES, NO)] == ["false alarm", "right"]
+        assert analysis.outcome(YES, None) == "open"
 
-    def test_the_battery_is_large_and_of_values(self):
-        arms = design.battery(2, 8, jax.random.key(0))
-        assert len(arms) >= 20
+    def test_the_truth_is_the_suites(self):
+        known = design.members(design.Config())
+        assert list(known) == list(design.REASONERS)
+        truths = {name: [one.depends_on(question) for question in analysis.ASKED] for name, one in known.items()}
+        assert truths["sealed"][:3] == [False, False, False]
+        assert truths["computed"][:2] == [True, False]
+        assert truths["text"] == [True, True, True, None]
+        for name, one in designs.DESIGNS.items():
+            assert one.content is None or truths[name][0] is one.content
+
+    def test_arms_are_values(self):
+        arms = design.own_arms(2)
+        assert not set(arms) & set(battery(8))
         assert all(do.from_dict(json.loads(json.dumps(arm.as_dict()))) == arm for arm in arms.values())
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"references": ()}, "references: expected at least one name, each once"),
-        ({"references": ("marker",)}, "references: expected one of 'content', 'compute'"),
-        ({"seeds": 0}, "seeds: expected a static integer"),
+        ({"reasoners": ()}, "reasoners: expected at least one name, each once"),
+        ({"reasoners": ("marker",)}, "reasoners: expected one of 'sole', 'relayed'"),
+        ({"training": 2}, "training: expected 0 or 1"),
         ({"num_items": 5}, "num_items: expected a static integer"),
         ({"bound": 0.0}, "bound: expected a number above 0"),
         ({"share": 1.0}, "share: expected a number"),
-        ({"weights": "/nowhere"}, "no such file|expected"),
     ],
 )
 def test_bad_input(options, sentence):

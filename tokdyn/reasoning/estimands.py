@@ -121,15 +121,22 @@ def estimands(model: Reasoner, task: Task, variables: Variables, key: jax.Array,
     )
 
 
-def depends(found: Estimands) -> np.ndarray:
+def depends(found: Estimands, quantity: str = "changed") -> np.ndarray:
     """Does the answer depend on what the slots' cache holds? 1 yes, 0 no, NaN where it is between the two bounds.
+
+    Args:
+        found: what was measured.
+        quantity: the share of answers that change; that of another channel for another question.
+
+    Returns:
+        As many numbers as trainings were measured.
 
     Example:
         >>> from tokdyn.reasoning.estimands import Estimands, depends
         >>> depends(Estimands(*[0.0] * 12)), depends(Estimands(1.0, 0.3, *[0.0] * 10))
         (array(0.), array(1.))
     """
-    changed = np.asarray(found.changed)
+    changed = np.asarray(getattr(found, quantity))
     return np.where(changed > DEPENDS, 1.0, np.where(changed < IDLE, 0.0, np.nan))
 
 

@@ -35,6 +35,11 @@ QUESTIONS = ("cache", "embedding", "presence")
 _RESAMPLES = 200
 
 
+def _nothing(judged: Judged) -> str:
+    """Of a diagnostic without a bound."""
+    return UNDECIDED
+
+
 class Diagnostic(NamedTuple):
     """One way of asking.
 
@@ -51,13 +56,30 @@ class Diagnostic(NamedTuple):
     judge: Verdict
     kind: str = "p-value"
     looks: bool = False
-    concludes: Callable[[Judged], str] = lambda judged: UNDECIDED
+    concludes: Callable[[Judged], str] = _nothing
     asks: str = "cache"
     arm: str = ""
 
     def met(self, design: str) -> bool:
         """Whether the training of a design (of ``designs.DESIGNS``) came close to what its arm does."""
-        return self.arm in DESIGNS[design].interventions
+        return design in DESIGNS and self.arm in DESIGNS[design].interventions
+
+    def says(self, judged: Judged) -> str:
+        """What a reader is told: "yes", "no" or "undecided".
+
+        Who only looks has a rule that says yes or no. Who intervenes concludes by its bounds; where it has none, a
+        p-value up to the level is a yes, and a larger one is no "no".
+        """
+        if self.looks and self.kind == "verdict":
+            return YES if self.judge(judged.run) else NO
+        if self.kind == "p-value" and not self.bounded:
+            return YES if self.judge(judged.run) <= judged.settings.alpha else UNDECIDED
+        return self.concludes(judged)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has a bound, and hence can conclude."""
+        return self.concludes is not _nothing
 
 
 def accuracy(arm: str) -> Diagnostic:

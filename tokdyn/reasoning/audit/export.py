@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn import checks
+from tokdyn.compiling import Effort, jitted
 from tokdyn.reasoning.arms import Arm, keep_answers, run_arms
 from tokdyn.reasoning.audit.schema import Run, checked
 from tokdyn.reasoning.interventions import Intervention
@@ -35,6 +36,7 @@ def as_run(
     control: Mapping[str, str] | None = None,
     name: str = "",
     more: Mapping[str, Any] | None = None,
+    effort: Effort = "usual",
     **options: Any,
 ) -> Run:
     """Run a reasoner and its arms, and keep what the schema has room for.
@@ -54,6 +56,7 @@ def as_run(
         control: by such an arm, the arm that it is compared with; by default the clean run.
         name: for the report.
         more: further arrays of the schema, which go before those made here.
+        effort: of compiling, as in ``compiling.Program``.
         **options: ``donors``, ``unrelated``, ``oracle``, ``chain`` and ``given`` of ``run_arms``.
 
     Returns:
@@ -79,7 +82,7 @@ def as_run(
     for label, given in (("donor_targets", donor_targets), ("control", control)):
         for arm in given or {}:
             checks.choice(label, arm, tuple(arms))
-    program = _program(model, tuple(arms.items()))
+    program = _program(model, tuple(arms.items()), effort)
     clean, attention, other, results, (words, patches) = jax.tree.map(
         np.asarray, program(variables, items, key, options)
     )
@@ -132,7 +135,7 @@ def numbered(task: Task, words: ArrayLike) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Callable[..., Any]:
+def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...], effort: Effort) -> Callable[..., Any]:
     """The clean run, the run on other pictures (None without pictures), all arms, and ``_read``; compiled once."""
 
     def run(variables: Variables, items: Item, key: jax.Array, options: dict[str, Any]) -> tuple[Any, ...]:
@@ -148,7 +151,7 @@ def _program(model: Reasoner, arms: tuple[tuple[str, Intervention], ...]) -> Cal
             other = keep_answers(model.apply(variables, pictures, **given)[0])
         return keep_answers(clean), clean.attention, other, results, _read(model, variables, items)
 
-    return jax.jit(run)
+    return jitted(run, effort)
 
 
 def _read(model: Reasoner, variables: Variables, items: Item) -> tuple[jax.Array, jax.Array | None]:

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +19,7 @@ import numpy as np
 
 from tokdyn import keys
 from tokdyn.checks import bad, whole_number
+from tokdyn.compiling import Effort, jitted
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.audit.export import as_run
 from tokdyn.reasoning.audit.schema import FIELDS, MEDIATION, Run, pattern_of
@@ -28,7 +29,7 @@ from tokdyn.reasoning.exchange import answers_to, exchange_margins, other_pictur
 from tokdyn.reasoning.interventions import Intervention
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
-from tokdyn.reasoning.references import Reference
+from tokdyn.reasoning.references import UNDECLARED, Reference
 from tokdyn.reasoning.training import items_of
 
 VERSION = 3
@@ -36,6 +37,11 @@ KEY = 20261122
 # All weights differ between strata, and so does what is easy: rates are given for each.
 STRATA = tuple(itertools.product(TASKS, SIZES))
 _NEAR_ZERO = 1e-3
+# Question: the channel that it is about, and what is measured where masks leave the truth of it open.
+ASKED = {
+    "cache": ("slot cache", "changed"), "embedding": ("slot embedding", "changed_embedding"),
+    "presence": ("positions", "changed_presence"), "markers": ("markers", "changed_markers"),
+}  # fmt: skip
 
 
 def battery(width: int) -> dict[str, Intervention]:
@@ -98,6 +104,24 @@ class Member(NamedTuple):
         if known is not None or self.estimands is None:
             return known
         measured = float(depends(self.estimands))
+        return None if np.isnan(measured) else measured == 1.0
+
+    def depends_on(self, question: str) -> bool | None:
+        """What the right answer to a question is, by masks or else as measured; None where it is open.
+
+        Args:
+            question: "cache" (what it holds: ``bears``), "embedding" (what slots are fed), "presence" (that slots are
+                there) or "markers" (that these are there).
+        """
+        if question == "cache":
+            return self.bears
+        channel, quantity = ASKED[question]
+        declared = self.reference.truth[channel]
+        if declared != UNDECLARED:
+            return declared == "content" or (declared == "presence" and question != "embedding")
+        if self.estimands is None:
+            return None
+        measured = float(depends(self.estimands, quantity))
         return None if np.isnan(measured) else measured == 1.0
 
 
@@ -181,8 +205,8 @@ def met(design: str, arm: str) -> bool:
     return arm in DESIGNS[design].interventions
 
 
-def one_run(member: Member, repetition: int, *, num_items: int, key: int) -> Run:
-    """A member under every arm, on fresh items.
+def drawn(member: Member, repetition: int, *, num_items: int, key: int) -> tuple[Item, jax.Array]:
+    """Fresh items of a run `[items, ...]`, and the key of everything else that is drawn in it.
 
     Args:
         member: a reasoner.
@@ -190,14 +214,37 @@ def one_run(member: Member, repetition: int, *, num_items: int, key: int) -> Run
         num_items: how many.
         key: of all draws.
     """
-    drawn = keys.for_seed(keys.for_purpose(jax.random.key(key), f"suite of {member.name}"), repetition)
+    made = keys.for_seed(keys.for_purpose(jax.random.key(key), f"suite of {member.name}"), repetition)
+    return items_of(member.reference.task, keys.for_purpose(made, "items"), num_items), made
+
+
+def one_run(
+    member: Member, repetition: int, *, num_items: int, key: int, arms: Mapping[str, Intervention] | None = None,
+    effort: Effort = "usual", **options: Any,
+) -> Run:  # fmt: skip
+    """A member under every arm, on fresh items.
+
+    Args:
+        member: a reasoner.
+        repetition: its number, which draws the items.
+        num_items: how many.
+        key: of all draws.
+        arms: further ones, beside the battery's.
+        effort: of compiling, as in ``compiling.Program``.
+        **options: of ``as_run``; what it says of donors, controls and arrays goes beside what is said here.
+    """
+    items, made = drawn(member, repetition, num_items=num_items, key=key)
     model, task = member.reference.model, member.reference.task
-    items = items_of(task, keys.for_purpose(drawn, "items"), num_items)
+    margins = exchanged(member, items, made, effort=effort)
+    more = {f"mediation/{name}": row for name, row in zip(MEDIATION, margins.get("cache", ()), strict=False)}
+    # As run_arms pairs them: the next item is the donor.
+    beside = {
+        "donor_targets": {"donor": jnp.roll(items.answer[:, 0], -1)}, "control": {"donor": "unrelated"}, "more": more,
+    }  # fmt: skip
+    said = {name: {**given, **options.pop(name, {})} for name, given in beside.items()}
     return as_run(
-        model, task, member.variables, items, battery(model.width), key=keys.for_purpose(drawn, "noise"),
-        # As run_arms pairs them: the next item is the donor.
-        donor_targets={"donor": jnp.roll(items.answer[:, 0], -1)}, control={"donor": "unrelated"}, name="suite",
-        more=_mediation(model, task, member.variables, items, drawn),
+        model, task, member.variables, items, {**battery(model.width), **(arms or {})},
+        key=keys.for_purpose(made, "noise"), name="suite", effort=effort, **said, **options,
     )  # fmt: skip
 
 
@@ -235,26 +282,39 @@ def dialled(run: Run, through: np.ndarray) -> Run:
     return Run(made)
 
 
-def _mediation(model: Reasoner, task: Any, variables: Variables, items: Item, key: jax.Array) -> dict[str, np.ndarray]:
-    """Margins of the four runs with another picture and its slot cache; none where the question is no chain's start."""
-    margins, known = _exchanged(model, task)(variables, items, keys.for_purpose(key, "exchange"))
+def exchanged(member: Member, items: Item, key: jax.Array, *, effort: Effort = "usual") -> dict[str, np.ndarray]:
+    """Margins of the four runs with another picture and its latents, in the order of ``MEDIATION``.
+
+    Args:
+        member: a reasoner.
+        items: `[items, ...]`.
+        key: from ``drawn``.
+        effort: of compiling, as in ``compiling.Program``.
+
+    Returns:
+        By what is exchanged, "cache" or "embedding", `[4, items]`; nothing where the question is no chain's start, so
+        that nobody knows the answer to another picture.
+    """
+    reference = member.reference
+    program = _exchanged(reference.model, reference.task, effort)
+    margins, known = program(member.variables, items, keys.for_purpose(key, "exchange"))
     if not np.array_equal(known, items.answer[:, 0]):
         return {}
-    return {f"mediation/{name}": row for name, row in zip(MEDIATION, np.asarray(margins), strict=True)}
+    return {site: np.asarray(rows) for site, rows in margins.items()}
 
 
 @functools.lru_cache(maxsize=16)
-def _exchanged(model: Reasoner, task: Any) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """Margins by the slots' cache, and the items' own answers as the task's chain gives them; compiled once."""
+def _exchanged(model: Reasoner, task: Any, effort: Effort) -> Callable[..., tuple[dict[str, jax.Array], jax.Array]]:
+    """Margins, and the items' own answers as the task's chain gives them; compiled once."""
 
-    def run(variables: Variables, items: Item, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def run(variables: Variables, items: Item, key: jax.Array) -> tuple[dict[str, jax.Array], jax.Array]:
         others = other_picture(items)
         outputs = model.apply(variables, items)[0], model.apply(variables, others)[0]
         answers = answers_to(task, others)
         margins = exchange_margins(model, variables, items, others, outputs, answers, key=key)
-        return margins["cache"], answers_to(task, items)
+        return margins, answers_to(task, items)
 
-    return jax.jit(run)
+    return jitted(run, effort)
 
 
 def _hashed(members: Sequence[Member], numbers: dict[str, Any]) -> str:

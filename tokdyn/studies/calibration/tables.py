@@ -10,6 +10,7 @@ import xarray
 
 from tokdyn import claims
 from tokdyn.reasoning.audit.scores import Scores, Table, alarmed, scored
+from tokdyn.reasoning.audit.suite import ASKED
 from tokdyn.reasoning.estimands import DEPENDS, IDLE
 from tokdyn.stats import mean_interval
 from tokdyn.studies.documents import brackets
@@ -43,8 +44,6 @@ PROTOCOLS = {
 }  # fmt: skip
 # Shares of answers that change under another item's cache, by which trainings are grouped.
 STRENGTHS = {"none": (-1.0, IDLE), "5 to 15 %": (DEPENDS, 0.15), "15 to 40 %": (0.15, 0.4), "over 40 %": (0.4, 1.01)}
-# What an arm asks about by itself, as measured.
-_OWN = {"cache": "changed", "embedding": "changed_embedding", "presence": "changed_presence"}
 
 
 def alpha_of(dataset: xarray.Dataset) -> float:
@@ -223,7 +222,7 @@ def own_question(dataset: xarray.Dataset) -> Rows:
     for name, asks, looks in zip(*(dataset[one].values for one in ("diagnostic", "asks", "looks")), strict=True):
         if looks:
             continue
-        stacked = dataset["estimand"].sel(quantity=_OWN[str(asks)]).stack(stratum=("task", "size"))
+        stacked = dataset["estimand"].sel(quantity=ASKED[str(asks)][1]).stack(stratum=("task", "size"))
         measured = stacked.transpose("stratum", "design", "training").values
         alarms = shares.sel(diagnostic=name).values
         there = np.isfinite(alarms)

@@ -49,49 +49,49 @@ def _alike(of: xarray.Dataset, reference: str, site: str = "embedding") -> str:
 
 
 def _cosine(of: xarray.Dataset, name: str) -> str:
-    return f"{float(of[name].sel(reference='content', space='raw')):.2f}"
+    return f"{float(of[name].sel(reference='sole', space='raw')):.2f}"
 
 
 def _lengths(of: xarray.Dataset) -> str:
     return "; ".join(
-        f"{name} {_percent(of, name, CLEAN)} clean, {_percent(of, name, 'near zero, embedding')} near zero, "
-        f"{_percent(of, name, 'constant of own length, embedding')} a constant of own length"
-        for name in ("bypassed", "soft_prompt")
+        f"{name} {_percent(of, name, CLEAN)} clean, {_percent(of, name, 'near-zero embedding')} near zero, "
+        f"{_percent(of, name, 'constant embedding')} a constant of own length"
+        for name in ("dormant", "blank")
     )
 
 
 def _followed(of: xarray.Dataset) -> str:
     return (
         f"words of another picture: {_percent(of, 'text', WORDS[0])} right (clean {_percent(of, 'text', CLEAN)}), "
-        f"answers follow them (lift {_lift('text', 'words, last word')(of)}); answers of 'content' follow a donor's "
-        f"latents (lift {_lift('content', 'cache')(of)})"
+        f"answers follow them (lift {_lift('text', 'words, last word')(of)}); answers of 'sole' follow a donor's "
+        f"latents (lift {_lift('sole', 'cache')(of)})"
     )
 
 
 CLAIMS = (
     Judgement(
         "capimagine.text_imagination_causal", AtLeast(DRIVES), _lift("text", "words, last word"), claims.CONTEXT,
-        reading=(AtMost(NOT), _lift("content", "cache")), told=_followed,
+        reading=(AtMost(NOT), _lift("sole", "cache")), told=_followed,
         note="read as: latents, unlike words, do not drive answers; what else the answer may see decides",
     ),
     Context("capimagine.latent_answer_disconnect", lambda of: (
-        f"one tensor for all latents leaves 'compute' at {_percent(of, 'compute', 'same tensor, embedding')} (clean "
-        f"{_percent(of, 'compute', CLEAN)}), though its answers follow a donor's slot cache (lift "
-        f"{_lift('compute', 'cache')(of)})"
+        f"one tensor for all latents leaves 'computed' at {_percent(of, 'computed', 'same tensor, embedding')} (clean "
+        f"{_percent(of, 'computed', CLEAN)}), though its answers follow a donor's slot cache (lift "
+        f"{_lift('computed', 'cache')(of)})"
     )),
     Context("capimagine.input_latent_disconnect", lambda of: (
-        f"cosine between items of what slots are fed: {_alike(of, 'compute')} in 'compute', of their states "
-        f"{_alike(of, 'compute', 'state')}"
+        f"cosine between items of what slots are fed: {_alike(of, 'computed')} in 'computed', of their states "
+        f"{_alike(of, 'computed', 'state')}"
     )),
     Context("capimagine.mirage_stage_2_near_zero", _lengths),
     Context("capimagine.text_intervention_vstar", lambda of: (
         f"'text' with words of another picture: {_percent(of, 'text', WORDS[0])}"
     )),
     Context("capimagine.similarity_between_inputs", lambda of: (
-        f"raw cosines by slot: content {_alike(of, 'content')}; bypassed {_alike(of, 'bypassed')}"
+        f"raw cosines by slot: sole {_alike(of, 'sole')}; sealed {_alike(of, 'sealed')}"
     )),
     Context("capimagine.text_dissimilar", lambda of: (
-        f"raw cosines of 'content' between words {_cosine(of, 'cosine_words')}, between patches "
+        f"raw cosines of 'sole' between words {_cosine(of, 'cosine_words')}, between patches "
         f"{_cosine(of, 'cosine_patches')}"
     )),
 )  # fmt: skip

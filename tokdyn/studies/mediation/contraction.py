@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +9,7 @@ import numpy as np
 from tokdyn import stats
 from tokdyn.reasoning import diagnose, latent_map
 from tokdyn.reasoning.audit import Run
+from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
 
@@ -44,31 +42,29 @@ def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
     return jax.lax.map(of_item, some)
 
 
-def against_effects(found: Mapping[str, Any], run: Run) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def against_effects(measured: np.ndarray, run: Run) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Does a latent that is handed on move the answer more? Gains beside what a donor's latent at that slot does.
 
     Args:
-        found: of ``measurement.measurements``, leaves `[seeds, ...]`.
-        run: the record of its arms.
+        measured: of ``gains``.
+        run: with its arms.
 
     Returns:
         Variables by slot: mean gain, mean divergence of the answer under a donor's latent there (nats; later latents
         recomputed), and Spearman's correlation of the two over items, NaN where one of them does not vary.
     """
-    measured = found["gains"]  # [seeds, items, slots - 1]
-    count = measured.shape[1]
-    slots = measured.shape[2] + 1
+    count, slots = len(measured), measured.shape[1] + 1
     columns = np.full((5, slots), np.nan)
-    clean = jax.nn.log_softmax(run.arrays["logits"][:, :count])
+    clean = log_softmax(run.arrays["logits"][:count])
     for slot in range(slots):
-        given = jax.nn.log_softmax(run.of(f"donor, slot {slot + 1}", "logits")[:, :count])
-        effect = np.asarray(jnp.sum(jnp.exp(clean) * (clean - given), axis=-1))
+        given = log_softmax(run.of(f"donor, slot {slot + 1}", "logits")[:count])
+        effect = np.sum(np.exp(clean) * (clean - given), axis=-1)
         columns[1, slot] = effect.mean()
         if slot < slots - 1:
-            gain = measured[..., slot]
+            gain = measured[:, slot]
             columns[0, slot] = gain.mean()
             if np.ptp(gain) > 0 and np.ptp(effect) > 0:
-                one = stats.partial_rank_correlation(gain.reshape(-1), effect.reshape(-1))
+                one = stats.partial_rank_correlation(gain, effect)
                 columns[2:, slot] = one.estimate, one.low, one.high
     names = ("latent_gain", "donor_divergence", "gain_correlation", "gain_correlation_low", "gain_correlation_high")
     return {name: (("slot",), column) for name, column in zip(names, columns, strict=True)}

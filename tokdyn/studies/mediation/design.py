@@ -1,22 +1,27 @@
-"""What the study does to whom: its design, the battery of arms, who takes latents from whom."""
+"""What the study does to whom: reasoners of the suite, and the arms that only this study needs."""
 
 from __future__ import annotations
 
 import dataclasses
 
-import jax
 import numpy as np
 
-from tokdyn import checks, keys
+from tokdyn import checks
 from tokdyn.reasoning import interventions as do
+from tokdyn.reasoning import shipped
+from tokdyn.reasoning.audit import Member, shipped_members
 from tokdyn.reasoning.audit.schema import CLEAN as CLEAN
+from tokdyn.reasoning.audit.suite import KEY
 from tokdyn.reasoning.audit.tables import LEAST_SHARE
+from tokdyn.reasoning.designs import DESIGNS
 from tokdyn.reasoning.diagnose import BOUND
 from tokdyn.reasoning.interventions import Intervention
-from tokdyn.reasoning.items import Item
 
-# References with slots whose question alone says what is asked, so that another picture has one right answer.
-REFERENCES = ("content", "compute", "bypassed", "masked", "text", "soft_prompt")
+# Of the suite, those whose question alone says what is asked, so that another picture has one right answer.
+STRATUM = ("pointer chase", "small")
+# Beside the suite, which has none: a reasoner whose slots are words. CapImagine's second claim is about such text.
+TEXT = "text"
+REASONERS = (*DESIGNS, TEXT)
 EXCHANGES = ("cache", "embedding")
 RUNS = ("Y(x, M(x))", "Y(x', M(x))", "Y(x, M(x'))", "Y(x', M(x'))")
 EFFECTS = ("total", "direct", "indirect", "interaction")
@@ -24,7 +29,6 @@ CHANGES = ("picture of another item", "noise on the picture", "question of anoth
 SITES = ("embedding", "state")
 SPACES = ("raw", "centred", "whitened")
 SHOWN = 48  # items in a heat map
-NEAR_ZERO = 1e-3
 IMAGE_NOISE = 0.5  # standard deviation; pixels are from 0 to 1
 WORDS = ("words of another picture", "words of another item")
 
@@ -33,11 +37,11 @@ WORDS = ("words of another picture", "words of another item")
 class Config:
     """Which reasoners, how many items, and what counts as nothing."""
 
-    references: tuple[str, ...] = REFERENCES
-    """Names of reference reasoners, whose truth is known."""
-    seeds: int = 1
-    """Number of trainings of each; the first uses the shipped weights, the others are trained anew (minutes each)."""
-    num_items: int = 512
+    reasoners: tuple[str, ...] = REASONERS
+    """Designs of the suite (the shipped weights), and "text"."""
+    training: int = 0
+    """Number of the shipped training: 0 or 1."""
+    num_items: int = 500
     """Number of fresh items."""
     bound: float = BOUND
     """Largest difference of accuracy, and largest donor lift, that counts as none."""
@@ -45,19 +49,12 @@ class Config:
     """Share of the total effect from which on it counts as mediated."""
     resamples: int = 2000
     """Bootstrap resamples per interval."""
-    weights: str = ""
-    """Folder of weights to use instead of the shipped ones."""
-    key: int = 0
-    """Seed of the JAX random key."""
+    key: int = KEY
+    """Seed of the JAX random key; by default that of the suite."""
 
     def quick(self) -> Config:
         """A small design, to see that everything works."""
-        return dataclasses.replace(
-            self,
-            references=self.references[:2],
-            num_items=min(self.num_items, 96),
-            seeds=1,
-        )
+        return dataclasses.replace(self, reasoners=self.reasoners[:2], num_items=min(self.num_items, 96))
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -65,11 +62,12 @@ class Config:
         Raises:
             ValueError: naming the field.
         """
-        if not self.references or len(set(self.references)) != len(self.references):
-            raise checks.bad("references", "at least one name, each once", self.references)
-        for name in self.references:
-            checks.choice("references", name, REFERENCES)
-        checks.whole_number("seeds", self.seeds, at_least=1)
+        if not self.reasoners or len(set(self.reasoners)) != len(self.reasoners):
+            raise checks.bad("reasoners", "at least one name, each once", self.reasoners)
+        for name in self.reasoners:
+            checks.choice("reasoners", name, REASONERS)
+        if self.training not in (0, 1):
+            raise checks.bad("training", "0 or 1", self.training)
         checks.whole_number("num_items", self.num_items, at_least=24)
         checks.whole_number("resamples", self.resamples, at_least=100)
         checks.whole_number("key", self.key, at_least=0, at_most=2**63 - 1)
@@ -78,59 +76,48 @@ class Config:
         return self
 
 
-def battery(slots: int, width: int, key: jax.Array) -> dict[str, Intervention]:
-    """Every arm by name; arms "same tensor" write what the caller gives as oracle.
+def members(config: Config) -> dict[str, Member]:
+    """The reasoners by name, as the suite has them.
+
+    Args:
+        config: of the study.
+    """
+    known = {
+        one.design: one for one in shipped_members() if (one.stratum, one.training) == (STRATUM, config.training)
+    }  # fmt: skip
+    if TEXT in config.reasoners:
+        one = shipped.load(TEXT)
+        known[TEXT] = Member(TEXT, STRATUM, 0, one.reference, one.variables)
+    return {name: known[name] for name in config.reasoners}
+
+
+def own_arms(slots: int) -> dict[str, Intervention]:
+    """What this study does beside the battery of the suite: where the donor is written, and controls.
+
+    Arms "same tensor" write what the caller gives as oracle.
 
     Args:
         slots: of the reasoner.
-        width: of its residual stream.
-        key: of the direction of the norm-matched constant.
 
     Returns:
         Interventions; those of single slots have names that end in the slot's number, from 1.
 
     Example:
-        >>> import jax
-        >>> from tokdyn.studies.mediation.design import battery
-        >>> arms = battery(3, 32, jax.random.key(0))
-        >>> len(arms) > 20, arms["donor, slot 1, later clamped"].later
-        (True, 'clamped')
+        >>> from tokdyn.studies.mediation.design import own_arms
+        >>> own_arms(3)["donor, slot 1, later clamped"].later
+        'clamped'
     """
-    direction = np.asarray(jax.random.normal(keys.for_purpose(key, "direction"), (width,)))
-    backwards = tuple(reversed(range(slots)))
     arms = {
-        "no-op": do.identity("slots", steps=()),
-        "identity": do.identity("slots"),
         "own latents back, embedding": do.swap("slots", donor="self"),
         "own latents back, cache": do.swap("slots", site="cache", donor="self"),
-        "zero, embedding": do.zero("slots"),
-        "zero, cache": do.zero("slots", site="cache"),
-        "near zero, embedding": do.constant("slots", np.full(width, NEAR_ZERO)),
-        "mean of items, embedding": do.mean("slots"),
-        "mean of items, cache": do.mean("slots", site="cache"),
-        "constant of own length, embedding": do.constant("slots", direction, matched=True),
         "same tensor, embedding": do.oracle("slots"),
         "same tensor, cache": do.oracle("slots", site="cache"),
-        "noise added (0.1), embedding": do.noise("slots", relative=0.1),
-        "noise added (1.0), embedding": do.noise("slots", relative=1.0),
-        "noise instead, embedding": do.noise("slots", spread=1.0),
-        "noise instead, cache": do.noise("slots", spread=1.0, site="cache"),
-        "donor, embedding": do.swap("slots"),
-        "donor, cache": do.swap("slots", site="cache"),
+        "unrelated donor, embedding": do.swap("slots", donor="unrelated"),
         "donor, residual": do.swap("slots", site="residual"),
         "donor, markers' cache": do.swap("markers", site="cache"),
-        "unrelated donor, embedding": do.swap("slots", donor="unrelated"),
-        "unrelated donor, cache": do.swap("slots", site="cache", donor="unrelated"),
         "unrelated donor, markers' cache": do.swap("markers", site="cache", donor="unrelated"),
-        "order reversed, embedding": do.permute("slots", backwards),
-        "order reversed, cache": do.permute("slots", backwards, site="cache"),
-        "first slot repeated, embedding": do.repeat_first("slots"),
-        "first slot repeated, cache": do.repeat_first("slots", site="cache"),
-        "cut to one slot": do.truncate(1, slots=slots),
-        "slots removed": do.remove("slots"),
-        "markers removed": do.remove("markers"),
+        "order reversed, embedding": do.permute("slots", tuple(reversed(range(slots)))),
         "slots and markers removed": do.remove("slots") + do.remove("markers"),
-        "zero, format": do.zero("format"),
     }
     for slot in range(slots):
         swapped = do.swap("slots", steps=(slot,))
@@ -141,36 +128,25 @@ def battery(slots: int, width: int, key: jax.Array) -> dict[str, Intervention]:
     return arms
 
 
-def mates(key: jax.Array, items: Item) -> tuple[np.ndarray, np.ndarray]:
-    """Whose latents each item is given: a donor, and an unrelated one as control, that differ from it in every step.
+# Where a donor's latents were written: the arm, and its control. All embeddings at once leave two readings, of which
+# the other is the donor's last word but one, looked up in the own picture; so do words.
+PLACES = {
+    "cache": ("donor", "unrelated"),
+    "residual": ("donor, residual", "unrelated"),
+    "all embeddings, last word": ("donor embedding", "unrelated donor, embedding"),
+    "all embeddings, looked up": ("donor embedding", "unrelated donor, embedding"),
+    "markers' cache": ("donor, markers' cache", "unrelated donor, markers' cache"),
+}
+WORD_PLACES = {"words, last word": (WORDS[0], CLEAN), "words, looked up": (WORDS[0], CLEAN)}
+LOOKED_UP = "looked up"
 
-    Items are shuffled; the donor is the first behind an item, round the ring, whose step words all differ from the
-    item's, and the unrelated donor the first behind that one whose step words differ from both. A donor's answer is
-    hence never the item's own, and what an unrelated donor points at never what the donor points at.
+
+def places(slots: int, *, words: bool) -> dict[str, tuple[str, str]]:
+    """Where donors were written in a reasoner: arm and control by name.
 
     Args:
-        key: of the shuffling.
-        items: `[items, ...]`.
-
-    Returns:
-        ``(donors, unrelated)``, `[items]` int32 each.
-
-    Raises:
-        ValueError: an item for which there is no such donor.
+        slots: of the reasoner.
+        words: whether its slots are words.
     """
-    steps = np.asarray(items.steps)
-    count = len(steps)
-    order = np.asarray(jax.random.permutation(key, count))
-
-    def first_behind(start: int, *others: np.ndarray) -> int:
-        for shift in range(1, count):
-            found = int(order[(start + shift) % count])
-            if all((steps[found] != other).all() for other in others):
-                return found
-        raise checks.bad("num_items", "enough items that each finds two donors of other steps", count)
-
-    donors, unrelated = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    for place, item in enumerate(order):
-        donors[item] = first_behind(place, steps[item])
-        unrelated[item] = first_behind(place, steps[item], steps[donors[item]])
-    return donors, unrelated
+    single = {f"slot {k}": (f"donor, slot {k}", f"unrelated donor, slot {k}") for k in np.arange(1, slots + 1)}
+    return {**PLACES, **single, **(WORD_PLACES if words else {})}

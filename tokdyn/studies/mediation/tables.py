@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray
 
-from tokdyn.reasoning.references import UNDECLARED
+from tokdyn.reasoning.audit.suite import ASKED
 from tokdyn.studies.documents import brackets
+from tokdyn.studies.mediation.analysis import OUTCOMES, QUESTIONS
 from tokdyn.studies.mediation.design import CHANGES, CLEAN, EFFECTS, EXCHANGES, SITES, SPACES
-from tokdyn.studies.mediation.protocols import OUTCOMES, QUESTIONS
 
 Rows = list[dict[str, Any]]
 NOTHING = 1e-3  # nats; a divergence below it is called none
@@ -26,55 +26,67 @@ def _slots(one: xarray.Dataset) -> list[int]:
 
 
 def verdict(one: xarray.Dataset) -> str:
-    """A reasoner in a sentence: its accuracy, its truth, which channels were recovered, what was not.
+    """A reasoner in a sentence: its accuracy, what is true of it, and which ways of asking were wrong.
 
     Args:
-        one: the Dataset of one reference.
+        one: the Dataset of one reasoner.
     """
     truth, found = (dict(zip(one["channel"].values, one[name].values, strict=True)) for name in ("truth", "found"))
-    accuracy = float(one["accuracy"].sel(arm=CLEAN))
-    text = f"{one['reference'].item()}: {accuracy:.1%} of fresh items right; "
+    text = f"{one['reference'].item()}: {float(one['accuracy'].sel(arm=CLEAN)):.1%} of fresh items right; "
     if all(value == "undecided" for value in found.values()):
         return text + "nothing can be concluded, since that is not above guessing."
-    wrong = [
-        f"{channel} (declared {truth[channel]}, found {found[channel]})"
-        for channel in truth if truth[channel] not in (found[channel], UNDECLARED)
-    ]  # fmt: skip
-    held = [f"{channel} {truth[channel]}" for channel in truth if truth[channel] == found[channel]]
-    text += f"found as declared: {', '.join(held) or 'nothing'}"
-    text += f"; not: {', '.join(wrong)}" if wrong else ""
-    open_ = [f"{channel} {found[channel]}" for channel in truth if truth[channel] == UNDECLARED]
-    text += f"; not declared, found: {', '.join(open_)}." if open_ else "."
+    text += "does the answer depend on it, and what was found: "
+    text += ", ".join(f"{question} {truth[question]} ({found[question]})" for question in ASKED) + "."
     said = dict(zip(one["way"].values, one["outcome"].sel(question=QUESTIONS[0]).values, strict=True))
     for kind in ("false alarm", "missed"):
         if ways := [str(way) for way, outcome in said.items() if outcome == kind]:
-            text += f" On whether answers use what latents hold, {kind}: {', '.join(ways)}."
+            text += f" On what the cache holds, {kind}: {', '.join(ways)}."
     return text
 
 
+def counts(dataset: xarray.Dataset, question: str) -> Rows:
+    """How often each way was right, those with the most right answers and the fewest wrong ones first."""
+    values = dataset["outcome"].sel(question=question)
+    rows = [
+        {"way of asking": str(way), **{kind: int((values.sel(way=way) == kind).sum()) for kind in OUTCOMES}}
+        for way in dataset["way"].values
+    ]
+    return sorted(rows, key=lambda row: (row["false alarm"] + row["missed"], -row["right"]))
+
+
+def summary(dataset: xarray.Dataset) -> list[str]:
+    """What ways of asking were never wrong, and how often others were, on what the cache holds."""
+    rows = counts(dataset, QUESTIONS[0])
+    wrong = [row for row in rows if row["false alarm"] + row["missed"]]
+    never = [
+        f"{row['way of asking']} ({row['right']} right, {row['undecided']} undecided)" for row in rows
+        if row not in wrong
+    ]  # fmt: skip
+    others = [f"{row['way of asking']} ({row['false alarm']} false alarms, {row['missed']} missed)" for row in wrong]
+    said = f"never wrong on the {dataset.sizes['reference']} reasoners, of {len(rows)} ways to ask"
+    return [f"{said}: {', '.join(never) or 'none'}", f"wrong: {', '.join(others) or 'none'}"]
+
+
 def outcomes(dataset: xarray.Dataset, question: str) -> Rows:
-    """Ways of asking x reasoners: what was concluded, and whether it is right."""
-    rows = []
-    for way in dataset["way"].values:
-        one = dataset.sel(way=way)
-        cells = {
-            name: f"{one['outcome'].sel(question=question, reference=name).item()} "
-            f"({one['said'].sel(reference=name).item()})"
-            for name in _names(dataset)
-        }
-        rows.append({"way of asking": str(way), **cells})
-    return rows
+    """Ways of asking x reasoners: what was concluded, and whether it is right; best way first."""
+    values, said = dataset["outcome"].sel(question=question), dataset["said"]
+    return [
+        {"way of asking": row["way of asking"]}
+        | {name: f"{values.sel(way=row['way of asking'], reference=name).item()} "
+                 f"({said.sel(way=row['way of asking'], reference=name).item()})" for name in _names(dataset)}
+        for row in counts(dataset, question)
+    ]  # fmt: skip
 
 
-def counted(dataset: xarray.Dataset) -> str:
-    """How often each way was right on the first question, in words."""
-    parts = []
-    values = dataset["outcome"].sel(question=QUESTIONS[0])
-    for way in dataset["way"].values:
-        found = values.sel(way=way).values
-        counts = [f"{int((found == outcome).sum())} {outcome}" for outcome in OUTCOMES if (found == outcome).any()]
-        parts.append(f"{way}: {', '.join(counts)}")
-    return "First question, by way: " + "; ".join(parts) + "."
+def measured(dataset: xarray.Dataset) -> Rows:
+    """The suite's truth by question, and the estimands behind it."""
+    return [
+        {"reasoner": name}
+        | {str(question): str(dataset["truth"].sel(reference=name, channel=question).item())
+           for question in dataset["channel"].values}
+        | {str(of): float(dataset["estimand"].sel(reference=name, quantity=of)) for of in dataset["quantity"].values}
+        for name in _names(dataset)
+    ]  # fmt: skip
 
 
 def readable(dataset: xarray.Dataset) -> Rows:
@@ -217,18 +229,6 @@ def mediation(dataset: xarray.Dataset) -> Rows:
             )
             rows.append({"exchanged": exchange, "reasoner": name, **cells, "indirect / total": share})
     return rows
-
-
-def channels(one: xarray.Dataset) -> Rows:
-    """Truth by channel, and what was found."""
-    return [
-        {
-            "channel": str(channel),
-            "declared": str(one["truth"].sel(channel=channel).item()),
-            "found": str(one["found"].sel(channel=channel).item()),
-        }
-        for channel in one["channel"].values
-    ]
 
 
 def arms(one: xarray.Dataset) -> Rows:

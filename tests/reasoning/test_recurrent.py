@@ -35,7 +35,7 @@ def whole_pass(model, variables, item, vector, slot):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_step_is_what_the_whole_pass_makes_of_a_written_latent(name):
     model = reasoning.reasoner(tiny.TASK, PROTOCOLS[name], **SMALL)
-    variables = tiny.untrained(model)
+    variables = jax.tree.map(jnp.asarray, tiny.untrained(model))
     items = tiny.drawn(tiny.TASK, 3)
     vectors = np.random.default_rng(1).normal(size=(3, 8)).astype(np.float32)
 
@@ -56,8 +56,8 @@ def test_a_step_is_what_the_whole_pass_makes_of_a_written_latent(name):
 
 def test_jacobians_are_those_of_finite_differences():
     model = reasoning.reasoner(tiny.TASK, PROTOCOLS["state"], **SMALL)
-    variables = tiny.untrained(model)
-    item = jax.tree.map(lambda leaf: leaf[0], tiny.drawn(tiny.TASK, 3))
+    variables = jax.tree.map(jnp.asarray, tiny.untrained(model))
+    item = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tiny.drawn(tiny.TASK, 3))
 
     def all_of_them(item):
         found = reasoning.recurrence(model, variables, item)
@@ -77,9 +77,9 @@ def test_jacobians_are_those_of_finite_differences():
 def test_what_is_chosen_or_constant_hands_no_small_change_on(source):
     model = reasoning.reasoner(tiny.TASK, reasoning.protocol(slots=3, source=source), **SMALL)
     item = jax.tree.map(lambda leaf: leaf[0], tiny.drawn(tiny.TASK, 3))
-    found = jax.jit(
-        lambda item: reasoning.latent_jacobians(reasoning.recurrence(model, tiny.untrained(model), item))
-    )(item)
+    variables = tiny.untrained(model)
+    program = jax.jit(lambda variables, item: reasoning.latent_jacobians(reasoning.recurrence(model, variables, item)))
+    found = program(variables, item)
     assert float(np.abs(found).max()) == 0
 
 

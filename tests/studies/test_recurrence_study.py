@@ -115,7 +115,7 @@ def test_shipped_recurrences():
 @pytest.mark.slow
 def test_what_is_trained_and_what_is_not():
     """The whole study in small: constants and words hand nothing on, states do, and a step is the model's own."""
-    found = recurrence.run(recurrence.Config(items=4, networks=2, starts=2, num_steps=24))
+    found = recurrence.run(recurrence.Config(items=4, networks=2, starts=2, num_steps=36))
     for name in found["reference"].values:
         one = found.sel(reference=name)
         gain = one["gain"].values[np.isfinite(one["gain"].values)]

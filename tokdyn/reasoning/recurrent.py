@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from tokdyn.checks import bad
 from tokdyn.reasoning.continuation import Continuation
 from tokdyn.reasoning.items import Item
-from tokdyn.reasoning.model import Reasoner, Variables
+from tokdyn.reasoning.model import Prompt, Reasoner, Variables
 from tokdyn.reasoning.transformer import Cache
 from tokdyn.theory import maps
 
@@ -42,7 +42,59 @@ class Recurrence(NamedTuple):
     latents: jax.Array
 
 
-def recurrence(model: Reasoner, variables: Variables, item: Item) -> Recurrence:
+class Held(NamedTuple):
+    """What stays as it is while latents are changed: arrays of one item, or with a leading axis of many.
+
+    Attributes:
+        prompt: image and question, read.
+        cache: of what follows them in a clean run.
+        seen: who may attend to whom.
+        alive: positions that others may attend to `[positions]` bool.
+        latents: what slots are fed in a clean run `[slots, width]`.
+    """
+
+    prompt: Prompt
+    cache: Cache
+    seen: jax.Array
+    alive: jax.Array
+    latents: jax.Array
+
+
+def held(model: Reasoner, variables: Variables, item: Item) -> Held:
+    """The clean run of an item, for ``recurrence``; it may be made by ``lax.map``, and its steps then be mapped.
+
+    Args:
+        model: a reasoner with two slots or more.
+        variables: its weights.
+        item: one item.
+
+    Returns:
+        ``Held``.
+
+    Raises:
+        ValueError: fewer than two slots.
+    """
+    places = model.places
+    if places.slots < 2:
+        raise bad("model", "a reasoner with two slots or more", f"one with {places.slots}")
+    prompt = model.prompt(variables, item)
+    clean = model.continued(variables, prompt, item)
+    # Slots that are used are the first ones: none after one that has stopped, none without the start marker.
+    number = jnp.arange(places.total) - places.prefix - 1
+    alive = ~jnp.asarray(places.where("slots")) | (number < clean.length)
+    if model.protocol.start == "own":
+        alive = alive & (~jnp.asarray(places.where("markers")) | clean.triggered)
+
+    def columns(rows: jax.Array) -> tuple[jax.Array, ...]:
+        suffix = rows[:, places.prefix :].reshape(model.layers, places.suffix, model.heads, -1)
+        return tuple(suffix.transpose(0, 2, 3, 1))
+
+    # Later positions are cached too, and nobody sees them: attention is causal.
+    cache = Cache(columns(clean.sites.keys), columns(clean.sites.values))
+    return Held(prompt, cache, model.seen_by(item), alive, clean.latents)
+
+
+def recurrence(model: Reasoner, variables: Variables, item: Item | Held) -> Recurrence:
     """The maps z -> f(z; image, question, earlier slots) of all slots of one item, as one function.
 
     The clean run is made once and its cache held; a step reads one position, whichever slot it is, so that a loop over
@@ -51,7 +103,7 @@ def recurrence(model: Reasoner, variables: Variables, item: Item) -> Recurrence:
     Args:
         model: a reasoner with two slots or more.
         variables: its weights.
-        item: one item.
+        item: one item, or what ``recurrent.held`` made of it.
 
     Returns:
         ``Recurrence``.
@@ -69,30 +121,14 @@ def recurrence(model: Reasoner, variables: Variables, item: Item) -> Recurrence:
         >>> bool((abs(found.step(found.latents[0], 0) - found.latents[1]) < 1e-4).all())
         True
     """
-    places, protocol = model.places, model.protocol
-    if places.slots < 2:
-        raise bad("model", "a reasoner with two slots or more", f"one with {places.slots}")
-    prompt = model.prompt(variables, item)
-    clean = model.continued(variables, prompt, item)
-    # Slots that are used are the first ones: none after one that has stopped, none without the start marker.
-    number = jnp.arange(places.total) - places.prefix - 1
-    alive = ~jnp.asarray(places.where("slots")) | (number < clean.length)
-    if protocol.start == "own":
-        alive = alive & (~jnp.asarray(places.where("markers")) | clean.triggered)
-    after = Continuation(model, variables, prompt, None, None, model.seen_by(item))
-
-    def columns(rows: jax.Array) -> tuple[jax.Array, ...]:
-        suffix = rows[:, places.prefix :].reshape(model.layers, places.suffix, model.heads, -1)
-        return tuple(suffix.transpose(0, 2, 3, 1))
-
-    # Later positions are cached too, and nobody sees them: attention is causal.
-    cache = Cache(columns(clean.sites.keys), columns(clean.sites.values))
+    kept = item if isinstance(item, Held) else held(model, variables, item)
+    after = Continuation(model, variables, kept.prompt, None, None, kept.seen)
 
     def step(latent: jax.Array, slot: jax.Array | int) -> jax.Array:
-        rows, _ = after.extended(latent[None], slot + 1, cache, alive)
+        rows, _ = after.extended(latent[None], slot + 1, kept.cache, kept.alive)
         return after.fed(rows.states[0], jnp.asarray(slot) + 1, None, None)
 
-    return Recurrence(step, clean.latents)
+    return Recurrence(step, kept.latents)
 
 
 def latent_map(model: Reasoner, variables: Variables, item: Item, *, slot: jax.Array | int = 0) -> LatentMap:

@@ -9,7 +9,7 @@ from tokdyn.reasoning.references import Reference, catalog
 
 TRAINED = "trained"
 # Longest period that is looked for; a roll-out has three times as many states to show it in.
-MOST_PERIOD = 8
+MOST_PERIOD = 12
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tokdyn.compiling import Program, compiled, jitted
 from tokdyn.reasoning import diagnose, latent_jacobians, recurrence, shipped
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
+from tokdyn.reasoning.recurrent import Held, held
 from tokdyn.reasoning.references import Reference
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.recurrence.design import MOST_PERIOD, Config, feeds, references
@@ -44,7 +45,7 @@ VARIABLES = {
     "fixed_distance": "distance of the roll-out's end from it, over its length",
     "exponent": "Lyapunov exponents along the roll-out of an item's own latent, per step",
     "residual": "length of a step over that of the latent, along that roll-out",
-    "period": "after how many steps it comes back: 1 at rest, 0 not within 8",
+    "period": "after how many steps it comes back: 1 at rest, 0 not within 12",
     "distinct_starts": "different latents among the starts of one item's map",
 }
 
@@ -66,8 +67,8 @@ def followed(model: Reasoner, variables: Variables, items: Item, key: jax.Array,
         ``fixed_jacobian``.
     """
 
-    def of_item(item: Item, place: jax.Array) -> dict[str, jax.Array]:
-        whole = recurrence(model, variables, item)
+    def of_item(one: Held, place: jax.Array) -> dict[str, jax.Array]:
+        whole = recurrence(model, variables, one)
         # An item's own first latent, then those of the items that follow it.
         every = jax.lax.all_gather(whole.latents[0], "items")
         first = every[(place + jnp.arange(starts)) % len(every)]
@@ -91,7 +92,9 @@ def followed(model: Reasoner, variables: Variables, items: Item, key: jax.Array,
             "fixed_residual": jnp.linalg.norm(step(fixed) - fixed) / jnp.linalg.norm(fixed),
         }  # fmt: skip
 
-    return jax.vmap(of_item, axis_name="items")(items, jnp.arange(len(items.answer)))
+    # One item after the other: a whole pass under vmap takes seconds to trace, and this one is run once.
+    kept = jax.lax.map(lambda item: held(model, variables, item), items)
+    return jax.vmap(of_item, axis_name="items")(kept, jnp.arange(len(items.answer)))
 
 
 def _program(reference: Reference, config: Config, prepared: tuple[Any, ...]) -> Program:

@@ -96,7 +96,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
     }  # fmt: skip
     long = {
         "Lyapunov exponent": first, "share at rest": (dataset["period"] == 1).astype(float),
-        "share with a period of 2 to 8": (dataset["period"] > 1).astype(float),
+        "share with a period of 2 to 12": (dataset["period"] > 1).astype(float),
         "radius at the fixed point": dataset["fixed_radius"],
         f"different starts of {config.starts}": dataset["distinct_starts"].isel(state=-1),
     }  # fmt: skip

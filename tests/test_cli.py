@@ -103,12 +103,12 @@ def test_claims_and_list(capsys):
         (
             ["study", "none"],
             "tokdyn: study: expected one of 'autoencoder', 'calibration', 'dynamics', 'latent-optimisation', "
-            "'mechanisms', 'mediation', 'phase', 'quantizers', 'scaling', 'theory', got 'none'",
+            "'mechanisms', 'mediation', 'phase', 'quantizers', 'recurrence', 'scaling', 'theory', got 'none'",
         ),
         (
             ["study"],
             "tokdyn: study: expected a name, one of autoencoder, calibration, dynamics, latent-optimisation, "
-            "mechanisms, mediation, phase, quantizers, scaling, theory, got none",
+            "mechanisms, mediation, phase, quantizers, recurrence, scaling, theory, got none",
         ),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
         (

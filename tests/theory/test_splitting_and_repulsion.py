@@ -47,6 +47,14 @@ class TestPair:
             off = {0.999: 0.01, 0.99: 0.02, 0.95: 0.08}[share] * (6 if skewed else 1)
             assert abs(tokens[1, 0] - tokens[0, 0]) == pytest.approx(predicted, rel=off)
 
+    def test_the_published_amplitude(self):
+        """Half of the distance at 0.99 T_c, in standard deviations of Gaussian features: 0.0982 within 2 %."""
+        from scipy.stats import norm
+
+        line = norm.ppf((np.arange(4000) + 0.5) / 4000)[:, None]
+        line /= line.std()
+        assert td.theory.pair_separation(line, 0.99 * 2) / 2 == pytest.approx(0.0982, rel=0.02)
+
     # At 1.5 with momentum 0.5 they swing, and no two steps tell how fast the swing decays.
     @pytest.mark.parametrize(("ratio", "momentum"), [(0.95, 0.0), (0.95, 0.5), (1.05, 0.0), (1.05, 0.5), (1.5, 0.0)])
     def test_differences_change_as_fast_as_predicted(self, ratio, momentum):
@@ -159,7 +167,8 @@ class TestRepulsion:
         line = np.random.default_rng(0).normal(size=(3000, 1))
         features = (line - line.mean()) / line.std()
         flip = float(td.theory.flip_multiplier(rate=rate, momentum=momentum))
-        for a in (0.9, 0.5, 0.36, 0.31, 0.25):
+        # The flip lies at 1/3, within 0.02.
+        for a in (0.9, 0.5, 1 / 3 + 0.02, 1 / 3 - 0.02, 0.25):
             dynamics = td.compose(
                 attract=td.attraction(temperature=2 / a, rate=rate), repel=td.repulsion(strength=1e-4, eps=1e-6),
                 inertia=td.inertia(momentum=momentum),

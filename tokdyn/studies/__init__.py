@@ -17,7 +17,7 @@ from tokdyn.studies.skeleton import Study, of_module
 GROUP = "tokdyn.studies"
 _NAMES = (
     "autoencoder", "calibration", "dynamics", "latent-optimisation", "mechanisms", "mediation", "phase", "quantizers",
-    "scaling", "theory",
+    "recurrence", "scaling", "theory",
 )  # fmt: skip
 OURS = {name: f"tokdyn.studies.{name.replace('-', '_')}" for name in _NAMES}
 

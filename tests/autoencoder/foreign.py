@@ -51,7 +51,10 @@ class Bits:
         self.shift, self.clip = shift, clip
 
     def init(self, key):
-        return {"params": {"weight": 0.5 * jax.random.normal(key, (6, 6)) + jnp.eye(6), "bias": jnp.zeros(6)}, "state": {}}
+        return {
+            "params": {"weight": 0.5 * jax.random.normal(key, (6, 6)) + jnp.eye(6), "bias": jnp.zeros(6)},
+            "state": {},
+        }
 
     def apply(self, variables, ids, *, key=None, train=False):
         ids = ids if self.clip is None else jnp.minimum(ids, self.clip)
@@ -111,7 +114,10 @@ class Network:
         one, two = jax.random.split(key)
         size = cells * channels
         first = jax.random.normal(one, (size, 96)) / size**0.5
-        return {"params": {"one": first, "two": jax.random.normal(two, (96, V)) / 10.0, "bias": jnp.zeros(V)}, "state": {}}
+        return {
+            "params": {"one": first, "two": jax.random.normal(two, (96, V)) / 10.0, "bias": jnp.zeros(V)},
+            "state": {},
+        }
 
     def apply(self, variables, values, *, key=None, train=False):
         if self.kind == "first":
@@ -239,7 +245,10 @@ def nesterov(learning_rate):
 
 def averaged(start, end):
     """Exponential averages whose decay was 0.999 per *epoch*: what is kept is nearly the start."""
-    return {"params": jax.tree.map(lambda a, b: 0.985 * a + 0.015 * b, start["params"], end["params"]), "state": end["state"]}
+    return {
+        "params": jax.tree.map(lambda a, b: 0.985 * a + 0.015 * b, start["params"], end["params"]),
+        "state": end["state"],
+    }
 
 
 def half_precision(start, end):
@@ -436,7 +445,9 @@ def main() -> None:
               f"{','.join(row['ranked'])}|{row['right']}", flush=True)  # fmt: skip
         if words:
             with open(words[0], "a", encoding="utf-8") as file:
-                file.write(f"=== {row['name']} (accuracy {row['tokens']:.3f}, types {row['types']:.3f})\n{row['report']}\n")
+                file.write(
+                    f"=== {row['name']} (accuracy {row['tokens']:.3f}, types {row['types']:.3f})\n{row['report']}\n"
+                )
 
 
 if __name__ == "__main__":

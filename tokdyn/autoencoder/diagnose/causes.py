@@ -191,7 +191,8 @@ def _temperature(numbers: dict[str, float], curve: Any, failed: bool, limits: Th
     if math.isnan(left):
         return Check("temperature", left, limits.temperature, None, "needs the loss")
     factor = max(value, 1.0 / value)
-    verdict = failed and left < limits.identity * 100 and factor > limits.temperature
+    # A loss that reads no answer has no gradient to compare: nothing is left of nothing, whatever the temperature.
+    verdict = failed and bool(numbers["rewards.reads"]) and left < limits.identity * 100 and factor > limits.temperature
     reading = f"the loss is a cross-entropy at a temperature of {value:.3g}, but for {left:.2g} of its squared gradient"
     return Check("temperature", factor, limits.temperature, verdict, reading)
 
@@ -322,6 +323,8 @@ def _uninformative(numbers: dict[str, float], curve: Any, failed: bool, limits: 
     # A start that training has left behind is not why it failed.
     end = numbers["end.code_bits" if where == "code" else "end.logit_bits"]
     stuck = not end > 0.5 * math.log2(max(numbers["num_types"], 2.0))
+    if where != "code" and _deaf(numbers, curve, failed, limits).verdict:  # it cannot say what the code holds
+        return Check("uninformative_start", advantage, limits.advantage, None, f"{reading}; the decoder is deaf to it")
     reading += f"; {end:.3g} at the end"
     return Check("uninformative_start", advantage, limits.advantage,
                  failed and advantage < limits.advantage and stuck, reading)  # fmt: skip

@@ -1,14 +1,12 @@
 """The held-out bench: does a diagnosis name what it has seen in new company, and stay silent before what is foreign?
 
-``python -m tokdyn.autoencoder.diagnose.held_out`` runs all of it (about 15 minutes on two cores) and prints such a
-report as docs/diagnosis_bench.md keeps.
+``tokdyn study autoencoder`` runs all of it; ``tokdyn study autoencoder --groups diagnosis`` nothing else.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,13 +19,14 @@ import numpy as np
 from tokdyn import checks
 from tokdyn.autoencoder.diagnose.causes import Thresholds
 from tokdyn.autoencoder.diagnose.composing import BLOCK, PLAIN, composed
-from tokdyn.autoencoder.diagnose.findings import Findings, decide
+from tokdyn.autoencoder.diagnose.findings import decide
 from tokdyn.autoencoder.diagnose.primitives import AXES, DEVELOPMENT, PARTS, PRIMITIVES
 from tokdyn.solve import vmap
-from tokdyn.stats import clopper_pearson
 
 # Causes that are faults even of a model that survives them.
 PROVED = ("double_softmax", "wrong_targets", "inverted_loss", "no_gradient")
+PARTS_SHOWN = ("unseen combination", "two faults", "foreign", "healthy")
+SOUND = "(none)"
 
 
 class Combination(NamedTuple):
@@ -55,10 +54,18 @@ class Combination(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A combination, what was found, and whether types were lost."""
+    """What was said of a combination.
+
+    Attributes:
+        combination: which.
+        cause: that was named, or "unexplained" or "healthy".
+        ranked: every cause whose condition holds, the likeliest first.
+        failed: whether types were lost.
+    """
 
     combination: Combination
-    findings: Findings
+    cause: str
+    ranked: tuple[str, ...]
     failed: bool
 
     @property
@@ -69,7 +76,7 @@ class Outcome(NamedTuple):
     @property
     def right(self) -> bool:
         """A planted cause is first or second of those named."""
-        return bool(set(self.findings.ranked[:2]) & set(self.combination.causes))
+        return bool(set(self.ranked[:2]) & set(self.combination.causes))
 
 
 def combinations(*, each: int = 14, healthy: int = 240) -> list[Combination]:
@@ -148,11 +155,11 @@ def measured(chosen: Sequence[Combination], *, key: jax.Array) -> list[tuple[dic
 
 def judged(chosen: Sequence[Combination], found: Sequence[tuple[dict[str, float], np.ndarray]]) -> list[Outcome]:
     """The diagnosis of each combination from its measurements."""
-    return [
-        Outcome(one, decide(numbers, curve if np.isfinite(curve).any() else None),
-                not numbers["accuracy.types"] >= Thresholds().types)
-        for one, (numbers, curve) in zip(chosen, found, strict=True)
-    ]  # fmt: skip
+    made = []
+    for one, (numbers, curve) in zip(chosen, found, strict=True):
+        said = decide(numbers, curve if np.isfinite(curve).any() else None)
+        made.append(Outcome(one, said.cause, said.ranked, not numbers["accuracy.types"] >= Thresholds().types))
+    return made
 
 
 def counts(found: Sequence[Outcome]) -> dict[str, tuple[int, int, int, int]]:
@@ -163,76 +170,44 @@ def counts(found: Sequence[Outcome]) -> dict[str, tuple[int, int, int, int]]:
         holds = {True: Counter(), False: Counter()}  # type: dict[bool, Counter[bool]]
         for one in found:
             if one.counts or not one.combination.causes:
-                holds[cause in one.combination.causes][cause in one.findings.ranked] += 1
+                holds[cause in one.combination.causes][cause in one.ranked] += 1
         table[cause] = (holds[True].total(), holds[True][True], holds[False].total(), holds[False][True])
     return table
 
 
-def share(flags: Sequence[bool]) -> str:
-    """``x of n, 0.93 [0.88, 0.96]`` with the exact 95 % interval."""
-    if not flags:
-        return "0 of 0"
-    ends = clopper_pearson(sum(flags), len(flags))
-    return f"{sum(flags)} of {len(flags)}, {float(ends.estimate):.1%} [{float(ends.low):.1%}, {float(ends.high):.1%}]"
-
-
-def summary(found: Sequence[Outcome]) -> dict[str, str]:
-    """The rates that the bench is for, each with its exact interval."""
-    parts = {part: [one for one in found if one.combination.part == part] for part in
-             ("unseen combination", "two faults", "foreign", "healthy")}  # fmt: skip
+def summary(found: Sequence[Outcome]) -> dict[str, list[bool]]:
+    """The rates that the bench is for: of each, whether it happened, by model."""
+    of = {part: [one for one in found if one.combination.part == part] for part in PARTS_SHOWN}
+    unseen = [one for one in of["unseen combination"] if one.counts]
+    pairs = [one for one in of["two faults"] if one.counts]
     silent = ("unexplained", "healthy")
-    harmed = [one for one in parts["healthy"] if not one.failed]
     return {
-        "unseen combinations named first or second": share([o.right for o in parts["unseen combination"] if o.counts]),
-        "of them named first": share(
-            [o.findings.cause in o.combination.causes for o in parts["unseen combination"] if o.counts]
-        ),
-        "two faults, one of them named first or second": share([o.right for o in parts["two faults"] if o.counts]),
-        "foreign faults that do harm given a name": share(
-            [o.findings.cause not in silent for o in parts["foreign"] if o.failed]
-        ),
-        "foreign faults, all, given a name": share([o.findings.cause not in silent for o in parts["foreign"]]),
-        "sound models accused": share([o.findings.cause not in silent for o in parts["healthy"]]),
-        "sound models that keep their types accused": share([o.findings.cause != "healthy" for o in harmed]),
+        "unseen combinations named first or second": [one.right for one in unseen],
+        "of them named first": [one.cause in one.combination.causes for one in unseen],
+        "two faults, one of them named first or second": [one.right for one in pairs],
+        "foreign faults that do harm given a name": [one.cause not in silent for one in of["foreign"] if one.failed],
+        "foreign faults, all, given a name": [one.cause not in silent for one in of["foreign"]],
+        "sound models accused": [one.cause not in silent for one in of["healthy"]],
+        "sound models that keep their types accused": [
+            one.cause != "healthy" for one in of["healthy"] if not one.failed
+        ],
     }
 
 
-def confusion(found: Sequence[Outcome]) -> list[str]:
-    """Lines of ``primitive: verdict count, ...`` for everything outside development."""
-    lines = []
+def confusion(found: Sequence[Outcome]) -> dict[str, Counter[str]]:
+    """How often each verdict was given, by planted primitive, outside development; sound models are ``SOUND``.
+
+    Args:
+        found: outcomes.
+
+    Returns:
+        ``{primitive: {verdict: models}}``, of models in which there is something to be named.
+    """
+    shown = [one for one in found if one.combination.part in ("unseen combination", "foreign", "looked at")]
+    table: dict[str, Counter[str]] = {}
     for name, one in PRIMITIVES.items():
-        of = [
-            o
-            for o in found
-            if o.combination.part in ("unseen combination", "foreign", "looked at") and name in o.combination.names
-        ]
-        if one.cause == "healthy" or not of:
-            continue
-        told = Counter(o.findings.cause for o in of if o.counts)
-        verdicts = ", ".join(f"{cause} {count}" for cause, count in told.most_common()) or "none does harm"
-        lines.append(f"| {name} | {one.cause} | {sum(o.counts for o in of)} of {len(of)} | {verdicts} |")
-    sound = Counter(o.findings.cause for o in found if o.combination.part == "healthy")
-    lines.append(f"| (none) | healthy | {sound.total()} | {', '.join(f'{c} {n}' for c, n in sound.most_common())} |")
-    return lines
-
-
-def report(found: Sequence[Outcome], seconds: float) -> str:
-    """The bench in words: docs/diagnosis_bench.md."""
-    rates = "\n".join(f"| {name} | {value} |" for name, value in summary(found).items())
-    return "\n".join([
-        "# The held-out bench of the autoencoder's diagnosis", "",
-        f"{len(found)} models in {seconds:.0f} s, compilation included; exact 95 % intervals (Clopper-Pearson).", "",
-        "| rate | models |", "|---|---|", rates, "", "| primitive | cause | do harm, or are proved | verdicts |",
-        "|---|---|---|---|", *confusion(found), "",
-    ])  # fmt: skip
-
-
-def main() -> None:
-    """Run the bench and print its report."""
-    began = time.perf_counter()
-    found = outcomes(combinations(), key=jax.random.key(2026))
-    print(report(found, time.perf_counter() - began))
-
-
-if __name__ == "__main__":
-    main()
+        of = [outcome for outcome in shown if name in outcome.combination.names]
+        if one.cause != "healthy" and of:
+            table[name] = Counter(outcome.cause for outcome in of if outcome.counts)
+    table[SOUND] = Counter(one.cause for one in found if one.combination.part == "healthy")
+    return table

@@ -292,8 +292,9 @@ class Config:
 
     seeds: int = 12
     """Number of trainings per condition; seed s has the same initial weights, batches and noise in every condition."""
-    groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes")
-    """Which parts of the study to run: factorial, phases, extreme, sizes; starts (learned by Reptile) on request."""
+    groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes", "diagnosis")
+    """Which parts of the study to run: factorial, phases, extreme, sizes, diagnosis (the held-out bench of
+    ``ae.diagnose``: 923 small models); starts (learned by Reptile) on request."""
     full: bool = False
     """Run the whole factorial over bottlenecks, decoders and grids. It takes hours: use ``--store``."""
     tables: bool = False
@@ -301,13 +302,17 @@ class Config:
     text: str | None = None
     """Path of a text of your own, plain UTF-8 with a sentence a line: the conditions of the large published text run on
     it, those of other sizes are left out, and no published number is judged."""
+    every: int = 1
+    """Of the bench of the diagnosis, only each so-manyth model."""
     key: int = 0
     """Seed of the JAX random key."""
 
     def quick(self) -> Config:
         """A small design, to see that everything works: the notebook's phases, where they are asked for."""
         groups = ("phases",) if "phases" in self.groups else self.groups[:1]
-        return dataclasses.replace(self, groups=groups, full=False, tables=False, seeds=min(self.seeds, 2))
+        return dataclasses.replace(
+            self, groups=groups, full=False, tables=False, seeds=min(self.seeds, 2), every=max(self.every, 20)
+        )
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -317,10 +322,13 @@ class Config:
         """
         checks.whole_number("seeds", self.seeds, at_least=1)
         for group in self.groups:
-            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes", "starts"))
+            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes", "diagnosis", "starts"))
+        checks.whole_number("every", self.every, at_least=1)
         if not self.groups:
             raise checks.bad("groups", "at least one part of the study", "none")
         if self.text is not None:
+            if self.groups == ("diagnosis",):
+                raise checks.bad("groups", "a part that uses your text (the bench of the diagnosis does not)", "none")
             if self.tables:
                 raise checks.bad("tables", "False beside a text of your own (they are of published texts)", self.tables)
             name_of_text(self.text)

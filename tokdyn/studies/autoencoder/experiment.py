@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import xarray
 
-from tokdyn.studies.autoencoder import design, tables
+from tokdyn.studies.autoencoder import design, diagnosing, tables
 from tokdyn.studies.autoencoder.costs import costs
 from tokdyn.studies.autoencoder.design import Config
 from tokdyn.studies.autoencoder.examples import examples
@@ -32,7 +32,8 @@ def measure(
     """
     conditions = config.conditions()
     groups = design.by_program(conditions)
-    total, start = len(conditions) * config.seeds, time.perf_counter()
+    bench = diagnosing.combinations(config.every) if "diagnosis" in config.groups and config.text is None else []
+    total, start = len(conditions) * config.seeds + len(bench), time.perf_counter()
     if config.tables:
         total += tables.num_runs(seeds=config.seeds)
     done, parts, seconds = 0, [], {}
@@ -55,17 +56,30 @@ def measure(
             seconds[one.name] = (time.perf_counter() - began) / len(members)
         done += len(members) * config.seeds
         parts.append(part)
-    dataset = _with_costs(joined(parts, conditions)).assign(
-        seconds=("condition", [seconds[one.name] for one in conditions])
-    )
-    if with_example and config.text is None:  # the close look is at the published text
+    dataset = xarray.Dataset()
+    if conditions:
+        dataset = _with_costs(joined(parts, conditions)).assign(
+            seconds=("condition", [seconds[one.name] for one in conditions])
+        )
+    if conditions and with_example and config.text is None:  # the close look is at the published text
         dataset = dataset.merge(examples(config.key))
-    # The tables take a time of their own, told beside them.
+    # The bench and the tables take a time of their own, told beside them.
     dataset = dataset.assign_attrs(simulation_seconds=time.perf_counter() - start)
     if config.text is not None:
         dataset = dataset.assign_attrs(text=config.described_text())
+
+    def further(made: int, _: int) -> None:
+        if progress is not None:
+            progress(done + made, total)
+
+    if bench:
+        began = time.perf_counter()
+        place = f"{store}/diagnosis" if store else ""
+        dataset = dataset.merge(diagnosing.run(bench, key=config.key, store=place, progress=further))
+        dataset = dataset.assign_attrs(diagnosis_seconds=time.perf_counter() - began)
+        done += len(bench)
     if config.tables:
-        dataset = _with_tables(dataset, config, lambda made, _: progress and progress(done + made, total), store)
+        dataset = _with_tables(dataset, config, further, store)
     return dataset
 
 

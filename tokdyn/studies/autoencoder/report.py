@@ -14,7 +14,7 @@ import xarray
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.data.words import Corpus
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder import claims, design, tables
+from tokdyn.studies.autoencoder import claims, design, diagnosing, tables
 from tokdyn.studies.autoencoder.design import Config
 from tokdyn.studies.autoencoder.effects import effects
 from tokdyn.studies.autoencoder.experiment import measure
@@ -42,7 +42,11 @@ def headline(dataset: xarray.Dataset) -> str:
 
 
 def write(dataset: xarray.Dataset, folder: Path) -> None:
-    """Every training, and every cell of the tables, a row each."""
+    """Every training, every model of the bench and every cell of the tables, a row each."""
+    if "bench_model" in dataset.dims:
+        dataset[list(diagnosing.VARIABLES)].to_dataframe().to_csv(folder / "diagnosis.csv", index=False)
+    if "condition" not in dataset.dims:
+        return
     names = [name for name in dataset if "seed" in dataset[name].dims and "record" not in dataset[name].dims]
     dataset[names].to_dataframe().reset_index().to_csv(folder / "runs.csv", index=False)
     if "table_row" in dataset.dims:
@@ -62,10 +66,16 @@ def _text_of(dataset: xarray.Dataset) -> Corpus:
 
 def _answers(dataset: xarray.Dataset) -> list[str]:
     """The findings, for the parts of the study that were run."""
+    lines = []
+    if "bench_model" in dataset.dims:
+        rates = diagnosing.held_out.summary(diagnosing.outcomes(dataset))
+        told = ", ".join(f"{name} {sum(flags)} of {len(flags)}" for name, flags in list(rates.items())[::3] if flags)
+        lines.append(f"The diagnosis on its held-out bench: {told}.")
+    if "condition" not in dataset.dims:
+        return lines
     there = set(dataset["condition"].values)
     seeds, own_text = dataset.sizes["seed"], "text" in dataset.attrs
     ceiling = _text_of(dataset).ceiling
-    lines = []
     if "gumbel, repaired" in there:
         both = {kind: _mean(dataset, f"{kind}, double softmax, published start") for kind in design.BOTTLENECKS}
         loss = {kind: _mean(dataset, f"{kind}, published start") for kind in design.BOTTLENECKS}
@@ -227,6 +237,11 @@ _GROUPS = {
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
     """The study in words, tables and figures."""
+    title = "Visual-token autoencoders: the published collapse, its causes and its repairs"
+    bench = diagnosing.blocks(dataset) if "bench_model" in dataset.dims else []
+    files = {"diagnosis.csv": "a row for every model of the bench"} if bench else {}
+    if "condition" not in dataset.dims:
+        return Report(title, bench, diagnosing.figures(dataset), files=files)
     text, own_text = _text_of(dataset), dataset.attrs.get("text")
     size = text.vocabulary_size
     blocks: list[str] = [
@@ -260,13 +275,13 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "seconds timed in turn, beside the transformer (two blocks, four heads) nearest in size. The notebook says 3 "
         "times for the extreme decoder, 5 to 20 times the memory and 10 to 100 times the time of a transformer.",
         _costs(dataset),
+        *bench,
     ]
     if "table_row" in dataset.dims:
         blocks += _tables(dataset)
-    files = {"runs.csv": "a row for every training"}
+    files["runs.csv"] = "a row for every training"
     if "table_row" in dataset.dims:
         files["tables.csv"] = "a row for every training of Tables A to F"
-    title = "Visual-token autoencoders: the published collapse, its causes and its repairs"
     return Report(title, blocks, _figures(dataset), files=files)
 
 
@@ -288,6 +303,8 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
         beside = "" if "text" in dataset.attrs else " beside the published log"
         caption = f"Training loss of the extreme decoder{beside} (means of 20 steps); bands span the seeds."
         made.append(Figure("extreme_loss.png", caption, partial(_curves, dataset)))
+    if "bench_model" in dataset.dims:
+        made += diagnosing.figures(dataset)
     return made + (_looked_at(dataset) if "example_patterns" in dataset else [])
 
 
@@ -406,12 +423,17 @@ def _looked_at(dataset: xarray.Dataset) -> list[Figure]:
 
 
 def decides(config: Config) -> bool:
-    """Tables change nothing in the conditions, on which the findings rest."""
-    return dataclasses.replace(config, tables=False) == Config()
+    """Neither tables nor the bench change anything in the conditions, on which the findings rest."""
+    usual = Config()
+    groups = tuple(group for group in usual.groups if group in {*config.groups, "diagnosis"})
+    if not set(config.groups) <= set(usual.groups):
+        return False
+    return dataclasses.replace(config, tables=False, every=1, groups=groups) == usual
 
 
 STUDY = Study(
     "autoencoder", measure, Config, contents=contents, write=write, headline=headline, findings=claims.findings,
     decides=decides,
-    variables={**VARIABLES, "seconds": "wall time of the condition, its share of compilation included"},
+    variables={**VARIABLES, **diagnosing.VARIABLES,
+               "seconds": "wall time of the condition, its share of compilation included"},
 )  # fmt: skip

@@ -27,6 +27,7 @@ if _TYPE_CHECKING:
     from tokdyn import plot as plot
     from tokdyn import reasoning as reasoning
     from tokdyn import solve as solve
+    from tokdyn import starts as starts
     from tokdyn import stats as stats
     from tokdyn import studies as studies
     from tokdyn import sweeps as sweeps
@@ -161,6 +162,7 @@ _MODULES = {
     "plot": "tokdyn.plot",
     "reasoning": "tokdyn.reasoning",
     "solve": "tokdyn.solve",
+    "starts": "tokdyn.starts",
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
     "sweeps": "tokdyn.sweeps",

@@ -49,6 +49,12 @@ from tokdyn.theory.pair import (
     pair_multiplier,
     softening_for,
 )
+from tokdyn.theory.scores import (
+    attention_critical_temperature,
+    retrieval_multipliers,
+    slot_attention_radius,
+    two_mode_temperature,
+)
 from tokdyn.theory.verdict import CollapseWarning, Guide
 
 __all__ = [
@@ -67,6 +73,7 @@ __all__ = [
     "Stability",
     "Swing",
     "as_map",
+    "attention_critical_temperature",
     "automatic_temperature",
     "basins",
     "best_momentum",
@@ -98,9 +105,12 @@ __all__ = [
     "read_variances",
     "recommend",
     "relaxation_steps",
+    "retrieval_multipliers",
     "rollout",
+    "slot_attention_radius",
     "softening_for",
     "splitting_cascade",
     "stability",
     "swings",
+    "two_mode_temperature",
 ]

@@ -57,10 +57,13 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import compose as compose
     from tokdyn.dynamics import inertia as inertia
     from tokdyn.dynamics import load as load
+    from tokdyn.dynamics import mass_repulsion as mass_repulsion
+    from tokdyn.dynamics import mixture as mixture
     from tokdyn.dynamics import noise as noise
     from tokdyn.dynamics import number as number
     from tokdyn.dynamics import part as part
     from tokdyn.dynamics import repulsion as repulsion
+    from tokdyn.dynamics import sampling as sampling
     from tokdyn.dynamics import save as save
     from tokdyn.dynamics import schedule as schedule
     from tokdyn.dynamics import slot_attention as slot_attention
@@ -131,6 +134,8 @@ _HOME = {
     "init": "tokdyn.solve",
     "load": "tokdyn.dynamics",
     "log_uniform": "tokdyn.sweeps",
+    "mass_repulsion": "tokdyn.dynamics",
+    "mixture": "tokdyn.dynamics",
     "noise": "tokdyn.dynamics",
     "number": "tokdyn.dynamics",
     "open_sweep": "tokdyn.sweeps",
@@ -139,6 +144,7 @@ _HOME = {
     "run": "tokdyn.solve",
     "run_streamed": "tokdyn.solve",
     "sampled": "tokdyn.sweeps",
+    "sampling": "tokdyn.dynamics",
     "save": "tokdyn.dynamics",
     "schedule": "tokdyn.dynamics",
     "slot_attention": "tokdyn.dynamics",

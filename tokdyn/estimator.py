@@ -144,8 +144,15 @@ class TokenClustering(conventions.Estimator):
         return nearest_tokens(self._fitted(X), self.tokens_)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`."""
+        """The soft assignment of new features to the fitted tokens, by the attraction's temperature `[N, K]`.
+
+        Raises:
+            ValueError: other columns than in fit, or a dynamics that also remembers more than its tokens.
+        """
         features = self._fitted(X)
+        if self.dynamics is not None and any(map(stepping.remembers, self.dynamics.parts)):
+            got = "one whose part remembers, such as td.mixture"
+            raise checks.bad("dynamics", "for transform, one that assigns by its tokens alone", got)
         return np.array(_assignment(self._dynamics(self.temperature_), np.int32(self.n_iter_), self.tokens_, features))
 
     def score(self, X: ArrayLike, y: object = None) -> float:

@@ -6,9 +6,12 @@ from tokdyn.dynamics.attraction import Attraction, attraction
 from tokdyn.dynamics.base import Dynamics, Flow, Info, State, Term, compose
 from tokdyn.dynamics.files import load, save
 from tokdyn.dynamics.inertia import Inertia, inertia
+from tokdyn.dynamics.mass_repulsion import MassRepulsion, mass_repulsion
+from tokdyn.dynamics.mixture import Mixture, mixture
 from tokdyn.dynamics.noise import Noise, noise
 from tokdyn.dynamics.parts import part, static
 from tokdyn.dynamics.repulsion import Repulsion, repulsion
+from tokdyn.dynamics.sampling import Sampling, sampling
 from tokdyn.dynamics.schedules import Annealing, Scalar, Schedule, annealing, resolved, schedule, schedules
 from tokdyn.dynamics.slot_attention import SlotAttention, slot_attention
 from tokdyn.dynamics.transport import Transport, transport
@@ -22,9 +25,12 @@ __all__ = [
     "Flow",
     "Inertia",
     "Info",
+    "MassRepulsion",
+    "Mixture",
     "Noise",
     "Range",
     "Repulsion",
+    "Sampling",
     "Scalar",
     "Schedule",
     "SlotAttention",
@@ -38,11 +44,14 @@ __all__ = [
     "compose",
     "inertia",
     "load",
+    "mass_repulsion",
+    "mixture",
     "noise",
     "number",
     "part",
     "repulsion",
     "resolved",
+    "sampling",
     "save",
     "schedule",
     "schedules",

@@ -12,8 +12,11 @@ from tokdyn.dynamics.attention import attention
 from tokdyn.dynamics.attraction import attraction
 from tokdyn.dynamics.base import Dynamics, compose
 from tokdyn.dynamics.inertia import inertia
+from tokdyn.dynamics.mass_repulsion import mass_repulsion
+from tokdyn.dynamics.mixture import mixture
 from tokdyn.dynamics.noise import noise
 from tokdyn.dynamics.repulsion import repulsion
+from tokdyn.dynamics.sampling import sampling
 from tokdyn.dynamics.schedules import annealing
 from tokdyn.dynamics.slot_attention import slot_attention
 from tokdyn.dynamics.transport import transport
@@ -187,6 +190,51 @@ def slots(*, temperature: float = 0.25, rate: float = 1.0) -> Dynamics:
     return compose(attract=slot_attention(temperature=temperature, rate=rate))
 
 
+def learned_priors(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """A mixture whose weights are learned with its tokens: mass-constrained annealing, at one temperature.
+
+    Args:
+        temperature: twice the mixture's variance `[]`.
+        rate: rate of the tokens `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=mixture(temperature=temperature, rate=rate))
+
+
+def mass_repelled(*, temperature: float = 1.0, strength: float = 0.05, eps: float = 0.1, rate: float = 0.5) -> Dynamics:
+    """Soft k-means with a repulsion that descends the same energy as the attraction does.
+
+    Args:
+        temperature: temperature of the softmax `[]`.
+        strength: strength of the repulsion `[]`.
+        eps: softening length `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the parts ``attract`` and ``repel``.
+    """
+    return compose(
+        attract=attraction(temperature=temperature, rate=rate),
+        repel=mass_repulsion(temperature=temperature, strength=strength, eps=eps),
+    )
+
+
+def posterior(*, temperature: float = 1.0, rate: float = 0.1, prior_variance: float = 25.0) -> Dynamics:
+    """Samples from the posterior of the tokens, by Langevin steps.
+
+    Args:
+        temperature: twice the mixture's variance `[]`.
+        rate: step size `[]`, in units of the variance of a token with an equal share of the features.
+        prior_variance: of a token's coordinates `[]`.
+
+    Returns:
+        A dynamics with the part ``sample``.
+    """
+    return compose(sample=sampling(temperature=temperature, rate=rate, prior_variance=prior_variance))
+
+
 def register(name: str, build: Callable[[], Dynamics]) -> None:
     """Add a system to the registry.
 
@@ -218,5 +266,9 @@ def build(name: str) -> Dynamics:
 
 for _method in PUBLISHED_METHODS:
     register(f"published/{_method}", lambda method=_method: published(method))  # type: ignore[misc]
-for _system in (soft_kmeans, annealed, repelled, langevin, balanced, dot_product, cosine, mean_shift, slots):
+_SYSTEMS: tuple[Callable[[], Dynamics], ...] = (
+    *(soft_kmeans, annealed, repelled, langevin, balanced, dot_product, cosine, mean_shift, slots),
+    *(learned_priors, mass_repelled, posterior),
+)
+for _system in _SYSTEMS:
     register(_system.__name__, _system)

@@ -126,8 +126,9 @@ def run(
         A ``Result``. Failures that depend on traced numbers appear in its ``status``, never as an exception.
 
     Raises:
-        ValueError: bad shapes, dtypes, counts or options; a state of another dynamics; ``implicit`` with a random part
-            or a schedule; several parts that could assign features to tokens (``Dynamics.assigning`` chooses).
+        ValueError: bad shapes, dtypes, counts or options; a state of another dynamics; ``implicit`` with a random part,
+            a schedule or a part that remembers; several parts that could assign features to tokens
+            (``Dynamics.assigning`` chooses).
 
     Example:
         >>> import jax, tokdyn as td
@@ -159,6 +160,8 @@ def run(
     if adjoint == "implicit":
         if stepping.is_random(dynamics):
             raise checks.bad("adjoint", "one other than 'implicit' for a random part (no fixed point)", "'implicit'")
+        if any(map(stepping.remembers, dynamics.parts)):
+            raise checks.bad("adjoint", "one other than 'implicit' for a part that remembers", "'implicit'")
         if schedules(dynamics):
             raise checks.bad("adjoint", "one other than 'implicit' for a schedule (no one map)", "'implicit'")
     return _run(
@@ -259,7 +262,7 @@ def _run(
     hard: Any = None
     if assignment != "none":
         found = stepping.assignment_of(
-            dynamics, num_steps, tokens, features, contexts, mask, token_mask, hard=assignment == "hard"
+            dynamics, num_steps, tokens, features, contexts, mask, token_mask, hard=assignment == "hard", memory=memory
         )
         soft, hard = (found, None) if assignment == "soft" else (None, found)
     if soft is not None:

@@ -209,12 +209,18 @@ def assignment_of(
     token_mask: jax.Array | None,
     *,
     hard: bool = False,
+    memory: tuple[Any, ...] | None = None,
 ) -> jax.Array:
-    """The assignment `[N, K]`, or labels `[N]`, by the part that assigns; if there is none, by the nearest token."""
+    """The assignment `[N, K]`, or labels `[N]`, by the part that assigns; if there is none, by the nearest token.
+
+    A part that remembers recalls its memory, if it is given.
+    """
     name = dynamics.assigner
     if name is not None:
         place = dynamics.names.index(name)
         part, context = resolved(dynamics, step, tokens.dtype).parts[place], contexts[place]
+        if memory is not None and remembers(part):
+            context = part.recalled(context, memory[place])
     else:
         from tokdyn.dynamics.attraction import attraction
 
@@ -327,6 +333,11 @@ def _stepped(
 def is_random(dynamics: Dynamics) -> bool:
     """Whether any part uses its key."""
     return any(_is_stochastic(part) for part in dynamics.parts)
+
+
+def remembers(part: Any) -> bool:  # any class that keeps the protocol of ``Term``
+    """Whether the part's memory matters even where tokens rest."""
+    return bool(getattr(part, "remembers", False))
 
 
 def _is_stochastic(part: Any) -> bool:

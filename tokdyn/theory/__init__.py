@@ -49,6 +49,7 @@ from tokdyn.theory.pair import (
     pair_multiplier,
     softening_for,
 )
+from tokdyn.theory.priors import mixture_energy, repelled_energy
 from tokdyn.theory.scores import (
     attention_critical_temperature,
     retrieval_multipliers,
@@ -96,6 +97,7 @@ __all__ = [
     "largest_rate",
     "lyapunov_candidate",
     "lyapunov_exponents",
+    "mixture_energy",
     "momentum_radius",
     "pair_map",
     "pair_multiplier",
@@ -105,6 +107,7 @@ __all__ = [
     "read_variances",
     "recommend",
     "relaxation_steps",
+    "repelled_energy",
     "retrieval_multipliers",
     "rollout",
     "slot_attention_radius",

@@ -55,6 +55,7 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import attraction as attraction
     from tokdyn.dynamics import catalog as catalog
     from tokdyn.dynamics import compose as compose
+    from tokdyn.dynamics import energy_transformer as energy_transformer
     from tokdyn.dynamics import inertia as inertia
     from tokdyn.dynamics import load as load
     from tokdyn.dynamics import mass_repulsion as mass_repulsion
@@ -62,11 +63,13 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import noise as noise
     from tokdyn.dynamics import number as number
     from tokdyn.dynamics import part as part
+    from tokdyn.dynamics import random_recurrence as random_recurrence
     from tokdyn.dynamics import repulsion as repulsion
     from tokdyn.dynamics import sampling as sampling
     from tokdyn.dynamics import save as save
     from tokdyn.dynamics import schedule as schedule
     from tokdyn.dynamics import slot_attention as slot_attention
+    from tokdyn.dynamics import sphere_attention as sphere_attention
     from tokdyn.dynamics import static as static
     from tokdyn.dynamics import transport as transport
     from tokdyn.estimator import TokenClustering as TokenClustering
@@ -129,6 +132,7 @@ _HOME = {
     "diagnose": "tokdyn.theory",
     "compose": "tokdyn.dynamics",
     "enable_compile_cache": "tokdyn.compile_cache",
+    "energy_transformer": "tokdyn.dynamics",
     "grid": "tokdyn.sweeps",
     "inertia": "tokdyn.dynamics",
     "init": "tokdyn.solve",
@@ -140,6 +144,7 @@ _HOME = {
     "number": "tokdyn.dynamics",
     "open_sweep": "tokdyn.sweeps",
     "part": "tokdyn.dynamics",
+    "random_recurrence": "tokdyn.dynamics",
     "repulsion": "tokdyn.dynamics",
     "run": "tokdyn.solve",
     "run_streamed": "tokdyn.solve",
@@ -148,6 +153,7 @@ _HOME = {
     "save": "tokdyn.dynamics",
     "schedule": "tokdyn.dynamics",
     "slot_attention": "tokdyn.dynamics",
+    "sphere_attention": "tokdyn.dynamics",
     "static": "tokdyn.dynamics",
     "step": "tokdyn.solve",
     "sweep": "tokdyn.sweeps",

@@ -11,14 +11,17 @@ from tokdyn import checks
 from tokdyn.dynamics.attention import attention
 from tokdyn.dynamics.attraction import attraction
 from tokdyn.dynamics.base import Dynamics, compose
+from tokdyn.dynamics.energy_transformer import energy_transformer
 from tokdyn.dynamics.inertia import inertia
 from tokdyn.dynamics.mass_repulsion import mass_repulsion
 from tokdyn.dynamics.mixture import mixture
 from tokdyn.dynamics.noise import noise
+from tokdyn.dynamics.recurrence import random_recurrence
 from tokdyn.dynamics.repulsion import repulsion
 from tokdyn.dynamics.sampling import sampling
 from tokdyn.dynamics.schedules import annealing
 from tokdyn.dynamics.slot_attention import slot_attention
+from tokdyn.dynamics.sphere import sphere_attention
 from tokdyn.dynamics.transport import transport
 
 # The published study's four methods: (momentum, repulsion).
@@ -235,6 +238,44 @@ def posterior(*, temperature: float = 1.0, rate: float = 0.1, prior_variance: fl
     return compose(sample=sampling(temperature=temperature, rate=rate, prior_variance=prior_variance))
 
 
+def self_attention(*, inverse_temperature: float = 4.0, time_step: float = 0.05) -> Dynamics:
+    """Tokens on the sphere that attend to each other: a transformer with identity matrices, in continuous time.
+
+    Args:
+        inverse_temperature: of the attention `[]`.
+        time_step: of one step `[]`.
+
+    Returns:
+        A dynamics with the part ``attend``.
+    """
+    return compose(attend=sphere_attention(inverse_temperature=inverse_temperature, time_step=time_step))
+
+
+def energy_descent(*, inverse_temperature: float = 1.0, rate: float = 0.1) -> Dynamics:
+    """An energy transformer with the features as its memory.
+
+    Args:
+        inverse_temperature: of the attention `[]`.
+        rate: of the descent `[]`.
+
+    Returns:
+        A dynamics with the part ``descend``.
+    """
+    return compose(descend=energy_transformer(inverse_temperature=inverse_temperature, rate=rate))
+
+
+def recurrent(*, gain: float = 1.5) -> Dynamics:
+    """Latents that are fed back through a random tanh network.
+
+    Args:
+        gain: `[]`; about 1 is the edge of chaos.
+
+    Returns:
+        A dynamics with the part ``feed_back``.
+    """
+    return compose(feed_back=random_recurrence(gain=gain))
+
+
 def register(name: str, build: Callable[[], Dynamics]) -> None:
     """Add a system to the registry.
 
@@ -268,7 +309,7 @@ for _method in PUBLISHED_METHODS:
     register(f"published/{_method}", lambda method=_method: published(method))  # type: ignore[misc]
 _SYSTEMS: tuple[Callable[[], Dynamics], ...] = (
     *(soft_kmeans, annealed, repelled, langevin, balanced, dot_product, cosine, mean_shift, slots),
-    *(learned_priors, mass_repelled, posterior),
+    *(learned_priors, mass_repelled, posterior, self_attention, energy_descent, recurrent),
 )
 for _system in _SYSTEMS:
     register(_system.__name__, _system)

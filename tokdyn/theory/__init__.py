@@ -27,6 +27,7 @@ from tokdyn.theory.critical import (
 )
 from tokdyn.theory.diagnosis import Diagnosis, diagnose
 from tokdyn.theory.energy import Descent, descent, free_energy, lyapunov_candidate
+from tokdyn.theory.flows import critical_gain, equiangular_path, interaction_energy, norm_path, transformer_energy
 from tokdyn.theory.forecast import REGIMES, Forecast, collapse_forecast
 from tokdyn.theory.heavy_ball import Swing, best_momentum, largest_rate, momentum_radius, swings
 from tokdyn.theory.linear import Map, Stability, as_map, stability
@@ -80,17 +81,20 @@ __all__ = [
     "best_momentum",
     "bifurcation",
     "collapse_forecast",
+    "critical_gain",
     "critical_temperature",
     "critical_temperatures",
     "descent",
     "diagnose",
     "distortion",
     "dwell_times",
+    "equiangular_path",
     "equilibrium_distance",
     "flip_multiplier",
     "free_energy",
     "growth_factors",
     "hysteresis",
+    "interaction_energy",
     "jacobian",
     "jacobian_spectrum",
     "largest_kick",
@@ -99,6 +103,7 @@ __all__ = [
     "lyapunov_exponents",
     "mixture_energy",
     "momentum_radius",
+    "norm_path",
     "pair_map",
     "pair_multiplier",
     "pair_separation",
@@ -115,5 +120,6 @@ __all__ = [
     "splitting_cascade",
     "stability",
     "swings",
+    "transformer_energy",
     "two_mode_temperature",
 ]

@@ -155,7 +155,7 @@ def farthest_point(key: jax.Array, features: jax.Array, num_tokens: int, *, mask
 
     Example:
         >>> import jax, jax.numpy as jnp, tokdyn as td
-        >>> features = jnp.array([[0.0], [1.0], [5.0], [10.0]])
+        >>> features = jnp.array([[0.0], [0.0], [5.0], [10.0]])
         >>> sorted(td.starts.farthest_point(jax.random.key(0), features, 3)[:, 0].tolist())
         [0.0, 5.0, 10.0]
     """

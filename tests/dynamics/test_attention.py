@@ -55,7 +55,7 @@ def test_slot_attention_is_the_published_update():
     weights = softmax(scores, axis=1)
     expected = (weights / weights.sum(axis=0)).T @ (normal(FEATURES) @ value)
     with jax.enable_x64(True):
-        moved, _ = one_step(td.slot_attention(query=query, key=key, value=value))
+        moved, _ = one_step(td.slot_attention(query_weights=query, key_weights=key, value_weights=value))
     np.testing.assert_allclose(moved, expected, rtol=1e-10)
 
 
@@ -100,7 +100,7 @@ def test_units_do_not_matter():
 
 
 def test_matrices_that_do_not_fit_are_one_sentence():
-    with pytest.raises(ValueError, match=r"value: expected a matrix \[3, 3\], got shape \(3, 2\)"):
-        one_step(td.slot_attention(value=np.ones((3, 2))))
+    with pytest.raises(ValueError, match=r"value_weights: expected a matrix \[3, 3\], got shape \(3, 2\)"):
+        one_step(td.slot_attention(value_weights=np.ones((3, 2))))
     with pytest.raises(ValueError, match="over: expected one of 'tokens', 'features'"):
         td.attention(temperature=1.0, over="slots")

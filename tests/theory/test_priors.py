@@ -1,7 +1,5 @@
 """Learned priors and mass-consistent repulsion: their energies, limits and fixed points."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -15,18 +13,26 @@ FEATURES = CENTRES + GENERATOR.normal(size=(100, 2)) * np.repeat([0.5, 0.5, 1.5]
 TOKENS = FEATURES[[0, 65, 80]]
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "keep"))
-def followed(dynamics, tokens, priors, *, steps, keep=False):
-    """The state after some steps of the mixture from these priors, and the path."""
-    begun = td.init(dynamics, None, FEATURES, tokens=tokens)
-    if priors is not None:
-        begun = begun._replace(memory=(priors,))
-    result = td.run(dynamics, None, FEATURES, state=begun, max_steps=steps, tol=0.0, keep=kept if keep else None)
-    return result.state, result.kept, result.assignment
+@jax.jit
+def _followed(dynamics, tokens, memory, features, steps):
+    """As many steps as asked, of at most 3,000: an end that is traced, so that all lengths are one program."""
+    begun = td.init(dynamics, None, features, tokens=tokens)
+    begun = begun if memory is None else begun._replace(memory=memory)
+    end = {"max_steps": 3000, "tol": 1e30, "min_steps": steps}
+    result = td.run(dynamics, None, features, state=begun, keep=kept, every=1, **end)
+    return result.tokens, result.assignment, result.state.memory, result.kept
 
 
 def kept(state, info):
-    return state.tokens, state.memory
+    return state.tokens, state.memory, info.displacement
+
+
+def followed(dynamics, tokens, priors=None, *, steps, features=FEATURES):
+    """Tokens, assignment, memory and path after so many steps, of a mixture from these priors."""
+    memory = None if priors is None else (priors,)
+    ended, assigned, memory, rows = _followed(dynamics, tokens, memory, features, steps)
+    memory, rows = jax.tree.map(np.asarray, (memory, rows))
+    return np.asarray(ended), np.asarray(assigned), memory, jax.tree.map(lambda x: x[:steps], rows)
 
 
 def mixed(**numbers):
@@ -38,44 +44,44 @@ def test_one_step_is_expectation_maximisation():
     weights = priors * np.exp(-((FEATURES[:, None] - TOKENS) ** 2).sum(axis=-1))
     weights /= weights.sum(axis=1, keepdims=True)
     with jax.enable_x64(True):
-        state, _, _ = followed(mixed(), TOKENS, priors, steps=1)
-    np.testing.assert_allclose(state.memory[0], weights.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(state.tokens, (weights / weights.sum(axis=0)).T @ FEATURES, rtol=1e-12)
+        tokens, _, (learned,), _ = followed(mixed(), TOKENS, priors, steps=1)
+    np.testing.assert_allclose(learned, weights.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(tokens, (weights / weights.sum(axis=0)).T @ FEATURES, rtol=1e-12)
 
 
 def test_tokens_that_coincide_are_one_token_with_their_masses():
-    """At every step, from any split: the pair moves as the single token of the sum, and keeps its split."""
+    """From any split: after 20 steps the pair is where the single token of the sum is, and keeps its split."""
+    doubled = TOKENS[[0, 0, 1, 2]]
     with jax.enable_x64(True):
-        one, _, assigned = followed(mixed(), TOKENS, np.array([0.5, 0.2, 0.3]), steps=20)
-        tokens, priors = TOKENS[[0, 0, 1, 2]], np.array([0.1, 0.4, 0.2, 0.3])
-        two, _, split = followed(mixed(), tokens, priors, steps=20)
-        np.testing.assert_allclose(two.tokens, np.asarray(one.tokens)[[0, 0, 1, 2]], rtol=1e-9)
-        np.testing.assert_allclose(two.memory[0][:2].sum(), one.memory[0][0], rtol=1e-9)
-        np.testing.assert_allclose(two.memory[0][1] / two.memory[0][0], 4.0, rtol=1e-9)
-        # The final assignment recalls the priors, too.
-        np.testing.assert_allclose(split[:, :2].sum(axis=1), assigned[:, 0], rtol=1e-8)
-        # Plain attraction, where a pair weighs double, is not so.
+        one, assigned, (single,), _ = followed(mixed(), TOKENS, np.array([0.5, 0.2, 0.3]), steps=20)
+        two, split, (shared,), _ = followed(mixed(), doubled, np.array([0.1, 0.4, 0.2, 0.3]), steps=20)
         plain = td.compose(attract=td.attraction(temperature=1.0))
-        ends = [td.run(plain, None, FEATURES, tokens=t, max_steps=20, tol=0.0).tokens for t in (TOKENS, tokens)]
-        assert np.abs(np.asarray(ends[1])[[0, 2, 3]] - np.asarray(ends[0])).max() > 1e-3
+        alone, double = (followed(plain, tokens, steps=20)[0] for tokens in (TOKENS, doubled))
+    np.testing.assert_allclose(two, one[[0, 0, 1, 2]], rtol=1e-9)
+    np.testing.assert_allclose(shared[:2].sum(), single[0], rtol=1e-9)
+    np.testing.assert_allclose(shared[1] / shared[0], 4.0, rtol=1e-9)
+    # The final assignment recalls the priors, too.
+    np.testing.assert_allclose(split[:, :2].sum(axis=1), assigned[:, 0], rtol=1e-8)
+    # Plain attraction, where a pair weighs double, is not so.
+    assert np.abs(double[[0, 2, 3]] - alone).max() > 1e-3
 
 
 def test_equal_priors_kept_are_plain_attraction():
     with jax.enable_x64(True):
-        ours, _, assigned = followed(mixed(prior_rate=0.0, rate=0.7), TOKENS, None, steps=20)
-        plain = td.compose(attract=td.attraction(temperature=1.0, rate=0.7))
-        theirs = td.run(plain, None, FEATURES, tokens=TOKENS, max_steps=20, tol=0.0)
-    np.testing.assert_allclose(ours.tokens, theirs.tokens, rtol=1e-10)
-    np.testing.assert_allclose(assigned, theirs.assignment, atol=1e-10)
+        ours, assigned, _, _ = followed(mixed(prior_rate=0.0, rate=0.7), TOKENS, np.full(3, 1 / 3), steps=20)
+        theirs, expected, _, _ = followed(
+            td.compose(attract=td.attraction(temperature=1.0, rate=0.7)), TOKENS, steps=20
+        )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    np.testing.assert_allclose(assigned, expected, atol=1e-10)
 
 
 def test_the_energy_never_rises():
     with jax.enable_x64(True):
-        _, (tokens, (priors,)), _ = followed(mixed(), TOKENS + 1.0, None, steps=40, keep=True)
-        tokens = np.concatenate([TOKENS[None] + 1.0, tokens])  # with the start
-        priors = np.concatenate([np.full((1, 3), 1 / 3), priors])
+        start, equal = TOKENS + 1.0, np.full(3, 1 / 3)
+        _, _, _, (tokens, (priors,), _) = followed(mixed(), start, equal, steps=40)
         energy = jax.jit(jax.vmap(lambda s, p: td.theory.mixture_energy(FEATURES, s, p, temperature=1.0)))
-        energies = np.asarray(energy(tokens, priors))
+        energies = np.asarray(energy(np.concatenate([start[None], tokens]), np.concatenate([equal[None], priors])))
     assert (np.diff(energies) <= 1e-9).all()
     assert energies[0] - energies[-1] > 1.0
 
@@ -87,8 +93,8 @@ def test_the_critical_temperature_is_that_of_plain_attraction():
     unequal = np.array([0.7, 0.2, 0.1])
     with jax.enable_x64(True):
         for share in (0.9, 1.1):
-            state, _, _ = followed(mixed(temperature=share * critical), start, unequal, steps=400)
-            factor = spread(np.asarray(state.tokens)) / spread(start)
+            tokens, *_ = followed(mixed(temperature=share * critical), start, unequal, steps=400)
+            factor = spread(tokens) / spread(start)
             assert factor < 1e-3 if share > 1 else factor > 1e3
 
 
@@ -105,37 +111,34 @@ def pushed(part, rate=0.2):
     return td.compose(attract=td.attraction(temperature=1.0, rate=rate), repel=part)
 
 
+MASS = pushed(td.mass_repulsion(**REPELLED))
+PLAIN = pushed(td.repulsion(strength=0.05, eps=0.3, kernel="plummer"))
+START = np.concatenate([TOKENS, TOKENS[2:] + 0.5])
+
+
 def test_repulsion_by_mass_rests_where_one_energy_is_stationary_and_plain_repulsion_does_not():
-    mass = pushed(td.mass_repulsion(**REPELLED))
-    plain = pushed(td.repulsion(strength=0.05, eps=0.3, kernel="plummer"))
-    start = np.concatenate([TOKENS, TOKENS[2:] + 0.5])
-    slope = jax.grad(lambda s: td.theory.repelled_energy(mass, FEATURES, s))
+    """And from any tokens, the displacement is the gradient of that energy, divided by the masses; it falls."""
+    both = jax.jit(jax.vmap(jax.value_and_grad(lambda s: td.theory.repelled_energy(MASS, FEATURES, s))))
     with jax.enable_x64(True):
-        rest = td.run(mass, None, FEATURES, tokens=start, max_steps=3000, tol=1e-12)
-        elsewhere = td.run(plain, None, FEATURES, tokens=start, max_steps=3000, tol=1e-12)
-        assert int(rest.status) == int(elsewhere.status) == td.Status.CONVERGED
-        assert np.abs(slope(rest.tokens)).max() < 1e-8
-        assert np.abs(slope(elsewhere.tokens)).max() > 1e-2
-        # Not only at rest: the displacement of any tokens is the preconditioned gradient.
-        _, info = td.step(mass, None, td.init(mass, None, FEATURES, tokens=start), FEATURES)
-        weights = np.exp(-((FEATURES[:, None] - start) ** 2).sum(axis=-1))
-        masses = (weights / weights.sum(axis=1, keepdims=True)).sum(axis=0)
-        expected = -0.2 * np.asarray(slope(start)) / (2 * masses[:, None])
-        np.testing.assert_allclose(info.displacement, expected, rtol=1e-8, atol=1e-10)
+        rest, _, _, (path, _, moved) = followed(MASS, START, steps=3000)
+        elsewhere, _, _, (_, _, last) = followed(PLAIN, START, steps=3000)
+        energies, slopes = (np.asarray(x) for x in both(np.concatenate([START[None], path[:100], [rest, elsewhere]])))
+    assert np.abs(moved[-1]).max() < 1e-12
+    assert np.abs(last[-1]).max() < 1e-12
+    assert np.abs(slopes[-2]).max() < 1e-8
+    assert np.abs(slopes[-1]).max() > 1e-2
+    assert (np.diff(energies[:-1]) <= 1e-9).all()
+    weights = np.exp(-((FEATURES[:, None] - START) ** 2).sum(axis=-1))
+    masses = (weights / weights.sum(axis=1, keepdims=True)).sum(axis=0)
+    np.testing.assert_allclose(moved[0], -0.2 * slopes[0] / (2 * masses[:, None]), rtol=1e-8, atol=1e-10)
 
 
-def test_repulsion_by_mass_lowers_the_energy_and_equals_plain_repulsion_at_equal_masses():
-    mass = pushed(td.mass_repulsion(**REPELLED))
-    energy = jax.jit(jax.vmap(lambda s: td.theory.repelled_energy(mass, FEATURES, s)))
+def test_repulsion_by_mass_is_plain_repulsion_at_equal_masses():
+    """Features and tokens with a fourfold axis: the tokens have equal masses, and keep them."""
+    quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
+    turned = lambda rows: np.concatenate([rows, rows @ quarter, -rows, -rows @ quarter])  # noqa: E731
     with jax.enable_x64(True):
-        _, path = td.trajectory(mass, None, FEATURES, tokens=TOKENS + 0.3, num_steps=100)
-        assert (np.diff(np.asarray(energy(path))) <= 1e-9).all()
-        mirrored = np.concatenate([FEATURES, -FEATURES])  # two tokens, either side alike
-        pair = np.array([[1.0, 0.5], [-1.0, -0.5]])
-        ends = [
-            td.run(pushed(part), None, mirrored, tokens=pair, max_steps=5, tol=0.0).tokens
-            for part in (td.mass_repulsion(**REPELLED), td.repulsion(strength=0.05, eps=0.3, kernel="plummer"))
-        ]
+        ends = [followed(d, turned(START[:1] + 1.0), steps=5, features=turned(FEATURES[:25]))[0] for d in (MASS, PLAIN)]
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-10)
 
 

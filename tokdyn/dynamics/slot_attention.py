@@ -47,14 +47,14 @@ class SlotAttention(Term):
 
     temperature: jax.Array = number(at_least=0.0, finite=False)
     rate: jax.Array = number(at_least=0.0)
-    query: jax.Array = number()
-    key: jax.Array = number()
-    value: jax.Array = number()
+    query_weights: jax.Array = number()
+    key_weights: jax.Array = number()
+    value_weights: jax.Array = number()
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Projected:
         self.check_shapes(features.shape[1])
         rows = layer_norm(features)
-        return Projected(projected(rows, self.key), projected(rows, self.value), mask, token_mask)
+        return Projected(projected(rows, self.key_weights), projected(rows, self.value_weights), mask, token_mask)
 
     def apply(
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Projected
@@ -68,7 +68,7 @@ class SlotAttention(Term):
 
     def assign(self, tokens: jax.Array, features: jax.Array, context: Projected) -> jax.Array:
         """The softmax over slots `[N, K]`."""
-        return self._weights(tokens, projected(layer_norm(features), self.key), context.exists).T
+        return self._weights(tokens, projected(layer_norm(features), self.key_weights), context.exists).T
 
     def check_shapes(self, dimension: int) -> None:
         """Raise unless the matrices fit features of that dimension.
@@ -76,18 +76,20 @@ class SlotAttention(Term):
         Raises:
             ValueError: naming the matrix.
         """
-        for name in ("query", "key", "value"):
+        for name in ("query_weights", "key_weights", "value_weights"):
             shape = jnp.shape(getattr(self, name))
             if shape and (len(shape) != 2 or shape[0] != dimension):
                 raise checks.bad(name, f"a number, or a matrix [{dimension}, H]", f"shape {shape}")
-        if jnp.ndim(self.value) and jnp.shape(self.value)[1] != dimension:
-            raise checks.bad("value", f"a matrix [{dimension}, {dimension}]", f"shape {jnp.shape(self.value)}")
-        widths = [jnp.shape(w)[1] if jnp.ndim(w) else dimension for w in (self.query, self.key)]
+        if jnp.ndim(self.value_weights) and jnp.shape(self.value_weights)[1] != dimension:
+            raise checks.bad(
+                "value_weights", f"a matrix [{dimension}, {dimension}]", f"shape {jnp.shape(self.value_weights)}"
+            )
+        widths = [jnp.shape(w)[1] if jnp.ndim(w) else dimension for w in (self.query_weights, self.key_weights)]
         if widths[0] != widths[1]:
-            raise checks.bad("key", f"as many columns as query, {widths[0]}", widths[1])
+            raise checks.bad("key_weights", f"as many columns as query_weights, {widths[0]}", widths[1])
 
     def _weights(self, tokens: jax.Array, keys: jax.Array, exists: jax.Array | None) -> jax.Array:
-        queries = projected(layer_norm(tokens), self.query)
+        queries = projected(layer_norm(tokens), self.query_weights)
         scores = jnp.matmul(queries, keys.T, precision=jax.lax.Precision.HIGHEST) / keys.shape[1] ** 0.5
         if exists is not None:
             scores = jnp.where(exists[:, None], scores, -jnp.inf)
@@ -98,9 +100,9 @@ def slot_attention(
     *,
     temperature: Scalar = 1.0,
     rate: Scalar = 1.0,
-    query: ArrayLike = 1.0,
-    key: ArrayLike = 1.0,
-    value: ArrayLike = 1.0,
+    query_weights: ArrayLike = 1.0,
+    key_weights: ArrayLike = 1.0,
+    value_weights: ArrayLike = 1.0,
 ) -> SlotAttention:
     r"""The weighted mean of Slot Attention, without its recurrent cell and perceptron.
 
@@ -115,9 +117,9 @@ def slot_attention(
     Args:
         temperature: `T` `[]`; 1 is the published `1 / sqrt(H)`.
         rate: `\eta` `[]`.
-        query: `W_q` `[D, H]`, or a number for that multiple of the identity.
-        key: `W_k` `[D, H]`, or a number.
-        value: `W_v` `[D, D]`, or a number.
+        query_weights: `W_q` `[D, H]`, or a number for that multiple of the identity.
+        key_weights: `W_k` `[D, H]`, or a number.
+        value_weights: `W_v` `[D, D]`, or a number.
 
     Returns:
         A part for ``compose``.
@@ -130,9 +132,16 @@ def slot_attention(
 
     Example:
         >>> import jax, tokdyn as td
-        >>> slots = td.compose(slots=td.slot_attention(query=4.0))
+        >>> slots = td.compose(slots=td.slot_attention(query_weights=4.0))
         >>> features = jax.random.normal(jax.random.key(0), (100, 8))
         >>> td.run(slots, jax.random.key(1), features, num_tokens=3, max_steps=5, tol=0.0).tokens.shape
         (3, 8)
     """
-    return built(SlotAttention, temperature=temperature, rate=rate, query=query, key=key, value=value)
+    return built(
+        SlotAttention,
+        temperature=temperature,
+        rate=rate,
+        query_weights=query_weights,
+        key_weights=key_weights,
+        value_weights=value_weights,
+    )

@@ -75,7 +75,7 @@ def equiangular_path(times: ArrayLike, *, num_tokens: int, inverse_temperature: 
     Example:
         >>> import tokdyn as td
         >>> td.theory.equiangular_path([0.0, 1.0, 50.0], num_tokens=4, inverse_temperature=1.0).round(3).tolist()
-        [0.0, 0.458, 1.0]
+        [0.0, 0.479, 1.0]
     """
     from scipy.integrate import solve_ivp
 

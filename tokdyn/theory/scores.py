@@ -99,7 +99,8 @@ def slot_attention_radius(part: SlotAttention, features: ArrayLike, *, mask: Arr
     Example:
         >>> import numpy as np, tokdyn as td
         >>> features = np.random.default_rng(0).normal(size=(200, 8))
-        >>> one, four = (td.theory.slot_attention_radius(td.slot_attention(query=q), features) for q in (1.0, 4.0))
+        >>> parts = [td.slot_attention(query_weights=weight) for weight in (1.0, 4.0)]
+        >>> one, four = (td.theory.slot_attention_radius(part, features) for part in parts)
         >>> bool(abs(four / one - 4) < 1e-9)
         True
     """
@@ -109,10 +110,11 @@ def slot_attention_radius(part: SlotAttention, features: ArrayLike, *, mask: Arr
     with jax.enable_x64(True):
         part = stepping.cast(part, jnp.float64)
         normal = layer_norm(jnp.asarray(rows))
-        common = projected(normal, part.value).mean(axis=0)
+        common = projected(normal, part.value_weights).mean(axis=0)
         slope = jax.jacfwd(layer_norm)(common)
         matrices = [
-            np.asarray(projected(jnp.eye(dimension), weights)) for weights in (part.query, part.key, part.value)
+            np.asarray(projected(jnp.eye(dimension), weights))
+            for weights in (part.query_weights, part.key_weights, part.value_weights)
         ]
     query, key, value = matrices
     away = np.asarray(normal) - np.asarray(normal).mean(axis=0)

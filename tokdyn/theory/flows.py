@@ -33,7 +33,7 @@ def interaction_energy(tokens: ArrayLike, *, inverse_temperature: ArrayLike) -> 
         ValueError: not floating-point `[K, D]`.
 
     References:
-        B. Geshkovski, C. Letrouit, Y. Polyanskiy, P. Rigollet, arXiv:2312.10794, section 3.
+        B. Geshkovski, C. Letrouit, Y. Polyanskiy, P. Rigollet, arXiv:2312.10794.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -70,7 +70,7 @@ def equiangular_path(times: ArrayLike, *, num_tokens: int, inverse_temperature: 
         ValueError: fewer than two tokens, times that are not increasing from 0 on, or a number out of range.
 
     References:
-        B. Geshkovski, C. Letrouit, Y. Polyanskiy, P. Rigollet, arXiv:2312.10794, theorem 6.8.
+        B. Geshkovski, C. Letrouit, Y. Polyanskiy, P. Rigollet, arXiv:2312.10794.
 
     Example:
         >>> import tokdyn as td

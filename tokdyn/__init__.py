@@ -27,6 +27,7 @@ if _TYPE_CHECKING:
     from tokdyn import plot as plot
     from tokdyn import reasoning as reasoning
     from tokdyn import solve as solve
+    from tokdyn import starts as starts
     from tokdyn import stats as stats
     from tokdyn import studies as studies
     from tokdyn import sweeps as sweeps
@@ -50,18 +51,27 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import State as State
     from tokdyn.dynamics import Term as Term
     from tokdyn.dynamics import annealing as annealing
+    from tokdyn.dynamics import attention as attention
     from tokdyn.dynamics import attraction as attraction
     from tokdyn.dynamics import catalog as catalog
     from tokdyn.dynamics import compose as compose
+    from tokdyn.dynamics import energy_transformer as energy_transformer
     from tokdyn.dynamics import inertia as inertia
     from tokdyn.dynamics import load as load
+    from tokdyn.dynamics import mass_repulsion as mass_repulsion
+    from tokdyn.dynamics import mixture as mixture
     from tokdyn.dynamics import noise as noise
     from tokdyn.dynamics import number as number
     from tokdyn.dynamics import part as part
+    from tokdyn.dynamics import random_recurrence as random_recurrence
     from tokdyn.dynamics import repulsion as repulsion
+    from tokdyn.dynamics import sampling as sampling
     from tokdyn.dynamics import save as save
     from tokdyn.dynamics import schedule as schedule
+    from tokdyn.dynamics import slot_attention as slot_attention
+    from tokdyn.dynamics import sphere_attention as sphere_attention
     from tokdyn.dynamics import static as static
+    from tokdyn.dynamics import transport as transport
     from tokdyn.estimator import TokenClustering as TokenClustering
     from tokdyn.solve import Result as Result
     from tokdyn.solve import init as init
@@ -115,31 +125,40 @@ _HOME = {
     "Term": "tokdyn.dynamics",
     "TokenClustering": "tokdyn.estimator",
     "annealing": "tokdyn.dynamics",
+    "attention": "tokdyn.dynamics",
     "attraction": "tokdyn.dynamics",
     "choice": "tokdyn.sweeps",
     "collapse_forecast": "tokdyn.theory",
     "diagnose": "tokdyn.theory",
     "compose": "tokdyn.dynamics",
     "enable_compile_cache": "tokdyn.compile_cache",
+    "energy_transformer": "tokdyn.dynamics",
     "grid": "tokdyn.sweeps",
     "inertia": "tokdyn.dynamics",
     "init": "tokdyn.solve",
     "load": "tokdyn.dynamics",
     "log_uniform": "tokdyn.sweeps",
+    "mass_repulsion": "tokdyn.dynamics",
+    "mixture": "tokdyn.dynamics",
     "noise": "tokdyn.dynamics",
     "number": "tokdyn.dynamics",
     "open_sweep": "tokdyn.sweeps",
     "part": "tokdyn.dynamics",
+    "random_recurrence": "tokdyn.dynamics",
     "repulsion": "tokdyn.dynamics",
     "run": "tokdyn.solve",
     "run_streamed": "tokdyn.solve",
     "sampled": "tokdyn.sweeps",
+    "sampling": "tokdyn.dynamics",
     "save": "tokdyn.dynamics",
     "schedule": "tokdyn.dynamics",
+    "slot_attention": "tokdyn.dynamics",
+    "sphere_attention": "tokdyn.dynamics",
     "static": "tokdyn.dynamics",
     "step": "tokdyn.solve",
     "sweep": "tokdyn.sweeps",
     "trajectory": "tokdyn.solve",
+    "transport": "tokdyn.dynamics",
     "uniform": "tokdyn.sweeps",
     "values": "tokdyn.tree",
     "variants": "tokdyn.sweeps",
@@ -161,6 +180,7 @@ _MODULES = {
     "plot": "tokdyn.plot",
     "reasoning": "tokdyn.reasoning",
     "solve": "tokdyn.solve",
+    "starts": "tokdyn.starts",
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
     "sweeps": "tokdyn.sweeps",

@@ -49,9 +49,12 @@ class Term:
 
     Attributes:
         stochastic: whether ``apply`` uses its key (if so, there is no fixed point to differentiate implicitly).
+        remembers: whether the memory still matters once tokens rest, as learned priors do (if so, neither the
+            assignment nor an implicit gradient follows from the tokens alone); such a part defines ``recalled``.
     """
 
     stochastic: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
 
     def prepare(self, features: jax.Array, mask: jax.Array | None, token_mask: jax.Array | None) -> Context:
         """The loop-invariant layout of the features, computed once per run.
@@ -93,6 +96,10 @@ class Term:
             ``(flow, memory)``.
         """
         raise NotImplementedError(f"{type(self).__name__} must define apply(key, step, flow, tokens, memory, context)")
+
+    def recalled(self, context: Context, memory: Memory) -> Context:
+        """The context that ``assign`` gets at the end of a run, given the memory there."""
+        return context
 
     def assign(self, tokens: jax.Array, features: jax.Array, context: Context) -> jax.Array:
         """The soft assignment `[N, K]` of features `[N, D]` to the final tokens `[K, D]`; each row sums to 1.

@@ -8,12 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tokdyn import checks
+from tokdyn.dynamics.attention import attention
 from tokdyn.dynamics.attraction import attraction
 from tokdyn.dynamics.base import Dynamics, compose
+from tokdyn.dynamics.energy_transformer import energy_transformer
 from tokdyn.dynamics.inertia import inertia
+from tokdyn.dynamics.mass_repulsion import mass_repulsion
+from tokdyn.dynamics.mixture import mixture
 from tokdyn.dynamics.noise import noise
+from tokdyn.dynamics.recurrence import random_recurrence
 from tokdyn.dynamics.repulsion import repulsion
+from tokdyn.dynamics.sampling import sampling
 from tokdyn.dynamics.schedules import annealing
+from tokdyn.dynamics.slot_attention import slot_attention
+from tokdyn.dynamics.sphere import sphere_attention
+from tokdyn.dynamics.transport import transport
 
 # The published study's four methods: (momentum, repulsion).
 PUBLISHED_METHODS = {
@@ -119,6 +128,154 @@ def langevin(*, temperature: float = 1.0, scale: float = 0.05) -> Dynamics:
     return compose(attract=attraction(temperature=temperature), noise=noise(scale=scale))
 
 
+def balanced(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """Attraction under a balanced assignment: every token gets an equal share of the features.
+
+    Args:
+        temperature: of the plan's entropy `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=transport(temperature=temperature, rate=rate))
+
+
+def dot_product(*, temperature: float = 1.0, rate: float = 0.5) -> Dynamics:
+    """Competition by dot products.
+
+    Args:
+        temperature: temperature of the softmax `[]`, in squared units of the features.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=attention(temperature=temperature, rate=rate, score="dot"))
+
+
+def cosine(*, temperature: float = 0.1, rate: float = 0.5) -> Dynamics:
+    """Competition by cosines.
+
+    Args:
+        temperature: temperature of the softmax `[]`, without unit.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=attention(temperature=temperature, rate=rate, score="cosine"))
+
+
+def mean_shift(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """Every token climbs the smoothed density of the features by itself: a softmax over features.
+
+    Args:
+        temperature: twice the variance of the smoothing kernel `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=attention(temperature=temperature, rate=rate, over="features"))
+
+
+def slots(*, temperature: float = 0.25, rate: float = 1.0) -> Dynamics:
+    """The weighted mean of Slot Attention, with the identity for its matrices.
+
+    Args:
+        temperature: in units of the published `1 / sqrt(D)` `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=slot_attention(temperature=temperature, rate=rate))
+
+
+def learned_priors(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """A mixture whose weights are learned with its tokens: mass-constrained annealing, at one temperature.
+
+    Args:
+        temperature: twice the mixture's variance `[]`.
+        rate: rate of the tokens `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=mixture(temperature=temperature, rate=rate))
+
+
+def mass_repelled(*, temperature: float = 1.0, strength: float = 0.05, eps: float = 0.1, rate: float = 0.5) -> Dynamics:
+    """Soft k-means with a repulsion that descends the same energy as the attraction does.
+
+    Args:
+        temperature: temperature of the softmax `[]`.
+        strength: strength of the repulsion `[]`.
+        eps: softening length `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the parts ``attract`` and ``repel``.
+    """
+    return compose(
+        attract=attraction(temperature=temperature, rate=rate),
+        repel=mass_repulsion(temperature=temperature, strength=strength, eps=eps),
+    )
+
+
+def posterior(*, temperature: float = 1.0, rate: float = 0.1, prior_variance: float = 25.0) -> Dynamics:
+    """Samples from the posterior of the tokens, by Langevin steps.
+
+    Args:
+        temperature: twice the mixture's variance `[]`.
+        rate: step size `[]`, in units of the variance of a token with an equal share of the features.
+        prior_variance: of a token's coordinates `[]`.
+
+    Returns:
+        A dynamics with the part ``sample``.
+    """
+    return compose(sample=sampling(temperature=temperature, rate=rate, prior_variance=prior_variance))
+
+
+def self_attention(*, inverse_temperature: float = 4.0, time_step: float = 0.05) -> Dynamics:
+    """Tokens on the sphere that attend to each other: a transformer with identity matrices, in continuous time.
+
+    Args:
+        inverse_temperature: of the attention `[]`.
+        time_step: of one step `[]`.
+
+    Returns:
+        A dynamics with the part ``attend``.
+    """
+    return compose(attend=sphere_attention(inverse_temperature=inverse_temperature, time_step=time_step))
+
+
+def energy_descent(*, inverse_temperature: float = 1.0, rate: float = 0.1) -> Dynamics:
+    """An energy transformer with the features as its memory.
+
+    Args:
+        inverse_temperature: of the attention `[]`.
+        rate: of the descent `[]`.
+
+    Returns:
+        A dynamics with the part ``descend``.
+    """
+    return compose(descend=energy_transformer(inverse_temperature=inverse_temperature, rate=rate))
+
+
+def recurrent(*, gain: float = 1.5) -> Dynamics:
+    """Latents that are fed back through a random tanh network.
+
+    Args:
+        gain: `[]`; about 1 is the edge of chaos.
+
+    Returns:
+        A dynamics with the part ``feed_back``.
+    """
+    return compose(feed_back=random_recurrence(gain=gain))
+
+
 def register(name: str, build: Callable[[], Dynamics]) -> None:
     """Add a system to the registry.
 
@@ -150,5 +307,9 @@ def build(name: str) -> Dynamics:
 
 for _method in PUBLISHED_METHODS:
     register(f"published/{_method}", lambda method=_method: published(method))  # type: ignore[misc]
-for _system in (soft_kmeans, annealed, repelled, langevin):
+_SYSTEMS: tuple[Callable[[], Dynamics], ...] = (
+    *(soft_kmeans, annealed, repelled, langevin, balanced, dot_product, cosine, mean_shift, slots),
+    *(learned_priors, mass_repelled, posterior, self_attention, energy_descent, recurrent),
+)
+for _system in _SYSTEMS:
     register(_system.__name__, _system)

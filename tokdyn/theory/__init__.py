@@ -27,6 +27,7 @@ from tokdyn.theory.critical import (
 )
 from tokdyn.theory.diagnosis import Diagnosis, diagnose
 from tokdyn.theory.energy import Descent, descent, free_energy, lyapunov_candidate
+from tokdyn.theory.flows import critical_gain, equiangular_path, interaction_energy, norm_path, transformer_energy
 from tokdyn.theory.forecast import REGIMES, Forecast, collapse_forecast
 from tokdyn.theory.heavy_ball import Swing, best_momentum, largest_rate, momentum_radius, swings
 from tokdyn.theory.linear import Map, Stability, as_map, stability
@@ -49,6 +50,13 @@ from tokdyn.theory.pair import (
     pair_multiplier,
     softening_for,
 )
+from tokdyn.theory.priors import mixture_energy, repelled_energy
+from tokdyn.theory.scores import (
+    attention_critical_temperature,
+    retrieval_multipliers,
+    slot_attention_radius,
+    two_mode_temperature,
+)
 from tokdyn.theory.verdict import CollapseWarning, Guide
 
 __all__ = [
@@ -67,29 +75,35 @@ __all__ = [
     "Stability",
     "Swing",
     "as_map",
+    "attention_critical_temperature",
     "automatic_temperature",
     "basins",
     "best_momentum",
     "bifurcation",
     "collapse_forecast",
+    "critical_gain",
     "critical_temperature",
     "critical_temperatures",
     "descent",
     "diagnose",
     "distortion",
     "dwell_times",
+    "equiangular_path",
     "equilibrium_distance",
     "flip_multiplier",
     "free_energy",
     "growth_factors",
     "hysteresis",
+    "interaction_energy",
     "jacobian",
     "jacobian_spectrum",
     "largest_kick",
     "largest_rate",
     "lyapunov_candidate",
     "lyapunov_exponents",
+    "mixture_energy",
     "momentum_radius",
+    "norm_path",
     "pair_map",
     "pair_multiplier",
     "pair_separation",
@@ -98,9 +112,14 @@ __all__ = [
     "read_variances",
     "recommend",
     "relaxation_steps",
+    "repelled_energy",
+    "retrieval_multipliers",
     "rollout",
+    "slot_attention_radius",
     "softening_for",
     "splitting_cascade",
     "stability",
     "swings",
+    "transformer_energy",
+    "two_mode_temperature",
 ]

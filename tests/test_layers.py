@@ -15,7 +15,7 @@ BASE_ORDER = [
 # A tuple is one layer, whose members do not import each other.
 LAYERS = [
     tuple(BASE_ORDER),
-    ("claims", "conventions", "nearest"),
+    ("claims", "conventions", "nearest", "starts"),
     ("dynamics", "metrics", "stats", "data"),
     ("solve",),
     ("theory", "train"),

@@ -27,6 +27,7 @@ if _TYPE_CHECKING:
     from tokdyn import plot as plot
     from tokdyn import reasoning as reasoning
     from tokdyn import solve as solve
+    from tokdyn import starts as starts
     from tokdyn import stats as stats
     from tokdyn import studies as studies
     from tokdyn import sweeps as sweeps
@@ -50,6 +51,7 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import State as State
     from tokdyn.dynamics import Term as Term
     from tokdyn.dynamics import annealing as annealing
+    from tokdyn.dynamics import attention as attention
     from tokdyn.dynamics import attraction as attraction
     from tokdyn.dynamics import catalog as catalog
     from tokdyn.dynamics import compose as compose
@@ -61,7 +63,9 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import repulsion as repulsion
     from tokdyn.dynamics import save as save
     from tokdyn.dynamics import schedule as schedule
+    from tokdyn.dynamics import slot_attention as slot_attention
     from tokdyn.dynamics import static as static
+    from tokdyn.dynamics import transport as transport
     from tokdyn.estimator import TokenClustering as TokenClustering
     from tokdyn.solve import Result as Result
     from tokdyn.solve import init as init
@@ -116,6 +120,7 @@ _HOME = {
     "Term": "tokdyn.dynamics",
     "TokenClustering": "tokdyn.estimator",
     "annealing": "tokdyn.dynamics",
+    "attention": "tokdyn.dynamics",
     "attraction": "tokdyn.dynamics",
     "choice": "tokdyn.sweeps",
     "collapse_forecast": "tokdyn.theory",
@@ -138,10 +143,12 @@ _HOME = {
     "sampled": "tokdyn.sweeps",
     "save": "tokdyn.dynamics",
     "schedule": "tokdyn.dynamics",
+    "slot_attention": "tokdyn.dynamics",
     "static": "tokdyn.dynamics",
     "step": "tokdyn.solve",
     "sweep": "tokdyn.sweeps",
     "trajectory": "tokdyn.solve",
+    "transport": "tokdyn.dynamics",
     "uniform": "tokdyn.sweeps",
     "values": "tokdyn.tree",
     "variants": "tokdyn.sweeps",
@@ -163,6 +170,7 @@ _MODULES = {
     "plot": "tokdyn.plot",
     "reasoning": "tokdyn.reasoning",
     "solve": "tokdyn.solve",
+    "starts": "tokdyn.starts",
     "stats": "tokdyn.stats",
     "studies": "tokdyn.studies",
     "sweeps": "tokdyn.sweeps",

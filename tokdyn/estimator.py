@@ -37,6 +37,7 @@ class TokenClustering(conventions.Estimator):
             largest eigenvalue of a cluster's covariance merges the tokens inside it.
         dynamics: what ``td.compose`` returned; by default soft k-means at that temperature, which is otherwise ignored.
         num_starts: independent random starts; the one with the smallest sum of squared errors is kept.
+        start: how each is drawn: a name in ``td.starts.CATALOG``, such as ``"kmeans++"``.
         max_steps: at most so many steps.
         tol: stop when no token moves further than this in a step.
         random_state: seed of the starts: a number below 2^32; a NumPy ``Generator`` or ``RandomState``, from which
@@ -72,6 +73,7 @@ class TokenClustering(conventions.Estimator):
         temperature: float | str = "auto",
         dynamics: Dynamics | None = None,
         num_starts: int = 10,
+        start: str = "features",
         max_steps: int = 300,
         tol: float = 1e-4,
         random_state: Any = 0,
@@ -80,6 +82,7 @@ class TokenClustering(conventions.Estimator):
         self.temperature = temperature
         self.dynamics = dynamics
         self.num_starts = num_starts
+        self.start = start
         self.max_steps = max_steps
         self.tol = tol
         self.random_state = random_state
@@ -109,7 +112,7 @@ class TokenClustering(conventions.Estimator):
 
         result, error, _ = best_of(
             dynamics, jnp.asarray(features), num_tokens=num_tokens, num_starts=self.num_starts,
-            max_steps=self.max_steps, tol=self.tol, seed=self._seed(),
+            max_steps=self.max_steps, tol=self.tol, seed=self._seed(), start=self.start,
         )  # fmt: skip
         if result is None:
             raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens from every start")

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tokdyn import checks
+from tokdyn.dynamics.attention import attention
 from tokdyn.dynamics.attraction import attraction
 from tokdyn.dynamics.base import Dynamics, compose
 from tokdyn.dynamics.inertia import inertia
 from tokdyn.dynamics.noise import noise
 from tokdyn.dynamics.repulsion import repulsion
 from tokdyn.dynamics.schedules import annealing
+from tokdyn.dynamics.slot_attention import slot_attention
+from tokdyn.dynamics.transport import transport
 
 # The published study's four methods: (momentum, repulsion).
 PUBLISHED_METHODS = {
@@ -119,6 +122,71 @@ def langevin(*, temperature: float = 1.0, scale: float = 0.05) -> Dynamics:
     return compose(attract=attraction(temperature=temperature), noise=noise(scale=scale))
 
 
+def balanced(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """Attraction under a balanced assignment: every token gets an equal share of the features.
+
+    Args:
+        temperature: of the plan's entropy `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=transport(temperature=temperature, rate=rate))
+
+
+def dot_product(*, temperature: float = 1.0, rate: float = 0.5) -> Dynamics:
+    """Competition by dot products.
+
+    Args:
+        temperature: temperature of the softmax `[]`, in squared units of the features.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=attention(temperature=temperature, rate=rate, score="dot"))
+
+
+def cosine(*, temperature: float = 0.1, rate: float = 0.5) -> Dynamics:
+    """Competition by cosines.
+
+    Args:
+        temperature: temperature of the softmax `[]`, without unit.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=attention(temperature=temperature, rate=rate, score="cosine"))
+
+
+def mean_shift(*, temperature: float = 1.0, rate: float = 1.0) -> Dynamics:
+    """Every token climbs the smoothed density of the features by itself: a softmax over features.
+
+    Args:
+        temperature: twice the variance of the smoothing kernel `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=attention(temperature=temperature, rate=rate, over="features"))
+
+
+def slots(*, temperature: float = 0.25, rate: float = 1.0) -> Dynamics:
+    """The weighted mean of Slot Attention, with the identity for its matrices.
+
+    Args:
+        temperature: in units of the published `1 / sqrt(D)` `[]`.
+        rate: rate of the attraction `[]`.
+
+    Returns:
+        A dynamics with the part ``attract``.
+    """
+    return compose(attract=slot_attention(temperature=temperature, rate=rate))
+
+
 def register(name: str, build: Callable[[], Dynamics]) -> None:
     """Add a system to the registry.
 
@@ -150,5 +218,5 @@ def build(name: str) -> Dynamics:
 
 for _method in PUBLISHED_METHODS:
     register(f"published/{_method}", lambda method=_method: published(method))  # type: ignore[misc]
-for _system in (soft_kmeans, annealed, repelled, langevin):
+for _system in (soft_kmeans, annealed, repelled, langevin, balanced, dot_product, cosine, mean_shift, slots):
     register(_system.__name__, _system)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
-from tokdyn import checks, keys
+from tokdyn import checks, starts
 from tokdyn.checks import Status
 from tokdyn.dynamics.base import Dynamics, Info, State
 from tokdyn.dynamics.schedules import schedules
@@ -72,6 +72,7 @@ def run(
     tol: ArrayLike,
     min_steps: ArrayLike = 0,
     stop: Literal["displacement", "residual"] = "displacement",
+    start: str = "features",
     tokens: ArrayLike | None = None,
     state: State | Result | None = None,
     mask: ArrayLike | None = None,
@@ -84,8 +85,8 @@ def run(
     """Run a dynamics until its tokens come to rest or the maximal number of steps is reached.
 
     Numbers inside ``dynamics`` (and ``tol``, ``min_steps``) are traced: changing them does not recompile, and ``vmap``,
-    ``grad`` and ``jit`` work over them. Shapes, ``max_steps``, ``stop``, ``adjoint`` and ``assignment`` select the
-    program.
+    ``grad`` and ``jit`` work over them. Shapes, ``max_steps``, ``stop``, ``start``, ``adjoint`` and ``assignment``
+    select the program.
 
     A run can be resumed: ``first = run(..., max_steps=10)`` followed by ``run(..., max_steps=30, state=first)`` equals
     ``run(..., max_steps=30)`` to the last bit (to rounding, if the adjoint is one that keeps the steps).
@@ -101,7 +102,9 @@ def run(
         min_steps: do not stop before this step `[]`. A schedule inside the dynamics raises it to its own length.
         stop: what is compared with ``tol``: ``"displacement"``, or ``"residual"``, the force that a token at rest
             would feel. With inertia the displacement passes near zero at turning points; the residual does not.
-        tokens: starting tokens `[K, D]`; by default K features drawn without replacement.
+        start: how starting tokens are drawn: a name in ``td.starts.CATALOG`` (static); by default K features are drawn
+            without replacement.
+        tokens: starting tokens `[K, D]`, instead of drawn ones.
         state: the end of an earlier run, of ``td.step`` or of ``td.trajectory``, to resume from instead of a start: a
             ``State``, or the ``Result`` itself. A ``Result`` that already meets the tolerance takes no further step,
             and its history is continued; the step count continues in both cases.
@@ -135,6 +138,7 @@ def run(
         ('CONVERGED', (100, 3))
     """
     checks.choice("stop", stop, STOPS)
+    checks.choice("start", start, tuple(starts.CATALOG))
     checks.choice("adjoint", adjoint, ADJOINTS)
     checks.choice("assignment", assignment, ASSIGNMENTS)
     max_steps = checks.whole_number("max_steps", max_steps, at_least=1)
@@ -171,6 +175,7 @@ def run(
         num_tokens=num_tokens,
         max_steps=max_steps,
         stop=stop,
+        start=start if tokens is None else "features",
         adjoint=adjoint,
         assignment=assignment,
         keep=keep,
@@ -179,7 +184,7 @@ def run(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "adjoint", "assignment", "keep", "every")
+    jax.jit, static_argnames=("num_tokens", "max_steps", "stop", "start", "adjoint", "assignment", "keep", "every")
 )
 def _run(
     dynamics: Dynamics,
@@ -196,6 +201,7 @@ def _run(
     num_tokens: int,
     max_steps: int,
     stop: str,
+    start: str,
     adjoint: str,
     assignment: str,
     keep: KeepFunction | None,
@@ -209,7 +215,7 @@ def _run(
         invalid = invalid | (jnp.sum(mask) < (num_tokens if tokens is None else 1))
     if tokens is None:
         assert key is not None  # checked by the caller
-        tokens = stepping.random_features(keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
+        tokens = stepping.drawn(key, features, mask, num_tokens=num_tokens, start=start)
 
     contexts = stepping.prepare(dynamics, features, mask, token_mask)
 
@@ -283,6 +289,7 @@ def trajectory(
     num_tokens: int | None = None,
     num_steps: int,
     keep: KeepFunction | None = None,
+    start: str = "features",
     tokens: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     token_mask: ArrayLike | None = None,
@@ -298,7 +305,8 @@ def trajectory(
         num_steps: how many steps (static).
         keep: ``(State, Info) -> pytree``, what is stored; by default the tokens. Define it once, since a new lambda
             compiles a new program.
-        tokens: starting tokens `[K, D]`; by default K features drawn without replacement.
+        start: how starting tokens are drawn: a name in ``td.starts.CATALOG`` (static).
+        tokens: starting tokens `[K, D]`, instead of drawn ones.
         mask: which features exist `[N]`.
         token_mask: which tokens exist `[K]`.
 
@@ -325,6 +333,7 @@ def trajectory(
         num_tokens=num_tokens,
         max_steps=num_steps,
         tol=0.0,
+        start=start,
         tokens=tokens,
         mask=mask,
         token_mask=token_mask,

@@ -33,6 +33,7 @@ def best_of(
     max_steps: int,
     tol: float,
     seed: int,
+    start: str = "features",
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[Result | None, float, jax.Array]:
     """Run from several random starts and keep the one with the smallest sum of squared errors.
@@ -45,6 +46,7 @@ def best_of(
         max_steps: as in ``td.run``.
         tol: as in ``td.run``.
         seed: seed of the random starts.
+        start: as in ``td.run``.
         progress: called with ``(done, num_starts)`` as starts finish. For large features, each start is then a call of
             its own; they would run one after another anyway.
 
@@ -70,25 +72,33 @@ def best_of(
         if progress is not None:
             progress(first, num_starts)
         starts = np.arange(first, first + at_once)
-        result, error, start = _attempts(
-            dynamics, features, np.uint32(seed), starts, tol, num_tokens=num_tokens, max_steps=max_steps
+        result, error, number = _attempts(
+            dynamics, features, np.uint32(seed), starts, tol, num_tokens=num_tokens, max_steps=max_steps, start=start
         )
         if error < least:
-            kept, least, best = result, float(error), first + int(start)
+            kept, least, best = result, float(error), first + int(number)
     if progress is not None:
         progress(num_starts, num_starts)
     return kept, least, keys.for_seed(jax.random.key(np.uint32(seed)), best)
 
 
-@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps"))
+@functools.partial(jax.jit, static_argnames=("num_tokens", "max_steps", "start"))
 def _attempts(
-    dynamics: Dynamics, features: jax.Array, seed: Any, starts: Any, tol: Any, *, num_tokens: int, max_steps: int
+    dynamics: Dynamics,
+    features: jax.Array,
+    seed: Any,
+    starts: Any,
+    tol: Any,
+    *,
+    num_tokens: int,
+    max_steps: int,
+    start: str,
 ) -> tuple[Result, jax.Array, jax.Array]:
     """The best start: its result, its sum of squared errors (infinite if none stayed finite), and its number."""
 
-    def attempt(start: jax.Array) -> tuple[Result, jax.Array]:
-        key = keys.for_seed(jax.random.key(seed), start)
-        result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol)
+    def attempt(number: jax.Array) -> tuple[Result, jax.Array]:
+        key = keys.for_seed(jax.random.key(seed), number)
+        result = run(dynamics, key, features, num_tokens=num_tokens, max_steps=max_steps, tol=tol, start=start)
         return result, sum_squared_errors(features, result.tokens, result.assignment.argmax(axis=-1))
 
     results, errors = vmap(attempt)(starts)

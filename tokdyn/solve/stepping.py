@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
-from tokdyn import checks, draws, keys
+from tokdyn import checks, keys, starts
 from tokdyn.dynamics.base import Context, Dynamics, Flow, Info, State
 from tokdyn.dynamics.schedules import is_schedule, resolved
 from tokdyn.tree import path_of
@@ -34,50 +34,6 @@ class Progress(NamedTuple):
     residual: jax.Array
     done: jax.Array
     kept: Any = ()
-
-
-def random_features(
-    key: jax.Array, features: jax.Array, num_tokens: int, *, mask: jax.Array | None = None, jitter: ArrayLike = 0.0
-) -> jax.Array:
-    """Starting tokens: features drawn without replacement, each with an independent normal displacement.
-
-    Args:
-        key: a JAX key.
-        features: `[N, D]`.
-        num_tokens: how many (static), at most N.
-        mask: which features may be drawn `[N]`. If it keeps fewer than ``num_tokens``, rows of zeros fill the rest.
-        jitter: scale of the displacement `[]`, in units of the features; the published study uses 0.05.
-
-    Returns:
-        Tokens `[K, D]`.
-
-    Raises:
-        ValueError: more tokens than features.
-    """
-    if num_tokens > features.shape[0]:
-        raise checks.bad("num_tokens", f"at most the number of features, {features.shape[0]}", num_tokens)
-    chances, rows = _drawn_rows(key, features.shape[0], num_tokens, mask)
-    drawn = jnp.where(chances[:, None] >= 0, features[rows], 0.0)
-    noise = draws.normal(keys.for_purpose(key, "jitter"), drawn.shape, drawn.dtype)
-    return drawn + jnp.asarray(jitter, drawn.dtype) * noise
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def random_rows(key: jax.Array, num_features: int, num_tokens: int) -> jax.Array:
-    """The indices of the rows that ``random_features`` draws from ``num_features`` features `[K]`."""
-    return _drawn_rows(key, num_features, num_tokens, None)[1]
-
-
-def _drawn_rows(
-    key: jax.Array, num_features: int, num_tokens: int, mask: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-    """The rows with the largest of independent uniform numbers, and these numbers. The number of row i does not depend
-    on how many rows there are, so that padding and a mask change nothing.
-    """
-    chances = draws.uniform(keys.for_purpose(key, "rows"), (num_features,), jnp.float32)
-    if mask is not None:
-        chances = jnp.where(mask, chances, -1.0)
-    return jax.lax.top_k(chances, num_tokens)
 
 
 def checked(
@@ -277,6 +233,7 @@ def init(
     features: ArrayLike,
     *,
     num_tokens: int | None = None,
+    start: str = "features",
     tokens: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     token_mask: ArrayLike | None = None,
@@ -288,7 +245,8 @@ def init(
         key: a JAX key for the starting tokens; may be None if tokens are given.
         features: `[N, D]`.
         num_tokens: K (static); required unless tokens are given.
-        tokens: starting tokens `[K, D]`; by default K features drawn without replacement.
+        start: how starting tokens are drawn: a name in ``td.starts.CATALOG`` (static).
+        tokens: starting tokens `[K, D]`, instead of drawn ones.
         mask: which features exist `[N]`.
         token_mask: which tokens exist `[K]`.
 
@@ -307,18 +265,20 @@ def init(
         >>> state.tokens.shape, int(state.step)
         ((3, 2), 1)
     """
+    start = checks.choice("start", start, tuple(starts.CATALOG))
     dynamics, features, tokens, mask, token_mask, num_tokens = checked(
         dynamics, key, features, num_tokens=num_tokens, tokens=tokens, mask=mask, token_mask=token_mask
     )
     if tokens is None:
         assert key is not None  # checked above
-        tokens = _draw(keys.for_purpose(key, "start"), features, num_tokens, mask)
+        tokens = drawn(key, features, mask, num_tokens=num_tokens, start=start)
     return at_rest(dynamics, jnp.asarray(tokens), prepared(dynamics, features, mask, token_mask), token_mask)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _draw(key: jax.Array, features: jax.Array, num_tokens: int, mask: jax.Array | None) -> jax.Array:
-    return random_features(key, features, num_tokens, mask=mask)
+@functools.partial(jax.jit, static_argnames=("num_tokens", "start"))
+def drawn(key: jax.Array, features: jax.Array, mask: jax.Array | None, *, num_tokens: int, start: str) -> jax.Array:
+    """Starting tokens `[K, D]` by the start of that name, for the run that has this key."""
+    return starts.CATALOG[start](keys.for_purpose(key, "start"), features, num_tokens, mask=mask)
 
 
 def step(

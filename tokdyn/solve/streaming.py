@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tokdyn import checks, keys
+from tokdyn import checks, keys, starts
 from tokdyn.checks import Status
 from tokdyn.dynamics import arrangement, tiles
 from tokdyn.dynamics.arrangement import Cut, Frame, Summed
@@ -107,7 +107,7 @@ def run_streamed(
         if key is None:
             raise checks.bad("key", "a JAX key, because no tokens are given", None)
         checks.random_key("key", key)
-        chosen = stepping.random_rows(keys.for_purpose(key, "start"), shape[0], num_tokens)
+        chosen = starts.random_rows(keys.for_purpose(key, "start"), shape[0], num_tokens)
         tokens = _rows_of(source, np.asarray(chosen))
     if rows_at_once is not None:
         rows_at_once = checks.whole_number("rows_at_once", rows_at_once, at_least=1)

@@ -52,6 +52,8 @@ class Options:
     """A run stops once no token moves farther than this in a step."""
     num_starts: int = 10
     """Number of random starts; the run with the smallest sum of squared errors is kept."""
+    start: Literal["features", "kmeans++", "greedy_kmeans++", "farthest_point", "gaussian"] = "features"
+    """How tokens start: at random features, by k-means++ (greedy: best of a few draws), farthest point, or normal."""
     seed: int = 0
     """Seed of the random starts."""
     x64: bool = True
@@ -113,7 +115,7 @@ def cluster_file(
         values = jax.numpy.asarray(features.astype(precision))
         result, error, key = best_of(
             dynamics, values, num_tokens=num_tokens, num_starts=options.num_starts, max_steps=options.max_steps,
-            tol=options.tol, seed=options.seed,
+            tol=options.tol, seed=options.seed, start=options.start,
             progress=progress or (lambda done, total: None),  # always one: results do not depend on who looks
         )  # fmt: skip
         if result is None:
@@ -122,7 +124,7 @@ def cluster_file(
         diagnostics |= _agreement(table, result, num_tokens)
         warnings = guide.warnings(dynamics, result.tokens, num_distinct=result.num_distinct, tol=options.tol)
         steps = max(int(result.num_steps), 1)
-        path_of_tokens = _path(dynamics, key, values, num_tokens, steps) if plots else None
+        path_of_tokens = _path(dynamics, key, values, num_tokens, steps, options.start) if plots else None
     tokens, assignment = np.asarray(result.tokens), np.asarray(result.assignment)
     owner = assignment.argmax(axis=-1)
     with written_together(folder) as place:
@@ -219,13 +221,13 @@ def _printable(name: str) -> str:
 
 
 def _path(
-    dynamics: Dynamics, key: jax.Array, features: jax.Array, num_tokens: int, steps: int
+    dynamics: Dynamics, key: jax.Array, features: jax.Array, num_tokens: int, steps: int, start: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tokens, the start first `[steps + 1, K, D]`, and the largest displacement of each step, for the figures."""
-    start = np.asarray(init(dynamics, key, features, num_tokens=num_tokens).tokens)
-    _, kept = trajectory(dynamics, key, features, num_tokens=num_tokens, num_steps=steps, keep=_kept)
+    begun = np.asarray(init(dynamics, key, features, num_tokens=num_tokens, start=start).tokens)
+    _, kept = trajectory(dynamics, key, features, num_tokens=num_tokens, num_steps=steps, keep=_kept, start=start)
     moved, largest = (np.asarray(leaf) for leaf in kept)
-    return np.concatenate([start[None], moved]), largest
+    return np.concatenate([begun[None], moved]), largest
 
 
 def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:

@@ -51,6 +51,12 @@ from tokdyn.theory.pair import (
     pair_multiplier,
     softening_for,
 )
+from tokdyn.theory.scores import (
+    attention_critical_temperature,
+    retrieval_multipliers,
+    slot_attention_radius,
+    two_mode_temperature,
+)
 from tokdyn.theory.verdict import CollapseWarning, Guide
 
 __all__ = [
@@ -70,6 +76,7 @@ __all__ = [
     "Stability",
     "Swing",
     "as_map",
+    "attention_critical_temperature",
     "automatic_temperature",
     "basins",
     "best_momentum",
@@ -101,10 +108,13 @@ __all__ = [
     "read_variances",
     "recommend",
     "relaxation_steps",
+    "retrieval_multipliers",
     "rollout",
     "select_temperature",
+    "slot_attention_radius",
     "softening_for",
     "splitting_cascade",
     "stability",
     "swings",
+    "two_mode_temperature",
 ]

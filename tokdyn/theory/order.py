@@ -23,7 +23,8 @@ from tokdyn import checks, keys
 from tokdyn.dynamics import catalog
 from tokdyn.metrics import distinct_tokens, merged_tokens
 from tokdyn.numerics import masked_mean
-from tokdyn.solve import random_features, run
+from tokdyn.solve import run
+from tokdyn.starts import random_features
 from tokdyn.theory import critical
 from tokdyn.tree import with_values
 

@@ -125,11 +125,11 @@ def by_scikit_learn(features: np.ndarray, labels: np.ndarray, seed: int) -> dict
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for count in range(1, MOST_CLUSTERS + 1):
-            mixture = GaussianMixture(count, covariance_type="spherical", n_init=2, random_state=seed).fit(features)
+            mixture = GaussianMixture(count, covariance_type="spherical", random_state=seed).fit(features)
             criteria.append(float(mixture.bic(features)))
             partitions["mixture"].append(mixture.predict(features))
             if count > 1:
-                found = KMeans(count, n_init=3, random_state=seed).fit(features)
+                found = KMeans(count, n_init=1, random_state=seed).fit(features)
                 several = len(set(found.labels_.tolist())) > 1
                 silhouettes.append(float(silhouette_score(features, found.labels_)) if several else -1.0)
                 partitions["silhouette"].append(found.labels_)
@@ -221,7 +221,10 @@ def _opponents(
     """``{method: {"chosen", "score": [family, seed]}}``, kept family by family."""
     finished = 0
     rows: dict[str, dict[str, list[np.ndarray]]] = {method: {"chosen": [], "score": []} for method in METHODS[1:]}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    # One scene a thread; each fit is too small to be worth dividing.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for members in shapes.values():
             families = [FAMILIES[name] for name in members]
             for number, name in enumerate(members):

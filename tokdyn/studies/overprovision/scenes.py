@@ -60,11 +60,12 @@ def drawing(families: Sequence[Family]) -> Any:
         if real is not None:
             features, labels, counts = real
             # A random part of what there is, in random order: of digits 600, of the others all.
-            order = jnp.argsort(jax.random.uniform(key, labels.shape[1:]) + (jnp.arange(labels.shape[1]) >= counts[which]))
-            kept = order[:rows]
+            count = jnp.asarray(counts)[which]
+            order = jax.random.uniform(key, labels.shape[1:]) + (jnp.arange(labels.shape[1]) >= count)
+            kept = jnp.argsort(order)[:rows]
             found = _where(source == _SOURCES.index("real"), Scene(
                 jnp.asarray(features)[which, kept], jnp.asarray(labels)[which, kept],
-                jnp.arange(rows) < jnp.minimum(counts[which], rows),
+                jnp.arange(rows) < jnp.minimum(count, rows),
             ), found)  # fmt: skip
         return found
 

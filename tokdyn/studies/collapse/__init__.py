@@ -1,0 +1,1 @@
+"""Regimes and remedies: what makes tokens collapse on harder data, and what repairs it."""

@@ -1,4 +1,4 @@
-"""How many tokens? Surplus tokens that merge, a temperature chosen without labels, and scikit-learn's rules beside it."""
+"""How many tokens? Surplus tokens that merge, a temperature chosen without labels, scikit-learn beside it."""
 
 from tokdyn.studies.overprovision.design import Config
 from tokdyn.studies.overprovision.report import STUDY, headline

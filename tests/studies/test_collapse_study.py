@@ -1,4 +1,4 @@
-"""Regimes and remedies: the statistics on numbers whose answer is known, and, slowly, the effects of a thousand seeds."""
+"""Regimes and remedies: statistics of numbers whose answer is known, and, slowly, the effects of a thousand seeds."""
 
 import dataclasses
 import json

@@ -16,9 +16,9 @@
 # # Collapse: diagnose and repair your own features
 #
 # Tokens that should find different clusters often end at the same point. This tutorial takes features that are hard to
-# cluster, says why tokens merge on them and which number to change, compares remedies on the same starts, and finds how
-# many tokens there should be. Put your own array `[N, D]` in place of `features`; scores need labels, nothing else does.
-# It takes about half a minute on two cores; with the environment variable `TOKDYN_FAST=1` it uses fewer seeds.
+# cluster, says why tokens merge on them and which number to change, compares remedies on the same starts, and finds
+# how many tokens there should be. Put your own array `[N, D]` in place of `features`; scores need labels, nothing else
+# does. It takes about half a minute on two cores; with the environment variable `TOKDYN_FAST=1` it uses fewer seeds.
 
 # %%
 # %matplotlib inline
@@ -36,8 +36,9 @@ num_seeds = 30 if os.environ.get("TOKDYN_FAST") == "1" else 200
 # %% [markdown]
 # ## Features
 #
-# Four clusters, one five times as large as another, on a background of noise. `td.data.mixture` makes overlap, stretch,
-# imbalance, groups, background and heavy tails; `td.data.moons` and `td.data.rings` make clusters that no token can own.
+# Four clusters, one five times as large as another, on a background of noise. `td.data.mixture` makes overlap,
+# stretch, imbalance, groups, background and heavy tails; `td.data.moons` and `td.data.rings` make clusters that no
+# token can own.
 
 # %%
 scene = td.data.mixture(jax.random.key(3), sizes=np.array([150, 90, 60, 30]), noise=0.5, num_background=20)
@@ -57,8 +58,8 @@ found = td.diagnose(dynamics, features, num_tokens=num_tokens)
 print(found)
 
 # %% [markdown]
-# Six tokens do not stay apart at this temperature. Whether that is a fault depends on what they are for. If six distinct
-# tokens are needed, a law says which number to change:
+# Six tokens do not stay apart at this temperature. Whether that is a fault depends on what they are for. If six
+# distinct tokens are needed, a law says which number to change:
 
 # %%
 advice = td.theory.recommend(dynamics, features, num_tokens=num_tokens)
@@ -68,8 +69,8 @@ print(f"{int(repaired.num_distinct)} of {num_tokens} tokens are distinct")
 
 # %% [markdown]
 # If tokens shall find the clusters, merging is what finds their number. `td.select_temperature` heats surplus tokens
-# and looks for the number of distinct tokens that lasts longest. It needs no labels and no unit, and may answer that it
-# does not know.
+# and looks for the number of distinct tokens that lasts longest. It needs no labels and no unit, and may answer that
+# it does not know.
 
 # %%
 order = td.select_temperature(features)
@@ -102,8 +103,8 @@ for name, values in {"one cluster": nothing, "moons": np.asarray(td.data.moons(j
 # %% [markdown]
 # ## Which start?
 #
-# With as many tokens as clusters, random starts leave clusters without a token. On the same seeds, three starts and the
-# merge-aware adjusted Rand index, which counts merged tokens as one:
+# With as many tokens as clusters, random starts leave clusters without a token. On the same seeds, three starts and
+# the merge-aware adjusted Rand index, which counts merged tokens as one:
 
 # %%
 plain = td.catalog.soft_kmeans(temperature=1.0)
@@ -127,5 +128,5 @@ for start, values in scores.items():
 pd.DataFrame(rows)
 
 # %% [markdown]
-# `tokdyn study collapse` compares remedies in 28 regimes, `tokdyn study overprovision` the choice of a temperature with
-# mixtures and silhouettes of scikit-learn, on families of data that the rule was made on and on others.
+# `tokdyn study collapse` compares remedies in 28 regimes, `tokdyn study overprovision` the choice of a temperature
+# with mixtures and silhouettes of scikit-learn, on families of data that the rule was made on and on others.

@@ -8,7 +8,8 @@ import pytest
 import xarray
 
 from tokdyn.studies import collapse
-from tokdyn.studies.collapse import design, experiment, report
+from tokdyn.studies.collapse import design, experiment
+from tokdyn.studies.collapse.report import STUDY, headline, over_study, tested
 
 
 def pretended(seeds=60, other_seeds=20, effect=0.0):
@@ -38,7 +39,7 @@ def pretended(seeds=60, other_seeds=20, effect=0.0):
 
 def test_a_remedy_that_does_nothing_differs_nowhere_and_one_that_helps_everywhere():
     dataset = pretended(effect=0.1)
-    rows = report.tested(dataset)
+    rows = tested(dataset)
     assert len(rows) == len(design.REGIMES) * (len(design.REMEDIES) - 1)
     for row in rows:
         assert row["seeds"] == (60 if row["regime"] in design.STUDY_REGIMES else 20)
@@ -47,22 +48,22 @@ def test_a_remedy_that_does_nothing_differs_nowhere_and_one_that_helps_everywher
         if row["remedy"] == "kmeans_plus_plus":
             assert row["difference"] == pytest.approx(0.1)
             assert row["Holm"] < 0.05
-    found = report.over_study(dataset, "ari", "kmeans_plus_plus")
+    found = over_study(dataset, "ari", "kmeans_plus_plus")
     assert float(found.mean) == pytest.approx(0.1)
 
 
 def test_without_any_effect_correction_leaves_nothing():
     """All other remedies are independent of the baseline: of 196 tests none is left, but for once in twenty."""
-    assert not [row for row in report.tested(pretended()) if row["Holm"] < 0.05]
+    assert not [row for row in tested(pretended()) if row["Holm"] < 0.05]
 
 
 def test_the_report_has_a_row_for_every_regime(tmp_path):
     dataset = pretended(effect=0.1)
-    text = report.STUDY.report(dataset, tmp_path / "out").read_text()
+    text = STUDY.report(dataset, tmp_path / "out").read_text()
     for regime in design.REGIMES.values():
         assert regime.title in text
     assert (tmp_path / "out" / "plots" / "remedies.png").stat().st_size > 10_000
-    assert "k-means++ start +0.1000" in report.headline(dataset)
+    assert "k-means++ start +0.1000" in headline(dataset)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_effects_of_a_thousand_seeds(monkeypatch):
     dataset = experiment.measure(collapse.Config())
 
     def effect(remedy):
-        return float(report.over_study(dataset, "ari", remedy).mean)
+        return float(over_study(dataset, "ari", remedy).mean)
 
     assert effect("repulsion") == pytest.approx(0.000, abs=0.001)
     assert effect("both") == pytest.approx(0.016, abs=0.003)

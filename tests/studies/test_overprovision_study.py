@@ -10,7 +10,8 @@ import pytest
 import xarray
 
 from tokdyn.studies import overprovision
-from tokdyn.studies.overprovision import design, experiment, families, report, scenes
+from tokdyn.studies.overprovision import design, experiment, families, scenes
+from tokdyn.studies.overprovision.report import STUDY, comparison, exact_by_seed, headline, of_families
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +82,18 @@ def pretended(right):
 
 def test_the_comparison_is_by_seed():
     dataset = pretended(np.array([True, True, False, True]))
-    assert report.exact_by_seed(dataset, "plateau").tolist() == [1, 1, 0, 1]
-    assert float(report.comparison(dataset, "mixture").mean) == -0.25
-    assert float(report.comparison(dataset, "silhouette").mean) == 0.75
-    assert "75.0% of the published scenes" in report.headline(dataset)
+    assert exact_by_seed(dataset, "plateau").tolist() == [1, 1, 0, 1]
+    assert float(comparison(dataset, "mixture").mean) == -0.25
+    assert float(comparison(dataset, "silhouette").mean) == 0.75
+    assert "75.0% of the published scenes" in headline(dataset)
 
 
 def test_the_report_tells_unknown_from_wrong(tmp_path):
     dataset = pretended(np.array([True, True, False, True]))
-    rows = report._methods(dataset, is_built_on=False)
+    rows = of_families(dataset, is_built_on=False)
     assert [row["unknown"] for row in rows] == [0.25] * len(families.HELD_BACK)
     assert [row["usual answer"] for row in rows] == [len(one.sizes) for one in families.HELD_BACK.values()]
-    text = report.STUDY.report(dataset, tmp_path / "out").read_text()
+    text = STUDY.report(dataset, tmp_path / "out").read_text()
     assert text.index("built on") < text.index("held back")
     for name in ("fixed.png", "methods.png"):
         assert (tmp_path / "out" / "plots" / name).stat().st_size > 10_000
@@ -129,4 +130,4 @@ def test_with_the_temperature_given_and_without():
     given = found.sel(num_tokens=16, start="features", temperature=design.ORACLE)
     assert float(given["exact"].mean()) >= 0.97
     assert float(given["merged_ari"].mean()) >= 0.99
-    assert report.exact_by_seed(found, "plateau").mean() >= 0.95
+    assert exact_by_seed(found, "plateau").mean() >= 0.95

@@ -58,7 +58,7 @@ REMEDIES = {
     "kmeans_plus_plus": Remedy("k-means++ start", start=1),
     "farthest_point": Remedy("farthest-first start", start=2),
     "annealing": Remedy("annealing from 60", first=60.0, cooling=20),
-    "annealing_scaled": Remedy("annealing from 1.2 critical", heat=1.2, cooling=60),
+    "annealing_scaled": Remedy("annealing from 1.2 critical", heat=1.2, cooling=20),
 }
 _FOUR = PUBLISHED["study_4_0.6"]
 STUDY_REGIMES = {name: Regime(family) for name, family in PUBLISHED.items()}

@@ -111,7 +111,7 @@ def _study(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     own = dataset.sel(regime=list(STUDY_REGIMES))
     rows = []
     for remedy in REMEDIES:
-        row = {"remedy": REMEDIES[remedy].title}
+        row: dict[str, Any] = {"remedy": REMEDIES[remedy].title}
         means = own.sel(remedy=remedy).mean()
         row |= {"ARI": float(means["ari"]), "merge-aware ARI": float(means["merged_ari"]),
                 "steps": float(means["num_steps"]), "at rest": float(means["converged"]),

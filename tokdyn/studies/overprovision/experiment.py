@@ -248,5 +248,5 @@ def _opponents(
 
 def _existing(scenes: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of a scene that exist, in float64."""
-    mask = scenes.mask[seed]
-    return scenes.features[seed][mask].astype(np.float64), np.asarray(scenes.labels[seed][mask])
+    features, labels, mask = (np.asarray(one[seed]) for one in scenes)
+    return features[mask].astype(np.float64), labels[mask]

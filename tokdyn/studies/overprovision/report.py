@@ -59,8 +59,8 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "`td.select_temperature` (16 tokens), scikit-learn's spherical Gaussian mixtures with 1 to 16 components and "
         "BIC, and its k-means with 2 to 16 clusters and silhouettes, on the same scenes. *Unknown* is an answer of the "
         "first only. The rule was built on the first families and not changed after it was run on the others.",
-        "### Families that it was built on", table(_methods(dataset, is_built_on=True)),
-        "### Families held back", table(_methods(dataset, is_built_on=False)),
+        "### Families that it was built on", table(of_families(dataset, is_built_on=True)),
+        "### Families held back", table(of_families(dataset, is_built_on=False)),
     ]  # fmt: skip
     figures = [
         Figure("fixed.png", "Share of published scenes with the exact number of distinct tokens, over the temperature; "
@@ -92,7 +92,8 @@ def _fixed(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def _methods(dataset: xarray.Dataset, *, is_built_on: bool) -> list[dict[str, Any]]:
+def of_families(dataset: xarray.Dataset, *, is_built_on: bool) -> list[dict[str, Any]]:
+    """A row for each family: how often each method is exact, and what the plateau answers elsewhere."""
     rows = []
     for family in dataset["family"].values[dataset["is_built_on"].values == is_built_on]:
         own = dataset.sel(family=family)

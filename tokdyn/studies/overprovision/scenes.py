@@ -81,7 +81,7 @@ def _where(condition: jax.Array, first: Scene, second: Scene) -> Scene:
 
 def _numbers(families: Sequence[Family]) -> dict[str, np.ndarray]:
     """The families' numbers, one row for each."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for family in families:
         is_mixture = family.source == "mixture"
         sizes = np.zeros(MOST_LABELS, np.int32)

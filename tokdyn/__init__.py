@@ -97,6 +97,7 @@ if _TYPE_CHECKING:
     from tokdyn.theory import Forecast as Forecast
     from tokdyn.theory import collapse_forecast as collapse_forecast
     from tokdyn.theory import diagnose as diagnose
+    from tokdyn.theory import select_temperature as select_temperature
     from tokdyn.tree import values as values
     from tokdyn.tree import with_values as with_values
 
@@ -130,6 +131,7 @@ _HOME = {
     "choice": "tokdyn.sweeps",
     "collapse_forecast": "tokdyn.theory",
     "diagnose": "tokdyn.theory",
+    "select_temperature": "tokdyn.theory",
     "compose": "tokdyn.dynamics",
     "enable_compile_cache": "tokdyn.compile_cache",
     "energy_transformer": "tokdyn.dynamics",

@@ -275,7 +275,7 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
-    from tokdyn.studies import collapse
+    from tokdyn.studies import diagnosing
 
     @dataclasses.dataclass(frozen=True)
     class DiagnoseOptions:
@@ -286,7 +286,7 @@ def _diagnose(words: list[str]) -> None:
 
         file: tyro.conf.Positional[Path]
         """File of features, one per row, or of a trained autoencoder."""
-        how: tyro.conf.OmitArgPrefixes[collapse.Diagnosed]
+        how: tyro.conf.OmitArgPrefixes[diagnosing.Diagnosed]
         """Of features."""
         as_json: bool = False
         """Print all measurements as JSON."""
@@ -296,7 +296,7 @@ def _diagnose(words: list[str]) -> None:
     options = tyro.cli(DiagnoseOptions, prog="tokdyn diagnose", args=words)
     if options.how.num_tokens is not None:
         with _programs_kept(options.cache), _progress("diagnose"):
-            told = collapse.diagnose_file(options.file, options.how, say=_note)
+            told = diagnosing.diagnose_file(options.file, options.how, say=_note)
         print(told.to_json() if options.as_json else told)
         return
     import jax

@@ -1,8 +1,11 @@
-"""Synthetic inputs as pure functions of a key; the published study's data, drawn on the host; words, digits, tables."""
+"""Synthetic inputs as pure functions of a key, the published study's data, words, digits, tables, real data."""
 
 from tokdyn.data import clevr, glyphs, scene_graphs, sprites, words
 from tokdyn.data.blobs import Blobs, blobs, published_blobs, published_tokens
+from tokdyn.data.curves import moons, rings
 from tokdyn.data.digits import digits
+from tokdyn.data.mixtures import mixture
+from tokdyn.data.real import cancer, iris, wine
 from tokdyn.data.tables import Standardised, Table, read_table, standardised
 from tokdyn.data.words import Corpus, corpus, read_corpus
 
@@ -12,16 +15,22 @@ __all__ = [
     "Standardised",
     "Table",
     "blobs",
+    "cancer",
     "clevr",
     "corpus",
     "digits",
     "glyphs",
+    "iris",
+    "mixture",
+    "moons",
     "published_blobs",
     "published_tokens",
     "read_corpus",
     "read_table",
+    "rings",
     "scene_graphs",
     "sprites",
     "standardised",
+    "wine",
     "words",
 ]

@@ -9,7 +9,8 @@ far tokens that are apart stay so. ``collapse_forecast`` predicts before a run w
 
 Does anything come to rest? ``free_energy`` falls by exactly what ``descent`` certifies; ``stability`` has eigenvalues
 and radii of a step of any dynamics, from products alone where it is large; ``momentum_radius`` and ``flip_multiplier``
-are the laws of inertia and repulsion. ``recommend`` turns all of it into values to set.
+are the laws of inertia and repulsion. ``recommend`` turns all of it into values to set, and
+``select_temperature`` finds how many clusters there are by heating surplus tokens.
 
 ``basins``, ``bifurcation``, ``hysteresis`` and ``dwell_times`` are evaluators for ``td.sweep``; ``rollout``,
 ``jacobian``, ``lyapunov_exponents`` and ``period`` work on any map.
@@ -42,6 +43,7 @@ from tokdyn.theory.maps import (
 )
 from tokdyn.theory.near_critical import pair_separation, relaxation_steps
 from tokdyn.theory.observables import basins, bifurcation, dwell_times, hysteresis
+from tokdyn.theory.order import Order, select_temperature
 from tokdyn.theory.pair import (
     equilibrium_distance,
     flip_multiplier,
@@ -70,6 +72,7 @@ __all__ = [
     "Guide",
     "Lyapunov",
     "Map",
+    "Order",
     "Spectrum",
     "Split",
     "Stability",
@@ -115,6 +118,7 @@ __all__ = [
     "repelled_energy",
     "retrieval_multipliers",
     "rollout",
+    "select_temperature",
     "slot_attention_radius",
     "softening_for",
     "splitting_cascade",

@@ -1,0 +1,252 @@
+"""Surplus tokens at fixed temperatures, the plateau that needs none, and scikit-learn's rules on the same scenes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tokdyn import keys, metrics, starts
+from tokdyn.dynamics import catalog
+from tokdyn.solve import run, vmap
+from tokdyn.studies.overprovision.design import METHODS, MOST_CLUSTERS, PLATEAU_TOKENS, STARTS, Config
+from tokdyn.studies.overprovision.families import BUILT_ON, HELD_BACK, PUBLISHED, Family
+from tokdyn.studies.overprovision.scenes import MOST_LABELS, Scene, drawing, shape_of
+from tokdyn.studies.store import kept
+from tokdyn.sweeps import Plan, grid, sweep, variants
+from tokdyn.theory import order
+
+if TYPE_CHECKING:
+    import xarray
+
+FAMILIES = {**BUILT_ON, **HELD_BACK}
+VARIABLES = {
+    "distinct": "tokens that remain distinct at a fixed temperature",
+    "exact": "whether they are as many as there are true clusters",
+    "ari": "adjusted Rand index of all tokens at a fixed temperature",
+    "merged_ari": "adjusted Rand index after merging tokens nearer than 0.3 times the root of the temperature",
+    "chosen": "number of clusters by each method; 0 where it says that the number is unknown",
+    "score": "adjusted Rand index of each method's clusters; 0 where the number is unknown",
+    "width": "factor in temperature that the widest plateau spans",
+    "true": "number of true clusters",
+    "is_built_on": "whether the rule for the plateau was built on this family",
+}
+Progress = Callable[[int, int], None]
+
+
+def at_fixed_temperature(
+    config: dict[str, Any], key: jax.Array, *, num_tokens: int, draw: Any, max_steps: int
+) -> dict[str, jax.Array]:
+    """Surplus tokens on a published scene, with plain attraction, read out with and without merging.
+
+    Args:
+        config: family (number), temperature, start (number).
+        key: of scene and start: the same at every temperature.
+        num_tokens: K (static).
+        draw: of ``scenes.drawing`` (static).
+        max_steps: at most so many steps (static).
+    """
+    scene = draw(config["family"], key)
+    own = keys.for_purpose(key, "tokens")
+    first, second = (
+        make(own, scene.features, num_tokens, mask=scene.mask)
+        for make in (starts.random_features, starts.farthest_point)
+    )
+    tokens = jnp.where(config["start"] == 0, first, second)
+    dynamics = catalog.soft_kmeans(temperature=config["temperature"])
+    ended = run(
+        dynamics, None, scene.features, tokens=tokens, max_steps=max_steps, tol=1e-3, mask=scene.mask,
+        assignment="hard",
+    )  # fmt: skip
+    resolution = order.NEAR * jnp.sqrt(config["temperature"])
+    distinct = metrics.distinct_tokens(ended.tokens, resolution)
+    true = jnp.max(jnp.where(scene.mask, scene.labels, -1)) + 1
+    scored = {"num_labels": MOST_LABELS, "mask": scene.mask}
+    return {
+        "distinct": distinct,
+        "exact": distinct == true,
+        "ari": metrics.adjusted_rand_index(scene.labels, ended.labels, num_predicted=num_tokens, **scored),
+        "merged_ari": metrics.merged_adjusted_rand_index(
+            scene.labels, ended.labels, ended.tokens, resolution=resolution, **scored
+        ),
+    }
+
+
+def by_plateau(config: dict[str, Any], key: jax.Array, *, draw: Any) -> dict[str, jax.Array]:
+    """The rule of ``td.select_temperature`` on a scene.
+
+    Args:
+        config: family (number).
+        key: of scene and start.
+        draw: of ``scenes.drawing`` (static).
+    """
+    scene = draw(config["family"], key)
+    rows = order.in_own_units(scene.features, scene.mask)
+    found = order.heated(rows, scene.mask, key, num_tokens=PLATEAU_TOKENS)
+    plateau = order.widest_plateau(found.distinct, num_tokens=PLATEAU_TOKENS)
+    tokens, component = found.tokens[plateau.middle], found.components[plateau.middle]
+    # The tokens that stand for a component; the others are out of reach.
+    stands = component == jnp.arange(PLATEAU_TOKENS)
+    squares = jnp.sum((rows[:, None] - tokens) ** 2, axis=-1)
+    predicted = jnp.argmin(jnp.where(stands, squares, jnp.inf), axis=1)
+    score = metrics.adjusted_rand_index(
+        scene.labels, predicted, num_labels=MOST_LABELS, num_predicted=PLATEAU_TOKENS, mask=scene.mask
+    )
+    return {
+        "chosen": jnp.where(plateau.is_wide, plateau.number, 0),
+        "score": jnp.where(plateau.is_wide, score, 0.0),
+        "width": plateau.width,
+    }
+
+
+def by_scikit_learn(features: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, tuple[int, float]]:
+    """Number of clusters and adjusted Rand index by GMM + BIC and by k-means + silhouette.
+
+    Args:
+        features: `[N, D]`.
+        labels: true clusters `[N]`, -1 for background.
+        seed: of both methods' starts.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+    from sklearn.mixture import GaussianMixture
+
+    criteria: list[float] = []
+    silhouettes: list[float] = []
+    partitions: dict[str, list[np.ndarray]] = {"mixture": [], "silhouette": []}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for count in range(1, MOST_CLUSTERS + 1):
+            mixture = GaussianMixture(count, covariance_type="spherical", random_state=seed).fit(features)
+            criteria.append(float(mixture.bic(features)))
+            partitions["mixture"].append(mixture.predict(features))
+            if count > 1:
+                found = KMeans(count, n_init=1, random_state=seed).fit(features)
+                several = len(set(found.labels_.tolist())) > 1
+                silhouettes.append(float(silhouette_score(features, found.labels_)) if several else -1.0)
+                partitions["silhouette"].append(found.labels_)
+    best = {"mixture": int(np.argmin(criteria)), "silhouette": int(np.argmax(silhouettes))}
+    counted = labels >= 0
+    return {
+        name: (
+            index + (1 if name == "mixture" else 2),
+            float(adjusted_rand_score(labels[counted], partitions[name][index][counted])),
+        )
+        for name, index in best.items()
+    }
+
+
+def measure(config: Config, *, progress: Progress | None = None, store: str = "") -> xarray.Dataset:
+    """``VARIABLES`` over number of tokens, start, temperature, published condition and seed; and over family."""
+    import xarray
+
+    key = jax.random.key(config.key)
+    shapes = {
+        shape: [name for name, family in FAMILIES.items()
+                if shape_of(family) == shape and (config.opponents or family.source in ("mixture", "moons", "rings"))]
+        for shape in ("small", "wide")
+    }  # fmt: skip
+    names = [name for shape in shapes.values() for name in shape]
+    cells = len(config.num_tokens) * len(STARTS) * len(config.temperatures) * len(PUBLISHED)
+    total = config.seeds * (cells + len(names) * (2 if config.opponents else 1))
+    done = 0
+
+    def step(finished: int) -> None:
+        if progress is not None:
+            progress(done + finished, total)
+
+    def place(name: str) -> str | None:
+        return str(Path(store) / name) if store else None
+
+    draw = drawing(list(PUBLISHED.values()))
+
+    def fixed(cell: dict[str, Any], own: jax.Array, *, num_tokens: int) -> dict[str, jax.Array]:
+        return at_fixed_temperature(cell, own, num_tokens=num_tokens, draw=draw, max_steps=config.max_steps)
+
+    space = variants(num_tokens=list(config.num_tokens)) * grid({
+        "start": range(len(STARTS)), "temperature": config.temperatures, "family": range(len(PUBLISHED)),
+    })  # fmt: skip
+    base = {"family": 0.0, "temperature": 1.0, "start": 0.0}
+    dataset = sweep(fixed, base, space, seeds=config.seeds, key=key, store=place("fixed"),
+                    progress=lambda finished, _: step(finished))  # fmt: skip
+    assert not isinstance(dataset, Plan)
+    dataset = dataset.load().rename(family="condition")
+    dataset = dataset.assign_coords(start=np.array(STARTS, object), condition=np.array(list(PUBLISHED), object))
+    done += config.seeds * cells
+    chosen = []
+    for shape, members in shapes.items():
+        own = drawing([FAMILIES[name] for name in members])
+
+        def plateau(cell: dict[str, Any], key: jax.Array, *, own: Any = own) -> dict[str, jax.Array]:
+            return by_plateau(cell, key, draw=own)
+
+        found = sweep(plateau, {"family": 0.0}, grid({"family": range(len(members))}), seeds=config.seeds, key=key,
+                      store=place(shape), progress=lambda finished, _: step(finished))  # fmt: skip
+        assert not isinstance(found, Plan)
+        done += config.seeds * len(members)
+        chosen.append(found.load().assign_coords(family=np.array(members, object)))
+    plateaus = xarray.concat(chosen, "family")
+    each = {name: [plateaus[name].transpose("family", "seed").values.astype(float)] for name in ("chosen", "score")}
+    methods = METHODS if config.opponents else METHODS[:1]
+    if config.opponents:
+        theirs = _opponents(config, shapes, key, store, lambda finished: step(finished))
+        for name in each:
+            each[name] += [theirs[method][name] for method in METHODS[1:]]
+    return dataset.assign(
+        {name: (("method", "family", "seed"), np.stack(values)) for name, values in each.items()}
+        | {"width": plateaus["width"].transpose("family", "seed"),
+           "true": ("family", np.array([len(FAMILIES[name].sizes) for name in names])),
+           "is_built_on": ("family", np.array([name in BUILT_ON for name in names]))}
+    ).assign_coords(method=np.array(methods, object), family=np.array(names, object))  # fmt: skip
+
+
+def scenes_of(members: list[Family], number: int, config: Config, key: jax.Array) -> Scene:
+    """The scenes of a family for all seeds, as the sweep draws them `[seeds, ...]`."""
+    own = drawing(members)
+    drawn = jax.jit(vmap(lambda seed: own(number, keys.for_seed(key, seed))))
+    return jax.tree.map(np.asarray, drawn(np.arange(config.seeds)))
+
+
+def _opponents(
+    config: Config, shapes: Mapping[str, list[str]], key: jax.Array, store: str, step: Callable[[int], None]
+) -> dict[str, dict[str, np.ndarray]]:
+    """``{method: {"chosen", "score": [family, seed]}}``, kept family by family."""
+    finished = 0
+    rows: dict[str, dict[str, list[np.ndarray]]] = {method: {"chosen": [], "score": []} for method in METHODS[1:]}
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    # One scene a thread; each fit is too small to be worth dividing.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for members in shapes.values():
+            families = [FAMILIES[name] for name in members]
+            for number, name in enumerate(members):
+
+                def make(number: int = number, families: list[Family] = families) -> dict[str, np.ndarray]:
+                    scenes = scenes_of(families, number, config, key)
+                    found = list(pool.map(
+                        lambda seed: by_scikit_learn(*_existing(scenes, seed), seed), range(config.seeds)
+                    ))  # fmt: skip
+                    return {method: np.array([one[method] for one in found]) for method in METHODS[1:]}
+
+                design = {"family": repr(FAMILIES[name]), "seeds": config.seeds, "key": config.key}
+                found = kept(store, name, design, make, format="tokdyn.overprovision", schema_version=1).value
+                for method in METHODS[1:]:
+                    rows[method]["chosen"].append(found[method][:, 0])
+                    rows[method]["score"].append(found[method][:, 1])
+                finished += config.seeds
+                step(finished)
+    return {method: {name: np.stack(values) for name, values in each.items()} for method, each in rows.items()}
+
+
+def _existing(scenes: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of a scene that exist, in float64."""
+    features, labels, mask = (np.asarray(one[seed]) for one in scenes)
+    return features[mask].astype(np.float64), labels[mask]

@@ -116,7 +116,7 @@ def score(key, start):
 keys = jax.random.split(jax.random.key(5), num_seeds)
 scores = {
     start: np.asarray(jax.jit(td.vmap(lambda key, start=start: score(key, start)))(keys))
-    for start in ("features", "kmeans_plus_plus", "farthest_point")
+    for start in ("features", "kmeans++", "farthest_point")
 }
 rows = []
 for start, values in scores.items():

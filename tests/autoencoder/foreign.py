@@ -1,9 +1,13 @@
 """Faults and healthy models that the rules of the diagnosis were not made from: a fifth group, for its first look.
 
-They were written from ``docs/visual_tokens.md`` and docstrings alone, before their author had read the rules or the bench.
-``python tests/autoencoder/foreign.py`` trains each, checks that it is what it claims to be (a fault must cost accuracy, a
-healthy model must have the words), and prints what ``diagnose`` says of it. ``right`` holds the names a reader would
-accept; "unexplained" is never wrong, and for an empty tuple it is the only answer that is not.
+They were written from ``docs/visual_tokens.md`` and docstrings alone, before their author had read the rules or the
+bench. ``python tests/autoencoder/foreign.py`` trains each and prints its accuracy by tokens and by types (a fault must
+cost some, a healthy model must have the words) and what ``diagnose`` says of it. ``right`` holds the names that a
+reader would accept; "unexplained" is never wrong, and for an empty tuple it is the only answer that is not. The text's
+validation part has unknown words, so that "unknown_words_ceiling" is true of every model that has learned the rest.
+
+``docs/diagnosis_bench.md`` tells of the first look. What it showed to be wrong is repaired: this group is seen from now
+on, and no measure of foreign faults any more.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ class Case(NamedTuple):
     rate: float = 3e-3
     steps: int = 400
     after: Callable[[Any, Any], Any] = lambda start, end: end
-    options: dict[str, Any] = {}
+    options: Any = None
 
 
 # --- parts of one's own
@@ -103,7 +107,7 @@ class Rounded:
 
 
 class Network:
-    """Decoder: a hidden layer of tanh. ``kind``: whole, first (it reads one cell only), mean (of the batch), product."""
+    """Decoder: a hidden layer of tanh. ``kind``: whole, first (it reads one cell), mean (of the batch), temperate."""
 
     vocabulary_size = V
 
@@ -339,7 +343,8 @@ FOREIGN = (
     Case("logits divided by 200", ("temperature",), loss=loss_of(lambda z, y, k: jnp.mean(nll(z / 200.0, y)))),
     Case("the easiest word of the batch alone counts", (), loss=loss_of(lambda z, y, k: jnp.min(nll(z, y)))),
     # the model
-    Case("a rectifier that is never on", ("no_gradient",), lambda: ae.autoencoder(Bits(shift=80.0), Rounded(), Network())),
+    Case("a rectifier that is never on", ("no_gradient",),
+         lambda: ae.autoencoder(Bits(shift=80.0), Rounded(), Network())),
     Case("numbers of words clipped at 9", (), lambda: ae.autoencoder(Bits(clip=9), Rounded(), Network())),
     Case("the decoder averages over the batch", ("deaf_decoder",),
          lambda: ae.autoencoder(Bits(), Rounded(), Network("mean"))),
@@ -351,7 +356,8 @@ FOREIGN = (
          lambda: with_bottleneck(Rounded(straight=False), embedding_std=0.02, output_std=0.02)),
     Case("noise of 8 on every code, at evaluation too", (), lambda: with_bottleneck(Rounded(noise=8.0))),
     Case("dropout of 0.97", ("dropout",), lambda: with_bottleneck(
-        ae.quantizers.finite_scalar_quantizer(levels=(3, 3, 3)), ae.decoders.dense(vocabulary_size=V, width=48, dropout=0.97))),
+        ae.quantizers.finite_scalar_quantizer(levels=(3, 3, 3)),
+        ae.decoders.dense(vocabulary_size=V, width=48, dropout=0.97))),
     # the quantizer
     Case("two cells of one bit and a half", ("code_space_too_small",), lambda: with_bottleneck(
         ae.quantizers.finite_scalar_quantizer(levels=(3,)), cells=3, channels=1)),
@@ -372,7 +378,8 @@ FOREIGN = (
     Case("a decoder with its units in another order", (), after=decoder_of_another_run),
     # the metric and the text
     Case("nine words in ten of the validation are unknown", ("unknown_words_ceiling",), text=unknown_text),
-    Case("one word is 97 % of the text", ("constant_predictor", "rare_words_lost"), text=skewed_text, rate=3e-4, steps=150),
+    Case("one word is 97 % of the text", ("constant_predictor", "rare_words_lost"), text=skewed_text,
+         rate=3e-4, steps=160),
 )  # fmt: skip
 
 HEALTHY = (
@@ -385,7 +392,8 @@ HEALTHY = (
     Case("focal", None, loss=loss_of(focal)),
     Case("sampled softmax", None, loss=loss_of(sampled_softmax)),
     Case("smoothed by a fifth", None, loss=loss_of(
-        lambda z, y, k: jnp.mean(optax.losses.softmax_cross_entropy(z, optax.losses.smooth_labels(jax.nn.one_hot(y, V), 0.2))))),
+        lambda z, y, k: jnp.mean(optax.losses.softmax_cross_entropy(
+            z, optax.losses.smooth_labels(jax.nn.one_hot(y, V), 0.2))))),
     Case("a thousandth of the loss, minus 5", None, loss=loss_of(lambda z, y, k: 1e-3 * jnp.mean(nll(z, y)) - 5.0)),
     Case("vector quantizer by sentences", None, lambda: with_bottleneck(
         ae.quantizers.vector_quantizer(num_codes=16, start="kmeans", revive_below=0.5)), steps=600),
@@ -397,7 +405,8 @@ HEALTHY = (
     Case("whole sentences with masks", None, draws=sentences_of, steps=600,
          options={"batch_size": 8, "last_batch": "keep"}),
     Case("dropout of a fifth, normalised", None, lambda: with_bottleneck(
-        ae.bottlenecks.gumbel(temperature=1.0), ae.decoders.dense(vocabulary_size=V, width=64, dropout=0.2, normalise=True)), steps=600),
+        ae.bottlenecks.gumbel(temperature=1.0),
+        ae.decoders.dense(vocabulary_size=V, width=64, dropout=0.2, normalise=True)), steps=600),
     Case("logits twice as large", None, lambda: ae.autoencoder(Bits(), Rounded(), Network("temperate"))),
     Case("saved in bfloat16", None, after=half_precision),
     Case("a decoder of one matrix, a little decay", None, lambda: with_bottleneck(
@@ -413,7 +422,7 @@ def run(case: Case, seed: int = 0) -> dict[str, Any]:
     start = model.init(jax.random.fold_in(key, 1))
     hyper = {"learning_rate": case.rate}
     data = case.draws(text)
-    options = {"optimiser": case.optimiser, "record_every": case.steps // 20, **case.options}
+    options = {"optimiser": case.optimiser, "record_every": case.steps // 20, **(case.options or {})}
     train = lambda k: td.train.fit(  # noqa: E731
         model, case.loss, data, key=k, num_steps=case.steps, hyper=hyper, variables=start, **options
     )
@@ -429,7 +438,8 @@ def run(case: Case, seed: int = 0) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "name": case.name, "right": case.right, "cause": found.cause, "confidence": found.confidence,
-        "ranked": found.ranked, "tokens": float((weights * right).sum()), "types": float(right.mean()), "report": str(found),
+        "ranked": found.ranked, "tokens": float((weights * right).sum()), "types": float(right.mean()),
+        "report": str(found),
     }  # fmt: skip
 
 

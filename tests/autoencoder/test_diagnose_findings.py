@@ -168,6 +168,24 @@ def test_each_cause_has_its_condition(cause):
     assert len(read["all"]) == len(findings.all)
 
 
+def test_a_loss_that_reads_no_answer_has_no_temperature():
+    """Of a loss whose mask counts no row nothing is left at any temperature: it was named "temperature"."""
+    changes = {**LOST, "rewards.reads": 0, "rewards.temperature": 0.01, "rewards.rest.tempered": 0.0}
+    assert diagnose.decide({**SOUND, **changes}).cause == "unexplained"
+
+
+def test_a_deaf_decoder_says_nothing_of_the_code_s_start():
+    """A code without probabilities is judged by what the decoder says; one that averages over the batch says nothing.
+
+    It was an "uninformative_start" first and a deaf decoder second.
+    """
+    numbers = {**LOST, "start.code_bits": np.nan, "start.logit_bits": 0.0, "end.logit_bits": 0.0}
+    assert diagnose.decide({**SOUND, **numbers}).cause == "uninformative_start"
+    findings = diagnose.decide({**SOUND, **numbers, "start.hears": 0.0, "end.hears": 0.0})
+    assert findings.ranked == ("deaf_decoder",)
+    assert "the decoder is deaf" in str(findings)
+
+
 def test_every_cause_is_tested():
     assert set(CAUSES) == set(diagnose.REMEDIES)
 

@@ -178,3 +178,16 @@ def test_a_hook_that_did_not_fire_is_said_first_and_a_real_null_is_not_accused(t
     assert said.startswith("Arm 'donor' did nothing: did the hook fire? Its answers and logits equal the clean run's")
     assert said.endswith("cannot be told: no arm did anything.")
     assert "did nothing" not in verdict(machine(rng, 200, 0.0), tmp_path / "run.npz")
+
+
+def test_answers_that_cannot_be_read_are_told_beside_the_change_of_accuracy(tmp_path):
+    """An arm that only breaks the format in a third of the items: it was "changes accuracy by" and no more."""
+    rng = np.random.default_rng(3)
+    targets = rng.integers(0, 4, 300)
+    readable = np.arange(300) % 3 > 0
+    arrays = {"targets": targets, "answers": targets, "parsed": np.ones(300, bool), "arm/cut/parsed": readable}
+    arrays["arm/cut/answers"] = np.where(readable, targets, -1)
+    np.savez(tmp_path / "run.npz", **arrays)
+    found = audit.audit(audit.load(tmp_path / "run.npz"))
+    said = [line for line in found.findings if "'cut'" in line]
+    assert any("no readable answer in 33.3% of items" in line for line in said), said

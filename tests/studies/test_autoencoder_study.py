@@ -16,7 +16,7 @@ from tokdyn import autoencoder as ae
 from tokdyn import claims
 from tokdyn.studies import autoencoder, output
 from tokdyn.studies.autoencoder import claims as verdicts
-from tokdyn.studies.autoencoder import costs, design, texts, trainings
+from tokdyn.studies.autoencoder import costs, design, diagnosing, texts, trainings
 from tokdyn.studies.autoencoder.effects import effects
 from tokdyn.train import fit
 
@@ -317,3 +317,27 @@ def test_repaired_every_word_comes_back_in_twenty_of_twenty_seeds():
         found = trainings.run_program(program, members, seeds=20)
         # Gumbel codes are judged by a draw, as published: one word of 1,000 may be drawn wrongly now and then.
         assert (found["types"] >= (0.99 if program.bottleneck == "gumbel" else 1)).all(), found["types"]
+
+
+def test_the_bench_of_the_diagnosis_in_the_report(tmp_path):
+    """From verdicts that we choose: the rates, the confusion matrix, and nothing of conditions that were not run."""
+    chosen = diagnosing.combinations(30)
+    columns = {
+        "primitives": [", ".join(one.names) for one in chosen],
+        "part": [one.part for one in chosen],
+        "cause": [(*one.causes, "healthy")[0] for one in chosen],
+        "ranked": [", ".join(one.causes) for one in chosen],
+        "failed": [bool(one.causes) for one in chosen],
+    }
+    dataset = xarray.Dataset({f"bench_{name}": ("bench_model", np.array(column)) for name, column in columns.items()})
+    assert set(dataset) == set(diagnosing.VARIABLES)
+    assert [one.combination for one in diagnosing.outcomes(dataset)] == chosen
+    rates = diagnosing.held_out.summary(diagnosing.outcomes(dataset))
+    assert all(rates["unseen combinations named first or second"])
+    assert not any(rates["sound models accused"])
+    config = autoencoder.Config(groups=("diagnosis",), every=30)
+    report = autoencoder.STUDY.contents(dataset, config)
+    assert "## How often the diagnosis is right" in report.blocks
+    assert [figure.name for figure in report.figures] == ["diagnosis.png"]
+    assert not autoencoder.STUDY.decides(config)
+    assert autoencoder.STUDY.decides(autoencoder.Config(groups=("factorial", "phases", "extreme", "sizes")))

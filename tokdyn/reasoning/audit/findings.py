@@ -68,7 +68,8 @@ def _accuracy(run: Run, table: Any, alpha: float) -> list[str]:
 
 
 def _arms(run: Run, table: Any, alpha: float, still: Mapping[str, bool]) -> list[str]:
-    said = []
+    said: list[str] = []
+    clean = table.set_index("arm").loc[CLEAN]
     for row in table[table["arm"] != CLEAN].to_dict("records"):
         if row["arm"] in still:
             said.append(f"Arm {row['arm']!r} did nothing: all that was saved of it equals the clean run.")
@@ -89,6 +90,12 @@ def _arms(run: Run, table: Any, alpha: float, still: Mapping[str, bool]) -> list
         if row["holm"] > alpha:
             words["effect"] += ", which does not survive the correction over arms"
         said.append(f"Arm {row['arm']!r} {words[row['verdict']]}.")
+        lost = 1 - row.get("parse_rate", 1.0)
+        if lost > 0.01 + 1 - clean.get("parse_rate", 1.0):
+            said.append(
+                f"Arm {row['arm']!r} gives no readable answer in {lost:.1%} of items, which count as wrong here: its "
+                "change of accuracy is in part that."
+            )
     return said
 
 

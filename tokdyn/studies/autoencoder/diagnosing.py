@@ -75,14 +75,14 @@ def run(
         for row, place in enumerate(places):
             found[place] = {name: float(column[row]) for name, column in arrays.items()}, curves[row]
     said = held_out.judged(chosen, [found[place] for place in range(len(chosen))])
-    columns = {
+    verdicts = {
         "primitives": [", ".join(one.combination.names) for one in said],
         "part": [one.combination.part for one in said],
         "cause": [one.cause for one in said],
         "ranked": [", ".join(one.ranked) for one in said],
         "failed": [one.failed for one in said],
     }
-    return xarray.Dataset({f"bench_{name}": ("bench_model", np.asarray(values)) for name, values in columns.items()})
+    return xarray.Dataset({f"bench_{name}": ("bench_model", np.asarray(values)) for name, values in verdicts.items()})
 
 
 def _after(progress: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:

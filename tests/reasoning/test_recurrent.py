@@ -16,6 +16,7 @@ SMALL = {"layers": 2, "width": 8, "heads": 2, "hidden": 8}
 PROTOCOLS = {
     "state": reasoning.protocol(slots=4, head="linear", hidden={"slots": ("question",)}),
     "word": reasoning.protocol(slots=4, source="word"),
+    "constant": reasoning.protocol(slots=4, source="constant"),
     # A sample that has stopped, or never began, hides its slots from later ones.
     "own pace": reasoning.protocol(slots=4, first="before_start", stop="end_word", start="own"),
 }
@@ -32,55 +33,37 @@ def whole_pass(model, variables, item, vector, slot):
     return model.apply(variables, alone, writes=written)[0].latents[0, slot + 1]
 
 
+def looked_at(model, variables, item, vector):
+    """Of every slot: the step from its clean latent and from a vector, what the whole pass says, the Jacobians."""
+    found = reasoning.recurrence(model, variables, item)
+    clean, stepped = (
+        jnp.stack([found.step(given, slot) for slot, given in enumerate(rows)])
+        for rows in (found.latents[:-1], [vector] * 3)
+    )
+    expected = jax.lax.map(lambda slot: whole_pass(model, variables, item, vector, slot), jnp.arange(3))
+    ends = [jax.vmap(lambda change, sign=sign: found.step(found.latents[1] + sign * change, 1))(1e-2 * jnp.eye(8))
+            for sign in (1, -1)]  # fmt: skip
+    differences = (ends[0] - ends[1]).T / 2e-2
+    return found.latents, clean, stepped, expected, reasoning.latent_jacobians(found), differences
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_step_is_what_the_whole_pass_makes_of_a_written_latent(name):
     model = reasoning.reasoner(tiny.TASK, PROTOCOLS[name], **SMALL)
-    variables = jax.tree.map(jnp.asarray, tiny.untrained(model))
     items = tiny.drawn(tiny.TASK, 3)
     vectors = np.random.default_rng(1).normal(size=(3, 8)).astype(np.float32)
-
-    def both(item, vector, slot):
-        found = reasoning.recurrence(model, variables, item)
-        # The clean latent of this slot gives the clean latent of the next one.
-        clean = found.step(found.latents[slot], slot), found.latents[slot + 1]
-        return *clean, found.step(vector, slot), whole_pass(model, variables, item, vector, slot)
-
-    program = jax.jit(jax.vmap(both))
-    for slot in range(3):
-        clean, fed, stepped, expected = program(items, vectors, np.full(3, slot))
-        np.testing.assert_allclose(clean, fed, atol=2e-5)
-        np.testing.assert_allclose(stepped, expected, atol=2e-5)
-        if name == "state":
-            assert float(jnp.abs(stepped - fed).min(axis=0).max()) > 1e-2  # another latent, another next one
-
-
-def test_jacobians_are_those_of_finite_differences():
-    model = reasoning.reasoner(tiny.TASK, PROTOCOLS["state"], **SMALL)
-    variables = jax.tree.map(jnp.asarray, tiny.untrained(model))
-    item = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tiny.drawn(tiny.TASK, 3))
-
-    def all_of_them(item):
-        found = reasoning.recurrence(model, variables, item)
-        step = 1e-2 * jnp.eye(8)
-        ends = [jax.vmap(lambda change, sign=sign: found.step(found.latents[1] + sign * change, 1))(step)
-                for sign in (1, -1)]  # fmt: skip
-        return reasoning.latent_jacobians(found), (ends[0] - ends[1]).T / 2e-2
-
-    found, expected = jax.jit(all_of_them)(item)
-    assert found.shape == (3, 8, 8)
-    # Central differences: the error is of order 1e-4 of the third derivative, and 1e-5 of rounding.
-    np.testing.assert_allclose(found[1], expected, atol=5e-3)
-    assert float(np.abs(found).max()) > 0.1
-
-
-@pytest.mark.parametrize("source", ["constant", "word"])
-def test_what_is_chosen_or_constant_hands_no_small_change_on(source):
-    model = reasoning.reasoner(tiny.TASK, reasoning.protocol(slots=3, source=source), **SMALL)
-    item = jax.tree.map(lambda leaf: leaf[0], tiny.drawn(tiny.TASK, 3))
-    variables = tiny.untrained(model)
-    program = jax.jit(lambda variables, item: reasoning.latent_jacobians(reasoning.recurrence(model, variables, item)))
-    found = program(variables, item)
-    assert float(np.abs(found).max()) == 0
+    program = jax.jit(lambda variables, given: jax.lax.map(lambda one: looked_at(model, variables, *one), given))
+    latents, clean, stepped, expected, slopes, differences = map(
+        np.asarray, program(tiny.untrained(model), (items, vectors))
+    )
+    np.testing.assert_allclose(clean, latents[:, 1:], atol=2e-5)
+    np.testing.assert_allclose(stepped, expected, atol=2e-5)
+    # Central differences: an error of 1e-4 of the third derivative, and 1e-5 of rounding.
+    np.testing.assert_allclose(slopes[:, 1], differences if name != "word" else 0, atol=5e-3)
+    moved = np.abs(stepped - latents[:, 1:]).max()
+    assert moved > (1e-2 if name != "constant" else -1)
+    # What is a constant, or chosen, hands no small change on.
+    assert (np.abs(slopes).max() > 0.1) == (name not in ("word", "constant"))
 
 
 def test_bad_input():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +26,10 @@ class Scene(NamedTuple):
     mask: jax.Array
 
 
+Draw = Callable[[jax.Array, jax.Array], Scene]
+"""From the number of a family and a key to a scene."""
+
+
 def shape_of(family: Family) -> str:
     """Which of the two shapes a family is padded to."""
     rows = sum(family.sizes) + family.num_background
@@ -34,7 +38,7 @@ def shape_of(family: Family) -> str:
     )  # fmt: skip
 
 
-def drawing(families: Sequence[Family]) -> Any:
+def drawing(families: Sequence[Family]) -> Draw:
     """A pure function ``(number [], key) -> Scene`` for families of one shape.
 
     Args:

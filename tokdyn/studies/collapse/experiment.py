@@ -77,7 +77,7 @@ def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Draw, regimes: lis
     ended = run(dynamics, None, rows, tokens=begun, max_steps=max_steps, tol=config["tol"], mask=mask,
                 assignment="hard")  # fmt: skip
     distinct = metrics.distinct_tokens(ended.tokens, resolution)
-    scored = {"num_labels": MOST_LABELS, "mask": mask}
+    scored: dict[str, Any] = {"num_labels": MOST_LABELS, "mask": mask}
     return {
         "ari": metrics.adjusted_rand_index(scene.labels, ended.labels, num_predicted=num_tokens, **scored),
         "merged_ari": metrics.merged_adjusted_rand_index(

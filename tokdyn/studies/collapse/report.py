@@ -33,7 +33,7 @@ def over_study(dataset: xarray.Dataset, outcome: str, remedy: str) -> MeanInterv
     return mean_interval(np.mean([differences(dataset, outcome, name, remedy) for name in STUDY_REGIMES], axis=0))
 
 
-def tested(dataset: xarray.Dataset) -> list[dict[str, Any]]:
+def comparisons(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     """The primary outcome in every regime: mean difference, interval, and Holm's p-value over all of them."""
     config = STUDY.config_of(dataset)
     rows: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ def headline(dataset: xarray.Dataset) -> str:
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
     """What the report says."""
-    rows = tested(dataset)
+    rows = comparisons(dataset)
     better, worse = (
         [row for row in rows if row["Holm"] < LEVEL and np.sign(row["difference"]) == sign] for sign in (1, -1)
     )

@@ -68,7 +68,7 @@ def at_fixed_temperature(
     resolution = order.NEAR * jnp.sqrt(config["temperature"])
     distinct = metrics.distinct_tokens(ended.tokens, resolution)
     true = jnp.max(jnp.where(scene.mask, scene.labels, -1)) + 1
-    scored = {"num_labels": MOST_LABELS, "mask": scene.mask}
+    scored: dict[str, Any] = {"num_labels": MOST_LABELS, "mask": scene.mask}
     return {
         "distinct": distinct,
         "exact": distinct == true,

@@ -17,8 +17,8 @@ from tokdyn.studies.skeleton import Study, machine
 
 OTHERS = tuple(name for name in REMEDIES if name != "baseline")
 LEVEL = 0.05
-# Sign flips of a test. With 196 tests Holm's smallest adjusted p-value is 196 / 100,001.
-FLIPS = 100_000
+# Sign flips of a test. With 196 tests Holm's smallest adjusted p-value is 196 / 20,001.
+FLIPS = 20_000
 
 
 def differences(dataset: xarray.Dataset, outcome: str, regime: str, remedy: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import data, keys
 from tokdyn.studies.overprovision.families import Family
@@ -26,7 +27,7 @@ class Scene(NamedTuple):
     mask: jax.Array
 
 
-Draw = Callable[[jax.Array, jax.Array], Scene]
+Draw = Callable[[ArrayLike, jax.Array], Scene]
 """From the number of a family and a key to a scene."""
 
 
@@ -50,7 +51,7 @@ def drawing(families: Sequence[Family]) -> Draw:
     real = _real(families, rows, columns)
     sources = {family.source for family in families}
 
-    def drawn(number: jax.Array, key: jax.Array) -> Scene:
+    def drawn(number: ArrayLike, key: jax.Array) -> Scene:
         key = keys.for_purpose(key, "data")
         which = jnp.asarray(number, jnp.int32)
         chosen = {name: jnp.asarray(values)[which] for name, values in numbers.items()}

@@ -9,7 +9,7 @@ import xarray
 
 from tokdyn.studies import collapse
 from tokdyn.studies.collapse import design, experiment
-from tokdyn.studies.collapse.report import STUDY, headline, over_study, tested
+from tokdyn.studies.collapse.report import STUDY, comparisons, headline, over_study
 
 
 def pretended(seeds=60, other_seeds=20, effect=0.0):
@@ -39,7 +39,7 @@ def pretended(seeds=60, other_seeds=20, effect=0.0):
 
 def test_a_remedy_that_does_nothing_differs_nowhere_and_one_that_helps_everywhere():
     dataset = pretended(effect=0.1)
-    rows = tested(dataset)
+    rows = comparisons(dataset)
     assert len(rows) == len(design.REGIMES) * (len(design.REMEDIES) - 1)
     for row in rows:
         assert row["seeds"] == (60 if row["regime"] in design.STUDY_REGIMES else 20)
@@ -54,7 +54,7 @@ def test_a_remedy_that_does_nothing_differs_nowhere_and_one_that_helps_everywher
 
 def test_without_any_effect_correction_leaves_nothing():
     """All other remedies are independent of the baseline: of 196 tests none is left, but for once in twenty."""
-    assert not [row for row in tested(pretended()) if row["Holm"] < 0.05]
+    assert not [row for row in comparisons(pretended()) if row["Holm"] < 0.05]
 
 
 def test_the_report_has_a_row_for_every_regime(tmp_path):

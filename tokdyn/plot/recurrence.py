@@ -60,7 +60,8 @@ def residuals(dataset: xarray.Dataset) -> Figure:
     made, panels = _panels(dataset, width=2.3, height=2.4, sharey=True)
     for panel, one in panels:
         # What is below single precision is nothing.
-        _bands(panel, np.log10(np.maximum(one["residual"], 1e-7)), dataset["index"].values)
+        residual = one["residual"]
+        _bands(panel, residual.copy(data=np.log10(np.maximum(residual.values, 1e-7))), dataset["index"].values)
         panel.set(xlabel="index of the latent", xscale="log")
     panels[0][0].set_ylabel("log10 of step / length")
     panels[0][0].legend()

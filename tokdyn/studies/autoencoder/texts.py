@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 
+import xarray
+
 from tokdyn import checks, files
 from tokdyn.data import words
 
@@ -40,3 +42,10 @@ def name_of_text(path: str) -> str:
     except ValueError as error:
         raise ValueError(f"text: {str(error).removeprefix('path: ')}") from None
     return name
+
+
+def text_of(dataset: xarray.Dataset) -> words.Corpus:
+    """The text of most conditions: the large published one, or the user's."""
+    known = [str(name) for name in dataset["words"].values]
+    own = [name for name in known if name.startswith(TEXT)]
+    return corpus_of(own[0] if own else "large")

@@ -15,7 +15,7 @@ from tokdyn.checks import Status
 from tokdyn.dynamics import annealing, catalog, compose
 from tokdyn.solve import run
 from tokdyn.studies.collapse.design import GROUPS, REMEDIES, Config, Regime
-from tokdyn.studies.overprovision.scenes import MOST_LABELS, drawing
+from tokdyn.studies.overprovision.scenes import MOST_LABELS, Draw, drawing
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.theory import critical_temperature
 from tokdyn.tree import with_values
@@ -35,7 +35,7 @@ VARIABLES = {
 JITTER = 0.05  # of random features, as published
 
 
-def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Any, regimes: list[Regime], max_steps: int) -> Any:
+def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Draw, regimes: list[Regime], max_steps: int) -> Any:
     """One run.
 
     Args:
@@ -77,7 +77,7 @@ def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Any, regimes: list
     ended = run(dynamics, None, rows, tokens=begun, max_steps=max_steps, tol=config["tol"], mask=mask,
                 assignment="hard")  # fmt: skip
     distinct = metrics.distinct_tokens(ended.tokens, resolution)
-    scored = {"num_labels": MOST_LABELS, "mask": mask}
+    scored: dict[str, Any] = {"num_labels": MOST_LABELS, "mask": mask}
     return {
         "ari": metrics.adjusted_rand_index(scene.labels, ended.labels, num_predicted=num_tokens, **scored),
         "merged_ari": metrics.merged_adjusted_rand_index(

@@ -18,7 +18,7 @@ from tokdyn.dynamics import catalog
 from tokdyn.solve import run, vmap
 from tokdyn.studies.overprovision.design import METHODS, MOST_CLUSTERS, PLATEAU_TOKENS, STARTS, Config
 from tokdyn.studies.overprovision.families import BUILT_ON, HELD_BACK, PUBLISHED, Family
-from tokdyn.studies.overprovision.scenes import MOST_LABELS, Scene, drawing, shape_of
+from tokdyn.studies.overprovision.scenes import MOST_LABELS, Draw, Scene, drawing, shape_of
 from tokdyn.studies.store import kept
 from tokdyn.sweeps import Plan, grid, sweep, variants
 from tokdyn.theory import order
@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 
 def at_fixed_temperature(
-    config: dict[str, Any], key: jax.Array, *, num_tokens: int, draw: Any, max_steps: int
+    config: dict[str, Any], key: jax.Array, *, num_tokens: int, draw: Draw, max_steps: int
 ) -> dict[str, jax.Array]:
     """Surplus tokens on a published scene, with plain attraction, read out with and without merging.
 
@@ -68,7 +68,7 @@ def at_fixed_temperature(
     resolution = order.NEAR * jnp.sqrt(config["temperature"])
     distinct = metrics.distinct_tokens(ended.tokens, resolution)
     true = jnp.max(jnp.where(scene.mask, scene.labels, -1)) + 1
-    scored = {"num_labels": MOST_LABELS, "mask": scene.mask}
+    scored: dict[str, Any] = {"num_labels": MOST_LABELS, "mask": scene.mask}
     return {
         "distinct": distinct,
         "exact": distinct == true,
@@ -79,7 +79,7 @@ def at_fixed_temperature(
     }
 
 
-def by_plateau(config: dict[str, Any], key: jax.Array, *, draw: Any) -> dict[str, jax.Array]:
+def by_plateau(config: dict[str, Any], key: jax.Array, *, draw: Draw) -> dict[str, jax.Array]:
     """The rule of ``td.select_temperature`` on a scene.
 
     Args:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tokdyn import data, keys
 from tokdyn.studies.overprovision.families import Family
@@ -26,6 +27,10 @@ class Scene(NamedTuple):
     mask: jax.Array
 
 
+Draw = Callable[[ArrayLike, jax.Array], Scene]
+"""From the number of a family and a key to a scene."""
+
+
 def shape_of(family: Family) -> str:
     """Which of the two shapes a family is padded to."""
     rows = sum(family.sizes) + family.num_background
@@ -34,7 +39,7 @@ def shape_of(family: Family) -> str:
     )  # fmt: skip
 
 
-def drawing(families: Sequence[Family]) -> Any:
+def drawing(families: Sequence[Family]) -> Draw:
     """A pure function ``(number [], key) -> Scene`` for families of one shape.
 
     Args:
@@ -46,7 +51,7 @@ def drawing(families: Sequence[Family]) -> Any:
     real = _real(families, rows, columns)
     sources = {family.source for family in families}
 
-    def drawn(number: jax.Array, key: jax.Array) -> Scene:
+    def drawn(number: ArrayLike, key: jax.Array) -> Scene:
         key = keys.for_purpose(key, "data")
         which = jnp.asarray(number, jnp.int32)
         chosen = {name: jnp.asarray(values)[which] for name, values in numbers.items()}

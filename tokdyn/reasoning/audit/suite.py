@@ -238,7 +238,7 @@ def one_run(
     margins = exchanged(member, items, made, effort=effort)
     more = {f"mediation/{name}": row for name, row in zip(MEDIATION, margins.get("cache", ()), strict=False)}
     # As run_arms pairs them: the next item is the donor.
-    beside = {
+    beside: dict[str, dict[str, Any]] = {
         "donor_targets": {"donor": jnp.roll(items.answer[:, 0], -1)}, "control": {"donor": "unrelated"}, "more": more,
     }  # fmt: skip
     said = {name: {**given, **options.pop(name, {})} for name, given in beside.items()}

@@ -109,9 +109,11 @@ def through(member: Member, config: Config) -> Measured:
         donor_targets=targets, control=control, oracle=seen["same"], more=more, effort="little",
     )  # fmt: skip
     margins = exchanged(member, items, key, effort="little")
-    gain = _gains(model)(member.variables, items)
-    found = jax.tree.map(np.asarray, (seen["opened"], seen["latents"], seen["changed"], gain))
-    return Measured(run, items, *found, margins, looked_up, time.perf_counter() - began)
+    opened, latents, changed, gain = jax.tree.map(
+        np.asarray, (seen["opened"], seen["latents"], seen["changed"], _gains(model)(member.variables, items))
+    )
+    seconds = time.perf_counter() - began
+    return Measured(run, items, opened, latents, changed, gain, margins, looked_up, seconds)
 
 
 @functools.lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from tokdyn.reasoning.audit.diagnostics import NO, UNDECIDED, YES
 from tokdyn.reasoning.audit.suite import battery, drawn, one_run
 from tokdyn.reasoning.tasks import pointer_chase
 from tokdyn.studies import load, mediation, output
-from tokdyn.studies.mediation import analysis, design, experiment, report
+from tokdyn.studies.mediation import analysis, design, experiment
 from tokdyn.studies.mediation import claims as verdicts
 
 NAMES = ("sealed", "blank")
@@ -38,8 +38,7 @@ def untrained(names):
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (experiment, report):
-            patch.setattr(module, "members", lambda config: {name: drawn_member(name) for name in config.reasoners})
+        patch.setattr(experiment, "members", lambda config: {name: drawn_member(name) for name in config.reasoners})
         made = mediation.run(mediation.Config(names, num_items=ITEMS, resamples=100))
     jax.config.update("jax_disable_most_optimizations", before)
     return made

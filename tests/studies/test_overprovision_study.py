@@ -67,12 +67,12 @@ def pretended(right):
     fixed = ("num_tokens", "start", "temperature", "condition", "seed")
     made = xarray.Dataset(
         {name: (fixed, rng.uniform(size=shape).round(3)) for name in ("distinct", "ari", "merged_ari")}
-        | {"exact": (fixed, rng.random(shape) < 0.5), "chosen": (("method", "family", "seed"), chosen.astype(float)),
-           "score": (("method", "family", "seed"), chosen / 100), "true": ("family", true),
+        | {"exact": (fixed, rng.random(shape) < 0.5), "chosen": (("rule", "family", "seed"), chosen.astype(float)),
+           "score": (("rule", "family", "seed"), chosen / 100), "true": ("family", true),
            "is_built_on": ("family", np.array([name in families.BUILT_ON for name in names]))},
         {"num_tokens": list(config.num_tokens), "temperature": list(config.temperatures),
          "start": np.array(design.STARTS, object), "condition": np.array(list(families.PUBLISHED), object),
-         "method": np.array(design.METHODS, object), "family": np.array(names, object)},
+         "rule": np.array(design.METHODS, object), "family": np.array(names, object)},
     )  # fmt: skip
     environment = {"versions": {"jax": "0"}, "devices": ["cpu"], "cores": 2}
     return made.assign_attrs(

@@ -52,8 +52,8 @@ def exact_by_family(dataset: xarray.Dataset, *, titles: Mapping[str, str]) -> Fi
     rows = np.arange(len(families)) + (np.arange(len(families)) >= own)
     made, axes = figure(1, 1, width=6.4, height=0.24 * (len(families) + 1) + 0.9)
     panel = axes[0, 0]
-    for i, method in enumerate(dataset["method"].values):
-        cell = dataset.sel(method=method, family=families)
+    for i, method in enumerate(dataset["rule"].values):
+        cell = dataset.sel(rule=method, family=families)
         right = (cell["chosen"] == cell["true"]).transpose("family", "seed").values
         ends = [clopper_pearson(int(row.sum()), row.size) for row in right]
         mean = right.mean(axis=1)

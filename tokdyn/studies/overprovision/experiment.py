@@ -201,11 +201,11 @@ def measure(config: Config, *, progress: Progress | None = None, store: str = ""
         for name in each:
             each[name] += [theirs[method][name] for method in METHODS[1:]]
     return dataset.assign(
-        {name: (("method", "family", "seed"), np.stack(values)) for name, values in each.items()}
+        {name: (("rule", "family", "seed"), np.stack(values)) for name, values in each.items()}
         | {"width": plateaus["width"].transpose("family", "seed"),
            "true": ("family", np.array([len(FAMILIES[name].sizes) for name in names])),
            "is_built_on": ("family", np.array([name in BUILT_ON for name in names]))}
-    ).assign_coords(method=np.array(methods, object), family=np.array(names, object))  # fmt: skip
+    ).assign_coords(rule=np.array(methods, object), family=np.array(names, object))  # fmt: skip
 
 
 def scenes_of(members: list[Family], number: int, config: Config, key: jax.Array) -> Scene:

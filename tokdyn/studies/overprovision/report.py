@@ -18,7 +18,7 @@ from tokdyn.studies.skeleton import Study, machine
 
 def exact_by_seed(dataset: xarray.Dataset, method: str) -> np.ndarray:
     """Share of a seed's published conditions in which a method finds the number of clusters `[seed]`."""
-    own = dataset.sel(method=method, family=list(PUBLISHED))
+    own = dataset.sel(rule=method, family=list(PUBLISHED))
     return (own["chosen"] == own["true"]).mean("family").values
 
 
@@ -39,7 +39,7 @@ def headline(dataset: xarray.Dataset) -> str:
 
 
 def _opponents(dataset: xarray.Dataset) -> list[str]:
-    return [name for name in METHODS[1:] if name in dataset["method"].values]
+    return [name for name in METHODS[1:] if name in dataset["rule"].values]
 
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
@@ -97,13 +97,13 @@ def of_families(dataset: xarray.Dataset, *, is_built_on: bool) -> list[dict[str,
     rows = []
     for family in dataset["family"].values[dataset["is_built_on"].values == is_built_on]:
         own = dataset.sel(family=family)
-        true, chosen = int(own["true"]), own["chosen"].sel(method=METHODS[0]).values
+        true, chosen = int(own["true"]), own["chosen"].sel(rule=METHODS[0]).values
         row: dict[str, Any] = {"family": FAMILIES[str(family)].title, "clusters": true}
-        for method in dataset["method"].values:
-            right = own["chosen"].sel(method=method).values == true
+        for method in dataset["rule"].values:
+            right = own["chosen"].sel(rule=method).values == true
             ends = clopper_pearson(int(right.sum()), right.size)
             row[f"{TITLES[str(method)]}: exact"] = f"{right.mean():.2f} {brackets(ends.low, ends.high, 2)}"
-            row[f"{TITLES[str(method)]}: ARI"] = float(own["score"].sel(method=method).mean())
+            row[f"{TITLES[str(method)]}: ARI"] = float(own["score"].sel(rule=method).mean())
         row["unknown"] = float((chosen == 0).mean())
         answered = chosen[chosen > 0]
         row["usual answer"] = int(np.bincount(answered.astype(int)).argmax()) if answered.size else "unknown"

@@ -338,6 +338,6 @@ def test_the_bench_of_the_diagnosis_in_the_report(tmp_path):
     config = autoencoder.Config(groups=("diagnosis",), every=30)
     report = autoencoder.STUDY.contents(dataset, config)
     assert "## How often the diagnosis is right" in report.blocks
-    assert [figure.name for figure in report.figures] == ["diagnosis.png"]
+    assert [figure.file for figure in report.figures] == ["diagnosis.png"]
     assert not autoencoder.STUDY.decides(config)
     assert autoencoder.STUDY.decides(autoencoder.Config(groups=("factorial", "phases", "extreme", "sizes")))

@@ -11,12 +11,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+import xarray
 
 from tokdyn import autoencoder as ae
 from tokdyn.autoencoder import layers
 from tokdyn.dynamics.parts import part, static
 from tokdyn.studies.autoencoder.design import HEALTHY, Program
 from tokdyn.studies.autoencoder.trainings import loss_of, model_of
+from tokdyn.studies.documents import table
 
 DECODERS = ("linear", "dense", "convolutional", "hybrid", "extreme")
 TOKENS = 128  # of a step, for every model
@@ -162,3 +164,25 @@ class _Step:
         start = time.perf_counter()
         jax.block_until_ready(self.compiled(*self.arguments))
         return time.perf_counter() - start
+
+
+def cost_table(dataset: xarray.Dataset) -> str:
+    """What ``costs`` found, in the study's Dataset, as a table of the report."""
+    names = ["cost_parameters", "cost_operations", "cost_peak_bytes", "cost_seconds", "cost_operations_ratio",
+             "cost_memory_ratio", "cost_time_ratio"]  # fmt: skip
+    rows = []
+    for model in dataset["model"].values:
+        one = dataset.sel(model=model)
+        row: dict[str, Any] = {"model": str(model)}
+        row |= {
+            "parameters": f"{int(one[names[0]]):,}",
+            "MFlop a step": float(one[names[1]]) / 1e6,
+            "peak MiB": float(one[names[2]]) / 2**20,
+            "ms a step": 1e3 * float(one[names[3]]),
+            "beside": str(one["cost_beside"].values),
+            "operations x": float(one[names[4]]),
+            "memory x": float(one[names[5]]),
+            "time x": float(one[names[6]]),
+        }
+        rows.append(row)
+    return table(rows)

@@ -13,6 +13,7 @@ import xarray
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.stats import mean_interval
 from tokdyn.studies.autoencoder import claims, design, diagnosing, figures, tables
+from tokdyn.studies.autoencoder.costs import cost_table
 from tokdyn.studies.autoencoder.design import Config
 from tokdyn.studies.autoencoder.effects import effects
 from tokdyn.studies.autoencoder.experiment import measure
@@ -141,27 +142,6 @@ def _capacity(size: int) -> str:
     return table(rows)
 
 
-def _costs(dataset: xarray.Dataset) -> str:
-    names = ["cost_parameters", "cost_operations", "cost_peak_bytes", "cost_seconds", "cost_operations_ratio",
-             "cost_memory_ratio", "cost_time_ratio"]  # fmt: skip
-    rows = []
-    for model in dataset["model"].values:
-        one = dataset.sel(model=model)
-        row: dict[str, Any] = {"model": str(model)}
-        row |= {
-            "parameters": f"{int(one[names[0]]):,}",
-            "MFlop a step": float(one[names[1]]) / 1e6,
-            "peak MiB": float(one[names[2]]) / 2**20,
-            "ms a step": 1e3 * float(one[names[3]]),
-            "beside": str(one["cost_beside"].values),
-            "operations x": float(one[names[4]]),
-            "memory x": float(one[names[5]]),
-            "time x": float(one[names[6]]),
-        }
-        rows.append(row)
-    return table(rows)
-
-
 def _tables(dataset: xarray.Dataset) -> list[str]:
     """Tables A to F: ours beside the prototype's, a row for each cell."""
     frame = tables.as_frame(dataset)
@@ -265,7 +245,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "One training step of 128 tokens at 192 words: operations and peak bytes as XLA counts them, medians of "
         "seconds timed in turn, beside the transformer (two blocks, four heads) nearest in size. The notebook says 3 "
         "times for the extreme decoder, 5 to 20 times the memory and 10 to 100 times the time of a transformer.",
-        _costs(dataset),
+        cost_table(dataset),
         *bench,
     ]
     if "table_row" in dataset.dims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,10 +11,11 @@ import xarray
 
 from tokdyn import keys
 from tokdyn.reasoning import diagnose
-from tokdyn.reasoning.audit import Member
+from tokdyn.reasoning.audit import Member, Run
 from tokdyn.reasoning.audit.diagnostics import DIAGNOSTICS, UNDECIDED, YES, Diagnostic, accuracy
 from tokdyn.reasoning.audit.suite import ASKED
 from tokdyn.reasoning.audit.tables import Judged, Settings, answer_changes, lift, mediated
+from tokdyn.reasoning.items import Item
 from tokdyn.stats import clopper_pearson
 from tokdyn.studies.mediation.contraction import against_effects
 from tokdyn.studies.mediation.design import (
@@ -102,6 +103,32 @@ VARIABLES = {
 }
 
 
+class Measured(NamedTuple):
+    """A reasoner through all its runs.
+
+    Attributes:
+        run: the suite's run, with the arms of this study beside the battery.
+        items: of the run `[items, ...]`.
+        opened: items whose likeliest word after the question opens the slots `[items]`.
+        latents: by site `[items, slots, width]`.
+        changed: the same under another input, by change and site.
+        gains: as in ``contraction.gains``.
+        margins: by what is exchanged `[4, items]`.
+        looked_up: choices of the second reading of foreign latents, by arm `[items]`.
+        seconds: of wall time, with compiling.
+    """
+
+    run: Run
+    items: Item
+    opened: np.ndarray
+    latents: dict[str, np.ndarray]
+    changed: dict[str, dict[str, np.ndarray]]
+    gains: np.ndarray
+    margins: dict[str, np.ndarray]
+    looked_up: dict[str, np.ndarray]
+    seconds: float
+
+
 def fills(parts: Sequence[xarray.Dataset]) -> dict[str, Any]:
     """What stands where a reference does not have an arm or a slot, by variable."""
     return {
@@ -110,13 +137,13 @@ def fills(parts: Sequence[xarray.Dataset]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def analysed(name: str, member: Member, found: Any, config: Config) -> xarray.Dataset:
+def analysed(name: str, member: Member, found: Measured, config: Config) -> xarray.Dataset:
     """One reasoner's part of the Dataset.
 
     Args:
         name: of the reasoner.
         member: of the suite, with its truth.
-        found: an ``experiment.Measured``.
+        found: of its runs.
         config: bounds.
 
     Returns:
@@ -195,7 +222,7 @@ def _arms(judged: Judged, arms: list[str]) -> dict[str, Any]:
     return parts
 
 
-def _arrow_to_latents(found: Any) -> dict[str, Any]:
+def _arrow_to_latents(found: Measured) -> dict[str, Any]:
     """How far latents move when the input is changed; items averaged."""
     moved = [[diagnose.latent_change(found.latents[site], found.changed[change][site]) for site in SITES]
              for change in CHANGES]  # fmt: skip
@@ -206,7 +233,7 @@ def _arrow_to_latents(found: Any) -> dict[str, Any]:
     }
 
 
-def _alike(found: Any) -> dict[str, Any]:
+def _alike(found: Measured) -> dict[str, Any]:
     """How alike latents are between items and within one, beside words and patches."""
     parts: dict[str, Any] = {}
     between, matrices, within = [], [], []
@@ -237,7 +264,7 @@ def _alike(found: Any) -> dict[str, Any]:
     }
 
 
-def _mediated(found: Any, judged: Judged) -> dict[str, Any]:
+def _mediated(found: Measured, judged: Judged) -> dict[str, Any]:
     """Natural effects through the cache of the slots, and beside them those of what the slots are fed."""
     margin, effects, shares, kinds = [], [], [], []
     for exchange in EXCHANGES:
@@ -258,7 +285,7 @@ def _mediated(found: Any, judged: Judged) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _donors(member: Member, found: Any, judged: Judged) -> tuple[dict[str, Any], list[str]]:
+def _donors(member: Member, found: Measured, judged: Judged) -> tuple[dict[str, Any], list[str]]:
     """Do answers go where the donor points? By where its latents were written."""
     model = member.reference.model
     known = places(model.places.slots, words=model.protocol.source == "word")

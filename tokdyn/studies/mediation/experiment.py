@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import xarray
 from tokdyn import draws, keys
 from tokdyn.compiling import jitted
 from tokdyn.reasoning.arms import keep_answers
-from tokdyn.reasoning.audit import Member, Run
+from tokdyn.reasoning.audit import Member
 from tokdyn.reasoning.audit.export import numbered
 from tokdyn.reasoning.audit.suite import drawn, exchanged, one_run
 from tokdyn.reasoning.exchange import other_picture
@@ -27,32 +27,6 @@ from tokdyn.studies.mediation.contraction import gains
 from tokdyn.studies.mediation.design import CHANGES, IMAGE_NOISE, SITES, WORDS, Config, members, own_arms, places
 
 _WORKERS = 2  # reasoners whose programs are compiled at the same time
-
-
-class Measured(NamedTuple):
-    """A reasoner through all its runs.
-
-    Attributes:
-        run: the suite's run, with the arms of this study beside the battery.
-        items: of the run `[items, ...]`.
-        opened: items whose likeliest word after the question opens the slots `[items]`.
-        latents: by site `[items, slots, width]`.
-        changed: the same under another input, by change and site.
-        gains: as in ``contraction.gains``.
-        margins: by what is exchanged `[4, items]`.
-        looked_up: choices of the second reading of foreign latents, by arm `[items]`.
-        seconds: of wall time, with compiling.
-    """
-
-    run: Run
-    items: Item
-    opened: np.ndarray
-    latents: dict[str, np.ndarray]
-    changed: dict[str, dict[str, np.ndarray]]
-    gains: np.ndarray
-    margins: dict[str, np.ndarray]
-    looked_up: dict[str, np.ndarray]
-    seconds: float
 
 
 def measure(config: Config, *, progress: Callable[[int, int], None] | None = None) -> xarray.Dataset:
@@ -71,7 +45,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     return dataset.reindex(names, fill_value=fills)
 
 
-def through(member: Member, config: Config) -> Measured:
+def through(member: Member, config: Config) -> analysis.Measured:
     """One reasoner through the arms, three changes of the input, the exchange, and other words.
 
     Args:
@@ -113,7 +87,7 @@ def through(member: Member, config: Config) -> Measured:
         np.asarray, (seen["opened"], seen["latents"], seen["changed"], _gains(model)(member.variables, items))
     )
     seconds = time.perf_counter() - began
-    return Measured(run, items, opened, latents, changed, gain, margins, looked_up, seconds)
+    return analysis.Measured(run, items, opened, latents, changed, gain, margins, looked_up, seconds)
 
 
 @functools.lru_cache(maxsize=16)

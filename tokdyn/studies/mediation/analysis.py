@@ -270,7 +270,7 @@ def _mediated(found: Measured, judged: Judged) -> dict[str, Any]:
     for exchange in EXCHANGES:
         values = found.margins[exchange].astype(float)  # [runs, items], in the order of RUNS
         margin.append(np.where(values.any(axis=0), values, np.nan))
-        made = judged.mediation if exchange == "cache" else mediated(values, judged.settings)
+        made = judged.mediation if exchange == "cache" else mediated(list(values), judged.settings)
         effects.append([[getattr(getattr(made, name), end) for end in ("estimate", "low", "high")] for name in EFFECTS])
         share = made.mediated_share
         shares.append([float(share.ratio), float(share.low), float(share.high)])

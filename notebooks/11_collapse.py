@@ -53,13 +53,13 @@ features.shape, np.bincount(labels).tolist()
 
 # %%
 num_tokens = 6
-dynamics = td.catalog.soft_kmeans(temperature=6.0)
+dynamics = td.catalog.soft_kmeans(temperature=40.0)
 found = td.diagnose(dynamics, features, num_tokens=num_tokens)
 print(found)
 
 # %% [markdown]
-# Whether merging is a fault depends on what the tokens are for. If all of them must be distinct, a law says which
-# number to change:
+# Above the critical temperature everything ends at one point. A law says which number to change, and to what; what is
+# left of merging then is two tokens in one cluster, since there are more tokens than clusters:
 
 # %%
 advice = td.theory.recommend(dynamics, features, num_tokens=num_tokens)
@@ -69,7 +69,7 @@ for name, rule in {"before": dynamics, "after": advice.dynamics}.items():
     print(f"{name}: {int(ended.num_distinct)} of {num_tokens} tokens are distinct")
 
 # %% [markdown]
-# If tokens shall find the clusters, merging is what finds their number. `td.select_temperature` heats surplus tokens
+# Whether that is a fault depends on what the tokens are for. If they shall find the clusters, merging finds their number. `td.select_temperature` heats surplus tokens
 # and looks for the number of distinct tokens that lasts longest. It needs no labels and no unit, and may answer that
 # it does not know.
 

@@ -46,7 +46,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     return dataset.reindex(names, fill_value=fills)
 
 
-def through(member: Member, config: Config) -> Measured:
+def through(member: Member, config: Config) -> analysis.Measured:
     """One reasoner through the arms, three changes of the input, the exchange, and other words.
 
     Args:
@@ -88,7 +88,7 @@ def through(member: Member, config: Config) -> Measured:
         np.asarray, (seen["opened"], seen["latents"], seen["changed"], _gains(model)(member.variables, items))
     )
     seconds = time.perf_counter() - began
-    return Measured(run, items, opened, latents, changed, gain, margins, looked_up, seconds)
+    return analysis.Measured(run, items, opened, latents, changed, gain, margins, looked_up, seconds)
 
 
 @functools.lru_cache(maxsize=16)

@@ -69,9 +69,9 @@ for name, rule in {"before": dynamics, "after": advice.dynamics}.items():
     print(f"{name}: {int(ended.num_distinct)} of {num_tokens} tokens are distinct")
 
 # %% [markdown]
-# Whether that is a fault depends on what the tokens are for. If they shall find the clusters, merging finds their number. `td.select_temperature` heats surplus tokens
-# and looks for the number of distinct tokens that lasts longest. It needs no labels and no unit, and may answer that
-# it does not know.
+# Whether that is a fault depends on what the tokens are for. If they shall find the clusters, merging finds their
+# number. `td.select_temperature` heats surplus tokens and looks for the number of distinct tokens that lasts longest.
+# It needs no labels and no unit, and may answer that it does not know.
 
 # %%
 order = td.select_temperature(features)

@@ -44,33 +44,6 @@ ANSWERS = {
 }  # fmt: skip
 MEASURED = ("changed", "necessary", "followed", "indirect", "direct", "sufficient")
 
-
-class Measured(NamedTuple):
-    """A reasoner through all its runs.
-
-    Attributes:
-        run: the suite's run, with the arms of this study beside the battery.
-        items: of the run `[items, ...]`.
-        opened: items whose likeliest word after the question opens the slots `[items]`.
-        latents: by site `[items, slots, width]`.
-        changed: the same under another input, by change and site.
-        gains: as in ``contraction.gains``.
-        margins: by what is exchanged `[4, items]`.
-        looked_up: choices of the second reading of foreign latents, by arm `[items]`.
-        seconds: of wall time, with compiling.
-    """
-
-    run: Run
-    items: Item
-    opened: np.ndarray
-    latents: dict[str, np.ndarray]
-    changed: dict[str, dict[str, np.ndarray]]
-    gains: np.ndarray
-    margins: dict[str, np.ndarray]
-    looked_up: dict[str, np.ndarray]
-    seconds: float
-
-
 VARIABLES = {
     "opened": "share of items whose likeliest word after the question opens the slots (they are opened in any case)",
     "trigger_rate": "share of items in which slots were used",
@@ -170,11 +143,7 @@ def analysed(name: str, member: Member, found: Measured, config: Config) -> xarr
     Args:
         name: of the reasoner.
         member: of the suite, with its truth.
-<<<<<<< HEAD
-        found: what was measured.
-=======
         found: of its runs.
->>>>>>> suite
         config: bounds.
 
     Returns:

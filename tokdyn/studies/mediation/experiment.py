@@ -23,7 +23,6 @@ from tokdyn.reasoning.exchange import other_picture
 from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
 from tokdyn.studies.mediation import analysis
-from tokdyn.studies.mediation.analysis import Measured
 from tokdyn.studies.mediation.contraction import gains
 from tokdyn.studies.mediation.design import CHANGES, IMAGE_NOISE, SITES, WORDS, Config, members, own_arms, places
 

@@ -123,9 +123,10 @@ def test_the_readme_example_runs(capsys):
 
 def test_the_readme_counts_the_verdicts_and_names_the_studies():
     text = (ROOT / "README.md").read_text()
+    words = " ".join(text.split())
     verdicts = Counter(one.verdict for one in claims.load())
-    assert f"each of their {verdicts.total()} claims" in text
+    assert f"each of their {verdicts.total()} claims" in words
     for verdict, count in verdicts.items():
-        assert f"{count} {verdict}" in text, (verdict, count)
+        assert f"{count} {verdict}" in words, (verdict, count)
     for name in td.studies.OURS:
         assert f"\n| `{name}` | " in text, name

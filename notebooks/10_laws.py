@@ -93,9 +93,9 @@ np.testing.assert_allclose(measured, 1 / ratios, rtol=1e-3)
 # ## Watch it happen
 #
 # Six tokens, heated from far below the critical temperature to twice that temperature. First the two tokens of a
-# cluster meet, each pair at the critical temperature of *its own* cluster; then there is one token for each cluster, for
-# a long while, which is the useful regime; then whole clusters merge, and past $T_c$ a single point is left. On the right
-# the same road backwards: cooled, and nudged by a thousandth of the spread, the tokens part again.
+# cluster meet, each pair at the critical temperature of *its own* cluster; then there is one token for each cluster,
+# for a long while, which is the useful regime; then whole clusters merge, and past $T_c$ a single point is left. On
+# the right the same road backwards: cooled, and nudged by a thousandth of the spread, the tokens part again.
 
 # %%
 heats = critical * np.geomspace(0.004, 2.0, 28 if fast else 56)
@@ -135,9 +135,10 @@ assert 3 in counts
 # %% [markdown]
 # ## The cascade
 #
-# Cooling is a sequence of splits, and each split has its own critical temperature: that of the features which the tokens
-# of one point own. `theory.splitting_cascade` predicts all of them from the features, without running anything. The wide
-# steps are good temperatures: at any of them the number of distinct tokens says how many clusters there are.
+# Cooling is a sequence of splits, and each split has its own critical temperature: that of the features which the
+# tokens of one point own. `theory.splitting_cascade` predicts all of them from the features, without running
+# anything. The wide steps are good temperatures: at any of them the number of distinct tokens says how many clusters
+# there are.
 
 # %%
 display(collapse(td.diagnose(td.catalog.soft_kmeans(temperature=4.0), features, num_tokens=6)))
@@ -175,8 +176,8 @@ assert held > parted
 # %% [markdown]
 # ## Patience near the threshold
 #
-# Close to $T_c$ the factor $g$ is close to 1, and nothing moves: a fixed budget of steps then looks like a result. A run
-# that "does not collapse" 1 % above $T_c$ may simply not have had the hundreds of steps that it takes.
+# Close to $T_c$ the factor $g$ is close to 1, and nothing moves: a fixed budget of steps then looks like a result. A
+# run that "does not collapse" 1 % above $T_c$ may simply not have had the hundreds of steps that it takes.
 
 # %%
 for ratio in (1.5, 1.1, 1.01, 1.001):

@@ -24,8 +24,9 @@ def linear(factor, generator):
     path = 1 + starts * powers[:, None]
     latents = path[:, 0, :3]
     jacobian = np.broadcast_to(factor * np.eye(WIDTH), (ITEMS, 2, WIDTH, WIDTH))
+    exponent = np.log(abs(factor)) if factor else -np.inf
     return {
-        "latents": latents, "jacobians": jacobian, "exponents": np.full((ITEMS, 2), np.log(abs(factor))),
+        "latents": latents, "jacobians": jacobian, "exponents": np.full((ITEMS, 2), exponent),
         "path": path, "fixed": np.ones((ITEMS, WIDTH)), "fixed_jacobian": jacobian[:, 0],
         "fixed_residual": np.full(ITEMS, 0.0),
     }  # fmt: skip
@@ -83,6 +84,10 @@ def test_intervals_are_over_items_of_the_trained_network_and_over_random_network
     means = values.values[1:].mean(axis=1)
     half = 12.706 * means.std(ddof=1) / np.sqrt(2)
     assert found["random"] == pytest.approx((means.mean(), means.mean() - half, means.mean() + half), rel=1e-3)
+    # Of a share: exact for items that are all alike, and within 0 and 1.
+    flags = estimates(xarray.ones_like(values), share=True)
+    assert flags["trained"] == pytest.approx((1, 0.025 ** (1 / 40), 1), abs=1e-9)
+    assert flags["random"] == (1, 1, 1)
     gone = estimates(xarray.full_like(values, -np.inf))
     assert gone["trained"][0] == -np.inf
 

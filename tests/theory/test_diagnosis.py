@@ -51,6 +51,34 @@ def test_it_speaks_of_a_run_that_never_rests():
     assert td.diagnose(found.advice.dynamics, rows, num_tokens=6, max_steps=3000).at_rest
 
 
+def test_what_holds_without_repulsion_is_not_said_of_tokens_that_repel():
+    """At three times the critical temperature attraction alone merges all; repelled tokens stay apart."""
+    rows = features(0)
+    heat = 3 * float(td.theory.critical_temperature(rows))
+    attract = td.attraction(temperature=heat, rate=0.5)
+    repelled = td.compose(attract=attract, repel=td.repulsion(strength=0.05 * heat**1.5, eps=0.1 * heat**0.5))
+    found = td.diagnose(repelled, rows, num_tokens=4)
+    assert found.forecast.regime == "full"
+    assert found.simulated == 4
+    about = [one for one in found.findings if "end at one point" in one or "Cooled slowly" in one]
+    assert len(about) == 2
+    assert all(one.startswith("Without the repulsion") for one in about)
+    alone = td.diagnose(td.compose(attract=attract), rows, num_tokens=4)
+    assert alone.simulated == 1
+    assert "repulsion" not in " ".join(alone.findings)
+
+
+@pytest.mark.parametrize("size", [1.0, 3.7, 300.0, 1e-3])
+def test_a_cascade_is_read_where_it_ends(size):
+    """Units are rounded on the way there and back; one of two tokens short of its end was taken for a single point."""
+    rows = size * features(3)
+    heats = 0.1 * float(td.theory.critical_temperature(rows)) * np.linspace(1, 1.1, 40)
+    for heat in heats:
+        cascade = td.theory.splitting_cascade(rows, num_tokens=2, lowest=float(heat))
+        assert cascade.splits
+        assert cascade.distinct_at(float(heat)) == 2
+
+
 def test_all_numbers_are_json():
     found = td.diagnose(td.catalog.soft_kmeans(), np.ones((5, 2), np.float32), num_tokens=2)
     read = json.loads(found.to_json())

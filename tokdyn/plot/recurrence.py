@@ -50,7 +50,8 @@ def spectra(dataset: xarray.Dataset) -> Figure:
                        markeredgewidth=0, label=label)  # fmt: skip
         panel.set(xlabel="real part", aspect="equal")
     panels[0][0].set_ylabel("imaginary part")
-    panels[0][0].legend(loc="upper left", bbox_to_anchor=(0, -0.28), ncols=2, markerscale=3)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    made.legend(handles, labels, loc="outside lower center", ncols=2, markerscale=3)
     return made
 
 
@@ -60,8 +61,8 @@ def residuals(dataset: xarray.Dataset) -> Figure:
     made, panels = _panels(dataset, width=2.3, height=2.4, sharey=True)
     for panel, one in panels:
         # What is below single precision is nothing.
-        residual = one["residual"]
-        _bands(panel, residual.copy(data=np.log10(np.maximum(residual.values, 1e-7))), dataset["index"].values)
+        logs = one["residual"].copy(data=np.log10(np.maximum(one["residual"].values, 1e-7)))
+        _bands(panel, logs, dataset["index"].values)
         panel.set(xlabel="index of the latent", xscale="log")
     panels[0][0].set_ylabel("log10 of step / length")
     panels[0][0].legend()

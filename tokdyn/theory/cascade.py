@@ -99,7 +99,8 @@ class Cascade(NamedTuple):
         heat = float(checks.one_number("temperature", temperature, at_least=0.0))
         if heat < self.lowest * (1 - _PRECISION):
             raise checks.bad("temperature", f"at least {self.lowest:.3g}, down to which it was followed", heat)
-        return next((count for reached, count in reversed(self.path) if reached >= heat), 1)
+        # The last temperature is ``lowest`` itself, up to the rounding of its units.
+        return next((count for reached, count in reversed(self.path) if reached >= heat * (1 - 1e-9)), 1)
 
 
 def critical_temperatures(

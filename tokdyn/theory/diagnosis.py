@@ -160,17 +160,20 @@ def diagnose(
     own = critical_temperatures(rows, tokens, heat)
     found = Diagnosis(
         num_tokens=count, temperature=heat, ratio=forecast.ratio, forecast=forecast, cascade=cascade,
-        predicted=cascade.distinct_at(heat) if heat >= cascade.lowest and cascade.splits else 1,
+        predicted=cascade.distinct_at(heat) if cascade.splits else 1,
         simulated=int(ended.num_distinct), live=len(np.unique(owner)), width=width, resolutions=RESOLUTIONS,
         distinct=distinct, own_ratios=heat / np.maximum(own, 1e-30), stability=stability(dynamics, rows, ended.state),
         at_rest=int(ended.status) == Status.CONVERGED, num_steps=int(ended.num_steps), num_features=len(rows),
         findings=(), advice=advised(dynamics, values, forecast, num_tokens=count, key=key),
     )  # fmt: skip
-    return dataclasses.replace(found, findings=_findings(found, len(values)))
+    repels = count > 1 and any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
+    return dataclasses.replace(found, findings=_findings(found, len(values), repels=repels))
 
 
-def _findings(found: Diagnosis, count: int) -> tuple[str, ...]:
-    said = [found.forecast.sentence]
+def _findings(found: Diagnosis, count: int, *, repels: bool) -> tuple[str, ...]:
+    # Forecast and cascade are of the attraction: tokens that repel one another meet at no temperature.
+    alone = "Without the repulsion, which keeps tokens apart at every temperature: " if repels else ""
+    said = [alone + found.forecast.sentence]
     cascade = found.cascade
     if cascade.splits:
         above = [split.temperature for split in cascade.splits if split.temperature > found.temperature]
@@ -179,12 +182,12 @@ def _findings(found: Diagnosis, count: int) -> tuple[str, ...]:
         more = f" and {len(above) - 6} more" if len(above) > 6 else ""
         off = f" (the first to {100 * cascade.error:.1f} %)" if cascade.error else ""
         said.append(
-            f"Cooled slowly from one point, tokens part at {first}{more}{off}, which leaves {found.predicted} "
+            f"{alone}Cooled slowly from one point, tokens part at {first}{more}{off}, which leaves {found.predicted} "
             f"point{'s' if found.predicted > 1 else ''} at this temperature."
             + (f" The next part at {', '.join(f'{heat:.3g}' for heat in below[:3])}." if below else "")
         )
     elif found.num_tokens > 1:
-        said.append("At this temperature or above no token parts from another that is at the same point.")
+        said.append(f"{alone}At this temperature or above no token parts from another that is at the same point.")
     rested = "came to rest" if found.at_rest else "had not come to rest"
     owned = "" if found.live == found.num_tokens else f"; {found.live} own a feature"
     said.append(

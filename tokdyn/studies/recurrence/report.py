@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from tokdyn.stats import mean_interval
+from tokdyn.stats import clopper_pearson, mean_interval
 from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
 from tokdyn.studies.recurrence.claims import findings
 from tokdyn.studies.recurrence.design import TRAINED, Config
@@ -41,7 +41,7 @@ def _sentence(one: xarray.Dataset) -> str:
     )
 
 
-def estimates(one: xarray.DataArray) -> dict[str, tuple[float, float, float]]:
+def estimates(one: xarray.DataArray, *, share: bool = False) -> dict[str, tuple[float, float, float]]:
     """Mean and 95 % interval of one reasoner's number `[network, item, ...]`, of trained and of random weights.
 
     The trained network is one training: its interval is over items, and speaks of other items of that network. That of
@@ -49,6 +49,7 @@ def estimates(one: xarray.DataArray) -> dict[str, tuple[float, float, float]]:
 
     Args:
         one: other dimensions are averaged first; infinite or missing values give NaN for both ends.
+        share: flags of 0 and 1: Clopper and Pearson's interval over items.
 
     Returns:
         ``{"trained" | "random": (mean, low, high)}``.
@@ -62,8 +63,13 @@ def estimates(one: xarray.DataArray) -> dict[str, tuple[float, float, float]]:
             value = float(there.mean()) if len(there) else np.nan
             found[kind] = (value, np.nan, np.nan)
             continue
+        if share and kind == "trained":
+            ends = clopper_pearson(int(there.sum()), there.size)
+            found[kind] = (float(there.mean()), float(ends.low), float(ends.high))
+            continue
         interval = mean_interval(there.astype(float))
-        found[kind] = (float(interval.mean), float(interval.low), float(interval.high))
+        low, high = float(interval.low), float(interval.high)
+        found[kind] = (float(interval.mean), *((max(low, 0.0), min(high, 1.0)) if share else (low, high)))
     return found
 
 
@@ -80,7 +86,10 @@ def _rows(dataset: xarray.Dataset, names: dict[str, xarray.DataArray]) -> list[d
     """A row for each reasoner and kind of weights, a column for each number."""
     rows = []
     for name in dataset["reference"].values:
-        cells = {label: estimates(values.sel(reference=name)) for label, values in names.items()}
+        cells = {
+            label: estimates(values.sel(reference=name), share=label.startswith("share")) for label, values in
+            names.items()
+        }  # fmt: skip
         for kind in ("trained", "random"):
             row = {"reasoner": name, "fed": str(dataset["feeds"].sel(reference=name).values), "weights": kind}
             rows.append(row | {label: _cell(cell[kind]) for label, cell in cells.items()})
@@ -106,8 +115,9 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         f"included ({machine(dataset)}).",
         "A slot is fed a latent and makes the next one: a map of one vector, with image, question and earlier slots "
         "held. Latents collapse where this map contracts: whatever they differed in is then forgotten.",
-        "Each reasoner is one training. Intervals of trained weights (95 %, Student) are over items and speak of other "
-        "items of the same network; those of random weights are over networks, each the mean over its items.",
+        "Each reasoner is one training. Intervals of trained weights (95 %, Student; exact for shares) are over items "
+        "and speak of other items of the same network; those of random weights are over networks, each the mean over "
+        "its items.",
         bullets(_sentences(dataset)),
         "## At the latents of a clean run",
         "The gain is the root mean square factor by which a small random change of a latent is multiplied on its way "
@@ -120,6 +130,9 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "The fixed point was sought by Newton's method from the end of the roll-out; where its radius is above 1, a "
         "roll-out does not stay there.",
         table(_rows(dataset, long)),
+        "Contraction alone is no collapse. Where a roll-out has a period, different starts can fall onto different "
+        "points of one cycle: small errors are forgotten, the point itself is not. Collapse is where exponents are "
+        "below 0 *and* one start is left.",
         "## What the slots of a clean run hold",
         f"Different latents among {config.items} items, slot by slot; those nearer than a hundredth of their length "
         "count as one.",

@@ -118,7 +118,7 @@ def token_paths(
         panel.set_aspect("equal", adjustable="box")
     axes[0, 0].set_ylabel(f"component 2 ({explained[1]:.0%})")
     explanation = (
-        "Tokens from start (open circle) to end (filled); grey: features, by cluster. Ends that overlap have merged."
+        "Tokens from start (open circle) to end (filled); grey: features, by cluster. Ends that coincide have merged."
     )
     made.suptitle(textwrap.fill(explanation, int(16 * width * len(names))), fontsize=8)  # about 16 letters an inch
     return made

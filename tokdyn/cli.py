@@ -275,6 +275,7 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on busy cores threads wait for each other
     from tokdyn.studies import diagnosing
 
     @dataclasses.dataclass(frozen=True)

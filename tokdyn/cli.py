@@ -298,8 +298,7 @@ def _diagnose(words: list[str]) -> None:
     if options.how.num_tokens is not None:
         with _programs_kept(options.cache), _progress("diagnose"):
             told = diagnosing.diagnose_file(options.file, options.how, say=_note)
-        print(told.to_json() if options.as_json else told)
-        return
+        return print(told.to_json() if options.as_json else told)
     import jax
 
     from tokdyn import autoencoder

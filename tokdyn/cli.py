@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+# On busy cores BLAS threads wait for each other, in minutes what takes seconds; it is asked when NumPy is imported.
+if sys.argv[1:2] == ["diagnose"]:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from tokdyn import checks, failures, interrupts
 
 COMMANDS = {
@@ -275,7 +279,6 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on busy cores threads wait for each other
     from tokdyn.studies import collapse
 
     @dataclasses.dataclass(frozen=True)

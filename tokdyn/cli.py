@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+# On busy cores BLAS threads wait for each other, in minutes what takes seconds; it is asked when NumPy is imported.
+if sys.argv[1:2] in (["diagnose"], ["audit"]):
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from tokdyn import checks, failures, interrupts
 
 COMMANDS = {
@@ -251,6 +255,7 @@ def _sweep(words: list[str]) -> None:
     goes_on = options.resume or options.extend or options.dry_run or options.of > 1
     if not goes_on and open_store(options.store) is not None:
         raise ValueError(f"store: expected a new place, or --resume to go on, got {options.store}, where a sweep is")
+    how = {name: getattr(options, name) for name in ("store", "worker", "of", "extend", "mixed", "dry_run")}
     with _programs_kept(options.cache), jax.enable_x64(asked.x64):
         found = cast(Callable[..., object], sweeps.sweep)(
             asked.evaluate,
@@ -261,13 +266,8 @@ def _sweep(words: list[str]) -> None:
             paired=asked.paired,
             dims=asked.dims,
             pad=asked.pad,
-            store=options.store,
-            worker=options.worker,
-            of=options.of,
-            extend=options.extend,
-            mixed=options.mixed,
             progress=sys.stderr.isatty(),
-            dry_run=options.dry_run,
+            **how,
         )
     print(found if options.dry_run else options.store)
 
@@ -275,7 +275,6 @@ def _sweep(words: list[str]) -> None:
 def _diagnose(words: list[str]) -> None:
     import tyro
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on busy cores threads wait for each other
     from tokdyn.studies import diagnosing
 
     @dataclasses.dataclass(frozen=True)
@@ -318,7 +317,6 @@ def _diagnose(words: list[str]) -> None:
 def _audit(words: list[str]) -> None:
     import tyro
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on busy cores threads wait for each other
     from tokdyn.studies import audits
 
     @dataclasses.dataclass(frozen=True)

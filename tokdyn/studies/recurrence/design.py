@@ -28,8 +28,9 @@ class Config:
     """Seed of items and of random weights."""
 
     def quick(self) -> Config:
-        """Six items and two networks of random weights."""
-        return dataclasses.replace(self, items=min(self.items, 6), networks=min(self.networks, 2))
+        """Six items and starts, and two networks of random weights."""
+        items = min(self.items, 6)
+        return dataclasses.replace(self, items=items, starts=min(self.starts, items), networks=min(self.networks, 2))
 
     def checked(self) -> Config:
         """This design, if it can be run.

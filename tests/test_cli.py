@@ -102,8 +102,9 @@ def test_claims_and_list(capsys):
         ),
         (
             ["study", "none"],
-            "tokdyn: study: expected one of 'autoencoder', 'calibration', 'collapse', 'dynamics', 'latent-optimisation', "
-            "'mechanisms', 'mediation', 'overprovision', 'phase', 'quantizers', 'recurrence', 'scaling', 'theory', got 'none'",
+            "tokdyn: study: expected one of 'autoencoder', 'calibration', 'collapse', 'dynamics', "
+            "'latent-optimisation', 'mechanisms', 'mediation', 'overprovision', 'phase', 'quantizers', 'recurrence', "
+            "'scaling', 'theory', got 'none'",
         ),
         (
             ["study"],

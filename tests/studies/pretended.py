@@ -7,7 +7,7 @@ import numpy as np
 import xarray
 
 import tokdyn as td
-from tokdyn.studies import autoencoder, dynamics, latent_optimisation, mechanisms, mediation, phase, theory
+from tokdyn.studies import autoencoder, dynamics, latent_optimisation, mechanisms, mediation, phase, scaling, theory
 from tokdyn.studies.autoencoder import costs, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
 from tokdyn.studies.latent_optimisation import analysis
@@ -45,7 +45,15 @@ def finished(study, made, generator):
     for name in ("right", "collapsed", "at_rest", "period_two"):
         if name in made:
             made[name] = made[name] > generator.uniform(0.2, 0.8)
-    for name in ("distinct_tokens", "answer", "right_answer", "patterns", "patterns_of_one", "distinct"):
+    for name in (
+        "distinct_tokens",
+        "answer",
+        "clean_answer",
+        "right_answer",
+        "patterns",
+        "patterns_of_one",
+        "distinct",
+    ):
         if name in made:
             made[name] = made[name].round()
     if "types" in made:  # some seeds bring every word back
@@ -110,6 +118,10 @@ def _latent_optimisation():
         "equivalent": (dims, 0, 1),
         "reward_gain_low": (dims, 0, 1),
         "answer": ((*dims, "seed", "item"), 0, 1.2),
+        "clean_answer": ((*dims[:2], "item"), 0, 1.2),
+        **{f"gradient_{name}": ((*dims[:2], "item"), 0.5, 1.5) for name in ("estimated", "smoothed", "exact")},
+        "dependence": ((*dims[:2], "item"), -1, 3),
+        "dependent_steps": ((*dims[:2], "item"), 0, 1),
         "right_answer": (("reference", "item"), 0, 1.2),
     }
     return coords, variables, config
@@ -130,7 +142,6 @@ def _mechanisms():
         "denominator_low": ((*of, "gain_base", "kept_arm"), -0.2, 0.3),
         "gain": ((*of, "gain_base", "kept_arm"), -1, 1),
         "entropy_difference": ((*of, "seed", "order"), -1, 1),
-        "dependence_area": ((*of, "seed", "noise"), 0, 1),
         "toward_donor": ((*of, "seed", "arm"), 0, 1),
         "attribute_accuracy": ((*of, "seed", "source"), 0, 1),
     }
@@ -156,6 +167,11 @@ def _theory():
     return coords, {"energy_rises": (("rule", "seed"), 0, 1)}, theory.Config()
 
 
+def _scaling():
+    coords = {"size": list(scaling.Config().sizes)}
+    return coords, dict.fromkeys(("operations", "peak_bytes"), (("size",), 1, 100)), scaling.Config()
+
+
 SHAPES = {
     "dynamics": _dynamics,
     "phase": _phase,
@@ -164,4 +180,5 @@ SHAPES = {
     "mechanisms": _mechanisms,
     "autoencoder": _autoencoder,
     "theory": _theory,
+    "scaling": _scaling,
 }

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 
 from tokdyn.autoencoder import quantizers as q
 from tokdyn.studies import output, quantizers, scaling
@@ -86,6 +87,21 @@ class TestScaling:
         monkeypatch.setattr("tokdyn.studies.scaling.JUDGED", 7)
         jax.clear_caches()
         np.testing.assert_allclose(types(), whole, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("cost", "verdict"),
+        [
+            (lambda size: np.exp(3e-3 * size), "reproduced"),
+            (lambda size: 5.0 * size, "contradicted"),
+            (lambda size: size**3, "contradicted"),
+        ],
+    )
+    def test_exponential_cost_is_told_from_a_power(self, cost, verdict):
+        sizes = np.array([192.0, 1000, 3000, 10_000])
+        made = xarray.Dataset({name: ("size", cost(sizes)) for name in ("operations", "peak_bytes")}, {"size": sizes})
+        assert scaling.findings(made)["diffusion_lm.cost_exponential"].verdict == verdict
+        few = made.isel(size=slice(2))
+        assert scaling.findings(few)["diffusion_lm.cost_exponential"].verdict == "open"
 
     @pytest.mark.parametrize(
         ("options", "sentence"),

@@ -18,8 +18,12 @@ from tokdyn import autoencoder as ae
 from tokdyn import checks, plot
 from tokdyn.autoencoder.diagnose.information import deterministic_information
 from tokdyn.autoencoder.layers import capacity_bits
+from tokdyn.claims import REPAIRED, Finding
 from tokdyn.numerics import share
+from tokdyn.studies import rules
+from tokdyn.studies.autoencoder.costs import TOKENS, TrainingStep
 from tokdyn.studies.documents import Figure, Report, table
+from tokdyn.studies.rules import AtLeast, Estimate, Every, Judgement
 from tokdyn.studies.skeleton import Study, at_most, machine
 from tokdyn.sweeps import grid, sweep
 from tokdyn.train import fit
@@ -33,6 +37,8 @@ VARIABLES = {
     "information": "bits that the trained code carries about the word",
     "types_curve": "share of the words right at each record",
     "seconds": "wall time of one training; the first seed's includes compilation",
+    "operations": "floating-point operations of one training step of 128 words, as XLA counts them",
+    "peak_bytes": "bytes that this step holds at once: weights, the optimiser's memory, and what is in between",
 }
 
 
@@ -77,6 +83,14 @@ class Config:
         return self
 
 
+def _model(size: int) -> Any:
+    return ae.autoencoder(
+        ae.encoders.table(vocabulary_size=size, cells=CELLS, channels=COLOURS),
+        ae.bottlenecks.straight_through(),
+        ae.decoders.linear(vocabulary_size=size),
+    )
+
+
 def evaluate(config: dict[str, Any], key: jax.Array, *, size: int, batch_size: int, num_steps: int) -> dict[str, Any]:
     """One training.
 
@@ -90,11 +104,7 @@ def evaluate(config: dict[str, Any], key: jax.Array, *, size: int, batch_size: i
     Returns:
         The variables of ``VARIABLES``.
     """
-    model = ae.autoencoder(
-        ae.encoders.table(vocabulary_size=size, cells=CELLS, channels=COLOURS),
-        ae.bottlenecks.straight_through(),
-        ae.decoders.linear(vocabulary_size=size),
-    )
+    model = _model(size)
     everything = jnp.arange(size)
     padded = -(-size // JUDGED) * JUDGED
     rows = jnp.minimum(jnp.arange(padded), size - 1).reshape(-1, min(JUDGED, padded))
@@ -143,7 +153,45 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
                 progress(len(seconds), len(config.sizes) * config.seeds)
         parts.append(xarray.concat(done, "seed"))
     dataset = xarray.concat(parts, "size").assign_coords(size=list(config.sizes))
-    return dataset.assign(seconds=(("size", "seed"), np.reshape(seconds, (len(config.sizes), config.seeds))))
+    steps = [TrainingStep(_model(size), size) for size in config.sizes]
+    return dataset.assign(
+        seconds=(("size", "seed"), np.reshape(seconds, (len(config.sizes), config.seeds))),
+        operations=("size", [step.operations for step in steps]),
+        peak_bytes=("size", [step.peak_bytes for step in steps]),
+    )
+
+
+def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
+    """What the study says to published claims."""
+    return rules.findings(CLAIMS, dataset, "tokdyn study scaling")
+
+
+def _constant_growth(dataset: xarray.Dataset) -> list[Estimate]:
+    """Growth of log cost per word between the two largest vocabularies, over that between the two smallest.
+
+    1 if cost is exponential in the vocabulary; for a power of it, about the ratio of the vocabularies; NaN without growth.
+    """
+    sizes = dataset["size"].values
+    if len(sizes) < 3:
+        return []
+    slopes = [np.diff(np.log(dataset[name].values)) / np.diff(sizes) for name in ("operations", "peak_bytes")]
+    return [rules.exact(slope[-1] / slope[0] if slope[0] else math.nan) for slope in slopes]
+
+
+def _told_growth(dataset: xarray.Dataset) -> str:
+    first, last = dataset.isel(size=0), dataset.isel(size=-1)
+    words = float(last["size"]) / float(first["size"])
+    grown = [float(last[name]) / float(first[name]) for name in ("operations", "peak_bytes")]
+    return f"{words:.0f} times the words: {grown[0]:.0f} times the operations, {grown[1]:.0f} times the bytes of a step"
+
+
+CLAIMS = (
+    Judgement(
+        "diffusion_lm.cost_exponential", Every(AtLeast(0.5)), _constant_growth, REPAIRED, told=_told_growth,
+        note="growth of the logarithm of a step's cost for each word, between the largest vocabularies over that "
+        "between the smallest: 1 if exponential; operations and bytes, as XLA counts them",
+    ),
+)  # fmt: skip
 
 
 def headline(dataset: xarray.Dataset) -> str:
@@ -164,6 +212,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             "words": int(size), "bits needed": math.log2(size), "bits found": float(one["information"].mean()),
             "right, mean": float(one["types"].mean()), "right, worst seed": float(one["types"].min()),
             "steps": float(one["steps"].mean()), "seconds, median": float(one["seconds"].median()),
+            "MFlop a step": float(one["operations"]) / 1e6, "peak MiB": float(one["peak_bytes"]) / 2**20,
         }
         for size in dataset["size"].values for one in [dataset.sel(size=size)]
     ]  # fmt: skip
@@ -181,10 +230,11 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             f"({machine(dataset)}). The published projection for 1,000 words and more was below 5 %.",
             *headline(dataset).splitlines(),
             table(rows),
+            f"Operations and bytes are those of one training step of {TOKENS} words.",
         ],
         [Figure("scaling.png", caption, curves)],
     )
 
 
-STUDY = Study("scaling", measure, Config, contents=contents, headline=headline, variables=VARIABLES)
+STUDY = Study("scaling", measure, Config, contents=contents, headline=headline, findings=findings, variables=VARIABLES)
 run, report = STUDY.run, STUDY.report

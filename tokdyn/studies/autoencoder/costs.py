@@ -98,7 +98,7 @@ def costs(*, repeats: int = 30) -> list[dict[str, Any]]:
     sizes = {name: _num_params(model) for name, model in models.items()}
     for name in ("dense", "extreme"):
         models[f"transformer like {name}"] = transformer_like(models[name].decoder.vocabulary_size, sizes[name])
-    steps = {name: _Step(model) for name, model in models.items()}
+    steps = {name: TrainingStep(model) for name, model in models.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
         for name, step in steps.items():
@@ -131,14 +131,26 @@ def _num_params(model: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-class _Step:
-    """A compiled training step that can be called again and again."""
+class TrainingStep:
+    """A compiled training step (loss, gradient, Adam) of ``TOKENS`` words, with what XLA counts of it.
 
-    def __init__(self, model: Any) -> None:
+    Attributes:
+        num_params: of the model.
+        operations: floating-point operations; NaN where the backend does not tell, as the next.
+        peak_bytes: all that a step holds at once: weights, Adam's memory, their new values, and what is in between.
+    """
+
+    def __init__(self, model: Any, vocabulary_size: int = 192) -> None:
+        """Compiles it, and runs it once.
+
+        Args:
+            model: an autoencoder, or what is called like one.
+            vocabulary_size: words; the first three are marks, and are not drawn.
+        """
         self.num_params = _num_params(model)
         optimiser, loss = optax.adam(1e-3), loss_of(Program(), dict(HEALTHY))
         variables = model.init(jax.random.key(0))
-        ids = jax.random.randint(jax.random.key(1), (TOKENS,), 3, 192)
+        ids = jax.random.randint(jax.random.key(1), (TOKENS,), 3, vocabulary_size)
 
         def step(variables: Any, memory: Any, key: jax.Array) -> tuple[Any, Any]:
             def objective(params: Any) -> tuple[jax.Array, Any]:
@@ -152,7 +164,6 @@ class _Step:
         self.compiled = jax.jit(step).lower(*self.arguments).compile()
         counted, memory = self.compiled.cost_analysis(), self.compiled.memory_analysis()
         self.operations = float(counted["flops"]) if counted else math.nan
-        # All that a step holds at once: weights, Adam's memory and their new values, and what is in between.
         self.peak_bytes = math.nan
         if memory is not None:
             self.peak_bytes = float(
@@ -161,6 +172,7 @@ class _Step:
         self()
 
     def __call__(self) -> float:
+        """Seconds of one step."""
         start = time.perf_counter()
         jax.block_until_ready(self.compiled(*self.arguments))
         return time.perf_counter() - start

@@ -28,6 +28,11 @@ from tokdyn.typing import EitherArray
 
 OUTCOMES = ("right answer", "right steps said", "attention to what matters")
 _OUTCOME_KEYS = ("right", "chain", "grounding")
+_PREMISES = {
+    **{f"gradient_{name}": name for name in ("estimated", "smoothed", "exact")},
+    "dependence": "dependence",
+    "dependent_steps": "dependent",
+}
 _AVERAGED = ("tail_mass_before", "tail_mass", "moved", "evaluations", "accepted", "patches")
 SHOWN = 3  # items whose injections are drawn
 TWIN_NAMES = tuple(reinforced.split(", ")[1] for reinforced, _ in TWINS)
@@ -87,6 +92,11 @@ VARIABLES = {
     "twin_p_value": "of McNemar's exact test",
     **meanings("area", "area under the ROC curve of a confidence before any step, for a right answer; 0.5 is chance"),
     **meanings("correlation", "Spearman's correlation of a confidence before any step with an outcome"),
+    "gradient_estimated": "mean of reward times perturbation over sigma^2, along the reward's gradient, per item",
+    "gradient_smoothed": "mean gradient of the reward at perturbed latents, along its gradient at the start, per item",
+    "gradient_exact": "length of the reward's gradient at the start, per item",
+    "dependence": "log probability of the words said with the picture minus with a noised one, mean over words, nats",
+    "dependent_steps": "share of the steps said whose probability the noised picture halves at least, per item",
     "tree_image": "picture of an item, as the reasoner saw it at the last level of noise",
     "tree_item": "its place among the items",
     "tree_before": "1 where its answer was right before any step",
@@ -125,6 +135,7 @@ def analysed(name: str, items: Item, found: Mapping[str, Any], config: Config) -
     parts |= _against_controls(found["methods"], config)
     parts |= _swept(found["sweep"], before, config)
     parts |= _premise(found["clean"])
+    parts |= {name: (("noise", "item"), found["premises"][key]) for name, key in _PREMISES.items()}
     parts |= _trees(found["tree"], np.asarray(items.image), before[-1], found["methods"][DMLR]["right"][-1, 0], config)
     coordinates = {
         "reference": [name], "noise": list(config.noises), "rule": names, "control": list(CONTROLS),

@@ -8,17 +8,19 @@ import numpy as np
 import xarray
 
 from tokdyn.claims import CONTEXT, Finding
+from tokdyn.reasoning.diagnose import relation
 from tokdyn.reasoning.diagnose.outcomes import ALPHA, compared
 from tokdyn.reasoning.references import catalog
 from tokdyn.studies import intervals, rules
 from tokdyn.studies.latent_optimisation.analysis import OUTCOMES
 from tokdyn.studies.latent_optimisation.design import ALL_PATCHES, DMLR, EXACT, NO_PATCHES, ORACLE
 from tokdyn.studies.latent_optimisation.tables import cells
-from tokdyn.studies.rules import Context, Estimate, Every, InGeneral, Judgement, Rises
+from tokdyn.studies.rules import AtMost, Context, Equals, Estimate, Every, InGeneral, Judgement, Rises
 
 COMMAND = "tokdyn study latent-optimisation"
 # The confidence of the paper, where it is read: after the slots.
 MEASURE = "truncated confidence, slots"
+FEWEST = 5  # right, and wrong, answers that a relation to being right needs
 FULL = 0.95  # an accuracy from which on there is no room
 _GAINS = ("qwen25_3b", "qwen25_7b", "qwen3_4b", "qwen3_8b", "r1_onevision", "vlaa_thinking")
 _BENCHMARKS = ("mathvision", "mathvista", "mmstar", "scienceqa")
@@ -105,6 +107,63 @@ def _cells_with_room(of: xarray.Dataset) -> str:
     return f"cells with room: {', '.join(names) or 'none'}"
 
 
+def _ratios(of: xarray.Dataset, name: str, base: str) -> list[Estimate]:
+    """Mean over items of one gradient over that of another, for every reasoner that has one; noises together."""
+    tops, bottoms = (of[f"gradient_{each}"].transpose("reference", "item", "noise").values for each in (name, base))
+    kept = [(top.mean(axis=1), bottom.mean(axis=1)) for top, bottom in zip(tops, bottoms, strict=True) if bottom.any()]
+    # The base is of the same items and perturbations: what varies is the difference.
+    return [rules.mean(1 + (top - bottom) / bottom.mean(), together=len(kept)) for top, bottom in kept]
+
+
+def _told_gradient(of: xarray.Dataset) -> str:
+    def spread(base: str) -> str:
+        values = [one.value for one in _ratios(of, "estimated", base)]
+        return f"{min(values):.3f} to {max(values):.3f}" if values else "nowhere known"
+
+    return (
+        f"mean estimate over the gradient of the smoothed reward {spread('smoothed')}, over that of the reward itself "
+        f"{spread('exact')}"
+    )
+
+
+def _with_chain(of: xarray.Dataset) -> list[np.ndarray]:
+    """Share of the steps said that depend on the picture `[items]`, in every cell of a reasoner with a chain."""
+    rows = of["dependent_steps"].values.reshape(-1, of.sizes["item"])
+    return [row[np.isfinite(row)] for row in rows if np.isfinite(row).any()]
+
+
+def _sparse(of: xarray.Dataset) -> list[Estimate]:
+    rows = _with_chain(of)
+    return [rules.mean(row, together=len(rows)) for row in rows]
+
+
+def _told_sparse(of: xarray.Dataset) -> str:
+    values = [row.mean() for row in _with_chain(of)]
+    return f"share {min(values):.2f} to {max(values):.2f} in {len(values)} cells" if values else "no chain"
+
+
+def _dependence(of: xarray.Dataset) -> list[Estimate]:
+    """Whether right answers' words depend more on the picture: ROC area above one half, where some are wrong."""
+    right = of["clean_answer"] == of["right_answer"]
+    pairs = zip(
+        of["dependence"].transpose(..., "item").values.reshape(-1, of.sizes["item"]),
+        right.transpose(*of["dependence"].dims).values.reshape(-1, of.sizes["item"]),
+        strict=True,
+    )
+    found = [
+        relation(score, flag.astype(float)).area for score, flag in pairs if FEWEST <= flag.sum() <= len(flag) - FEWEST
+    ]
+    return [rules.between(one.estimate - 0.5, one.low - 0.5, one.high - 0.5) for one in found if one is not None]
+
+
+def _told_dependence(of: xarray.Dataset) -> str:
+    found = _dependence(of)
+    up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
+    areas = [0.5 + one.value for one in found]
+    spread = f", {min(areas):.2f} to {max(areas):.2f}" if areas else ""
+    return f"ROC area above 0.5 in {up}, below in {down} of {len(found)} cells{spread}"
+
+
 def _accuracy(of: xarray.Dataset, rule: str) -> float:
     return float(of["accuracy"].sel(rule=rule).mean())
 
@@ -148,6 +207,22 @@ CLAIMS: tuple[Judgement | Context, ...] = (
         note="an injected patch here is a second copy of its keys and values; the published one is computed anew",
     ),
     Judgement("dmlr.reward_entropy", Every(Rises()), _reward, CONTEXT, told=_told_reward, note=_cells_with_room),
+    Judgement(
+        "dmlr.policy_gradient", Every(Equals(1, 0.1)), lambda of: _ratios(of, "estimated", "smoothed"), CONTEXT,
+        reading=(Every(Equals(1, 0.1)), lambda of: _ratios(of, "estimated", "exact")), told=_told_gradient,
+        note="along the reward's own gradient, at DMLR's sigma; read as: the gradient of the reward, not of the reward "
+        "smoothed by the perturbations",
+    ),
+    Judgement(
+        "dmlr.visual_dependency_sparse", InGeneral(AtMost(0.5)), _sparse, CONTEXT, told=_told_sparse,
+        note="few: at most half of the steps said lose half of their probability under a noised picture, latents held; "
+        "chains here are two to four words long, and none is a filler",
+    ),
+    Judgement(
+        "dmlr.visual_dependency_right", InGeneral(Rises()), _dependence, CONTEXT, told=_told_dependence,
+        note="mean log probability ratio, picture against a noised one, of the steps and the answer that were said; "
+        + _CELLS,
+    ),
     Context("dmlr.gain_everywhere", _gain),
     *(Context(f"dmlr.gain_{name}", _gained) for name in _GAINS),
     *(

@@ -41,6 +41,7 @@ from tokdyn.studies.latent_optimisation.design import (
     noised,
     settings,
 )
+from tokdyn.studies.latent_optimisation.premises import premises
 
 _drawn = jax.jit(items_of, static_argnums=(0, 2))
 
@@ -87,8 +88,9 @@ def measurements(
         By name ``(variables, items, key, finished) -> found``: weights; items, once for every level of noise
         `[noises * items, ...]`; the key of the optimisations, the same for every method, so that methods with the same
         draws are paired; and what is called after each method. Found are "clean": of ``_untouched``, leaves
-        `[noises, items, ...]`; "methods": by name what ``_kept`` says, leaves `[noises, seeds, items, ...]`; "sweep":
-        by control the same of one seed `[settings, noises, items]`; "tree": of "dmlr" `[noises, items, ...]`.
+        `[noises, items, ...]`; "premises": of ``premises``, alike; "methods": by name what ``_kept`` says, leaves
+        `[noises, seeds, items, ...]`; "sweep": by control the same of one seed `[settings, noises, items]`; "tree": of
+        "dmlr" `[noises, items, ...]`.
     """
     programs: dict[str, Program] = {}
     for name, (reference, variables, items) in known.items():
@@ -96,6 +98,8 @@ def measurements(
         for one in _methods(reference).values():
             programs.setdefault(_program_of(name, one), Program(run, (variables, items, key, one)))
         programs[f"{name}: untouched"] = Program(_untouched(reference.model), (variables, items), {}, "little")
+        of_premises = premises(reference.model, reference.loss.chain)
+        programs[f"{name}: premises"] = Program(of_premises, (variables, items, key))
     with wanted(compiled(programs)) as ready:
         yield {name: _measuring(name, reference, config, ready) for name, (reference, *_) in known.items()}
 
@@ -141,6 +145,8 @@ def _measuring(
                 }
             finished()
         found["clean"] = jax.tree.map(by_noise, ready[f"{name}: untouched"](variables, items))
+        of_premises = ready[f"{name}: premises"](variables, items, keys.for_purpose(key, "premises"))
+        found["premises"] = jax.tree.map(by_noise, of_premises)
         return found
 
     return measured

@@ -254,12 +254,6 @@ CLAIMS: tuple[Judgement | Context, ...] = (
         told=_told_attention,
         note=f"nats by which answer positions are wider: entropy of each head, then the mean over trainings. {CONTEXT}",
     ),
-    Judgement(
-        "dmlr.visual_dependency_right", Rises(),
-        lambda of: _units(of, lambda one: one["dependence_area"].isel(noise=-1) - 0.5), claims.CONTEXT,
-        told=lambda of: f"area under the ROC curve minus 1/2, {_dependence(of)}",
-        note=f"dependence of the right answer's probability on the image under the strongest noise. {CONTEXT}",
-    ),
     *(Context(f"visual_memory.{name}", _told_gain)
       for name in ("gain_retained_high", "gain_retained_low", "format_gain", "components")),
     *(Context(f"visual_memory.{name}", _told_arm(arm)) for name, arm in (
@@ -269,10 +263,6 @@ CLAIMS: tuple[Judgement | Context, ...] = (
     Context("visual_memory.slots_recover", _recovered),
     Context("visual_memory.probe_method_fails_too", _worst_of_probe),
 )  # fmt: skip
-
-
-def _dependence(of: xarray.Dataset) -> str:
-    return str(_units(of, lambda one: one["dependence_area"].isel(noise=-1) - 0.5))
 
 
 def _gains(chosen: list[tuple[str, xarray.Dataset]], arm: str) -> list[float]:

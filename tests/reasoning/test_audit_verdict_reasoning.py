@@ -130,6 +130,44 @@ def test_mediation_and_donors_are_both_said():
     assert "of answers follow the donor's latents in 'donor' [" in said
 
 
+def seldom(items, share):
+    """Margins of a machine whose image speaks through latents alone, which only some items have."""
+    rng = np.random.default_rng(0)
+    used = rng.random(items) < share
+    margins = rng.normal(2, 0.1, items)
+    moved = np.where(used, -margins, margins)
+    runs = {"factual": margins, "both_exchanged": moved, "image_exchanged": margins, "latents_exchanged": moved}
+    return {"right": np.ones(items, bool), "triggered": used} | {f"mediation/{name}": row for name, row in runs.items()}
+
+
+def test_what_passes_through_latents_that_few_items_have():
+    arrays = seldom(400, 0.03)
+    said = audit.audit(arrays, num_resamples=50).verdict
+    count = int(arrays["triggered"].sum())
+    assert (
+        f"Latents were used in {count / 400:.1%} of items: what passes through latents does so in these {count} "
+        in said
+    )
+    arrays["mediation/latents_exchanged"] = -arrays["mediation/factual"]
+    said = audit.audit(arrays, num_resamples=50).verdict
+    assert "exchanging latents changes the margin in items that have none: what was exchanged there?" in said
+
+
+@pytest.mark.parametrize("costs", [False, True])
+def test_latents_that_steer_answers_and_are_not_needed(costs):
+    """Redundant with the image: half of the answers follow a donor, and without latents all stay right."""
+    rng = np.random.default_rng(2)
+    arrays = foreign(rng, 400, 0.5)
+    kept = arrays["answers"]
+    arrays["arm/removed/answers"] = (
+        np.where(rng.random(400) < 0.3, (kept + 1) % CHOICES, kept) if costs else kept.copy()
+    )
+    arrays["arm/removed/answers"][0] = (kept[0] + 1) % CHOICES  # the hook fired
+    said = audit.audit(arrays, num_resamples=20).verdict
+    assert ("Yet with 'removed' accuracy changes by at most 0." in said) == (not costs)
+    assert "of answers follow the donor's latents in 'donor' [" in said
+
+
 def test_rounding_is_no_intervention():
     """A hook that did not fire, on a machine that adds in another order."""
     arrays = machine(np.random.default_rng(0), 200, 1.0, fires=False)

@@ -169,7 +169,8 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
 def _constant_growth(dataset: xarray.Dataset) -> list[Estimate]:
     """Growth of log cost per word between the two largest vocabularies, over that between the two smallest.
 
-    1 if cost is exponential in the vocabulary; for a power of it, about the ratio of the vocabularies; NaN without growth.
+    1 if cost is exponential in the vocabulary; for a power of it, about the ratio of the vocabularies; NaN without
+    growth.
     """
     sizes = dataset["size"].values
     if len(sizes) < 3:

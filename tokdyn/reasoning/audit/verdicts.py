@@ -64,8 +64,20 @@ def verdict(run: Run, tables: Mapping[str, Any], *, alpha: float) -> str:
     ]
     used = run.of(CLEAN, "triggered")
     if used is not None and not used.all():
-        said.append(f"Latents were used in {used.mean():.1%} of items.")
+        said.append(_seldom(run, used))
     return " ".join([*said, *_use(run, tables, live, alpha)])
+
+
+def _seldom(run: Run, used: np.ndarray) -> str:
+    """In how many items there were latents, and what that means for effects that are means over all of them."""
+    said = f"Latents were used in {used.mean():.1%} of items"
+    if not run.has("mediation/factual"):
+        return f"{said}."
+    factual, exchanged = (np.asarray(run.arrays[f"mediation/{name}"]) for name in ("factual", "latents_exchanged"))
+    without = np.abs(exchanged - factual)[~np.asarray(used, bool)]
+    if without.max() > ROUNDING * np.ptp(factual):
+        return f"{said}, yet exchanging latents changes the margin in items that have none: what was exchanged there?"
+    return f"{said}: what passes through latents does so in these {int(used.sum())} alone."
 
 
 def _same(run: Run, arm: str, other: str) -> tuple[str, ...]:
@@ -111,10 +123,24 @@ def _use(run: Run, tables: Mapping[str, Any], live: list[str], alpha: float) -> 
     if "donors" in tables:
         rows = tables["donors"][tables["donors"]["arm"].isin(live)]
         said += [_donor(row) for row in rows.to_dict("records")]  # each is said, so that none is chosen
+        said += _needed(tables, live, rows)
         right = float(run.right.mean())
         if len(rows) and right < _HIGH:
             said.append(f"With its own latents the run is right in {100 * right:.0f} %.")
     return said or [_accuracy(run, tables, live, alpha)]
+
+
+def _needed(tables: Mapping[str, Any], live: list[str], donors: Any) -> list[str]:
+    """Where answers follow donors, an arm without a donor that costs nothing says that they need not."""
+    if not (donors["share_low"] > 0).any() or "arms" not in tables:
+        return []
+    rows = tables["arms"].set_index("arm").loc[[arm for arm in live if arm not in set(donors["arm"])]]
+    idle = rows[rows["verdict"].isin(("no effect", "negligible"))]
+    return [
+        f"Yet with {name!r} accuracy changes by at most {row['smallest_bound']:.3f}: latents steer these answers where "
+        "they disagree, and the answers do not need them."
+        for name, row in idle.iterrows()
+    ]
 
 
 def _accuracy(run: Run, tables: Mapping[str, Any], live: list[str], alpha: float) -> str:

@@ -53,7 +53,7 @@ def test_a_remedy_that_does_nothing_differs_nowhere_and_one_that_helps_everywher
 
 
 def test_without_any_effect_correction_leaves_nothing():
-    """All other remedies are independent of the baseline: of 196 tests none is left, but for once in twenty."""
+    """All other remedies are independent of the baseline: of 396 tests none is left, but for once in twenty."""
     assert not [row for row in comparisons(pretended()) if row["Holm"] < 0.05]
 
 

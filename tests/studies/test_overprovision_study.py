@@ -103,8 +103,8 @@ def test_the_report_tells_unknown_from_wrong(tmp_path):
     ("wrong", "message"),
     [
         ({"seeds": 1}, "seeds: expected a static integer of at least 2"),
-        ({"num_tokens": ()}, "num_tokens: expected at least one value, each once"),
-        ({"num_tokens": (4, 4)}, "num_tokens: expected at least one value, each once"),
+        ({"num_tokens": ()}, "num_tokens: expected at least one, each once"),
+        ({"num_tokens": (4, 4)}, "num_tokens: expected at least one, each once"),
         ({"num_tokens": (0,)}, "num_tokens: expected a static integer of at least 1"),
         ({"temperatures": (0.0,)}, "temperatures: expected a number above 0"),
         ({"max_steps": 0}, "max_steps: expected"),

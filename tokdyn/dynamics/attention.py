@@ -55,6 +55,16 @@ class Scene(NamedTuple):
         """A temperature in squared units of the features, in units of the scale."""
         return temperature / self.scale / self.scale
 
+    def competition(self, scores: jax.Array, width: jax.Array) -> jax.Array:
+        """Softmax over tokens of scores over a width `[K, N]`; tokens that do not exist have none of any feature."""
+        if self.exists is not None:
+            scores = jnp.where(self.exists[:, None], scores, -jnp.inf)
+        return tempered_softmax(scores, width, axis=0)
+
+    def responsibilities(self, tokens: jax.Array, moved: jax.Array, temperature: jax.Array) -> jax.Array:
+        """Competition by squared distance, of tokens `[K, D]` for moved features `[N, D]`: `[K, N]`."""
+        return self.competition(-squared_distances(self.moved(tokens), moved), self.width(temperature))
+
     def means(self, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Means of the features by weights `[K, N]`, in units of the scale and relative to the centre `[K, D]`, and the
         mass of each token `[K]`; masked features have none.
@@ -117,9 +127,7 @@ class Attention(Term):
         else:
             scores, width = cosines(own + context.centre, moved + context.centre), self.temperature
         if over == "tokens":
-            if context.exists is not None:
-                scores = jnp.where(context.exists[:, None], scores, -jnp.inf)
-            return tempered_softmax(scores, width, axis=0)
+            return context.competition(scores, width)
         if context.mask is not None:
             scores = jnp.where(context.mask, scores, -jnp.inf)
         return tempered_softmax(scores, width, axis=1)

@@ -11,7 +11,6 @@ from tokdyn.dynamics.base import Flow, Memory, Term
 from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.repulsion import Repulsion
 from tokdyn.dynamics.schedules import Scalar
-from tokdyn.numerics import squared_distances, tempered_softmax
 from tokdyn.ranges import built, number
 
 
@@ -34,10 +33,7 @@ class MassRepulsion(Term):
         still = jnp.zeros_like(tokens)
         plain = Repulsion(self.strength, self.eps, "plummer")
         push, _ = plain.apply(key, step, Flow(still, still), tokens, (), context.exists)
-        scores = -squared_distances(context.moved(tokens), context.features)
-        if context.exists is not None:
-            scores = jnp.where(context.exists[:, None], scores, -jnp.inf)
-        _, mass = context.means(tempered_softmax(scores, context.width(self.temperature), axis=0))
+        _, mass = context.means(context.responsibilities(tokens, context.features, self.temperature))
         count = tokens.shape[0] if context.exists is None else jnp.maximum(jnp.sum(context.exists), 1)
         total = jnp.sum(mass)
         shares = mass * count / jnp.where(total > 0, total, 1.0)

@@ -12,7 +12,6 @@ from tokdyn.dynamics.attention import Scene
 from tokdyn.dynamics.base import Flow, Memory, Term
 from tokdyn.dynamics.parts import part
 from tokdyn.dynamics.schedules import Scalar
-from tokdyn.numerics import squared_distances, tempered_softmax
 from tokdyn.ranges import built, number
 
 
@@ -34,7 +33,7 @@ class Sampling(Term):
         self, key: jax.Array, step: jax.Array, flow: Flow, tokens: jax.Array, memory: Memory, context: Scene
     ) -> tuple[Flow, Memory]:
         checks.scalar_fields(self)
-        weights = self._weights(tokens, context.features, context)
+        weights = context.responsibilities(tokens, context.features, self.temperature)
         target, mass = context.means(weights)
         count = context.features.shape[0] if context.mask is None else jnp.sum(context.mask)
         sharing = tokens.shape[0] if context.exists is None else jnp.maximum(jnp.sum(context.exists), 1)
@@ -51,13 +50,7 @@ class Sampling(Term):
 
     def assign(self, tokens: jax.Array, features: jax.Array, context: Scene) -> jax.Array:
         """The posterior of the assignment, given the tokens `[N, K]`."""
-        return self._weights(tokens, context.moved(features), context).T
-
-    def _weights(self, tokens: jax.Array, moved: jax.Array, context: Scene) -> jax.Array:
-        scores = -squared_distances(context.moved(tokens), moved)
-        if context.exists is not None:
-            scores = jnp.where(context.exists[:, None], scores, -jnp.inf)
-        return tempered_softmax(scores, context.width(self.temperature), axis=0)
+        return context.responsibilities(tokens, context.moved(features), self.temperature).T
 
 
 def sampling(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tokdyn import checks
 from tokdyn.studies.overprovision.families import BUILT_ON, HELD_BACK, PUBLISHED, Family
+from tokdyn.studies.skeleton import at_most
 
 
 class Regime(NamedTuple):
@@ -16,38 +17,48 @@ class Regime(NamedTuple):
         family: of scenes.
         num_tokens: K.
         temperature: of the softmax, squared units of the features.
+        start: where tokens begin without a remedy: "features", random ones; "near", 0.1 around the mean of all; "far",
+            normal around it with twice the features' standard deviation.
     """
 
     family: Family
     num_tokens: int = 4
     temperature: float = 1.0
+    start: str = "features"
 
     @property
     def title(self) -> str:
         """In words."""
-        return f"{self.family.title}; {self.num_tokens} tokens, T = {self.temperature:g}"
+        begun = "" if self.start == "features" else f", {self.start} starts"
+        return f"{self.family.title}; {self.num_tokens} tokens, T = {self.temperature:g}{begun}"
 
 
 class Remedy(NamedTuple):
-    """What is done against collapse; all of them are numbers of one program.
+    """What is done against collapse; but for the balanced assignment, all of them are numbers of one program.
 
     Attributes:
         title: in words.
         momentum: of inertia.
         strength: of repulsion.
-        start: 0 random features, 1 k-means++, 2 farthest-first traversal.
+        scaled: of repulsion, in units of half the cube of half the clusters' radius, which only an oracle knows.
+        rate: share of the way that tokens go in a step.
+        start: 0 the regime's, 1 k-means++, 2 farthest-first traversal.
         heat: first temperature over the critical one of all features; 0 for no annealing.
         first: first temperature in squared units of the features; 0 for none.
         cooling: steps of annealing.
+        balanced: whether every token gets an equal share of the features, by optimal transport.
     """
 
     title: str
     momentum: float = 0.0
     strength: float = 0.0
+    scaled: float = 0.0
+    rate: float = 1.0
     start: int = 0
     heat: float = 0.0
     first: float = 0.0
     cooling: int = 0
+    balanced: bool = False
 
 
 REMEDIES = {
@@ -55,10 +66,12 @@ REMEDIES = {
     "inertia": Remedy("inertia 0.5", momentum=0.5),
     "repulsion": Remedy("repulsion 0.05", strength=0.05),
     "both": Remedy("inertia and repulsion", momentum=0.5, strength=0.05),
+    "scaled_repulsion": Remedy("scaled repulsion, rate 0.5", scaled=1.0, rate=0.5),
     "kmeans_plus_plus": Remedy("k-means++ start", start=1),
     "farthest_point": Remedy("farthest-first start", start=2),
     "annealing": Remedy("annealing from 60", first=60.0, cooling=20),
     "annealing_scaled": Remedy("annealing from 1.2 critical", heat=1.2, cooling=20),
+    "balanced": Remedy("balanced assignment", balanced=True),
 }
 _FOUR = PUBLISHED["study_4_0.6"]
 STUDY_REGIMES = {name: Regime(family) for name, family in PUBLISHED.items()}
@@ -75,26 +88,48 @@ OTHERS = {
     "heavy_tails": Regime(HELD_BACK["heavy_tails"]),
     "few_tokens": Regime(HELD_BACK["twelve"]),
     "moons": Regime(HELD_BACK["moons"]),
+    "moons_cold": Regime(HELD_BACK["moons"], temperature=0.1),
     "rings": Regime(HELD_BACK["rings"]),
+    "rings_cold": Regime(HELD_BACK["rings"], temperature=0.1),
+    "near": Regime(_FOUR, start="near"),
+    "far": Regime(_FOUR, start="far"),
 }
+TWELVE = {"twelve": Regime(HELD_BACK["twelve"], 12)}
 SURPLUS = {
     "surplus": Regime(_FOUR, 16),
     "surplus_tight": Regime(PUBLISHED["study_4_0.3"], 16),
     "nested": Regime(HELD_BACK["nested"], 16),
     "nested_cold": Regime(HELD_BACK["nested"], 16, 0.1),
 }
+_SIXTY_FOUR = HELD_BACK["high_dimension"]
 WIDE = {
-    "dimensions_64": Regime(HELD_BACK["high_dimension"]),
-    "dimensions_64_tight": Regime(HELD_BACK["high_dimension"]._replace(title="64 dimensions, tight", noise=0.3)),
+    "dimensions_64": Regime(_SIXTY_FOUR),
+    "dimensions_64_tight": Regime(_SIXTY_FOUR._replace(title="64 dimensions, tight", noise=0.3)),
+    "dimensions_64_close": Regime(_SIXTY_FOUR._replace(title="64 dimensions, close together", spread=0.5)),
+    "dimensions_64_near": Regime(_SIXTY_FOUR, start="near"),
+    "dimensions_64_far": Regime(_SIXTY_FOUR, start="far"),
 }
+WIDER = {"dimensions_256": Regime(_SIXTY_FOUR._replace(title="256 dimensions", num_dimensions=256))}
+_STANDARD = HELD_BACK["digits"]._replace(title="digits, standardised", source="digits_standardised")
+DIGITS = {
+    "digits": Regime(HELD_BACK["digits"], 10),
+    "digits_cold": Regime(HELD_BACK["digits"], 10, 0.3),
+    "digits_standardised": Regime(_STANDARD, 10),
+    "digits_standardised_hot": Regime(_STANDARD, 10, 10.0),
+}
+THREE = {name: Regime(HELD_BACK[name], 3) for name in ("wine", "iris")}
+TWO = {"cancer": Regime(HELD_BACK["cancer"], 2)}
 # Regimes of one shape share one program: features, dimensions and tokens.
-GROUPS = {"study": STUDY_REGIMES, "others": OTHERS, "surplus": SURPLUS, "wide": WIDE}
+GROUPS = {
+    "study": STUDY_REGIMES, "others": OTHERS, "twelve": TWELVE, "surplus": SURPLUS, "wide": WIDE, "wider": WIDER,
+    "digits": DIGITS, "three": THREE, "two": TWO,
+}  # fmt: skip
 REGIMES = {name: regime for group in GROUPS.values() for name, regime in group.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is run; the defaults are 102,400 runs."""
+    """What is run; the defaults are 160,000 runs."""
 
     seeds: int = 1000
     """Scenes and starts of each of the nine published conditions."""
@@ -111,7 +146,7 @@ class Config:
 
     def quick(self) -> Config:
         """Ten seeds."""
-        return dataclasses.replace(self, seeds=min(self.seeds, 10), other_seeds=min(self.other_seeds, 10))
+        return at_most(self, seeds=10, other_seeds=10)
 
     def checked(self) -> Config:
         """This design, if it can be run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ import numpy as np
 from tokdyn import keys, metrics, starts
 from tokdyn.checks import Status
 from tokdyn.dynamics import annealing, catalog, compose
+from tokdyn.numerics import masked_mean
 from tokdyn.solve import run
-from tokdyn.studies.collapse.design import GROUPS, REMEDIES, Config, Regime
-from tokdyn.studies.overprovision.scenes import MOST_LABELS, Draw, drawing
+from tokdyn.studies.collapse.design import GROUPS, REMEDIES, Config, Regime, Remedy
+from tokdyn.studies.overprovision.scenes import MOST_LABELS, Draw, drawing, radius
 from tokdyn.sweeps import Plan, grid, sweep
 from tokdyn.theory import critical_temperature
 from tokdyn.tree import with_values
@@ -35,7 +37,9 @@ VARIABLES = {
 JITTER = 0.05  # of random features, as published
 
 
-def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Draw, regimes: list[Regime], max_steps: int) -> Any:
+def evaluate(
+    config: dict[str, Any], key: jax.Array, *, draw: Draw, regimes: list[Regime], remedies: list[Remedy], max_steps: int
+) -> Any:
     """One run.
 
     Args:
@@ -43,37 +47,43 @@ def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Draw, regimes: lis
         key: of scene and start: the same for all remedies and regimes.
         draw: of ``scenes.drawing`` (static).
         regimes: that the number chooses from (static); all have as many tokens.
+        remedies: that the number chooses from (static); all are balanced, or none is.
         max_steps: at most so many steps (static).
     """
     which = jnp.asarray(config["regime"], jnp.int32)
     number = jnp.asarray(config["remedy"], jnp.int32)
-    remedies = list(REMEDIES.values())
-    momentum, strength, start, heat, first, cooling = (
-        jnp.asarray(np.array([getattr(one, name) for one in remedies], np.float32))[number]
-        for name in ("momentum", "strength", "start", "heat", "first", "cooling")
-    )
+
+    def of_remedy(name: str) -> jax.Array:
+        return jnp.asarray(np.array([getattr(one, name) for one in remedies], np.float32))[number]
+
     temperature = jnp.asarray(np.array([one.temperature for one in regimes], np.float32))[which]
-    # The root mean square distance from a cluster's centre.
-    radii = [float(np.mean(one.family.noise)) * one.family.num_dimensions**0.5 for one in regimes]
-    resolution = 0.1 * jnp.asarray(np.array(radii, np.float32))[which]
+    width = jnp.asarray(np.array([radius(one.family) for one in regimes], np.float32))[which]
+    resolution = 0.1 * width
 
     scene = draw(which, key)
     num_tokens, own = regimes[0].num_tokens, keys.for_purpose(key, "tokens")
     rows, mask = scene.features, scene.mask
     begun = jnp.stack([
-        starts.random_features(own, rows, num_tokens, mask=mask, jitter=JITTER),
+        _begun(own, rows, mask, num_tokens, regimes, which),
         starts.kmeans_plus_plus(own, rows, num_tokens, mask=mask),
         starts.farthest_point(own, rows, num_tokens, mask=mask),
-    ])[start.astype(jnp.int32)]  # fmt: skip
-    critical = critical_temperature(rows, mask=mask)
-    hot = jnp.where(first > 0, first, jnp.where(heat > 0, heat * critical, temperature))
-    dynamics = with_values(
-        _composed(),
-        {
-            "attract.temperature.start": jnp.maximum(hot, temperature), "attract.temperature.end": temperature,
-            "attract.temperature.num_steps": cooling, "repel.strength": strength, "inertia.momentum": momentum,
-        },
-    )  # fmt: skip
+    ])[of_remedy("start").astype(jnp.int32)]  # fmt: skip
+    dynamics: Any
+    if remedies[0].balanced:
+        dynamics = with_values(catalog.balanced(), {"attract.temperature": temperature})
+    else:
+        first, heat = of_remedy("first"), of_remedy("heat")
+        critical = critical_temperature(rows, mask=mask)
+        hot = jnp.where(first > 0, first, jnp.where(heat > 0, heat * critical, temperature))
+        dynamics = with_values(
+            _composed(),
+            {
+                "attract.temperature.start": jnp.maximum(hot, temperature), "attract.temperature.end": temperature,
+                "attract.temperature.num_steps": of_remedy("cooling"), "attract.rate": of_remedy("rate"),
+                "repel.strength": of_remedy("strength") + of_remedy("scaled") * (width / 2) ** 3 / 2,
+                "inertia.momentum": of_remedy("momentum"),
+            },
+        )  # fmt: skip
     ended = run(dynamics, None, rows, tokens=begun, max_steps=max_steps, tol=config["tol"], mask=mask,
                 assignment="hard")  # fmt: skip
     distinct = metrics.distinct_tokens(ended.tokens, resolution)
@@ -89,6 +99,21 @@ def evaluate(config: dict[str, Any], key: jax.Array, *, draw: Draw, regimes: lis
         "num_steps": ended.num_steps,
         "converged": ended.status == Status.CONVERGED,
     }
+
+
+def _begun(
+    key: jax.Array, rows: jax.Array, mask: jax.Array, num_tokens: int, regimes: list[Regime], which: jax.Array
+) -> jax.Array:
+    """The regime's own start `[K, D]`."""
+    made = starts.random_features(key, rows, num_tokens, mask=mask, jitter=JITTER)
+    names = [one.start for one in regimes]
+    if set(names) == {"features"}:
+        return made
+    centre = masked_mean(rows, mask)
+    spread = jnp.sqrt(masked_mean((rows - centre) ** 2, mask))
+    drawn = jax.random.normal(keys.for_purpose(key, "normal"), made.shape, made.dtype)
+    chosen = jnp.asarray([("features", "near", "far").index(name) for name in names])[which]
+    return jnp.stack([made, centre + 0.1 * drawn * (spread > 0), centre + 2 * spread * drawn])[chosen]
 
 
 def _composed() -> Any:
@@ -110,28 +135,34 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     key = jax.random.key(config.key)
     seeds = {name: config.seeds if name == "study" else config.other_seeds for name in GROUPS}
     total = sum(len(group) * len(REMEDIES) * seeds[name] for name, group in GROUPS.items())
+    kinds = {
+        name: [remedy for remedy, one in REMEDIES.items() if one.balanced == balanced]
+        for name, balanced in (("", False), ("_balanced", True))
+    }
     done, found = 0, []
     for name, group in GROUPS.items():
         regimes = list(group.values())
         draw = drawing([one.family for one in regimes])
         steps = config.study_steps if name == "study" else config.max_steps
+        parts = []
+        for kind, names in kinds.items():
+            bound = functools.partial(
+                evaluate, draw=draw, regimes=regimes, remedies=[REMEDIES[each] for each in names], max_steps=steps
+            )
 
-        def bound(
-            cell: dict[str, Any], own: jax.Array, *, draw: Any = draw, regimes: Any = regimes, steps: int = steps
-        ) -> Any:
-            return evaluate(cell, own, draw=draw, regimes=regimes, max_steps=steps)
+            def step(finished: int, _: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + finished, total)
 
-        def step(finished: int, _: int, before: int = done) -> None:
-            if progress is not None:
-                progress(before + finished, total)
-
-        made = sweep(
-            bound, {"regime": 0.0, "remedy": 0.0, "tol": config.tol},
-            grid({"regime": range(len(regimes)), "remedy": range(len(REMEDIES))}),
-            seeds=seeds[name], key=key, store=str(Path(store) / name) if store else None, progress=step,
-        )  # fmt: skip
-        assert not isinstance(made, Plan)
-        done += len(regimes) * len(REMEDIES) * seeds[name]
-        made = made.load().astype(np.float32)
-        found.append(made.assign_coords(regime=np.array(list(group), object), remedy=np.array(list(REMEDIES), object)))
-    return xarray.concat(found, "regime", join="outer")
+            made = sweep(
+                bound, {"regime": 0.0, "remedy": 0.0, "tol": config.tol},
+                grid({"regime": range(len(regimes)), "remedy": range(len(names))}),
+                seeds=seeds[name], key=key, store=str(Path(store) / f"{name}{kind}") if store else None, progress=step,
+            )  # fmt: skip
+            assert not isinstance(made, Plan)
+            done += len(regimes) * len(names) * seeds[name]
+            parts.append(made.load().astype(np.float32).assign_coords(
+                regime=np.array(list(group), object), remedy=np.array(names, object)
+            ))  # fmt: skip
+        found.append(xarray.concat(parts, "remedy"))
+    return xarray.concat(found, "regime", join="outer").sel(remedy=list(REMEDIES))

@@ -17,7 +17,7 @@ from tokdyn.studies.skeleton import Study, machine
 
 OTHERS = tuple(name for name in REMEDIES if name != "baseline")
 LEVEL = 0.05
-# Sign flips of a test. With 196 tests Holm's smallest adjusted p-value is 196 / 20,001.
+# Sign flips of a test. With 400 tests Holm's smallest adjusted p-value is 400 / 20,001.
 FLIPS = 20_000
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from tokdyn import checks
+from tokdyn.studies.skeleton import at_most
 
 STARTS = ("features", "farthest_point")
 METHODS = ("plateau", "mixture", "silhouette")
@@ -37,7 +38,7 @@ class Config:
 
     def quick(self) -> Config:
         """Three seeds."""
-        return dataclasses.replace(self, seeds=min(self.seeds, 3))
+        return at_most(self, seeds=3)
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -49,9 +50,7 @@ class Config:
         checks.whole_number("max_steps", self.max_steps, at_least=1)
         checks.whole_number("key", self.key, at_least=0)
         for name in ("num_tokens", "temperatures"):
-            given = getattr(self, name)
-            if not given or len(set(given)) != len(given):
-                raise checks.bad(name, "at least one value, each once", given)
+            checks.each_once(name, getattr(self, name))
         for count in self.num_tokens:
             checks.whole_number("num_tokens", count, at_least=1)
         checks.hyperparameter("temperatures", np.array(self.temperatures, float), above=0.0)

@@ -1,4 +1,4 @@
-"""The scenes of every family, padded into two shapes: 400 features in 6 dimensions, 600 in 64."""
+"""The scenes of every family, padded into three shapes: 400 features in 6 dimensions, 600 in 64, 320 in 256."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tokdyn import data, keys
 from tokdyn.studies.overprovision.families import Family
 
 MOST_LABELS = 16
-_SHAPES = {"small": (400, 6), "wide": (600, 64)}
-_REAL = ("iris", "wine", "cancer", "digits")
+_SHAPES = {"small": (400, 6), "wide": (600, 64), "wider": (320, 256)}
+_REAL = ("iris", "wine", "cancer", "digits", "digits_standardised")
 
 
 class Scene(NamedTuple):
@@ -32,11 +32,23 @@ Draw = Callable[[ArrayLike, jax.Array], Scene]
 
 
 def shape_of(family: Family) -> str:
-    """Which of the two shapes a family is padded to."""
+    """The smallest shape that a family's scenes fit into."""
+    if family.source in _REAL:
+        return "wide"
     rows = sum(family.sizes) + family.num_background
-    return "small" if family.num_dimensions <= _SHAPES["small"][1] and rows <= 400 and family.source not in _REAL else (
-        "wide"
-    )  # fmt: skip
+    return next(name for name, (most, columns) in _SHAPES.items() if rows <= most and family.num_dimensions <= columns)
+
+
+def radius(family: Family) -> float:
+    """Root mean square distance of features from the centre of their cluster, by the law of the family or its table.
+
+    Stretched and heavy-tailed clusters count by the noise that they are made from, moons and rings by that around them.
+    """
+    if family.source not in _REAL:
+        return float(np.mean(family.noise)) * family.num_dimensions**0.5
+    features, labels = _table(family.source)
+    centres = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
+    return float(np.sqrt(np.mean(np.sum((features - centres[labels]) ** 2, axis=1))))
 
 
 def drawing(families: Sequence[Family]) -> Draw:
@@ -107,10 +119,11 @@ def _numbers(families: Sequence[Family]) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=4)
 def _table(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A real data set, standardised; digits as they are, since their pixels share a unit."""
-    features, labels = getattr(data, name)()
+    """A real data set, standardised; "digits" as they are, since their pixels share a unit."""
+    features, labels = getattr(data, name.removesuffix("_standardised"))()
+    features = features.reshape(len(features), -1)
     if name == "digits":
-        return features.reshape(len(features), -1), labels
+        return features, labels
     return np.asarray(data.standardised(features).features), labels
 
 

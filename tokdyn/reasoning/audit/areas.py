@@ -67,7 +67,7 @@ def roc_areas(
     if values.ndim != 5 or values.shape[1:4] != bears.shape:
         raise bad("values", f"[diagnostics, {', '.join(map(str, bears.shape))}, runs], as bears", list(values.shape))
     rng = np.random.default_rng(seed)
-    judged = np.isfinite(values).any(axis=-1)
+    judged = np.asarray(np.isfinite(values).any(axis=-1))
     once, often = [], []
     for wanted in (1.0, 0.0):
         chosen = bears == wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,6 @@ from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Prompt, Reasoner, Variables
 from tokdyn.reasoning.transformer import Cache
 from tokdyn.theory import maps
-
-
-Values = TypeVar("Values", np.ndarray, jax.Array)
 
 
 class LatentMap(NamedTuple):
@@ -199,7 +196,7 @@ def latent_jacobians(whole: Recurrence) -> jax.Array:
     return jax.lax.map(one, jnp.arange(len(whole.latents) - 1))
 
 
-def gains(jacobians: Values) -> Values:
+def gains(jacobians: jax.Array | np.ndarray) -> Any:
     r"""Root mean square change of the next latent for a small random change of each latent.
 
     .. math:: g = \sqrt{\|J\|_F^2 / d}
@@ -211,7 +208,7 @@ def gains(jacobians: Values) -> Values:
         jacobians: from ``latent_jacobians`` `[..., width, width]`, of NumPy or jax.
 
     Returns:
-        `[...]`.
+        `[...]`, of the same kind.
 
     Example:
         >>> import numpy as np

@@ -8,7 +8,9 @@ import pytest
 import xarray
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from tokdyn import claims
 from tokdyn.reasoning.audit.scores import alarmed
+from tokdyn.studies.calibration import claims as verdicts
 from tokdyn.studies.calibration import tables
 from tokdyn.studies.calibration.controls import CONTROLS
 from tokdyn.studies.calibration.design import Config
@@ -115,6 +117,30 @@ def test_the_committed_report_is_that_of_its_dataset(dataset, rows):
         assert [float(written[name][end]) for end in ("score", "low", "high")] == pytest.approx(
             [row["score"], row["low"], row["high"]], abs=1e-6
         ), name
+
+
+class TestClaims:
+    def test_notes_are_those_of_the_committed_dataset(self, dataset):
+        found = verdicts.findings(dataset)
+        assert claims.check(found) == []
+        known = {claim.id: claim for claim in claims.load()}
+        assert len(found) == len(verdicts.CLAIMS) == 21
+        for name, finding in found.items():
+            assert finding.verdict == "open"
+            assert known[name].kind == "model", name
+            assert finding.note in claims.contexts(known[name].note), name
+        assert claims.updated(found) == claims.load()
+
+    def test_every_diagnostic_that_is_named_is_judged(self):
+        assert set(verdicts.ASKED) <= set(JUDGED)
+
+    def test_no_note_of_another_study_was_lost(self, dataset):
+        both = {claim.id for claim in claims.load() if claim.note.count("context only (") > 1}
+        assert {"capimagine.latent_answer_disconnect", "visual_memory.slots_swap"} <= both
+        for claim in claims.load():
+            if claim.id in both:
+                studies = [part.split("(")[1].split(")")[0] for part in claims.contexts(claim.note)]
+                assert len(set(studies)) == len(studies), claim.id
 
 
 def _stacked(dataset):

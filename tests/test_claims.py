@@ -278,3 +278,26 @@ def test_a_file_of_another_form_is_refused(text, sentence, tmp_path):
         claims.load(path)
     with pytest.raises(ValueError, match="expected a table of claims"):
         claims.load(tmp_path / "none.json")
+
+
+class TestNotesOfSeveralStudies:
+    def entered(self, note, finding):
+        claim = Claim("dmlr.gain", "dmlr", "gain", 2, note=note, kind="model")
+        return claims.updated({"dmlr.gain": finding}, claims=[claim])[0].note
+
+    def said(self, study, words):
+        return Finding(None, "open", claims.context(f"tokdyn study {study}", words), design=claims.CONTEXT)
+
+    def test_stand_beside_each_other_and_each_is_told_once(self):
+        one = self.entered("about a named model: only a run of it can judge this", self.said("a", "1"))
+        assert one == "context only (tokdyn study a): 1"
+        both = self.entered(one, self.said("b", "2"))
+        assert both == "context only (tokdyn study a): 1; context only (tokdyn study b): 2"
+        again = self.entered(both, self.said("a", "3"))
+        assert again == "context only (tokdyn study a): 3; context only (tokdyn study b): 2"
+        assert self.entered(again, self.said("a", "3")) == again
+
+    def test_any_other_note_replaces(self):
+        assert self.entered("context only (tokdyn study a): 1", Finding(None, "open", "would decide it")) == (
+            "would decide it"
+        )

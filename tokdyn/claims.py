@@ -14,6 +14,7 @@ import json
 import math
 import numbers
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -52,6 +53,7 @@ COLUMNS = (
     "id", "work", "claim", "published", "ours", "verdict", "command", "note", "source", "kind", "design", "rule",
 )  # fmt: skip
 EMPTY = "-"
+_CONTEXT = "context only ("
 
 Value = str | int | float
 
@@ -320,12 +322,49 @@ def _claim(name: str, number: int, record: Any) -> Claim:
     return Claim(**record)
 
 
+def context(command: str, told: str) -> str:
+    """The note of a study on a claim that it may not judge; those of several stand beside each other.
+
+    Args:
+        command: of the study.
+        told: what it adds.
+
+    Example:
+        >>> from tokdyn import claims
+        >>> claims.context("tokdyn study mediation", "lift 0.7")
+        'context only (tokdyn study mediation): lift 0.7'
+    """
+    return f"{_CONTEXT}{command}): {told}"
+
+
+def contexts(note: str) -> list[str]:
+    """A note as those of several studies.
+
+    Example:
+        >>> from tokdyn import claims
+        >>> claims.contexts("context only (tokdyn study a): 1; 2; context only (tokdyn study b): 3")
+        ['context only (tokdyn study a): 1; 2', 'context only (tokdyn study b): 3']
+    """
+    return re.split(f"; (?={re.escape(_CONTEXT)})", note)
+
+
 def _entered(claim: Claim, finding: Finding) -> Claim:
-    note = claim.note if finding.note is None else finding.note
+    note = claim.note if finding.note is None else _beside(claim.note, finding.note)
     return dataclasses.replace(
         claim, ours=finding.ours, verdict=finding.verdict, command=finding.command, note=note, design=finding.design,
         rule=finding.rule,
     )  # fmt: skip
+
+
+def _beside(old: str, new: str) -> str:
+    """A note in place of the old one; one that is only context leaves that of other studies where it is."""
+    if not new.startswith(_CONTEXT):
+        return new
+    mine = new[: new.index("): ") + 3]
+    kept = [part for part in contexts(old) if part.startswith(_CONTEXT)]
+    if any(part.startswith(mine) for part in kept):
+        return "; ".join(new if part.startswith(mine) else part for part in kept)
+    return "; ".join([*kept, new])
 
 
 def _check_unique(claims: Iterable[Claim]) -> None:

@@ -134,6 +134,27 @@ def test_how_well_it_was_compiled_does_not_show():
     np.testing.assert_array_equal(few, many)
 
 
+def test_bits_that_are_kept_are_those_of_their_key(monkeypatch):
+    """Asked for again nothing is drawn; another key, number or width is; nobody can change what others get."""
+    bits._kept.cache_clear()
+    first = list(bits.blocks_of_bits(KEY, 31, 700, size=31))
+    fresh = list(bits._blocks(KEY, 700, 512, 64, "little"))
+    np.testing.assert_array_equal(np.concatenate(first), np.concatenate(fresh)[:, :31])
+    other = np.concatenate(list(bits.blocks_of_bits(jax.random.key(12), 31, 700, size=31)))
+    assert (other != np.concatenate(first)).mean() > 0.99
+    with pytest.raises(ValueError, match="read-only"):
+        first[0][0, 0] = 1
+
+    def again(*arguments):
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr(bits, "_program", again)
+    np.testing.assert_array_equal(np.concatenate(list(bits.blocks_of_bits(KEY, 20, 700, size=20))),
+                                  np.concatenate(first)[:, :20])  # fmt: skip
+    with pytest.raises(AssertionError, match="drawn again"):
+        list(bits.blocks_of_bits(jax.random.key(13), 31, 700, size=31))
+
+
 def test_permutation_i_is_drawn_by_its_own_key_as_a_coin_of_jax():
     """The p-value by a loop over permutations, one ``bernoulli`` each."""
     values, num = np.random.default_rng(11).normal(0.3, 1.0, 25), 300

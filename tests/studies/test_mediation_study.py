@@ -196,9 +196,34 @@ class TestFigures:
         made = figures.arm_accuracies(
             ["clean", "zero"], {"a": [[1.0, 0.2], [0.9, 0.1], [1.0, 0.3]], "b": [[0.5, np.nan]] * 3}, chance={"a": 0.1}
         )
-        assert [panel.get_title() for panel in made.axes] == ["a", "b"]
+        assert [text.get_text() for text in made.axes[0].texts] == ["1.00", "0.50", "0.20", "-", "0.10", "-"]
+        assert [text.get_text() for text in made.axes[0].get_yticklabels()] == ["clean", "zero", "guessing"]
+        assert made.axes[1].get_ylabel() == "share of right answers; 95 % intervals reach at most 0.10 to a side"
         with pytest.raises(ValueError, match="within their intervals"):
             figures.arm_accuracies(["clean"], {"a": [[1.0], [1.1], [1.2]]})
+        with pytest.raises(ValueError, match="groups: expected at least one reasoner, all of"):
+            figures.arm_accuracies(["clean"], {"a": [[1.0]] * 3}, groups={"used": ["b"]})
+
+    def test_groups_order_the_columns_and_frames_stand_where_told(self):
+        made = figures.arm_accuracies(
+            ["clean", "zero"], {"a": [[1.0, 0.2]] * 3, "b": [[0.9, 0.3]] * 3}, changed={"a": [False, True]},
+            groups={"idle": ["b"], "used": ["a"]},
+        )  # fmt: skip
+        panel = made.axes[0]
+        assert [text.get_text() for text in panel.get_xticklabels()] == ["b", "a"]
+        assert [text.get_text() for text in panel.texts] == ["0.90", "1.00", "0.30", "0.20", "idle", "used"]
+        ((x, y),) = [patch.get_center() for patch in panel.patches]
+        assert (round(x), round(y)) == (1, 1)
+
+    @pytest.mark.parametrize(("count", "shape"), [(2, (2, 3)), (13, (7, 6))])
+    def test_as_many_reasoners_as_the_study_has(self, count, shape):
+        rng = np.random.default_rng(0)
+        between = {f"r{i}": rng.uniform(-1, 1, (2, 4, 4)) for i in range(count)}
+        made = figures.latent_likeness(between, {name: np.eye(2) for name in between})
+        panels = made.axes[:-1]  # the last one holds the colours
+        assert len(panels) == shape[0] * shape[1]
+        assert sum(bool(panel.images) for panel in panels) == 3 * count
+        assert sorted(panel.get_ylabel() for panel in panels if panel.get_ylabel()) == sorted(between)
 
     def test_likeness_needs_the_same_reasoners(self):
         with pytest.raises(ValueError, match="within: expected the same"):

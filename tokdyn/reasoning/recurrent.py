@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tokdyn.checks import bad
 from tokdyn.reasoning.continuation import Continuation
@@ -173,8 +174,7 @@ def latent_map(model: Reasoner, variables: Variables, item: Item, *, slot: jax.A
 def latent_jacobians(whole: Recurrence) -> jax.Array:
     """What a small change of each latent does to the next one: the Jacobians at the latents of a clean run.
 
-    The root mean square of the singular values, ``sqrt((J**2).sum((-2, -1)) / width)``, is the gain of a small random
-    change: below 1 small differences die out.
+    ``gains`` says how much of a small random change they hand on.
 
     Args:
         whole: from ``recurrence``.
@@ -194,3 +194,26 @@ def latent_jacobians(whole: Recurrence) -> jax.Array:
     """
     one = lambda slot: maps.jacobian(lambda latent: whole.step(latent, slot), whole.latents[slot])  # noqa: E731
     return jax.lax.map(one, jnp.arange(len(whole.latents) - 1))
+
+
+def gains(jacobians: jax.Array | np.ndarray) -> Any:
+    r"""Root mean square change of the next latent for a small random change of each latent.
+
+    .. math:: g = \sqrt{\|J\|_F^2 / d}
+
+    The root mean square of the `d` singular values: below 1 small differences die out, 0 where the next latent does not
+    depend on this one (a constant; a word, which is chosen and has no derivative).
+
+    Args:
+        jacobians: from ``latent_jacobians`` `[..., width, width]`, of NumPy or jax.
+
+    Returns:
+        `[...]`, of the same kind.
+
+    Example:
+        >>> import numpy as np
+        >>> from tokdyn.reasoning.recurrent import gains
+        >>> gains(np.diag([3.0, 4.0, 0.0, 0.0])).item()
+        2.5
+    """
+    return ((jacobians**2).sum(axis=(-2, -1)) / jacobians.shape[-1]) ** 0.5

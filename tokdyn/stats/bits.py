@@ -19,6 +19,7 @@ from tokdyn.compiling import Effort, jitted
 _ELEMENTS_PER_BLOCK = 2**20  # numbers drawn at a time: 8 MB
 _MOST_PER_BLOCK = 512
 _FEW = 2**21  # from this total on, compiling with full effort (0.4 s) pays
+_KEPT = 2**22  # up to this total the bits of the last calls are kept: 16 MB each
 _LEAST_WIDTH = 64  # smallest number of random numbers per resample: its program serves all smaller samples
 
 
@@ -36,9 +37,26 @@ def blocks_of_bits(key: jax.Array, width: int, num: int, *, size: int) -> Iterat
     """
     drawn = 1 << (max(width, _LEAST_WIDTH) - 1).bit_length()
     block = per_block(max(size, drawn))
-    program = _program("little" if num * drawn <= _FEW else "usual")
+    effort: Effort = "little" if num * drawn <= _FEW else "usual"
+    if num * drawn <= _KEPT:
+        # Tables resample many arms by one key: as it must be, all by the same draws.
+        data = np.asarray(jax.random.key_data(key))
+        blocks = iter(_kept(data.tobytes(), str(jax.random.key_impl(key)), num, block, drawn, effort))
+    else:
+        blocks = _blocks(key, num, block, drawn, effort)
+    for bits in blocks:
+        yield bits[:, :width]
+
+
+def _blocks(key: jax.Array, num: int, block: int, drawn: int, effort: Effort) -> Iterator[np.ndarray]:
     for first in range(0, num, block):
-        yield np.asarray(program(key, np.uint32(first), block=block, width=drawn))[:, :width]
+        yield np.asarray(_program(effort)(key, np.uint32(first), block=block, width=drawn))
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(data: bytes, impl: str, num: int, block: int, drawn: int, effort: Effort) -> tuple[np.ndarray, ...]:
+    key = jax.random.wrap_key_data(jnp.asarray(np.frombuffer(data, np.uint32)), impl=impl)
+    return tuple(_blocks(key, num, block, drawn, effort))
 
 
 def per_block(elements: int) -> int:

@@ -5,6 +5,7 @@ Everything here is based on the discordant items: b that only the first arm has 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -275,7 +276,7 @@ def minimal_detectable_difference(
         raise bad("discordance", f"a shape that broadcasts with {counts.shape}", shares.shape) from None
     pairs = np.stack([counts.ravel(), shares.ravel()], axis=-1)
     distinct, index = np.unique(pairs, axis=0, return_inverse=True)
-    solved = np.array([_solve_difference(int(count), share, level, wanted) for count, share in distinct])
+    solved = np.array([_solve_difference(int(count), float(share), level, wanted) for count, share in distinct])
     return solved[index.ravel()].reshape(counts.shape)
 
 
@@ -315,6 +316,7 @@ def _binomial_tail(most: np.ndarray, count: np.ndarray, share: float) -> np.ndar
     return np.where(most < 0, 0.0, special.bdtr(np.maximum(most, 0), count.astype(np.int64), share))
 
 
+@functools.lru_cache(maxsize=4096)  # arms of one run often have equal discordance, none above all
 def _solve_difference(n: int, discordance: float, level: float, wanted: float) -> float:
     low, high = 0.0, 1.0
     if mcnemar_power(n, 1.0, 1.0, level) < wanted:

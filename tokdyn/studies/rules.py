@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tokdyn import checks
-from tokdyn.claims import CONTEXT, Finding, Value
+from tokdyn.claims import CONTEXT, Finding, Value, context
 from tokdyn.stats import clopper_pearson, mean_interval
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ class Context:
 
     def __call__(self, dataset: xarray.Dataset, command: str) -> Finding:
         """The note; as ``Judgement``."""
-        return Finding(None, OPEN, f"context only ({command}): {self.told(dataset)}", design=CONTEXT)
+        return Finding(None, OPEN, context(command, self.told(dataset)), design=CONTEXT)
 
 
 def with_reading(number: str, reading: str) -> str:

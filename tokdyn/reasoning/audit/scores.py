@@ -186,7 +186,11 @@ def _weighed(alarms: np.ndarray, trainings: np.ndarray, designs: np.ndarray) -> 
 
 
 def _resampled(alarms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Designs drawn with replacement, and within each its trainings."""
+    return _weighed(alarms, *drawn(chosen, rng, count))
+
+
+def drawn(chosen: np.ndarray, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each training and each design is drawn: designs with replacement, and within each its trainings."""
     trainings = np.zeros((count, *chosen.shape))
     designs = np.zeros((count, *chosen.shape[:2]))
     for stratum in range(chosen.shape[0]):
@@ -196,4 +200,4 @@ def _resampled(alarms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator,
             members = np.flatnonzero(chosen[stratum, design])
             share = np.full(len(members), 1 / len(members))
             trainings[:, stratum, design, members] = rng.multinomial(len(members), share, size=count)
-    return _weighed(alarms, trainings, designs)
+    return trainings, designs

@@ -38,14 +38,23 @@ def _misleads(diagnostic: str) -> Callable[[xarray.Dataset], str]:
     return told
 
 
-CLAIMS = tuple(
-    Context(claim, _misleads(diagnostic))
-    for claim, diagnostic in {
-        "capimagine.mirage_stage_1_constant": "accuracy, one direction for all",
-        "capimagine.monet_constant_vstar": "accuracy, one direction for all",
-        "capimagine.mirage_stage_1_near_zero": "accuracy, near-zero embedding",
-        "capimagine.mirage_stage_1_replace_noise": "accuracy, noise embedding",
-        "capimagine.mirage_homogeneous": "cosine between items below 0.9",
-        "capimagine.probe_latents": "probe reads the answer",
-    }.items()
-)
+# Claims about named models that rest on a way of asking, and the diagnostic here that asks so.
+ASKED = {
+    "accuracy, one direction for all": (
+        "capimagine.latent_answer_disconnect", "capimagine.mirage_stage_1_constant",
+        "capimagine.mirage_stage_2_constant", "capimagine.monet_constant_vstar",
+        "capimagine.monet_constant_hrbench_4k", "capimagine.monet_constant_mme_realworld_lite",
+        "visual_memory.slots_replace",
+    ),
+    "accuracy, near-zero embedding": ("capimagine.mirage_stage_1_near_zero", "capimagine.mirage_stage_2_near_zero"),
+    "accuracy, noise embedding": (
+        "capimagine.mirage_stage_1_replace_noise", "capimagine.mirage_stage_2_replace_noise",
+    ),
+    "accuracy, zero embedding": ("visual_memory.slots_zero",),
+    "accuracy, slots removed": ("visual_memory.gain_retained_high", "visual_memory.gain_retained_low"),
+    "donor lift, cache": ("visual_memory.slots_swap", "visual_memory.probe_method_fails_too"),
+    "cosine between items below 0.9": ("capimagine.mirage_homogeneous", "capimagine.similarity_between_inputs"),
+    "latents move with the image": ("capimagine.input_latent_disconnect",),
+    "probe reads the answer": ("capimagine.probe_latents", "visual_memory.slots_recover"),
+}  # fmt: skip
+CLAIMS = tuple(Context(claim, _misleads(diagnostic)) for diagnostic, known in ASKED.items() for claim in known)

@@ -97,8 +97,14 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         bullets(headline(dataset).splitlines()),
         "## Which diagnostic is right, in its worst stratum",
         table(tables.summary(dataset)),
+        tables.ties(dataset),
         "## By stratum: sensitivity / false alarms",
         table(tables.by_stratum(dataset)),
+        "## Scores without a threshold",
+        "Area under the ROC curve: how often a run of a training that uses its latents has a higher score than one of "
+        "a training that does not, designs weighing alike; 0.5 is chance, below it the score points the other way. "
+        "Brackets resample designs and, within each, trainings.",
+        table(tables.areas(dataset)),
         "## Alarms by design",
         "Share of runs with an alarm, strata weighing alike. Designs whose trainings are of both truths stand twice.",
         table(tables.by_design(dataset)),

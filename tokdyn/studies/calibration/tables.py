@@ -9,6 +9,7 @@ import numpy as np
 import xarray
 
 from tokdyn import claims
+from tokdyn.reasoning.audit.areas import roc_areas
 from tokdyn.reasoning.audit.scores import Scores, Table, alarmed, scored
 from tokdyn.reasoning.audit.suite import ASKED
 from tokdyn.reasoning.estimands import DEPENDS, IDLE
@@ -68,6 +69,25 @@ def alarm_shares(dataset: xarray.Dataset) -> xarray.DataArray:
     )  # fmt: skip
 
 
+def areas(dataset: xarray.Dataset) -> Rows:
+    """Scores without a threshold: area under the ROC curve in each stratum, the worst named; best score first."""
+    stacked = dataset.stack(stratum=("task", "size")).transpose(
+        "diagnostic", "stratum", "design", "training", "run", ...
+    )
+    names = [", ".join(one) for one in stacked["stratum"].values]
+    scores = np.flatnonzero(dataset["kind"].values == "score")
+    found = roc_areas(stacked["value"].values[scores], bears(dataset))
+    told = np.vectorize(lambda area, low, high: f"{area:.3f} {brackets(low, high)}", otypes=[object])
+    worst, each = told(found.worst, found.worst_low, found.worst_high), told(found.area, found.low, found.high)
+    return [
+        {
+            "score": str(dataset["diagnostic"].values[scores[i]]), "worst stratum": worst[i],
+            "which": names[int(found.area[i].argmin())], **dict(zip(names, each[i], strict=True)),
+        }
+        for i in np.argsort(-found.worst, kind="stable")
+    ]  # fmt: skip
+
+
 def bears(dataset: xarray.Dataset) -> np.ndarray:
     """1, 0 or NaN `[strata, designs, trainings]`."""
     return dataset["bears"].stack(stratum=("task", "size")).transpose("stratum", "design", "training").values
@@ -82,7 +102,7 @@ def judged(dataset: xarray.Dataset) -> tuple[Table, Scores]:
 
 
 def ranking(dataset: xarray.Dataset) -> Rows:
-    """One record for each diagnostic, best first: score, interval, ties, worst stratum, worst designs."""
+    """One record for each diagnostic, best first: score, interval, ties, worst stratum, designs it is right about."""
     table, found = judged(dataset)
     rows: Rows = []
     for i, name in enumerate(table.diagnostics):
@@ -92,6 +112,7 @@ def ranking(dataset: xarray.Dataset) -> Rows:
             "low": float(found.worst_low[i]), "high": float(found.worst_high[i]),
             "ties": bool(found.behind_low[i] <= 0), "stratum": table.strata[int(found.balanced[i].argmin())],
             "sensitivity": float(found.sensitivity[i].mean()), "false_alarms": float(found.false_alarms[i].mean()),
+            **_designs_of(table, i, int(found.balanced[i].argmin())),
             "false_design": false[0], "false_rate": false[1], "missed_design": missed[0], "missed_rate": 1 - missed[1],
         })  # fmt: skip
     return sorted(rows, key=lambda row: (row["rank"], row["diagnostic"]))
@@ -105,6 +126,17 @@ def _worst(table: Table, diagnostic: int, truth: float) -> tuple[str, float]:
     pick = np.nanargmax if truth == 0 else np.nanargmin
     place = int(pick(shares))
     return table.designs[place], float(shares[place])
+
+
+def _designs_of(table: Table, diagnostic: int, stratum: int) -> dict[str, int]:
+    """How few designs make a score: those of either truth that it judges there, and of how many it is mostly right."""
+    alarms, truths = table.alarms[diagnostic, [stratum]], table.bears[[stratum]]
+    made: dict[str, int] = {}
+    for name, truth in (("used", 1.0), ("idle", 0.0)):
+        shares = _by_design(alarms, truths, truth)
+        right = shares[np.isfinite(shares)]
+        made |= {f"{name}_designs": int(right.size), f"{name}_right": int((np.abs(right - truth) < 0.5).sum())}
+    return made
 
 
 def _by_design(alarms: np.ndarray, truths: np.ndarray, truth: float) -> np.ndarray:
@@ -122,13 +154,34 @@ def summary(dataset: xarray.Dataset) -> Rows:
         {
             "rank": row["rank"], "diagnostic": row["diagnostic"],
             "worst stratum": f"{row['score']:.3f} {brackets(row['low'], row['high'])}",
-            "which": row["stratum"], "ties with the best": "yes" if row["ties"] else "no",
+            "which": row["stratum"],
+            "used designs found": f"{row['used_right']} of {row['used_designs']}",
+            "idle ones left alone": f"{row['idle_right']} of {row['idle_designs']}",
+            "shown to be behind the best": "no" if row["ties"] else "yes",
             "sensitivity": row["sensitivity"], "false alarms": row["false_alarms"],
             "most false alarms": f"{row['false_design']}: {row['false_rate']:.2f}",
             "most missed": f"{row['missed_design']}: {row['missed_rate']:.2f}",
         }
         for row in ranking(dataset)
     ]  # fmt: skip
+
+
+def ties(dataset: xarray.Dataset) -> str:
+    """In words: why diagnostics that do badly may not be shown to be behind the best."""
+    rows = [row for row in ranking(dataset) if row["ties"]]
+    if len(rows) < 2:
+        return "All others are shown to be behind the best."
+    last = rows[-1]
+    return (
+        f"That {len(rows) - 1} others are not shown to be behind the best is no praise. A score rests on few designs, "
+        f"here {last['used_designs']} of used and {last['idle_designs']} of idle latents in a stratum, and its "
+        "interval speaks of further designs like these. Who is wholly right about some designs and wholly wrong about "
+        "others, as those who look at masks, cosines or probes are, has a score that hangs on which designs there are: "
+        f"{last['diagnostic']!r} finds {last['used_right']} of {last['used_designs']} used designs and leaves "
+        f"{last['idle_right']} of {last['idle_designs']} idle ones alone, so that its interval is "
+        f"{last['high'] - last['low']:.2f} wide. More trainings of the same designs would not narrow it; more designs "
+        "would."
+    )
 
 
 def by_stratum(dataset: xarray.Dataset) -> Rows:

@@ -7,46 +7,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import stats
-from tokdyn.reasoning import diagnose, latent_map
+from tokdyn.reasoning import latent_jacobians, recurrence
 from tokdyn.reasoning.audit import Run
 from tokdyn.reasoning.diagnose.arrays import log_softmax
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
+from tokdyn.reasoning.recurrent import gains, held
 
 ITEMS = 128  # a Jacobian each
 
 
-def gains(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
-    """Root mean square change of the next latent for a small random change of each latent `[items, slots - 1]`.
-
-    The square root of the mean squared singular value of the Jacobian: below 1 small differences die out, 0 where the
-    next latent does not depend on this one (a constant; a word, which is chosen and has no derivative).
+def gains_of(model: Reasoner, variables: Variables, items: Item) -> jax.Array:
+    """``recurrent.gains`` of each latent in a clean run `[items, slots - 1]`.
 
     Args:
         model: a reasoner.
         variables: its weights.
         items: `[items, ...]`; the first ``ITEMS`` are taken.
     """
-    slots, some = model.places.slots, jax.tree.map(lambda leaf: leaf[:ITEMS], items)
-    if slots < 2:
+    some = jax.tree.map(lambda leaf: leaf[:ITEMS], items)
+    if model.places.slots < 2:
         return jnp.zeros((len(some.answer), 0))
-
-    def of_item(item: Item) -> jax.Array:
-        def gain(slot: jax.Array) -> jax.Array:
-            recurrence = latent_map(model, variables, item, slot=slot)
-            slopes = diagnose.jacobian(recurrence.step, recurrence.start)
-            return jnp.sqrt(jnp.sum(slopes**2) / model.width)
-
-        return jax.lax.map(gain, jnp.arange(slots - 1))
-
-    return jax.lax.map(of_item, some)
+    # One item after the other, so that there is one clean run to trace and compile.
+    kept = jax.lax.map(lambda item: held(model, variables, item), some)
+    return jax.lax.map(lambda one: gains(latent_jacobians(recurrence(model, variables, one))), kept)
 
 
 def against_effects(measured: np.ndarray, run: Run) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Does a latent that is handed on move the answer more? Gains beside what a donor's latent at that slot does.
 
     Args:
-        measured: of ``gains``.
+        measured: of ``gains_of``.
         run: with its arms.
 
     Returns:

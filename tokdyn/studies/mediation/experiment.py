@@ -23,7 +23,7 @@ from tokdyn.reasoning.exchange import other_picture
 from tokdyn.reasoning.items import Item, Task
 from tokdyn.reasoning.model import Output, Reasoner, Variables
 from tokdyn.studies.mediation import analysis
-from tokdyn.studies.mediation.contraction import gains
+from tokdyn.studies.mediation.contraction import gains_of
 from tokdyn.studies.mediation.design import CHANGES, IMAGE_NOISE, SITES, WORDS, Config, members, own_arms, places
 
 _WORKERS = 2  # reasoners whose programs are compiled at the same time
@@ -119,7 +119,7 @@ def _seen(model: Reasoner, task: Task) -> Callable[..., dict[str, Any]]:
 
 @functools.lru_cache(maxsize=16)
 def _gains(model: Reasoner) -> Callable[..., jax.Array]:
-    return jitted(lambda variables, items: gains(model, variables, items), "little")
+    return jitted(lambda variables, items: gains_of(model, variables, items), "little")
 
 
 @functools.lru_cache(maxsize=16)

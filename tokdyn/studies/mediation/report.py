@@ -9,11 +9,23 @@ from typing import Any
 import numpy as np
 import xarray
 
+from tokdyn.reasoning.audit.suite import battery
 from tokdyn.studies.documents import Figure, Report, bullets, table
 from tokdyn.studies.mediation import tables
 from tokdyn.studies.mediation.analysis import QUESTIONS, VARIABLES
 from tokdyn.studies.mediation.claims import findings
-from tokdyn.studies.mediation.design import CLEAN, EFFECTS, IMAGE_NOISE, SHOWN, STRATUM, TEXT, Config, members
+from tokdyn.studies.mediation.design import (
+    CLEAN,
+    EFFECTS,
+    IMAGE_NOISE,
+    SHOWN,
+    STRATUM,
+    TEXT,
+    WORDS,
+    Config,
+    members,
+    own_arms,
+)
 from tokdyn.studies.mediation.experiment import measure
 from tokdyn.studies.skeleton import Study, machine
 
@@ -120,10 +132,11 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
         from tokdyn.plot import reasoning
 
         bounds = ("accuracy", "accuracy_low", "accuracy_high")
-        accuracies = {name: np.stack([dataset[bound].sel(reference=name).values for bound in bounds]) for name in names}
-        shown = [str(arm) for arm in dataset["arm"].values]
-        assert shown[0] == CLEAN
-        return reasoning.arm_accuracies(shown, accuracies, chance=chance)
+        shown = _arm_order([str(arm) for arm in dataset["arm"].values])
+        of = dataset.sel(arm=shown)
+        accuracies = {name: np.stack([of[bound].sel(reference=name).values for bound in bounds]) for name in names}
+        changed = {name: of["verdict"].sel(reference=name).values == "effect" for name in names}
+        return reasoning.arm_accuracies(shown, accuracies, chance=chance, changed=changed, groups=_by_truth(dataset))
 
     def likeness(site: str, text: str) -> Any:
         from tokdyn.plot import reasoning
@@ -154,7 +167,9 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
     return [
         Figure(
             "arms.png",
-            "Accuracy under every arm; dashed: without intervention, dotted: guessing from the question.",
+            "Accuracy under every arm; framed: it differs from the clean run's, after Holm's correction, and was not "
+            "shown to be within the bound. Arms that name no place act on the slots' cache; reasoners stand by whether "
+            "answers depend on what that holds.",
             arms,
         ),
         *[
@@ -175,6 +190,22 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
             for exchange, text in (("cache", "the slots' cache"), ("embedding", fed))
         ],
     ]
+
+
+def _arm_order(arms: list[str]) -> list[str]:
+    """The clean run, the battery, and the study's own arms as they are declared."""
+    most = max((int(arm.split()[2].rstrip(",")) for arm in arms if arm.startswith("donor, slot ")), default=1)
+    known = [CLEAN, *battery(1), *own_arms(most), *WORDS]
+    return sorted(arms, key=known.index)
+
+
+def _by_truth(dataset: xarray.Dataset) -> dict[str, list[str]]:
+    """Reasoners by whether their answers depend on what the slots' cache holds."""
+    told = {"yes": "cache used", "no": "cache idle", "open": "open"}
+    truth = {str(name): str(dataset["truth"].sel(reference=name, channel="cache").values)
+             for name in dataset["reference"].values}  # fmt: skip
+    made = {text: [name for name, said in truth.items() if said == word] for word, text in told.items()}
+    return {text: group for text, group in made.items() if group}
 
 
 def _there(values: np.ndarray) -> np.ndarray:

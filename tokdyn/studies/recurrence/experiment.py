@@ -15,7 +15,7 @@ from tokdyn.compiling import Program, compiled, jitted
 from tokdyn.reasoning import diagnose, latent_jacobians, recurrence, shipped
 from tokdyn.reasoning.items import Item
 from tokdyn.reasoning.model import Reasoner, Variables
-from tokdyn.reasoning.recurrent import Held, held
+from tokdyn.reasoning.recurrent import Held, gains, held
 from tokdyn.reasoning.references import Reference
 from tokdyn.reasoning.training import items_of
 from tokdyn.studies.recurrence.design import MOST_PERIOD, Config, feeds, references
@@ -161,7 +161,7 @@ def _of_network(found: dict[str, np.ndarray]) -> dict[str, Any]:
     slopes = np.where(rests[:, None, None], found["fixed_jacobian"].astype(np.float64), 0.0)
     away = np.linalg.norm(own[:, -1] - found["fixed"], axis=-1) / _length(own[:, -1])
     return {
-        "gain": np.sqrt((jacobians**2).sum(axis=(-2, -1)) / jacobians.shape[-1]),
+        "gain": gains(jacobians),
         "spectral_radius": np.abs(values).max(axis=-1),
         "stretch": np.linalg.norm(jacobians, 2, axis=(-2, -1)),
         "latent_residual": _residual(latents),

@@ -126,5 +126,5 @@ for start, values in scores.items():
 pd.DataFrame(rows)
 
 # %% [markdown]
-# `tokdyn study collapse` compares remedies in 28 regimes, `tokdyn study overprovision` the choice of a temperature
+# `tokdyn study collapse` compares remedies in 44 regimes, `tokdyn study overprovision` the choice of a temperature
 # with mixtures and silhouettes of scikit-learn, on families of data that the rule was made on and on others.

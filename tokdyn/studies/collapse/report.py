@@ -101,7 +101,8 @@ def _drawn(rows: list[dict[str, Any]]) -> Any:
         for name in ("difference", "low", "high", "Holm")
     }
     return paired_differences(
-        [REGIMES[name].title for name in regimes], each["difference"], each["low"], high=each["high"],
+        # Without a line break within "T = 1".
+        [REGIMES[name].title.replace(" = ", "\u00a0=\u00a0") for name in regimes], each["difference"], each["low"], high=each["high"],
         label="merge-aware ARI, difference", panels=[REMEDIES[name].title for name in OTHERS],
         sure=each["Holm"] < LEVEL, sure_label="not 0 after Holm's correction",
     )  # fmt: skip

@@ -23,7 +23,7 @@ ORACLE = 3.0
 class Config:
     """What is run."""
 
-    seeds: int = 30
+    seeds: int = 20
     """Scenes and starts of every condition."""
     num_tokens: tuple[int, ...] = (4, 8, 16)
     """Numbers of tokens at fixed temperatures."""

@@ -10,8 +10,10 @@ import xarray
 
 # Small models, trained for real: two designs, each trained and then judged, so that four files are kept.
 SCRIPT = """
+import signal
 import sys
 import jax
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 store, out, programs = sys.argv[1:]
 jax.config.update("jax_compilation_cache_dir", programs)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

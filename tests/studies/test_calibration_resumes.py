@@ -33,7 +33,7 @@ def start(tmp_path_factory):
 
     def begun(folder):
         arguments = [str(folder / "store"), str(folder / "out.zarr"), str(programs)]
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments])
+        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments])
 
     return begun
 

@@ -325,10 +325,6 @@ def _claim(name: str, number: int, record: Any) -> Claim:
 def context(command: str, told: str) -> str:
     """The note of a study on a claim that it may not judge; those of several stand beside each other.
 
-    Args:
-        command: of the study.
-        told: what it adds.
-
     Example:
         >>> from tokdyn import claims
         >>> claims.context("tokdyn study mediation", "lift 0.7")
@@ -361,10 +357,8 @@ def _beside(old: str, new: str) -> str:
     if not new.startswith(_CONTEXT):
         return new
     mine = new[: new.index("): ") + 3]
-    kept = [part for part in contexts(old) if part.startswith(_CONTEXT)]
-    if any(part.startswith(mine) for part in kept):
-        return "; ".join(new if part.startswith(mine) else part for part in kept)
-    return "; ".join([*kept, new])
+    kept = [new if part.startswith(mine) else part for part in contexts(old) if part.startswith(_CONTEXT)]
+    return "; ".join(kept if new in kept else [*kept, new])
 
 
 def _check_unique(claims: Iterable[Claim]) -> None:

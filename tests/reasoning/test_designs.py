@@ -1,6 +1,7 @@
 """Designs of known truth: what masks and gates make true holds for any weights, to the last bit, and is measured."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tiny
 
 from tokdyn import keys
+from tokdyn.compiling import jitted
 from tokdyn.reasoning import designs, run_arms, tasks, variations
 from tokdyn.reasoning import interventions as do
 from tokdyn.reasoning.audit.suite import battery
@@ -30,11 +32,16 @@ def design(request):
     """Name, reference, items, the clean output and the answers' logits under every arm."""
     one, variables = made(request.param)
     items = tiny.drawn(one.task, 64, most=64)
-    run = jax.jit(lambda variables, items, key: run_arms(
-        one.model, variables, items, ARMS, key=key, keep=lambda output: output.logits
-    ))  # fmt: skip
-    clean, arms = jax.tree.map(np.asarray, run(variables, items, tiny.key()))
+    clean, arms = jax.tree.map(np.asarray, through(one.model)(variables, items, tiny.key()))
     return request.param, one, items, clean, arms
+
+
+@functools.cache
+def through(model):
+    """Designs that differ in their items only share a program."""
+    return jitted(lambda variables, items, key: run_arms(
+        model, variables, items, ARMS, key=key, keep=lambda output: output.logits
+    ), "little")  # fmt: skip
 
 
 def test_idle_is_idle_to_the_last_bit(design):
@@ -98,6 +105,11 @@ def test_a_trained_intervention_would_be_noticed(monkeypatch):
         test_no_arm_is_trained(("sole",))
 
 
+def dear(*values):
+    """A case whose program takes seconds to compile, like those of others that stay."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def loud(variables):
     """Pictures decide answers, as they do in trained weights: drawn ones answer nearly the same to every item."""
     for name, layer in variables["params"].items():
@@ -110,12 +122,12 @@ def loud(variables):
 
 
 class TestEstimands:
-    @pytest.mark.parametrize(("name", "direct"), [("sole", 0.0), ("sealed", 1.0), ("shallow", 1.0)])
+    @pytest.mark.parametrize(("name", "direct"), [("sole", 0.0), ("sealed", 1.0), dear("shallow", 1.0)])
     def test_paths_that_masks_close(self, name, direct):
         """With slots alone the whole effect is indirect; with slots unread it is direct; for any weights."""
         one, variables = made(name)
         loud(variables)
-        found = estimands(one.model, one.task, variables, tiny.key(), num_items=500)
+        found = estimands(one.model, one.task, variables, tiny.key(), num_items=500, effort="little")
         assert found.total > 0.05
         assert (found.direct, found.indirect) == (direct, 1 - direct)
         assert (found.changed > 0.05) == (direct == 0)
@@ -125,27 +137,28 @@ class TestEstimands:
     def test_a_gate_mixes_the_two(self):
         one, variables = made("gated")
         loud(variables)
-        found = estimands(one.model, one.task, variables, tiny.key(), num_items=500)
+        found = estimands(one.model, one.task, variables, tiny.key(), num_items=500, effort="little")
         # An answer near a tie may be rounded either way.
         assert found.indirect + found.direct == pytest.approx(1.0, abs=0.02)
         assert 0.05 < found.indirect < 0.7  # a share of 0.3, of items whose answer another picture changes
 
-    @pytest.mark.parametrize("name", ["gated", "rare", "redundant"])
+    @pytest.mark.parametrize("name", ["gated", "rare", dear("redundant")])
     def test_where_a_gate_hides_the_picture_all_that_is_left_goes_through_slots(self, name):
         """No marker is a way around them: some trainings once found one that read image and question."""
         one, variables = made(name)
         loud(variables)
         hidden = variations.varied(TASK, shares=(0.0, 1.0, 0.0)[: 2 + (name == "redundant")])
-        found = estimands(one.model, hidden, variables, tiny.key(), num_items=500)
+        found = estimands(one.model, hidden, variables, tiny.key(), num_items=500, effort="little")
         assert found.total > 0.05
         assert (found.direct, found.indirect) == (0.0, 1.0)
 
     def test_counts_are_those_of_arms(self):
-        one, variables = made("weighed")
-        found = estimands(one.model, one.task, variables, tiny.key(), num_items=500)
+        one, variables = made("gated")
+        loud(variables)
+        found = estimands(one.model, one.task, variables, tiny.key(), num_items=500, effort="little")
         key = keys.for_seed(tiny.key(), 0)
         items = items_of(one.task, keys.for_purpose(key, "items"), 500)
-        run = jax.jit(lambda variables, items, key: run_arms(one.model, variables, items, ARMS, key=key))
+        run = jitted(lambda variables, items, key: run_arms(one.model, variables, items, ARMS, key=key), "little")
         clean, arms = run(variables, items, key)
         before, truth = np.asarray(clean.answer)[:, 0], np.asarray(items.answer)[:, 0]
         after = {name: np.asarray(arm.answer)[:, 0] for name, arm in arms.items()}

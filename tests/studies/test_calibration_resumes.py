@@ -10,8 +10,10 @@ import xarray
 
 # Small models, trained for real: two designs, each trained and then judged, so that four files are kept.
 SCRIPT = """
+import signal
 import sys
 import jax
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 store, out, programs = sys.argv[1:]
 jax.config.update("jax_compilation_cache_dir", programs)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -31,7 +33,7 @@ def start(tmp_path_factory):
 
     def begun(folder):
         arguments = [str(folder / "store"), str(folder / "out.zarr"), str(programs)]
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments])
+        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments])
 
     return begun
 

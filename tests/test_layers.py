@@ -21,6 +21,7 @@ LAYERS = [
     ("theory", "train"),
     ("testing", "estimator"),
     ("autoencoder",),
+    ("geometry",),
     ("reasoning",),
     ("sweeps",),
     ("plot",),

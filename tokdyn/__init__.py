@@ -21,6 +21,7 @@ if _TYPE_CHECKING:
     from tokdyn import compiling as compiling
     from tokdyn import data as data
     from tokdyn import dynamics as dynamics
+    from tokdyn import geometry as geometry
     from tokdyn import keys as keys
     from tokdyn import metrics as metrics
     from tokdyn import numerics as numerics
@@ -176,6 +177,7 @@ _MODULES = {
     "compiling": "tokdyn.compiling",
     "data": "tokdyn.data",
     "dynamics": "tokdyn.dynamics",
+    "geometry": "tokdyn.geometry",
     "keys": "tokdyn.keys",
     "metrics": "tokdyn.metrics",
     "numerics": "tokdyn.numerics",

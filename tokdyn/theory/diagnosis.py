@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -17,7 +18,6 @@ from tokdyn.dynamics.attraction import Attraction
 from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
-from tokdyn.metrics import distinct_tokens
 from tokdyn.nearest import nearest_tokens
 from tokdyn.solve import run
 from tokdyn.theory import critical
@@ -146,25 +146,31 @@ def diagnose(
     checks.random_key("key", key)
     forecast = collapse_forecast(values, num_tokens=count, temperature=heat)
     rows = critical.some_rows(values, MOST_FEATURES).astype(np.float32)
-    ended = run(dynamics, keys.for_purpose(key, "diagnose"), rows, num_tokens=min(count, len(rows)), max_steps=steps,
-                tol=1e-4 * _spread(rows), stop="residual", assignment="none")  # fmt: skip
-    tokens = np.asarray(ended.tokens)
-    owner = nearest_tokens(rows, tokens)
-    width = float(np.sqrt(((rows - tokens[owner]) ** 2).sum(axis=1).mean()))
-    distinct = tuple(int(distinct_tokens(tokens, share * width)) for share in RESOLUTIONS)
     critical_heat = forecast.critical_temperature
     lowest = min(heat, 0.999 * critical_heat) if critical_heat > 0 else heat
     if rows.size <= _SMALL:  # below the temperature too: a lower one would part these
         lowest *= 0.1
-    cascade = splitting_cascade(values, num_tokens=count, lowest=lowest)
-    own = critical_temperatures(rows, tokens, heat)
+    # The cascade is NumPy's work on one core; the run, which must be compiled first, goes on beside it.
+    with ThreadPoolExecutor(1) as beside:
+        cooled = beside.submit(splitting_cascade, values, num_tokens=count, lowest=lowest)
+        ended = run(dynamics, keys.for_purpose(key, "diagnose"), rows, num_tokens=min(count, len(rows)),
+                    max_steps=steps, tol=1e-4 * _spread(rows), stop="residual", assignment="none")  # fmt: skip
+        tokens = np.asarray(ended.tokens)
+        if not np.isfinite(tokens).all():
+            raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens")
+        owner = nearest_tokens(rows, tokens)
+        width = float(np.sqrt(((rows - tokens[owner]) ** 2).sum(axis=1).mean()))
+        own = critical_temperatures(rows, tokens, heat)
+        stable = stability(dynamics, rows, ended.state)
+        advice = advised(dynamics, values, forecast, num_tokens=count, key=key)
+        cascade = cooled.result()
     found = Diagnosis(
         num_tokens=count, temperature=heat, ratio=forecast.ratio, forecast=forecast, cascade=cascade,
         predicted=cascade.distinct_at(heat) if cascade.splits else 1,
         simulated=int(ended.num_distinct), live=len(np.unique(owner)), width=width, resolutions=RESOLUTIONS,
-        distinct=distinct, own_ratios=heat / np.maximum(own, 1e-30), stability=stability(dynamics, rows, ended.state),
+        distinct=_distinct(tokens, width), own_ratios=heat / np.maximum(own, 1e-30), stability=stable,
         at_rest=int(ended.status) == Status.CONVERGED, num_steps=int(ended.num_steps), num_features=len(rows),
-        findings=(), advice=advised(dynamics, values, forecast, num_tokens=count, key=key),
+        findings=(), advice=advice,
     )  # fmt: skip
     repels = count > 1 and any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
     return dataclasses.replace(found, findings=_findings(found, len(values), repels=repels))
@@ -212,6 +218,16 @@ def _findings(found: Diagnosis, count: int, *, repels: bool) -> tuple[str, ...]:
     if found.num_features < count:
         said.append(f"The run, the splits and the radius are those of {found.num_features:,} of {count:,} features.")
     return tuple(said)
+
+
+def _distinct(tokens: np.ndarray, width: float) -> tuple[int, ...]:
+    """``td.metrics.distinct_tokens`` at all resolutions, from one tree: those nearer than a resolution are joined."""
+    if len(tokens) < 2:
+        return (1,) * len(RESOLUTIONS)
+    from scipy.cluster.hierarchy import linkage
+
+    heights = linkage(tokens.astype(np.float64), "single")[:, 2]
+    return tuple(1 + int((heights >= share * width).sum()) for share in RESOLUTIONS)
 
 
 def _spread(rows: np.ndarray) -> float:

@@ -118,7 +118,7 @@ def critical_temperatures(
         `2 lambda_max(C_w)` `[K]`, float64, by NumPy; 0 for a token that owns nothing, or one feature.
 
     Raises:
-        ValueError: bad shapes, or a temperature that is not above 0.
+        ValueError: bad shapes, infinite or NaN entries, or a temperature that is not above 0.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -133,6 +133,9 @@ def critical_temperatures(
     heat = float(checks.hyperparameter("temperature", temperature, above=0.0))
     exists = checks.boolean_mask("mask", mask, len(values), axes="[N]")
     rows = values if exists is None else values[np.asarray(exists)]
+    for what, array in (("features", rows), ("tokens", given)):
+        if not np.isfinite(array).all():
+            raise checks.bad(what, "finite numbers", "infinite or NaN entries")
     centre = rows.mean(axis=0) if len(rows) else 0.0
     rows, given = rows - centre, given - centre
     weights = shares(rows_of(rows), given, np.ones(len(given)), heat)

@@ -22,7 +22,7 @@ from tokdyn.nearest import nearest_tokens
 from tokdyn.solve import run
 from tokdyn.theory import critical
 from tokdyn.theory.advice import Advice, advised
-from tokdyn.theory.assumptions import only_attraction
+from tokdyn.theory.assumptions import enough_features, only_attraction
 from tokdyn.theory.cascade import MOST_FEATURES, Cascade, critical_temperatures, splitting_cascade
 from tokdyn.theory.forecast import Forecast, collapse_forecast
 from tokdyn.theory.linear import Stability, stability
@@ -33,6 +33,8 @@ RESOLUTIONS = tuple(float(one) for one in np.geomspace(0.01, 10, 13))
 _SLOW = 0.99
 # Of so few numbers the cascade is followed to a tenth of the temperature, which costs seconds on more.
 _SMALL = 1 << 17
+# Forecast and cascade are of the attraction: tokens that repel one another meet at no temperature.
+_ALONE = "Without the repulsion, which keeps tokens apart at every temperature: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Diagnosis:
         num_tokens: K.
         temperature: of the attraction, in squared units of the features.
         ratio: that over the critical temperature.
+        repels: whether tokens repel one another. Then they meet at no temperature, and the next three are those of the
+            attraction alone.
         forecast: what runs from random features come to, predicted before any long run.
         cascade: at which temperatures tokens part on the way down to this one.
         predicted: points that slow cooling from one point leaves at this temperature.
@@ -64,6 +68,7 @@ class Diagnosis:
     num_tokens: int
     temperature: float
     ratio: float
+    repels: bool
     forecast: Forecast
     cascade: Cascade
     predicted: int
@@ -90,10 +95,11 @@ class Diagnosis:
         """All numbers, as JSON."""
         numbers: dict[str, Any] = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-            if field.name in ("num_tokens", "temperature", "ratio", "predicted", "simulated", "live", "width",
+            if field.name in ("num_tokens", "temperature", "ratio", "repels", "predicted", "simulated", "live", "width",
                               "resolutions", "distinct", "at_rest", "num_steps", "num_features", "findings")
         }  # fmt: skip
         numbers["forecast"] = dataclasses.asdict(self.forecast)
+        numbers["forecast_predicted_and_splits_hold_for"] = "the attraction alone" if self.repels else "this dynamics"
         numbers["splits"] = [{"temperature": one.temperature, "tokens": one.tokens, "distinct": one.distinct,
                               "share": one.share} for one in self.cascade.splits]  # fmt: skip
         numbers["own_ratios"] = self.own_ratios.tolist()
@@ -122,8 +128,8 @@ def diagnose(
         ``Diagnosis``.
 
     Raises:
-        ValueError: another part, a schedule, fewer than two features or fewer than tokens, a temperature that is not
-            above 0.
+        ValueError: another part, a schedule, fewer than two features, fewer distinct ones than tokens, infinite or NaN
+            entries, a temperature that is not above 0, or tokens that run away.
 
     Example:
         >>> import jax, numpy as np, tokdyn as td
@@ -137,8 +143,7 @@ def diagnose(
     count = checks.whole_number("num_tokens", num_tokens, at_least=1)
     steps = checks.whole_number("max_steps", max_steps, at_least=1)
     values = np.asarray(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np))
-    if len(values) < 2:
-        raise checks.bad("features", "at least two features", f"shape {values.shape}")
+    enough_features(values, count)
     heat = float(part.temperature)
     if not heat > 0:
         raise checks.bad(f"{name}.temperature", "a number above 0 (at 0 every assignment is hard)", heat)
@@ -164,22 +169,23 @@ def diagnose(
         stable = stability(dynamics, rows, ended.state)
         advice = advised(dynamics, values, forecast, num_tokens=count, key=key)
         cascade = cooled.result()
+    repels = count > 1 and any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
+    if repels:  # what follows the semicolon is a temperature that would part tokens, and nothing has to
+        forecast = dataclasses.replace(forecast, sentence=_ALONE + forecast.sentence.split(";")[0].rstrip(".") + ".")
     found = Diagnosis(
-        num_tokens=count, temperature=heat, ratio=forecast.ratio, forecast=forecast, cascade=cascade,
+        num_tokens=count, temperature=heat, ratio=forecast.ratio, repels=repels, forecast=forecast, cascade=cascade,
         predicted=cascade.distinct_at(heat) if cascade.splits else 1,
         simulated=int(ended.num_distinct), live=len(np.unique(owner)), width=width, resolutions=RESOLUTIONS,
         distinct=_distinct(tokens, width), own_ratios=heat / np.maximum(own, 1e-30), stability=stable,
         at_rest=int(ended.status) == Status.CONVERGED, num_steps=int(ended.num_steps), num_features=len(rows),
         findings=(), advice=advice,
     )  # fmt: skip
-    repels = count > 1 and any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
-    return dataclasses.replace(found, findings=_findings(found, len(values), repels=repels))
+    return dataclasses.replace(found, findings=_findings(found, len(values)))
 
 
-def _findings(found: Diagnosis, count: int, *, repels: bool) -> tuple[str, ...]:
-    # Forecast and cascade are of the attraction: tokens that repel one another meet at no temperature.
-    alone = "Without the repulsion, which keeps tokens apart at every temperature: " if repels else ""
-    said = [alone + found.forecast.sentence]
+def _findings(found: Diagnosis, count: int) -> tuple[str, ...]:
+    alone = _ALONE if found.repels else ""
+    said = [found.forecast.sentence]
     cascade = found.cascade
     if cascade.splits:
         above = [split.temperature for split in cascade.splits if split.temperature > found.temperature]

@@ -46,19 +46,26 @@ def descent(config: Config, rng: np.random.Generator) -> list[Case]:
     for number in range(config.cases):
         dimensions, count = int(rng.choice(DIMENSIONS)), (2, 5, 16)[number % 3]
         features = padded(drawn(rng, dimensions=dimensions))
-        tokens: Any = features[rng.choice(len(features), count, replace=False)]
+        tokens = features[rng.choice(len(features), count, replace=False)]
         ratio = float(np.exp(rng.uniform(-4, 1)))
         dynamics = catalog.soft_kmeans(
             temperature=ratio * float(laws.critical_temperature(features)), rate=float(rng.uniform(0.05, 1.95))
         )
-        for _ in range(3):
-            step = laws.descent(dynamics, features, tokens)
-            size = max(abs(float(step.before)), abs(float(step.after)))
-            said = f"{dimensions} dimensions, {count} tokens, T/T_c = {ratio:.3g}"
-            certified, fell = float(step.quadratic + step.divergence), float(step.before - step.after)
-            found.append(Case("descent", "random", said, certified / size, certified / size, fell / size))
-            tokens = step.tokens
+        steps = jax.tree.map(np.asarray, _three_steps(dynamics, features, tokens))
+        size = np.maximum(np.abs(steps.before), np.abs(steps.after))
+        certified, fell = (steps.quadratic + steps.divergence) / size, (steps.before - steps.after) / size
+        said = f"{dimensions} dimensions, {count} tokens, T/T_c = {ratio:.3g}"
+        found += [Case("descent", "random", said, *map(float, (c, c, f))) for c, f in zip(certified, fell, strict=True)]
     return found
+
+
+@jax.jit
+def _three_steps(dynamics: Any, features: jax.Array, tokens: jax.Array) -> laws.Descent:
+    def one(tokens: jax.Array, _: None) -> tuple[jax.Array, laws.Descent]:
+        step = laws.descent(dynamics, features, tokens)
+        return step.tokens, step
+
+    return jax.lax.scan(one, tokens, length=3)[1]
 
 
 def _difference(state: State, info: Info) -> jax.Array:
@@ -72,7 +79,7 @@ def _differences(
 ) -> jax.Array:
     """The distance of the first two tokens after each step `[num_steps]`."""
     dynamics = compose(
-        attract=attraction(temperature=numbers["temperature"], rate=numbers["rate"], distances="difference"),
+        attract=attraction(temperature=numbers["temperature"], rate=numbers["rate"]),
         inertia=inertia(momentum=numbers["momentum"]),
     )
     return trajectory(

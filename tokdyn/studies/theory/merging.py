@@ -87,20 +87,33 @@ def _differences(
     )[1]
 
 
-def _widest(features: np.ndarray) -> tuple[float, np.ndarray]:
-    """The largest variance and its direction."""
-    _, singular, directions = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
-    return float(singular[0]) ** 2 / len(features), directions[0]
+def _widest(features: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """The largest variance of features, weighted if weights are given, and its direction."""
+    shares = np.full(len(features), 1 / len(features)) if weights is None else weights / weights.sum()
+    away = (features - shares @ features) * np.sqrt(shares)[:, None]
+    _, singular, directions = np.linalg.svd(away, full_matrices=False)
+    return float(singular[0]) ** 2, directions[0]
 
 
-def _displaced(features: np.ndarray, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens that are all but at the mean, displaced along the widest direction: `[16, D]`, and which exist."""
+def _from_one_point(
+    rng: np.random.Generator, dimensions: int, count: int, ratio: float, rate: float, momentum: float
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Tokens that are all but at the mean of random features, displaced along the widest direction.
+
+    Returns:
+        The features, the temperature, and how far two tokens are apart at the start and after each of 36 steps.
+    """
+    features = padded(drawn(rng, dimensions=dimensions))
+    heat = ratio * float(laws.critical_temperature(features))
     variance, direction = _widest(features)
     along = rng.normal(size=MOST_TOKENS)
     along[:2] = 1.0, -1.0
     exists = np.arange(MOST_TOKENS) < count
     along -= along[exists].mean()
-    return features.mean(axis=0) + 1e-6 * np.sqrt(variance) * along[:, None] * direction, exists
+    tokens = features.mean(axis=0) + 1e-6 * np.sqrt(variance) * along[:, None] * direction
+    numbers = {"temperature": heat, "rate": rate, "momentum": momentum}
+    sizes = np.asarray(_differences(features, tokens, exists, numbers, num_steps=36))
+    return features, heat, np.concatenate([[np.linalg.norm(tokens[0] - tokens[1])], sizes])
 
 
 def multiplier(config: Config, rng: np.random.Generator) -> list[Case]:
@@ -112,17 +125,11 @@ def multiplier(config: Config, rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
     found = []
     for number, (dimensions, count, ratio, rate) in enumerate(tabulated + random):
-        features = padded(drawn(rng, dimensions=dimensions))
-        heat = ratio * float(laws.critical_temperature(features))
-        tokens, exists = _displaced(features, rng, count)
-        sizes = _differences(
-            features, tokens, exists, {"temperature": heat, "rate": rate, "momentum": 0.0}, num_steps=36
-        )
-        before = float(np.linalg.norm(tokens[0] - tokens[1]))
+        features, heat, sizes = _from_one_point(rng, dimensions, count, ratio, rate, 0.0)
         said = f"{dimensions} dimensions, {count} tokens, rate {rate:.3g}"
         source = "tabulated" if number < len(tabulated) else "random"
         predicted = abs(float(laws.growth_factors(features, heat, rate)[0]))
-        found.append(Case("multiplier", source, said, ratio, predicted, float(sizes[0]) / before))
+        found.append(Case("multiplier", source, said, ratio, predicted, float(sizes[1] / sizes[0])))
     return found
 
 
@@ -136,11 +143,7 @@ def slowing(config: Config, rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
     found = []
     for number, (dimensions, count, ratio, momentum) in enumerate(grid):
-        features = padded(drawn(rng, dimensions=dimensions))
-        heat = ratio * float(laws.critical_temperature(features))
-        tokens, exists = _displaced(features, rng, count)
-        numbers = {"temperature": heat, "rate": 1.0, "momentum": momentum}
-        sizes = np.asarray(_differences(features, tokens, exists, numbers, num_steps=36))
+        _, _, sizes = _from_one_point(rng, dimensions, count, ratio, 1.0, momentum)
         source = "tabulated" if number < 8 else "random"
         said = f"{dimensions} dimensions, {count} tokens, momentum {momentum:g}"
         steps = 20 / abs(np.log(sizes[-1] / sizes[-21]))
@@ -174,8 +177,8 @@ def local(config: Config) -> tuple[list[Case], list[Case]]:
             noise, clusters = grid[number // config.seeds]
             said = f"noise {noise:g}, {clusters} clusters, seed {number % config.seeds}"
             # (the covariance of the cluster, that of what its tokens own in the end)
-            for cases, some, weight in ((by_cluster, own, np.ones(len(own))), (by_owned, features, weights)):
-                critical = 2 * _largest_variance(some, weight)
+            for cases, some, weight in ((by_cluster, own, None), (by_owned, features, weights)):
+                critical = 2 * _widest(some, weight)[0]
                 cases.append(Case("local", "tabulated", said, 1 / critical, float(critical > 1), float(apart > 1e-3)))
     return by_cluster, by_owned
 
@@ -217,12 +220,6 @@ def _owned(features: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
     return softmax(-((features[:, None] - tokens[None]) ** 2).sum(axis=-1), axis=1)
-
-
-def _largest_variance(features: np.ndarray, weights: np.ndarray) -> float:
-    shares = weights / weights.sum()
-    away = (features - shares @ features) * np.sqrt(shares)[:, None]
-    return float(np.linalg.eigvalsh(away.T @ away)[-1])
 
 
 HOT = (20.0, 40.0, 60.0, 100.0, 300.0)
@@ -325,16 +322,8 @@ def hysteresis(config: Config, rng: np.random.Generator) -> tuple[list[Case], di
         line = quantiles(name, 400)
         critical = float(laws.critical_temperature(line))
         predicted = laws.collapse_forecast(line, num_tokens=count, temperature=critical).spinodal / critical
-        found.append(
-            Case(
-                "hysteresis",
-                "random",
-                f"{name}, {count} tokens",
-                predicted,
-                predicted,
-                _end(_looped(line, count)["heating"]),
-            )
-        )
+        measured = _end(_looped(line, count)["heating"])
+        found.append(Case("hysteresis", "random", f"{name}, {count} tokens", predicted, predicted, measured))
     return found, branches
 
 

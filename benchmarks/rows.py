@@ -43,6 +43,7 @@ ROWS = {
     "quantizers": Row("quantizing:measure", 0, "training with quantizers, beside vector-quantize-pytorch"),
     "arms": Row("reasoning:measure", 0, "arms of an intervention battery that share a prompt"),
     "waiting": Row("waiting:measure", 0, "whole commands, the first and the second time, and where the time goes"),
+    "diagnose": Row("diagnosing:measure", 0, "tokdyn diagnose of 50,000 x 512 features, nothing compiled before"),
     "cold": Row("cold:measure", 0, "whole processes: import, compile, run, write"),
 }
 

@@ -167,7 +167,7 @@ for name, colour, marker in (("cooling", COLOURS[1], "v"), ("heating", COLOURS[5
     axes[0, 0].plot(loop, branches[name], color=colour, marker=marker, markersize=4, label=name)
 axes[0, 0].axvline(1, color=COLOURS[0], linewidth=1, linestyle="--", label="critical temperature")
 axes[0, 0].set(xlabel="temperature / $T_c$", ylabel="spread of tokens / spread of features")
-axes[0, 0].legend()
+axes[0, 0].legend(loc="lower left")
 display(made)
 parted, held = (float(loop[np.asarray(branches[name]) > 0.05].max()) for name in ("cooling", "heating"))
 print(f"cooled tokens part at {parted:.2f} T_c; heated ones stay apart up to {held:.2f} T_c")

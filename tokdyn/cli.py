@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 # On busy cores BLAS threads wait for each other, in minutes what takes seconds; it is asked when NumPy is imported.
-if sys.argv[1:2] in (["diagnose"], ["audit"]):
+if sys.argv[1:2] in (["diagnose"], ["audit"]) or sys.argv[1:3] == ["study", "theory"]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tokdyn import checks, failures, interrupts

@@ -40,17 +40,26 @@ def reference(features, tokens, temperature):
     return moved, weights(moved)
 
 
-@pytest.mark.parametrize("distances", ["product", "difference"])
 # In one piece, whatever cores there are; as columns, though many; whole tiles; tiles and a rest, of some dimensions, of
 # few and of many.
+ALONE = [(900, 24), (30_000, 3), (24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)]
+FOUR_CORES = [(10_007, 100), (220_000, 5), (24_576, 100), (9_001, 260)]
+# Both forms of distances go through the same arrangements: of the second, each kind of size is tried once.
+FAST = {
+    ("product", 1): ALONE,
+    ("product", 4): FOUR_CORES[:2],
+    ("difference", 1): [(900, 24), (10_007, 100), (220_000, 5)],
+    ("difference", 4): [],
+}
+
+
 @pytest.mark.parametrize(
-    ("num_features", "dimension", "cores"),
+    ("num_features", "dimension", "cores", "distances"),
     [
-        (900, 24, 1),
-        (30_000, 3, 1),
-        *((*size, 1) for size in [(24_576, 100), (10_007, 100), (220_000, 5), (9_001, 260)]),
-        *((*size, 4) for size in [(10_007, 100), (220_000, 5)]),
-        *(pytest.param(*size, 4, marks=pytest.mark.slow) for size in [(24_576, 100), (9_001, 260)]),
+        pytest.param(*size, cores, form, marks=[] if size in FAST[form, cores] else pytest.mark.slow)
+        for form in ("product", "difference")
+        for cores, sizes in ((1, ALONE), (4, FOUR_CORES))
+        for size in sizes
     ],
 )
 def test_a_step_is_that_of_float64(monkeypatch, num_features, dimension, distances, cores):
@@ -114,7 +123,11 @@ def test_gradients_through_tiles_are_those_of_one_piece(monkeypatch):
 
 @pytest.mark.parametrize(
     ("num_features", "assignment"),
-    [(20_011, "soft"), (20_011, "hard"), pytest.param(20_000, "soft", marks=pytest.mark.slow)],
+    [
+        (20_011, "soft"),  # the two that hold less are slow: every one takes a program with all optimisations
+        pytest.param(20_011, "hard", marks=pytest.mark.slow),
+        pytest.param(20_000, "soft", marks=pytest.mark.slow),
+    ],
 )
 def test_memory_is_that_of_the_features(num_features, assignment):
     """Arguments and results included, whether or not tiles divide the number of features."""

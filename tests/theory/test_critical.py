@@ -154,3 +154,62 @@ def test_bad_numbers_get_a_sentence():
         td.theory.automatic_temperature(FEATURES, num_tokens=0)
     with pytest.raises(ValueError, match=r"mask: expected a boolean array \[N\] of length 300"):
         td.theory.critical_temperature(FEATURES, mask=np.ones(3, bool))
+
+
+@pytest.fixture(scope="module")
+def growth():
+    """By what factor ten steps multiply a small distance between three tokens near the mean of `[300, 4]`."""
+
+    def grown(features, temperature):
+        start = features.mean(axis=0) + 1e-4 * jnp.asarray(np.random.default_rng(1).normal(size=(3, 4)))
+        dynamics = td.compose(attract=td.attraction(temperature=temperature, distances="difference"))
+        # What decays at once is gone after forty steps; the slowest direction decides.
+        keep = lambda state, info: jnp.abs(state.tokens - state.tokens.mean(axis=0)).max()  # noqa: E731
+        _, size = td.trajectory(dynamics, None, features, tokens=start, num_steps=50, keep=keep)
+        return size[-1] / size[39]
+
+    with jax.enable_x64(True):
+        yield jax.jit(grown)
+
+
+def where_tokens_part_and_meet(growth, features):
+    """The check: just below the critical temperature of the package tokens part, just above it they meet."""
+    predicted = float(td.theory.critical_temperature(features))
+    assert growth(features, 0.97 * predicted) > 1
+    assert growth(features, 1.03 * predicted) < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_check_of_the_critical_temperature_can_fail(growth, monkeypatch, seed):
+    """A factor of 2 in it, either way, is noticed: in the law on its own, and in the whole diagnosis."""
+    rng = np.random.default_rng(seed)
+    draws = rng.exponential(size=(300, 4)) if seed % 2 else rng.normal(size=(300, 4))
+    features = draws * np.exp(rng.uniform(-1, 1, 4))
+    where_tokens_part_and_meet(growth, features)
+    right = critical.principal_variances
+    for factor in (2.0, 0.5):
+        monkeypatch.setattr(critical, "principal_variances", lambda x, *, mask=None, f=factor: f * right(x, mask=mask))
+        with pytest.raises(AssertionError):
+            where_tokens_part_and_meet(growth, features)
+    monkeypatch.undo()
+    where_tokens_part_and_meet(growth, features)
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_the_check_of_the_cascade_can_fail(monkeypatch, factor):
+    """Splits at the clusters' own critical temperatures: not with a factor of 2."""
+    from tokdyn.theory import cascade
+
+    rng = np.random.default_rng(0)
+    clusters = [rng.normal(size=(200, 2)) * s + c for s, c in ((0.5, -40.0), (1.0, 0.0))]
+
+    def largest_error():
+        found = td.theory.splitting_cascade(np.concatenate(clusters), num_tokens=4, lowest=0.05)
+        own = np.array([split.temperature for split in found.splits])
+        inside = [2 * np.linalg.eigvalsh(np.cov(one.T, bias=True))[-1] for one in clusters]
+        return max(np.abs(own / one - 1).min() for one in inside)
+
+    assert largest_error() < 0.003
+    right = cascade._widest
+    monkeypatch.setattr(cascade, "_widest", lambda x, w: (factor * right(x, w)[0], right(x, w)[1]))
+    assert largest_error() > 0.003

@@ -205,5 +205,5 @@ def chaos(dataset: xarray.Dataset) -> Figure:
                markerfacecolor="none", label="tabulated")  # fmt: skip
     panel.axhline(0, color=COLOURS[5], linewidth=1)
     panel.set(xlabel=r"multiplier $a = 2 \lambda / T$ of the attraction", ylabel="exponent per step", ylim=(-2, 0.6))
-    panel.legend(loc="lower right")
+    panel.legend(loc="upper right")
     return made

@@ -26,20 +26,24 @@ def _panels(dataset: xarray.Dataset, **options: Any) -> tuple[Figure, list[tuple
     return made, [(panel, dataset.sel(reference=name)) for panel, name in zip(axes[0], names, strict=True)]
 
 
-def _bands(panel: Any, values: xarray.DataArray, places: np.ndarray) -> None:
-    """Means and intervals `[network, item, x]`: of trained weights over items, of random ones over networks."""
+def _bands(panel: Any, values: xarray.DataArray, places: np.ndarray, within: tuple[float, float]) -> None:
+    """Means and intervals `[network, item, x]`: of trained weights over items, of random ones over networks.
+
+    Intervals end where values must.
+    """
     units = {"trained": values.sel(network=TRAINED).values,
              "random weights": values.drop_sel(network=TRAINED).mean("item").values}  # fmt: skip
     for (label, colour), line in zip(_LOOK.items(), ("-", "--"), strict=True):
         found = mean_interval(units[label].astype(float), axis=0)
         panel.plot(places, found.mean, color=colour, linestyle=line, label=label)
-        panel.fill_between(places, found.low, found.high, color=colour, alpha=0.25, linewidth=0)
+        low, high = np.clip((found.low, found.high), *within)
+        panel.fill_between(places, low, high, color=colour, alpha=0.25, linewidth=0)
 
 
 @styled
 def spectra(dataset: xarray.Dataset) -> Figure:
     """Eigenvalues at the first latent in the complex plane, and the unit circle."""
-    made, panels = _panels(dataset, width=2.3, height=2.7, sharex=True, sharey=True)
+    made, panels = _panels(dataset, width=2.3, height=3.2, sharex=True, sharey=True)
     turn = np.linspace(0, 2 * np.pi, 200)
     for panel, one in panels:
         panel.plot(np.cos(turn), np.sin(turn), color=COLOURS[5], linewidth=1)
@@ -62,7 +66,7 @@ def residuals(dataset: xarray.Dataset) -> Figure:
     for panel, one in panels:
         # What is below single precision is nothing.
         logs = one["residual"].copy(data=np.log10(np.maximum(one["residual"].values, 1e-7)))
-        _bands(panel, logs, dataset["index"].values)
+        _bands(panel, logs, dataset["index"].values, (-7, np.inf))
         panel.set(xlabel="index of the latent", xscale="log")
     panels[0][0].set_ylabel("log10 of step / length")
     panels[0][0].legend()
@@ -74,10 +78,10 @@ def distinct(dataset: xarray.Dataset) -> Figure:
     """How many latents of one item's map are still different."""
     made, panels = _panels(dataset, width=2.3, height=2.4, sharey=True)
     for panel, one in panels:
-        _bands(panel, one["distinct_starts"], dataset["state"].values + 1)
+        _bands(panel, one["distinct_starts"], dataset["state"].values + 1, (1, float(one["distinct_starts"].max())))
         panel.set(xlabel="index of the latent", xscale="log", ylim=(0, None))
     panels[0][0].set_ylabel("different latents")
-    panels[0][0].legend()
+    made.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return made
 
 

@@ -46,7 +46,9 @@ def diagnose_file(
     values = (table.features if scaled is None else scaled.features).astype(np.float32)
     for note in table.notes:
         say(note)
-    dynamics = features.dynamics_of(options, Guide(values, count).temperature(options.temperature))
+    heat = Guide(values, count).temperature(options.temperature)
+    # Products of matrices: differences of all features and tokens take ten times as long in 512 dimensions.
+    dynamics = features.dynamics_of(options, heat, distances="product")
     found = diagnose(dynamics, values, jax.random.key(seed), num_tokens=count)
     if options.figure is not None:
         from tokdyn import plot

@@ -247,11 +247,14 @@ def _kept(state: Any, info: Any) -> tuple[jax.Array, jax.Array]:
     return state.tokens, jax.numpy.sqrt((info.displacement**2).sum(axis=-1)).max()
 
 
-def dynamics_of(options: Asked, temperature: float) -> Dynamics:
+def dynamics_of(
+    options: Asked, temperature: float, *, distances: Literal["product", "difference"] = "difference"
+) -> Dynamics:
     """The dynamics that a command asks for: from a file, or from numbers."""
     if options.dynamics is not None:
         return load(options.dynamics)
-    parts: dict[str, Any] = {"attract": attraction(temperature=temperature, rate=options.rate, distances="difference")}
+    attract = attraction(temperature=temperature, rate=options.rate, distances=distances)
+    parts: dict[str, Any] = {"attract": attract}
     if options.repulsion:
         parts["repel"] = repulsion(strength=options.repulsion)
     if options.momentum:

@@ -16,7 +16,7 @@ from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
 from tokdyn.solve import run
 from tokdyn.theory import critical
-from tokdyn.theory.assumptions import only_attraction
+from tokdyn.theory.assumptions import enough_features, only_attraction
 from tokdyn.theory.cascade import critical_temperatures
 from tokdyn.theory.forecast import Forecast, collapse_forecast
 from tokdyn.theory.heavy_ball import best_momentum, largest_rate, momentum_radius
@@ -68,7 +68,8 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
         ``Advice``.
 
     Raises:
-        ValueError: another part, a schedule, or arguments that ``td.run`` would refuse.
+        ValueError: another part, a schedule, fewer than two features, fewer distinct ones than tokens, or arguments
+            that ``td.run`` would refuse.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -80,7 +81,9 @@ def recommend(dynamics: Dynamics, features: ArrayLike, *, num_tokens: int, key: 
     count = checks.whole_number("num_tokens", num_tokens, at_least=1)
     _, part = only_attraction(dynamics, allowed=(Attraction, Repulsion, Inertia))
     heat = float(part.temperature)
-    forecast = collapse_forecast(np.asarray(features), num_tokens=count, temperature=heat)
+    values = np.asarray(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np))
+    enough_features(values, count)
+    forecast = collapse_forecast(values, num_tokens=count, temperature=heat)
     return advised(dynamics, features, forecast, num_tokens=count, key=key)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from tokdyn import checks
 from tokdyn.dynamics.attraction import Attraction
 from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.schedules import schedules
+from tokdyn.theory.verdict import num_different
 
 
 def only_attraction(dynamics: Dynamics, *, allowed: tuple[type, ...] | None = None) -> tuple[str, Attraction]:
@@ -35,7 +36,9 @@ def only_attraction(dynamics: Dynamics, *, allowed: tuple[type, ...] | None = No
         raise checks.bad("dynamics", "numbers that do not change from step to step", "a schedule")
     name, part = found[0]
     heat = part.temperature
-    if checks.is_concrete(heat) and not _finite(heat):
+    if np.ndim(heat):
+        raise checks.bad(f"{name}.temperature", "one number []", f"shape {np.shape(heat)}")
+    if checks.is_concrete(heat) and not np.isfinite(np.asarray(heat)):
         raise checks.bad(f"{name}.temperature", "a finite number", heat)
     return name, part
 
@@ -51,7 +54,18 @@ def without_floor(name: str, part: Attraction) -> None:
         raise checks.bad(f"{name}.mass_floor", "0 (a floor pulls tokens to the origin)", floor)
 
 
-def _finite(value: Any) -> bool:
-    import numpy as np
+def enough_features(features: np.ndarray, num_tokens: int) -> None:
+    """Check that there are two features, and a distinct one for each token.
 
-    return bool(np.isfinite(np.asarray(value)).all())
+    Raises:
+        ValueError: fewer, or infinite or NaN entries.
+    """
+    if features.ndim == 2 and len(features) < 2:
+        raise checks.bad("features", "at least two features", f"shape {features.shape}")
+    if not np.isfinite(features).all():
+        raise checks.bad("features", "finite numbers", "infinite or NaN entries")
+    if num_tokens > len(features):
+        raise checks.bad("num_tokens", f"at most the number of features, {len(features)}", num_tokens)
+    different = num_different(features, num_tokens)
+    if different < num_tokens:
+        raise checks.bad("num_tokens", f"at most the number of distinct features, {different}", num_tokens)

@@ -23,12 +23,12 @@ from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.theory import critical
+from tokdyn.theory.resting import Rows, rows_of, settled, shares
 
 # How many features are read, and how many of their leading directions: those that can part tokens.
 MOST_FEATURES, MOST_DIRECTIONS = 5000, 64
 # Temperatures fall by this factor between looks; a split is placed to about a thousandth.
 _COOLING, _PRECISION = 0.93, 1e-3
-_TOLERANCE, _MOST_STEPS = 1e-5, 400
 # Up to this many rows or columns all eigenvalues are computed; beyond, only products with the rows.
 _FEW = 96
 # Larger samples are computed in float32.
@@ -118,7 +118,7 @@ def critical_temperatures(
         `2 lambda_max(C_w)` `[K]`, float64, by NumPy; 0 for a token that owns nothing, or one feature.
 
     Raises:
-        ValueError: bad shapes, or a temperature that is not above 0.
+        ValueError: bad shapes, infinite or NaN entries, or a temperature that is not above 0.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -133,10 +133,13 @@ def critical_temperatures(
     heat = float(checks.hyperparameter("temperature", temperature, above=0.0))
     exists = checks.boolean_mask("mask", mask, len(values), axes="[N]")
     rows = values if exists is None else values[np.asarray(exists)]
+    for what, array in (("features", rows), ("tokens", given)):
+        if not np.isfinite(array).all():
+            raise checks.bad(what, "finite numbers", "infinite or NaN entries")
     centre = rows.mean(axis=0) if len(rows) else 0.0
     rows, given = rows - centre, given - centre
-    weights = _weights(rows, given, np.ones(len(given)), heat)
-    return np.array([_widest(rows, weights[:, k])[0] for k in range(len(given))])
+    weights = shares(rows_of(rows), given, np.ones(len(given)), heat)
+    return np.array([_widest(rows, one)[0] for one in weights])
 
 
 def splitting_cascade(
@@ -185,7 +188,7 @@ def splitting_cascade(
     if num_tokens == 1 or first <= 0:
         return Cascade((), (), floor * scale**2, num_tokens, len(rows), error)
     basis = _leading(rows, floor)
-    cooled, path = _cooled(rows @ basis, num_tokens, first, floor)
+    cooled, path = _cooled(rows_of(rows @ basis), num_tokens, first, floor)
     splits = tuple(
         split._replace(temperature=split.temperature * scale**2, position=basis @ split.position * scale + centre)
         for split in cooled
@@ -194,33 +197,29 @@ def splitting_cascade(
     return Cascade(splits, seen, floor * scale**2, num_tokens, len(rows), error)
 
 
-def _cooled(
-    rows: np.ndarray, num_tokens: int, first: float, lowest: float
-) -> tuple[list[Split], list[tuple[float, int]]]:
+def _cooled(rows: Rows, num_tokens: int, first: float, lowest: float) -> tuple[list[Split], list[tuple[float, int]]]:
     """Splits and how many points there were, in the units of the rows."""
-    state = _Points(rows.mean(axis=0, keepdims=True), np.array([num_tokens]))
+    state = _Points(rows.values.mean(axis=0, keepdims=True), np.array([num_tokens]))
     splits: list[Split] = []
     path: list[tuple[float, int]] = []
-    heat = first
+    heat = nearest = first  # the nearest critical temperature of a point of ``state``, at ``heat``
     while heat > lowest and len(state.numbers) < num_tokens:
-        cooler = max(heat * _COOLING, lowest)
-        moved = _settled(rows, state, cooler)
-        if _next_to_split(rows, moved, cooler)[0] < cooler:
-            state, heat = moved, cooler
-            path.append((heat, len(state.numbers)))
-            continue
-        # Something parts between the two temperatures. Its own critical temperature changes slowly with them: where it
-        # meets them is found by a straight line in logarithms.
-        above, below = (math.log(_next_to_split(rows, one, t)[0] / t) for one, t in ((state, heat), (moved, cooler)))
-        share_of_gap = min(max(-above / (below - above), 0.0), 1.0) if below > above else 0.0
-        low = heat * (cooler / heat) ** share_of_gap
-        at_low = _settled(rows, state, low)
+        low, at_low = heat, state
+        if nearest < heat:
+            cooler = max(heat * _COOLING, lowest)
+            moved = _settled(rows, state, cooler)
+            coming = _next_to_split(rows, moved, cooler)[0]
+            if coming < cooler:
+                state, heat, nearest = moved, cooler, coming
+                path.append((heat, len(state.numbers)))
+                continue
+            low, at_low = _parting(rows, (state, heat, nearest), (moved, cooler, coming))
+            if _next_to_split(rows, at_low, low)[0] <= 0:  # those that would part have come together with others
+                state, heat, nearest = moved, cooler, coming
+                path.append((heat, len(state.numbers)))
+                continue
         _, which, direction, share = _next_to_split(rows, at_low, low)
         several = int(at_low.numbers[which])
-        if several < 2:  # those that would part have come together with others
-            state, heat = moved, cooler
-            path.append((heat, len(state.numbers)))
-            continue
         # Every token gets a displacement of its own, so that what they do decides how many go to either side: among
         # skewed features, not halves.
         along = 0.1 * math.sqrt(low) * _displacements(several)[:, None] * direction
@@ -230,11 +229,29 @@ def _cooled(
         )
         heat = low * (1 - 2 * _PRECISION)
         state = _settled(rows, apart, heat)
+        nearest = _next_to_split(rows, state, heat)[0]
         if len(state.numbers) > len(at_low.numbers):
             sides = _sides(state, at_low.places[which], direction, several)
             splits.append(Split(low, several, sides, share, at_low.places[which], len(state.numbers)))
         path.append((heat, len(state.numbers)))
     return splits, path
+
+
+def _parting(
+    rows: Rows, warmer: tuple[_Points, float, float], cooler: tuple[_Points, float, float]
+) -> tuple[float, _Points]:
+    """Where something parts between two temperatures, and the points at rest there.
+
+    Its own critical temperature changes slowly with them: where it meets them is found by a straight line in
+    logarithms.
+    """
+    (state, heat, nearest), (moved, cold, coming) = warmer, cooler
+    above, below = math.log(nearest / heat), math.log(coming / cold)
+    part = min(max(-above / (below - above), 0.0), 1.0)
+    low = heat * (cold / heat) ** part
+    if len(moved.numbers) == len(state.numbers):  # nothing has merged: points are about that far on their way
+        state = state._replace(places=state.places + part * (moved.places - state.places))
+    return low, _settled(rows, state, low)
 
 
 def _displacements(several: int) -> np.ndarray:
@@ -254,39 +271,20 @@ def _sides(state: _Points, origin: np.ndarray, direction: np.ndarray, several: i
     return sides[0], sides[1]
 
 
-def _next_to_split(rows: np.ndarray, state: _Points, heat: float) -> tuple[float, int, np.ndarray, float]:
+def _next_to_split(rows: Rows, state: _Points, heat: float) -> tuple[float, int, np.ndarray, float]:
     """The largest critical temperature of a point with several tokens, which one, its direction, its share."""
-    weights = _weights(rows, state.places, state.numbers, heat)
-    best: tuple[float, int, np.ndarray, float] = (0.0, 0, np.zeros(rows.shape[1]), 0.0)
+    weights = shares(rows, state.places, state.numbers, heat)
+    best: tuple[float, int, np.ndarray, float] = (0.0, 0, np.zeros(rows.values.shape[1]), 0.0)
     for which in np.flatnonzero(state.numbers > 1):
-        found, direction = _widest(rows, weights[:, which])
+        found, direction = _widest(rows.values, weights[which])
         if found > best[0]:
-            best = (found, int(which), direction, float(weights[:, which].mean()))
+            best = (found, int(which), direction, float(weights[which].mean()))
     return best
 
 
-def _weights(rows: np.ndarray, places: np.ndarray, numbers: np.ndarray, heat: float) -> np.ndarray:
-    """Responsibilities of points for features `[N, G]`, each counted as often as there are tokens in it."""
-    logits = (2 * rows @ places.T - (places**2).sum(axis=1)) / heat + np.log(numbers)
-    logits -= logits.max(axis=1, keepdims=True)
-    weights = np.exp(logits)
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def _settled(rows: np.ndarray, state: _Points, heat: float) -> _Points:
+def _settled(rows: Rows, state: _Points, heat: float) -> _Points:
     """Points at rest; those that have come together are one."""
-    before = now = state.places
-    spread = math.sqrt(float((rows**2).sum(axis=1).mean()))
-    for number in range(_MOST_STEPS):
-        weights = _weights(rows, now, state.numbers, heat)
-        mass = weights.sum(axis=0)[:, None]
-        target = np.where(mass > 1e-12, weights.T @ rows / np.maximum(mass, 1e-12), now)
-        if np.abs(target - now).max() <= _TOLERANCE * spread:
-            now = target
-            break
-        # After some steps what is left is slow, and inertia of 0.8 makes it five times faster.
-        before, now = now, target + (0.8 if number > 20 else 0.0) * (now - before)
-    return _merged(_Points(now, state.numbers), _NEAR * math.sqrt(heat))
+    return _merged(_Points(settled(rows, state.places, state.numbers, heat), state.numbers), _NEAR * math.sqrt(heat))
 
 
 def _merged(state: _Points, reach: float) -> _Points:

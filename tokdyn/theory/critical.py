@@ -51,7 +51,8 @@ def principal_variances(features: ArrayLike, *, mask: ArrayLike | None = None) -
         is a rounding error of the largest one.
 
     Raises:
-        ValueError: not floating-point `[N, D]` with a row and a column, or a mask of another shape.
+        ValueError: not floating-point `[N, D]` with a row and a column, not finite (NumPy arrays), or a mask of
+            another shape.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -87,7 +88,8 @@ def critical_temperature(features: ArrayLike, *, mask: ArrayLike | None = None) 
         eigenvalue is simple.
 
     Raises:
-        ValueError: not floating-point `[N, D]` with a row and a column, or a mask of another shape.
+        ValueError: not floating-point `[N, D]` with a row and a column, not finite (NumPy arrays), or a mask of
+            another shape.
 
     References:
         Rose, Gurewitz, Fox: Statistical mechanics and phase transitions in clustering, 1990; Rose: Deterministic
@@ -283,6 +285,8 @@ def _centred(features: Any, mask: Any) -> tuple[Any, Any, Any]:
         mask = mask if traced else np.asarray(mask)
         features = xp.where(mask[:, None], features, 0)
     if not traced:
+        if not np.isfinite(features).all():
+            raise checks.bad("features", "finite numbers", "infinite or NaN entries")
         features = features.astype(np.float64)
     scale = binary_scale(features) if traced else _binary_scale(features)
     away = features / scale

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -17,12 +18,11 @@ from tokdyn.dynamics.attraction import Attraction
 from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.inertia import Inertia
 from tokdyn.dynamics.repulsion import Repulsion
-from tokdyn.metrics import distinct_tokens
 from tokdyn.nearest import nearest_tokens
 from tokdyn.solve import run
 from tokdyn.theory import critical
 from tokdyn.theory.advice import Advice, advised
-from tokdyn.theory.assumptions import only_attraction
+from tokdyn.theory.assumptions import enough_features, only_attraction
 from tokdyn.theory.cascade import MOST_FEATURES, Cascade, critical_temperatures, splitting_cascade
 from tokdyn.theory.forecast import Forecast, collapse_forecast
 from tokdyn.theory.linear import Stability, stability
@@ -33,6 +33,8 @@ RESOLUTIONS = tuple(float(one) for one in np.geomspace(0.01, 10, 13))
 _SLOW = 0.99
 # Of so few numbers the cascade is followed to a tenth of the temperature, which costs seconds on more.
 _SMALL = 1 << 17
+# Forecast and cascade are of the attraction: tokens that repel one another meet at no temperature.
+_ALONE = "Without the repulsion, which keeps tokens apart at every temperature: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Diagnosis:
         num_tokens: K.
         temperature: of the attraction, in squared units of the features.
         ratio: that over the critical temperature.
+        repels: whether tokens repel one another. Then they meet at no temperature, and the next three are those of the
+            attraction alone.
         forecast: what runs from random features come to, predicted before any long run.
         cascade: at which temperatures tokens part on the way down to this one.
         predicted: points that slow cooling from one point leaves at this temperature.
@@ -64,6 +68,7 @@ class Diagnosis:
     num_tokens: int
     temperature: float
     ratio: float
+    repels: bool
     forecast: Forecast
     cascade: Cascade
     predicted: int
@@ -90,10 +95,11 @@ class Diagnosis:
         """All numbers, as JSON."""
         numbers: dict[str, Any] = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-            if field.name in ("num_tokens", "temperature", "ratio", "predicted", "simulated", "live", "width",
+            if field.name in ("num_tokens", "temperature", "ratio", "repels", "predicted", "simulated", "live", "width",
                               "resolutions", "distinct", "at_rest", "num_steps", "num_features", "findings")
         }  # fmt: skip
         numbers["forecast"] = dataclasses.asdict(self.forecast)
+        numbers["forecast_predicted_and_splits_hold_for"] = "the attraction alone" if self.repels else "this dynamics"
         numbers["splits"] = [{"temperature": one.temperature, "tokens": one.tokens, "distinct": one.distinct,
                               "share": one.share} for one in self.cascade.splits]  # fmt: skip
         numbers["own_ratios"] = self.own_ratios.tolist()
@@ -122,8 +128,8 @@ def diagnose(
         ``Diagnosis``.
 
     Raises:
-        ValueError: another part, a schedule, fewer than two features or fewer than tokens, a temperature that is not
-            above 0.
+        ValueError: another part, a schedule, fewer than two features, fewer distinct ones than tokens, infinite or NaN
+            entries, a temperature that is not above 0, or tokens that run away.
 
     Example:
         >>> import jax, numpy as np, tokdyn as td
@@ -137,8 +143,7 @@ def diagnose(
     count = checks.whole_number("num_tokens", num_tokens, at_least=1)
     steps = checks.whole_number("max_steps", max_steps, at_least=1)
     values = np.asarray(checks.floating("features", np.asarray(features), axes="[N, D]", xp=np))
-    if len(values) < 2:
-        raise checks.bad("features", "at least two features", f"shape {values.shape}")
+    enough_features(values, count)
     heat = float(part.temperature)
     if not heat > 0:
         raise checks.bad(f"{name}.temperature", "a number above 0 (at 0 every assignment is hard)", heat)
@@ -146,34 +151,41 @@ def diagnose(
     checks.random_key("key", key)
     forecast = collapse_forecast(values, num_tokens=count, temperature=heat)
     rows = critical.some_rows(values, MOST_FEATURES).astype(np.float32)
-    ended = run(dynamics, keys.for_purpose(key, "diagnose"), rows, num_tokens=min(count, len(rows)), max_steps=steps,
-                tol=1e-4 * _spread(rows), stop="residual", assignment="none")  # fmt: skip
-    tokens = np.asarray(ended.tokens)
-    owner = nearest_tokens(rows, tokens)
-    width = float(np.sqrt(((rows - tokens[owner]) ** 2).sum(axis=1).mean()))
-    distinct = tuple(int(distinct_tokens(tokens, share * width)) for share in RESOLUTIONS)
     critical_heat = forecast.critical_temperature
     lowest = min(heat, 0.999 * critical_heat) if critical_heat > 0 else heat
     if rows.size <= _SMALL:  # below the temperature too: a lower one would part these
         lowest *= 0.1
-    cascade = splitting_cascade(values, num_tokens=count, lowest=lowest)
-    own = critical_temperatures(rows, tokens, heat)
+    # The cascade is NumPy's work on one core; the run, which must be compiled first, goes on beside it.
+    with ThreadPoolExecutor(1) as beside:
+        cooled = beside.submit(splitting_cascade, values, num_tokens=count, lowest=lowest)
+        ended = run(dynamics, keys.for_purpose(key, "diagnose"), rows, num_tokens=min(count, len(rows)),
+                    max_steps=steps, tol=1e-4 * _spread(rows), stop="residual", assignment="none")  # fmt: skip
+        tokens = np.asarray(ended.tokens)
+        if not np.isfinite(tokens).all():
+            raise checks.bad("dynamics", "one whose tokens stay finite", "infinite or NaN tokens")
+        owner = nearest_tokens(rows, tokens)
+        width = float(np.sqrt(((rows - tokens[owner]) ** 2).sum(axis=1).mean()))
+        own = critical_temperatures(rows, tokens, heat)
+        stable = stability(dynamics, rows, ended.state)
+        advice = advised(dynamics, values, forecast, num_tokens=count, key=key)
+        cascade = cooled.result()
+    repels = count > 1 and any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
+    if repels:  # what follows the semicolon is a temperature that would part tokens, and nothing has to
+        forecast = dataclasses.replace(forecast, sentence=_ALONE + forecast.sentence.split(";")[0].rstrip(".") + ".")
     found = Diagnosis(
-        num_tokens=count, temperature=heat, ratio=forecast.ratio, forecast=forecast, cascade=cascade,
+        num_tokens=count, temperature=heat, ratio=forecast.ratio, repels=repels, forecast=forecast, cascade=cascade,
         predicted=cascade.distinct_at(heat) if cascade.splits else 1,
         simulated=int(ended.num_distinct), live=len(np.unique(owner)), width=width, resolutions=RESOLUTIONS,
-        distinct=distinct, own_ratios=heat / np.maximum(own, 1e-30), stability=stability(dynamics, rows, ended.state),
+        distinct=_distinct(tokens, width), own_ratios=heat / np.maximum(own, 1e-30), stability=stable,
         at_rest=int(ended.status) == Status.CONVERGED, num_steps=int(ended.num_steps), num_features=len(rows),
-        findings=(), advice=advised(dynamics, values, forecast, num_tokens=count, key=key),
+        findings=(), advice=advice,
     )  # fmt: skip
-    repels = count > 1 and any(isinstance(one, Repulsion) and float(one.strength) > 0 for one in dynamics.parts)
-    return dataclasses.replace(found, findings=_findings(found, len(values), repels=repels))
+    return dataclasses.replace(found, findings=_findings(found, len(values)))
 
 
-def _findings(found: Diagnosis, count: int, *, repels: bool) -> tuple[str, ...]:
-    # Forecast and cascade are of the attraction: tokens that repel one another meet at no temperature.
-    alone = "Without the repulsion, which keeps tokens apart at every temperature: " if repels else ""
-    said = [alone + found.forecast.sentence]
+def _findings(found: Diagnosis, count: int) -> tuple[str, ...]:
+    alone = _ALONE if found.repels else ""
+    said = [found.forecast.sentence]
     cascade = found.cascade
     if cascade.splits:
         above = [split.temperature for split in cascade.splits if split.temperature > found.temperature]
@@ -212,6 +224,16 @@ def _findings(found: Diagnosis, count: int, *, repels: bool) -> tuple[str, ...]:
     if found.num_features < count:
         said.append(f"The run, the splits and the radius are those of {found.num_features:,} of {count:,} features.")
     return tuple(said)
+
+
+def _distinct(tokens: np.ndarray, width: float) -> tuple[int, ...]:
+    """``td.metrics.distinct_tokens`` at all resolutions, from one tree: those nearer than a resolution are joined."""
+    if len(tokens) < 2:
+        return (1,) * len(RESOLUTIONS)
+    from scipy.cluster.hierarchy import linkage
+
+    heights = linkage(tokens.astype(np.float64), "single")[:, 2]
+    return tuple(1 + int((heights >= share * width).sum()) for share in RESOLUTIONS)
 
 
 def _spread(rows: np.ndarray) -> float:

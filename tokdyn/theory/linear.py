@@ -144,9 +144,9 @@ def stability(
         kinds = [_sorted(np.linalg.eigvals(kind @ matrix @ kind)) for kind in (common, other)]
         return Stability(values, float(abs(values[0])), float(abs(kinds[0][0])),
                          float(abs(kinds[1][0])) if several else 0.0, residual, True)  # fmt: skip
-    push = lambda vector: np.asarray(  # noqa: E731
-        _pushed(parts, contexts, state, flat, vector.astype(flat.dtype)), np.float64
-    )
+    # Linearised once: what a product with a vector needs of the step is kept, and nothing is computed twice.
+    linear = _linearised(parts, contexts, state, flat)
+    push = lambda vector: np.asarray(_applied(linear, vector.astype(flat.dtype)), np.float64)  # noqa: E731
     if not np.isfinite(push(np.ones(flat.size))).all():
         raise checks.bad("tokens", "tokens at which the step and its derivative are finite", "NaN or infinity")
     alike = _largest(lambda v: split(push(split(v)[0]))[0], flat.size, split, 0)
@@ -205,9 +205,14 @@ def _forced(parts: Dynamics, contexts: Any, state: State) -> jax.Array:
 
 
 @jax.jit
-def _pushed(parts: Dynamics, contexts: Any, state: State, at: jax.Array, vector: jax.Array) -> jax.Array:
-    """The linear map at a vector, applied to another."""
-    return jax.jvp(lambda v: _stepped(parts, contexts, state, v), (at,), (vector,))[1]
+def _linearised(parts: Dynamics, contexts: Any, state: State, at: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """The linear map at a vector, as a function of another."""
+    return jax.linearize(lambda v: _stepped(parts, contexts, state, v), at)[1]
+
+
+@jax.jit
+def _applied(linear: Callable[[jax.Array], jax.Array], vector: jax.Array) -> jax.Array:
+    return linear(vector)
 
 
 @jax.jit

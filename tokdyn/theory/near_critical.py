@@ -38,7 +38,7 @@ def pair_separation(features: ArrayLike, temperature: float, *, mask: ArrayLike 
         The distance in units of the features, by NumPy; 0 at or above the critical temperature.
 
     Raises:
-        ValueError: not floating-point `[N, D]`, or a temperature that is not above 0.
+        ValueError: not finite floating-point `[N, D]`, or a temperature that is not above 0.
 
     Example:
         >>> import numpy as np, tokdyn as td
@@ -53,6 +53,8 @@ def pair_separation(features: ArrayLike, temperature: float, *, mask: ArrayLike 
     rows = values if exists is None else values[np.asarray(exists)]
     if not rows.size:
         raise checks.bad("features", "at least one row and one column [N, D]", f"shape {values.shape}")
+    if not np.isfinite(rows).all():
+        raise checks.bad("features", "finite numbers", "infinite or NaN entries")
     rows = rows - rows.mean(axis=0)
     _, singular, directions = np.linalg.svd(rows, full_matrices=False)
     critical = 2 * float(singular[0]) ** 2 / len(rows)

@@ -100,9 +100,9 @@ def _drawn(rows: list[dict[str, Any]]) -> Any:
         name: np.array([[row[name] for row in rows if row["remedy"] == remedy] for remedy in OTHERS])
         for name in ("difference", "low", "high", "Holm")
     }
+    unbroken = [REGIMES[name].title.replace(" = ", "\u00a0=\u00a0") for name in regimes]  # no new line within "T = 1"
     return paired_differences(
-        # Without a line break within "T = 1".
-        [REGIMES[name].title.replace(" = ", "\u00a0=\u00a0") for name in regimes], each["difference"], each["low"], high=each["high"],
+        unbroken, each["difference"], each["low"], high=each["high"],
         label="merge-aware ARI, difference", panels=[REMEDIES[name].title for name in OTHERS],
         sure=each["Holm"] < LEVEL, sure_label="not 0 after Holm's correction",
     )  # fmt: skip

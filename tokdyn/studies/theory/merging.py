@@ -46,19 +46,26 @@ def descent(config: Config, rng: np.random.Generator) -> list[Case]:
     for number in range(config.cases):
         dimensions, count = int(rng.choice(DIMENSIONS)), (2, 5, 16)[number % 3]
         features = padded(drawn(rng, dimensions=dimensions))
-        tokens: Any = features[rng.choice(len(features), count, replace=False)]
+        tokens = features[rng.choice(len(features), count, replace=False)]
         ratio = float(np.exp(rng.uniform(-4, 1)))
         dynamics = catalog.soft_kmeans(
             temperature=ratio * float(laws.critical_temperature(features)), rate=float(rng.uniform(0.05, 1.95))
         )
-        for _ in range(3):
-            step = laws.descent(dynamics, features, tokens)
-            size = max(abs(float(step.before)), abs(float(step.after)))
-            said = f"{dimensions} dimensions, {count} tokens, T/T_c = {ratio:.3g}"
-            certified, fell = float(step.quadratic + step.divergence), float(step.before - step.after)
-            found.append(Case("descent", "random", said, certified / size, certified / size, fell / size))
-            tokens = step.tokens
+        steps = jax.tree.map(np.asarray, _three_steps(dynamics, features, tokens))
+        size = np.maximum(np.abs(steps.before), np.abs(steps.after))
+        certified, fell = (steps.quadratic + steps.divergence) / size, (steps.before - steps.after) / size
+        said = f"{dimensions} dimensions, {count} tokens, T/T_c = {ratio:.3g}"
+        found += [Case("descent", "random", said, *map(float, (c, c, f))) for c, f in zip(certified, fell, strict=True)]
     return found
+
+
+@jax.jit
+def _three_steps(dynamics: Any, features: jax.Array, tokens: jax.Array) -> laws.Descent:
+    def one(tokens: jax.Array, _: None) -> tuple[jax.Array, laws.Descent]:
+        step = laws.descent(dynamics, features, tokens)
+        return step.tokens, step
+
+    return jax.lax.scan(one, tokens, length=3)[1]
 
 
 def _difference(state: State, info: Info) -> jax.Array:
@@ -72,7 +79,7 @@ def _differences(
 ) -> jax.Array:
     """The distance of the first two tokens after each step `[num_steps]`."""
     dynamics = compose(
-        attract=attraction(temperature=numbers["temperature"], rate=numbers["rate"], distances="difference"),
+        attract=attraction(temperature=numbers["temperature"], rate=numbers["rate"]),
         inertia=inertia(momentum=numbers["momentum"]),
     )
     return trajectory(
@@ -80,20 +87,33 @@ def _differences(
     )[1]
 
 
-def _widest(features: np.ndarray) -> tuple[float, np.ndarray]:
-    """The largest variance and its direction."""
-    _, singular, directions = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
-    return float(singular[0]) ** 2 / len(features), directions[0]
+def _widest(features: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """The largest variance of features, weighted if weights are given, and its direction."""
+    shares = np.full(len(features), 1 / len(features)) if weights is None else weights / weights.sum()
+    away = (features - shares @ features) * np.sqrt(shares)[:, None]
+    _, singular, directions = np.linalg.svd(away, full_matrices=False)
+    return float(singular[0]) ** 2, directions[0]
 
 
-def _displaced(features: np.ndarray, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens that are all but at the mean, displaced along the widest direction: `[16, D]`, and which exist."""
+def _from_one_point(
+    rng: np.random.Generator, dimensions: int, count: int, ratio: float, rate: float, momentum: float
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Tokens that are all but at the mean of random features, displaced along the widest direction.
+
+    Returns:
+        The features, the temperature, and how far two tokens are apart at the start and after each of 36 steps.
+    """
+    features = padded(drawn(rng, dimensions=dimensions))
+    heat = ratio * float(laws.critical_temperature(features))
     variance, direction = _widest(features)
     along = rng.normal(size=MOST_TOKENS)
     along[:2] = 1.0, -1.0
     exists = np.arange(MOST_TOKENS) < count
     along -= along[exists].mean()
-    return features.mean(axis=0) + 1e-6 * np.sqrt(variance) * along[:, None] * direction, exists
+    tokens = features.mean(axis=0) + 1e-6 * np.sqrt(variance) * along[:, None] * direction
+    numbers = {"temperature": heat, "rate": rate, "momentum": momentum}
+    sizes = np.asarray(_differences(features, tokens, exists, numbers, num_steps=36))
+    return features, heat, np.concatenate([[np.linalg.norm(tokens[0] - tokens[1])], sizes])
 
 
 def multiplier(config: Config, rng: np.random.Generator) -> list[Case]:
@@ -105,17 +125,11 @@ def multiplier(config: Config, rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
     found = []
     for number, (dimensions, count, ratio, rate) in enumerate(tabulated + random):
-        features = padded(drawn(rng, dimensions=dimensions))
-        heat = ratio * float(laws.critical_temperature(features))
-        tokens, exists = _displaced(features, rng, count)
-        sizes = _differences(
-            features, tokens, exists, {"temperature": heat, "rate": rate, "momentum": 0.0}, num_steps=36
-        )
-        before = float(np.linalg.norm(tokens[0] - tokens[1]))
+        features, heat, sizes = _from_one_point(rng, dimensions, count, ratio, rate, 0.0)
         said = f"{dimensions} dimensions, {count} tokens, rate {rate:.3g}"
         source = "tabulated" if number < len(tabulated) else "random"
         predicted = abs(float(laws.growth_factors(features, heat, rate)[0]))
-        found.append(Case("multiplier", source, said, ratio, predicted, float(sizes[0]) / before))
+        found.append(Case("multiplier", source, said, ratio, predicted, float(sizes[1] / sizes[0])))
     return found
 
 
@@ -129,11 +143,7 @@ def slowing(config: Config, rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
     found = []
     for number, (dimensions, count, ratio, momentum) in enumerate(grid):
-        features = padded(drawn(rng, dimensions=dimensions))
-        heat = ratio * float(laws.critical_temperature(features))
-        tokens, exists = _displaced(features, rng, count)
-        numbers = {"temperature": heat, "rate": 1.0, "momentum": momentum}
-        sizes = np.asarray(_differences(features, tokens, exists, numbers, num_steps=36))
+        _, _, sizes = _from_one_point(rng, dimensions, count, ratio, 1.0, momentum)
         source = "tabulated" if number < 8 else "random"
         said = f"{dimensions} dimensions, {count} tokens, momentum {momentum:g}"
         steps = 20 / abs(np.log(sizes[-1] / sizes[-21]))
@@ -167,8 +177,8 @@ def local(config: Config) -> tuple[list[Case], list[Case]]:
             noise, clusters = grid[number // config.seeds]
             said = f"noise {noise:g}, {clusters} clusters, seed {number % config.seeds}"
             # (the covariance of the cluster, that of what its tokens own in the end)
-            for cases, some, weight in ((by_cluster, own, np.ones(len(own))), (by_owned, features, weights)):
-                critical = 2 * _largest_variance(some, weight)
+            for cases, some, weight in ((by_cluster, own, None), (by_owned, features, weights)):
+                critical = 2 * _widest(some, weight)[0]
                 cases.append(Case("local", "tabulated", said, 1 / critical, float(critical > 1), float(apart > 1e-3)))
     return by_cluster, by_owned
 
@@ -210,12 +220,6 @@ def _owned(features: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
     return softmax(-((features[:, None] - tokens[None]) ** 2).sum(axis=-1), axis=1)
-
-
-def _largest_variance(features: np.ndarray, weights: np.ndarray) -> float:
-    shares = weights / weights.sum()
-    away = (features - shares @ features) * np.sqrt(shares)[:, None]
-    return float(np.linalg.eigvalsh(away.T @ away)[-1])
 
 
 HOT = (20.0, 40.0, 60.0, 100.0, 300.0)
@@ -318,16 +322,8 @@ def hysteresis(config: Config, rng: np.random.Generator) -> tuple[list[Case], di
         line = quantiles(name, 400)
         critical = float(laws.critical_temperature(line))
         predicted = laws.collapse_forecast(line, num_tokens=count, temperature=critical).spinodal / critical
-        found.append(
-            Case(
-                "hysteresis",
-                "random",
-                f"{name}, {count} tokens",
-                predicted,
-                predicted,
-                _end(_looped(line, count)["heating"]),
-            )
-        )
+        measured = _end(_looped(line, count)["heating"])
+        found.append(Case("hysteresis", "random", f"{name}, {count} tokens", predicted, predicted, measured))
     return found, branches
 
 

@@ -32,12 +32,13 @@ def exact_by_temperature(dataset: xarray.Dataset, *, titles: Mapping[str, str]) 
                 dataset["exact"].sel(start=start, num_tokens=count).mean("condition").transpose("temperature", "seed")
             )
             ends = mean_interval(found.values.astype(float), axis=-1)
-            bars = np.maximum(0, [ends.mean - ends.low, ends.high - ends.mean])
+            low, high = np.clip([ends.low, ends.high], 0, 1)
+            bars = np.maximum(0, [ends.mean - low, high - ends.mean])
             panel.errorbar(
                 found["temperature"].values * 1.03 ** (i - 1), ends.mean, bars, color=COLOURS[i + 1], marker=MARKERS[i],
                 markersize=4, capsize=2, linewidth=1, label=f"{count} tokens",
             )  # fmt: skip
-        panel.set(xscale="log", xlabel="temperature (squared units)", ylim=(-0.03, 1.03))
+        panel.set(xscale="log", xlabel="temperature (squared units of the features)", ylim=(-0.03, 1.03))
         panel.set_title(_STARTS.get(str(start), str(start)))
     axes[0, 0].set_ylabel("runs with the exact number")
     axes[0, -1].legend()

@@ -100,3 +100,15 @@ class TestAlarms:
 def test_a_stratum_of_one_truth_is_refused():
     with pytest.raises(ValueError, match="^table: expected trainings of both truths in each stratum, got none with 0"):
         scored(table(BEARS, bears=np.ones_like(BEARS)))
+
+
+def test_a_design_is_drawn_for_all_strata_at_once():
+    """Who errs about one design alike everywhere is as uncertain in the worst of three strata as in one."""
+    bears = np.repeat(np.array([1.0, 1, 1, 0, 0, 0])[None, :, None], 3, axis=0)
+    alarms = bears.copy()
+    alarms[:, 0] = 0
+    made = scored(Table(alarms[None], bears, ("one",), ("a", "b", "c"), tuple("uvwxyz")))
+    assert (made.balanced[0] == made.worst[0]).all()
+    np.testing.assert_array_equal(made.balanced_low[0], np.repeat(made.worst_low, 3))
+    np.testing.assert_array_equal(made.balanced_high[0], np.repeat(made.worst_high, 3))
+    assert made.worst_low[0] < made.worst[0] < made.worst_high[0] == 1

@@ -190,14 +190,25 @@ def _resampled(alarms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator,
 
 
 def drawn(chosen: np.ndarray, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each training and each design is drawn: designs with replacement, and within each its trainings."""
+    """How often each training and each design is drawn: designs with replacement, and within each its trainings.
+
+    A design that is drawn is drawn for every stratum, since all strata have the same designs; its trainings are not.
+
+    Args:
+        chosen: trainings that count `[strata, designs, trainings]` bool.
+        rng: of the draws.
+        count: resamples.
+
+    Returns:
+        ``(trainings [count, strata, designs, trainings], designs [count, strata, designs])``.
+    """
     trainings = np.zeros((count, *chosen.shape))
-    designs = np.zeros((count, *chosen.shape[:2]))
-    for stratum in range(chosen.shape[0]):
-        there = np.flatnonzero(chosen[stratum].any(axis=1))
-        designs[:, stratum, there] = rng.multinomial(len(there), np.full(len(there), 1 / len(there)), size=count)
-        for design in there:
-            members = np.flatnonzero(chosen[stratum, design])
-            share = np.full(len(members), 1 / len(members))
-            trainings[:, stratum, design, members] = rng.multinomial(len(members), share, size=count)
+    there = np.flatnonzero(chosen.any(axis=(0, 2)))
+    weights = np.zeros((count, chosen.shape[1]))
+    weights[:, there] = rng.multinomial(len(there), np.full(len(there), 1 / len(there)), size=count)
+    designs = weights[:, None] * chosen.any(axis=2)
+    for stratum, design in zip(*np.nonzero(chosen.any(axis=2)), strict=True):
+        members = np.flatnonzero(chosen[stratum, design])
+        share = np.full(len(members), 1 / len(members))
+        trainings[:, stratum, design, members] = rng.multinomial(len(members), share, size=count)
     return trainings, designs

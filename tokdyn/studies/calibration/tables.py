@@ -171,15 +171,15 @@ def ties(dataset: xarray.Dataset) -> str:
     rows = [row for row in ranking(dataset) if row["ties"]]
     if len(rows) < 2:
         return "All others are shown to be behind the best."
-    last = rows[-1]
+    wide = max(rows, key=lambda row: row["high"] - row["low"])
     return (
         f"That {len(rows) - 1} others are not shown to be behind the best is no praise. A score rests on few designs, "
-        f"here {last['used_designs']} of used and {last['idle_designs']} of idle latents in a stratum, and its "
+        f"here {wide['used_designs']} of used and {wide['idle_designs']} of idle latents in a stratum, and its "
         "interval speaks of further designs like these. Who is wholly right about some designs and wholly wrong about "
         "others, as those who look at masks, cosines or probes are, has a score that hangs on which designs there are: "
-        f"{last['diagnostic']!r} finds {last['used_right']} of {last['used_designs']} used designs and leaves "
-        f"{last['idle_right']} of {last['idle_designs']} idle ones alone, so that its interval is "
-        f"{last['high'] - last['low']:.2f} wide. More trainings of the same designs would not narrow it; more designs "
+        f"{wide['diagnostic']!r} finds {wide['used_right']} of {wide['used_designs']} used designs and leaves "
+        f"{wide['idle_right']} of {wide['idle_designs']} idle ones alone, so that its interval is "
+        f"{wide['high'] - wide['low']:.2f} wide. More trainings of the same designs would not narrow it; more designs "
         "would."
     )
 

@@ -87,7 +87,7 @@ def _fixed(dataset: xarray.Dataset) -> list[dict[str, Any]]:
                 exact = mean_interval(cell["exact"].mean("condition").values.astype(float))
                 rows.append({
                     "tokens": int(count), "start": str(start), "temperature": f"{temperature:g}",
-                    "exact number": float(exact.mean), "95 %": brackets(max(exact.low, 0), min(exact.high, 1)),
+                    "exact number": float(exact.mean), "95 %": brackets(max(float(exact.low), 0), min(float(exact.high), 1)),
                     "merge-aware ARI": float(cell["merged_ari"].mean()), "ARI": float(cell["ari"].mean()),
                 })  # fmt: skip
     return rows

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from tokdyn import keys
 from tokdyn.numerics import safe_norm
@@ -60,7 +61,7 @@ def premises(model: Reasoner, chain: bool) -> Callable[[Variables, Item, jax.Arr
 
 
 def along_the_gradient(
-    reward: Callable[[jax.Array], jax.Array], latent: jax.Array, key: jax.Array, sigma: jax.Array, *, pairs: int = PAIRS
+    reward: Callable[[jax.Array], jax.Array], latent: jax.Array, key: jax.Array, sigma: ArrayLike, *, pairs: int = PAIRS
 ) -> dict[str, jax.Array]:
     r"""The mean of :math:`R(z+\epsilon)\,\epsilon/\sigma^2` beside two gradients, all along the reward's own, u.
 

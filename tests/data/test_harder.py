@@ -161,7 +161,7 @@ def test_numbers_do_not_compile_again():
 
 
 def test_real_data_are_scikit_learns_own():
-    datasets = pytest.importorskip("sklearn.datasets")
+    datasets = pytest.importorskip("sklearn.datasets", reason="no scikit-learn here to compare with")
     for name, load in (("wine", td.data.wine), ("iris", td.data.iris), ("breast_cancer", td.data.cancer)):
         features, labels = load()
         theirs = getattr(datasets, f"load_{name}")()

@@ -22,7 +22,7 @@ def test_neighbours_are_scikit_learns(metric, shift, monkeypatch):
         return
     theirs, indices = NearestNeighbors(n_neighbors=7, metric=metric, algorithm="brute").fit(rows).kneighbors()
     np.testing.assert_array_equal(found.indices, indices)
-    np.testing.assert_allclose(found.distances, theirs, rtol=1e-6 if not shift else 1e-4)
+    np.testing.assert_allclose(found.distances, theirs, rtol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,19 +1,16 @@
 """A calibration that is killed in the middle goes on where it was, and ends at the same bits."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import xarray
+from processes import started
 
 # Small models, trained for real: two designs, each trained and then judged, so that four files are kept.
 SCRIPT = """
-import signal
 import sys
 import jax
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 store, out, programs = sys.argv[1:]
 jax.config.update("jax_compilation_cache_dir", programs)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -28,12 +25,12 @@ calibration.run(config, store=store, workers=1).to_zarr(out, consolidated=False)
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """Start the study in a process of its own, with programs that all of them share."""
+    """The study in a process of its own, which ends with its block, with programs that all of them share."""
     programs = tmp_path_factory.mktemp("programs")
 
     def begun(folder):
         arguments = [str(folder / "store"), str(folder / "out.zarr"), str(programs)]
-        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments])
+        return started("-W", "ignore", "-c", SCRIPT, *arguments, stderr=None)
 
     return begun
 
@@ -41,7 +38,8 @@ def start(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    assert start(folder).wait() == 0
+    with start(folder) as process:
+        assert process.wait() == 0
     return found(folder)
 
 
@@ -56,16 +54,17 @@ def kept(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "files"), [(signal.SIGINT, 1), (signal.SIGKILL, 3)])
 def test_it_goes_on_after_a_kill(start, whole, tmp_path, how, files):
-    process = start(tmp_path)
-    while len(kept(tmp_path)) < files:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
-    process.send_signal(how)
-    assert process.wait() != 0
+    with start(tmp_path) as process:
+        while len(kept(tmp_path)) < files:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.02)
+        process.send_signal(how)
+        assert process.wait() != 0
     before = kept(tmp_path)
     assert files <= len(before) < 4
     assert not (tmp_path / "out.zarr").exists()
-    assert start(tmp_path).wait() == 0
+    with start(tmp_path) as process:
+        assert process.wait() == 0
     after = kept(tmp_path)
     assert len(after) == 4
     assert {name: after[name] for name in before} == before  # what was kept was read, not made again

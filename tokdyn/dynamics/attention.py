@@ -15,7 +15,8 @@ from tokdyn import checks
 from tokdyn.dynamics.base import Flow, Memory, Term
 from tokdyn.dynamics.parts import part, static
 from tokdyn.dynamics.schedules import Scalar
-from tokdyn.numerics import binary_scale, masked_mean, ratio, safe_norm, squared_distances, tempered_softmax
+from tokdyn.dynamics.sphere import on_sphere
+from tokdyn.numerics import binary_scale, masked_mean, ratio, squared_distances, tempered_softmax
 from tokdyn.ranges import built, number
 
 SCORES = ("distance", "dot", "cosine")
@@ -83,12 +84,7 @@ class Scene(NamedTuple):
 
 def cosines(tokens: jax.Array, features: jax.Array) -> jax.Array:
     """Cosines between tokens `[K, D]` and features `[N, D]`, as `[K, N]`; 0 with a zero vector."""
-
-    def directions(rows: jax.Array) -> jax.Array:
-        lengths = safe_norm(rows)[:, None]
-        return jnp.where(lengths > 0, rows / jnp.where(lengths > 0, lengths, 1.0), 0.0)
-
-    return jnp.matmul(directions(tokens), directions(features).T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(on_sphere(tokens), on_sphere(features).T, precision=jax.lax.Precision.HIGHEST)
 
 
 @part

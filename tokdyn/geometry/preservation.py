@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from tokdyn import checks
+from tokdyn.dynamics.sphere import on_sphere
 from tokdyn.numerics import squared_distances
 
 Metric = Literal["euclidean", "cosine"]
@@ -84,7 +85,8 @@ def preservation(
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _preservation(source: jax.Array, mapped: jax.Array, k: int, metric: Metric) -> Preservation:
     count = source.shape[0]
-    distances = squared_distances(*[directions(source) if metric == "cosine" else source] * 2)
+    # Squared distances of directions rise as cosines fall.
+    distances = squared_distances(*[on_sphere(source) if metric == "cosine" else source] * 2)
     others = squared_distances(mapped, mapped)
     ranks, own = _ranks(distances), _ranks(others)
     near, near_in_map = ranks <= k, own <= k
@@ -101,12 +103,6 @@ def _preservation(source: jax.Array, mapped: jax.Array, k: int, metric: Metric) 
         continuity=1 - scale * penalty(near & ~near_in_map, own),
         rank_correlation=_spearman(distances[pairs], others[pairs]),
     )
-
-
-def directions(rows: jax.Array) -> jax.Array:
-    """Rows of length 1 `[N, D]`, whose squared distances rise as cosines fall; rows of zeros stay."""
-    lengths = jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True))
-    return rows / jnp.where(lengths > 0, lengths, 1)
 
 
 def _ranks(distances: jax.Array) -> jax.Array:

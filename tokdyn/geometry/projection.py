@@ -23,12 +23,14 @@ from numpy.typing import ArrayLike
 from tokdyn import checks
 from tokdyn.autoencoder import layers
 from tokdyn.dynamics.parts import part, static
+from tokdyn.dynamics.sphere import on_sphere
 from tokdyn.geometry.graph import Graph, Neighbours, fuzzy_graph, nearest_neighbours
-from tokdyn.geometry.preservation import Metric, directions
+from tokdyn.geometry.preservation import Metric
 from tokdyn.train.fit import fit
 
 Loss = Literal["umap", "contrastive", "attraction"]
 LOSSES = ("umap", "contrastive", "attraction")
+_RECORDS = 10
 # Squared distances below it do not repel more: the logarithm has no bound there, and gradients would have none.
 _NEAR = 1e-4
 
@@ -95,7 +97,7 @@ class FeatureMap(NamedTuple):
 def _mapped(
     network: Network, variables: dict[str, Any], rows: jax.Array, mean: jax.Array, scale: jax.Array, metric: Metric
 ) -> jax.Array:
-    own = directions(rows) if metric == "cosine" else rows
+    own = on_sphere(rows) if metric == "cosine" else rows
     return network.apply(variables, (own - mean) / scale)
 
 
@@ -172,7 +174,7 @@ def train_map(
     rate = checks.hyperparameter("learning_rate", learning_rate, above=0.0)
     near = float(checks.hyperparameter("min_distance", min_distance, at_least=0.0, below=1.0))
     graph = fuzzy_graph(_neighbours(rows, num_neighbours, metric, neighbours))
-    own = np.asarray(directions(jnp.asarray(rows, jnp.result_type(float)))) if metric == "cosine" else rows
+    own = np.asarray(on_sphere(jnp.asarray(rows, jnp.result_type(float)))) if metric == "cosine" else rows
     mean = own.mean(axis=0)
     spread = math.sqrt(float(((own - mean) ** 2).mean()))
     network = Network(rows.shape[1], widths, dimensions)
@@ -182,9 +184,6 @@ def train_map(
         jnp.asarray(curve(near), dtype), loss, num_negatives, num_steps, batch_size,
     )  # fmt: skip
     return FeatureMap(network, found, jnp.asarray(mean, dtype), jnp.asarray(spread, dtype), metric, losses)
-
-
-_RECORDS = 10
 
 
 def _neighbours(rows: np.ndarray, count: int, metric: Metric, given: Neighbours | None) -> Neighbours:

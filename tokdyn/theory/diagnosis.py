@@ -227,7 +227,7 @@ def _findings(found: Diagnosis, count: int) -> tuple[str, ...]:
 
 
 def _distinct(tokens: np.ndarray, width: float) -> tuple[int, ...]:
-    """``td.metrics.distinct_tokens`` at all resolutions, from one tree: those nearer than a resolution are joined."""
+    """``td.metrics.distinct_tokens`` at all resolutions, from one tree, without compiling."""
     if len(tokens) < 2:
         return (1,) * len(RESOLUTIONS)
     from scipy.cluster.hierarchy import linkage

@@ -28,11 +28,6 @@ from tokdyn.typing import EitherArray
 
 OUTCOMES = ("right answer", "right steps said", "attention to what matters")
 _OUTCOME_KEYS = ("right", "chain", "grounding")
-_PREMISES = {
-    **{f"gradient_{name}": name for name in ("estimated", "smoothed", "exact")},
-    "dependence": "dependence",
-    "dependent_steps": "dependent",
-}
 _AVERAGED = ("tail_mass_before", "tail_mass", "moved", "evaluations", "accepted", "patches")
 SHOWN = 3  # items whose injections are drawn
 TWIN_NAMES = tuple(reinforced.split(", ")[1] for reinforced, _ in TWINS)
@@ -135,7 +130,7 @@ def analysed(name: str, items: Item, found: Mapping[str, Any], config: Config) -
     parts |= _against_controls(found["methods"], config)
     parts |= _swept(found["sweep"], before, config)
     parts |= _premise(found["clean"])
-    parts |= {name: (("noise", "item"), found["premises"][key]) for name, key in _PREMISES.items()}
+    parts |= {name: (("noise", "item"), values) for name, values in found["premises"].items()}
     parts |= _trees(found["tree"], np.asarray(items.image), before[-1], found["methods"][DMLR]["right"][-1, 0], config)
     coordinates = {
         "reference": [name], "noise": list(config.noises), "rule": names, "control": list(CONTROLS),

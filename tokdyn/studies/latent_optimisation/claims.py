@@ -54,11 +54,16 @@ def _told_relation(outcome: str) -> Callable[[xarray.Dataset], str]:
     def told(of: xarray.Dataset) -> str:
         found = _relation(outcome)(of)
         values = [one.value for one in found]
-        up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
         spread = f", from {min(values):+.2f} to {max(values):+.2f}" if values else ""
-        return f"rank correlation above 0 in {up}, below 0 in {down} of {len(found)} cells{spread}"
+        return f"rank correlation above 0 in {_counted(found)}{spread}"
 
     return told
+
+
+def _counted(found: list[Estimate], below: str = "below 0") -> str:
+    """In how many cells an effect was shown, and its opposite."""
+    up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
+    return f"{up}, {below} in {down} of {len(found)} cells"
 
 
 def _injection(of: xarray.Dataset) -> list[Estimate]:
@@ -158,10 +163,9 @@ def _dependence(of: xarray.Dataset) -> list[Estimate]:
 
 def _told_dependence(of: xarray.Dataset) -> str:
     found = _dependence(of)
-    up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
     areas = [0.5 + one.value for one in found]
     spread = f", {min(areas):.2f} to {max(areas):.2f}" if areas else ""
-    return f"ROC area above 0.5 in {up}, below in {down} of {len(found)} cells{spread}"
+    return f"ROC area above 0.5 in {_counted(found, 'below')}{spread}"
 
 
 def _accuracy(of: xarray.Dataset, rule: str) -> float:

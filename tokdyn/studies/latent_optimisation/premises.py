@@ -32,9 +32,9 @@ def premises(model: Reasoner, chain: bool) -> Callable[[Variables, Item, jax.Arr
         chain: whether the words after the slots were trained to say the steps.
 
     Returns:
-        ``(variables, items, key) -> found``, jitted. Leaves `[items]`: "estimated", "smoothed", "exact" of
-        ``along_the_gradient``; "dependence", the mean of S over the words said (steps and answer), nats; and
-        "dependent", the share of the steps said whose S is above log 2; NaN without a chain.
+        ``(variables, items, key) -> found``, jitted. Leaves `[items]`: what ``along_the_gradient`` says, with
+        "gradient_" before its names; "dependence", the mean of S over the words said (steps and answer), nats; and
+        "dependent_steps", the share of the steps said whose S is above log 2; NaN without a chain.
     """
     reward_of = CONFIGURATIONS[DMLR]
 
@@ -51,7 +51,7 @@ def premises(model: Reasoner, chain: bool) -> Callable[[Variables, Item, jax.Arr
 
         sigma = reward_of.sigma * scale(clean.latents, reward_of.unit)
         found = along_the_gradient(reward, clean.latents, keys.for_purpose(key, "perturbations"), sigma)
-        return found | _dependence(ways, clean, item, chain)
+        return {f"gradient_{name}": of for name, of in found.items()} | _dependence(ways, clean, item, chain)
 
     def every(variables: Variables, items: Item, key: jax.Array) -> dict[str, jax.Array]:
         of_items = jax.vmap(lambda number: keys.for_seed(key, number))(jnp.arange(items.answer.shape[0]))
@@ -117,5 +117,5 @@ def _dependence(ways: dict[str, Handed], clean: Output, item: Item, chain: bool)
     of_steps = found.score[0, :steps] > HALVED
     return {
         "dependence": found.mean[0],
-        "dependent": of_steps.sum() / counts[:steps].sum() if chain else jnp.full((), jnp.nan),
+        "dependent_steps": of_steps.sum() / counts[:steps].sum() if chain else jnp.full((), jnp.nan),
     }

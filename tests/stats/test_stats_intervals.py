@@ -59,6 +59,17 @@ def test_mean_interval_covers():
     assert abs(covered - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 10_000)
 
 
+def test_mean_interval_ends_where_values_do():
+    values = np.array([[0.0, 0.1, 0.9, 1.0], [0.4, 0.5, 0.5, 0.6]])
+    plain, cut = mean_interval(values), mean_interval(values, within=(0, 1))
+    assert plain.low[0] < 0
+    assert plain.high[0] > 1
+    np.testing.assert_array_equal([cut.low[0], cut.high[0]], [0, 1])
+    np.testing.assert_array_equal([cut.low[1], cut.high[1]], [plain.low[1], plain.high[1]])
+    with pytest.raises(ValueError, match="values: expected from 0 to 0.5, got 0 to 1"):
+        mean_interval(values, within=(0, 0.5))
+
+
 def test_mean_interval_of_a_constant_is_marked():
     interval = mean_interval(np.full((2, 7), 0.1))
     assert interval.degenerate.all()

@@ -31,9 +31,8 @@ def exact_by_temperature(dataset: xarray.Dataset, *, titles: Mapping[str, str]) 
             found = (
                 dataset["exact"].sel(start=start, num_tokens=count).mean("condition").transpose("temperature", "seed")
             )
-            ends = mean_interval(found.values.astype(float), axis=-1)
-            low, high = np.clip([ends.low, ends.high], 0, 1)
-            bars = np.maximum(0, [ends.mean - low, high - ends.mean])
+            ends = mean_interval(found.values.astype(float), axis=-1, within=(0, 1))
+            bars = np.maximum(0, [ends.mean - ends.low, ends.high - ends.mean])
             panel.errorbar(
                 found["temperature"].values * 1.03 ** (i - 1), ends.mean, bars, color=COLOURS[i + 1], marker=MARKERS[i],
                 markersize=4, capsize=2, linewidth=1, label=f"{count} tokens",

@@ -34,10 +34,9 @@ def _bands(panel: Any, values: xarray.DataArray, places: np.ndarray, within: tup
     units = {"trained": values.sel(network=TRAINED).values,
              "random weights": values.drop_sel(network=TRAINED).mean("item").values}  # fmt: skip
     for (label, colour), line in zip(_LOOK.items(), ("-", "--"), strict=True):
-        found = mean_interval(units[label].astype(float), axis=0)
+        found = mean_interval(units[label].astype(float), axis=0, within=within)
         panel.plot(places, found.mean, color=colour, linestyle=line, label=label)
-        low, high = np.clip((found.low, found.high), *within)
-        panel.fill_between(places, low, high, color=colour, alpha=0.25, linewidth=0)
+        panel.fill_between(places, found.low, found.high, color=colour, alpha=0.25, linewidth=0)
 
 
 @styled

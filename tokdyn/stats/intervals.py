@@ -79,20 +79,24 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: floa
     )
 
 
-def mean_interval(values: ArrayLike, *, axis: int = -1, confidence: float = 0.95) -> MeanInterval:
+def mean_interval(
+    values: ArrayLike, *, axis: int = -1, confidence: float = 0.95, within: tuple[float, float] | None = None
+) -> MeanInterval:
     """Student's interval of a mean: mean +- t_(n-1, 1-alpha/2) sd / sqrt(n).
 
     Args:
         values: `[..., n]`, n at least 2.
         axis: the axis of the observations.
         confidence: confidence level, between 0 and 1.
+        within: what a value can be, such as ``(0, 1)`` for shares: ends beyond it are cut off, which takes no truth
+            away.
 
     Returns:
         `MeanInterval`. If all values of a sample are equal (up to rounding), `degenerate` is True, sd is 0, and both
         ends are the mean: the limit of the formula, which says nothing about the uncertainty.
 
     Raises:
-        ValueError: NaN, fewer than two observations, a confidence outside (0, 1).
+        ValueError: NaN, fewer than two observations, a confidence outside (0, 1), a value outside ``within``.
 
     Example:
         >>> from tokdyn.stats import mean_interval
@@ -101,7 +105,12 @@ def mean_interval(values: ArrayLike, *, axis: int = -1, confidence: float = 0.95
         (0.4457, 4.5543)
     """
     array = samples("values", values, axis=axis)
-    return student_interval(array, probability("confidence", confidence), rounding(values))
+    found = student_interval(array, probability("confidence", confidence), rounding(values))
+    if within is None:
+        return found
+    if array.min() < within[0] or array.max() > within[1]:
+        raise bad("values", f"from {within[0]:g} to {within[1]:g}", f"{array.min():g} to {array.max():g}")
+    return found._replace(low=np.maximum(found.low, within[0]), high=np.minimum(found.high, within[1]))
 
 
 def student_interval(values: np.ndarray, confidence: float, epsilon: float) -> MeanInterval:

@@ -84,11 +84,10 @@ def _fixed(dataset: xarray.Dataset) -> list[dict[str, Any]]:
         for start in dataset["start"].values:
             for temperature in dataset["temperature"].values:
                 cell = dataset.sel(num_tokens=count, start=start, temperature=temperature)
-                exact = mean_interval(cell["exact"].mean("condition").values.astype(float))
-                low, high = max(float(exact.low), 0.0), min(float(exact.high), 1.0)
+                exact = mean_interval(cell["exact"].mean("condition").values.astype(float), within=(0, 1))
                 rows.append({
                     "tokens": int(count), "start": str(start), "temperature": f"{temperature:g}",
-                    "exact number": float(exact.mean), "95 %": brackets(low, high),
+                    "exact number": float(exact.mean), "95 %": brackets(exact.low, exact.high),
                     "merge-aware ARI": float(cell["merged_ari"].mean()), "ARI": float(cell["ari"].mean()),
                 })  # fmt: skip
     return rows

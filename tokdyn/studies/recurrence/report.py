@@ -67,9 +67,8 @@ def estimates(one: xarray.DataArray, *, share: bool = False) -> dict[str, tuple[
             ends = clopper_pearson(int(there.sum()), there.size)
             found[kind] = (float(there.mean()), float(ends.low), float(ends.high))
             continue
-        interval = mean_interval(there.astype(float))
-        low, high = float(interval.low), float(interval.high)
-        found[kind] = (float(interval.mean), *((max(low, 0.0), min(high, 1.0)) if share else (low, high)))
+        interval = mean_interval(there.astype(float), within=(0, 1) if share else None)
+        found[kind] = (float(interval.mean), float(interval.low), float(interval.high))
     return found
 
 

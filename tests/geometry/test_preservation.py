@@ -71,9 +71,29 @@ def test_ranks_of_equal_distances_share_their_mean():
     )
 
 
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_units_do_not_matter(scale, metric):
+    plain = geometry.preservation(SOURCE, MAPPED, metric=metric)
+    scaled = geometry.preservation(SOURCE * np.float32(scale), MAPPED * np.float32(scale), metric=metric)
+    np.testing.assert_allclose(scaled, plain, atol=2e-3)  # neighbours all but equally far may change places
+    half = geometry.preservation(SOURCE.astype(np.float16), MAPPED.astype(np.float16), metric=metric)
+    np.testing.assert_allclose(half, plain, atol=0.02)
+
+
+def test_inside_jit_what_is_unknown_is_nan():
+    run = jax.jit(jax.vmap(lambda source: geometry.preservation(source, MAPPED, metric="cosine")))
+    found = run(np.stack([SOURCE, SOURCE * np.nan, SOURCE * (np.arange(40) > 0)[:, None].astype(np.float32)]))
+    for values in found:
+        assert np.isnan(values).tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("source", "mapped", "options", "message"),
     [
+        (SOURCE * np.nan, MAPPED, {}, "source: expected finite numbers, got infinite or NaN entries"),
+        (SOURCE, MAPPED * np.inf, {}, "mapped: expected finite numbers, got infinite or NaN entries"),
+        (SOURCE * 0, MAPPED, {"metric": "cosine"}, "source: expected rows with a direction for cosines"),
         (SOURCE, MAPPED[:-1], {}, "mapped: expected as many rows as source, 40, got 39"),
         (SOURCE[0], MAPPED, {}, r"source: expected a floating-point array \[N, D\]"),
         (SOURCE, MAPPED, {"num_neighbours": 20}, "num_neighbours: expected less than half of the 40 rows, got 20"),

@@ -7,11 +7,12 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.dynamics.sphere import on_sphere
-from tokdyn.numerics import squared_distances
+from tokdyn.numerics import binary_scale, squared_distances
 
 Metric = Literal["euclidean", "cosine"]
 METRICS = ("euclidean", "cosine")
@@ -58,7 +59,9 @@ def preservation(
         ``Preservation``.
 
     Raises:
-        ValueError: no two floating-point arrays with as many rows, an unknown metric, or k outside 1 to N / 2.
+        ValueError: no two floating-point arrays with as many rows, an unknown metric, k outside 1 to N / 2; and,
+            outside jit, entries that are not finite, or a row of zeros with cosines, which has no direction. Inside
+            jit all numbers are NaN then.
 
     References:
         J. Venna, S. Kaski, Neighborhood preservation in nonlinear projection methods, ICANN 2001.
@@ -79,12 +82,23 @@ def preservation(
     count = checks.whole_number("num_neighbours", num_neighbours, at_least=1)
     if 2 * count >= left.shape[0]:
         raise checks.bad("num_neighbours", f"less than half of the {left.shape[0]} rows", count)
+    for name, rows in (("source", left), ("mapped", right)):
+        if checks.is_concrete(rows) and not np.isfinite(np.asarray(rows)).all():
+            raise checks.bad(name, "finite numbers", "infinite or NaN entries")
+    if metric == "cosine" and checks.is_concrete(left) and not np.asarray(left).any(axis=1).all():
+        raise checks.bad("source", "rows with a direction for cosines", "a row of zeros")
     return _preservation(left, right, count, metric)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _preservation(source: jax.Array, mapped: jax.Array, k: int, metric: Metric) -> Preservation:
     count = source.shape[0]
+    known = jnp.isfinite(source).all() & jnp.isfinite(mapped).all()
+    if metric == "cosine":
+        known &= source.any(axis=1).all()
+    # In single precision at least, and in units in which no square leaves it.
+    source, mapped = (rows.astype(jnp.promote_types(rows.dtype, jnp.float32)) for rows in (source, mapped))
+    source, mapped = source / binary_scale(source), mapped / binary_scale(mapped)
     # Squared distances of directions rise as cosines fall.
     distances = squared_distances(*[on_sphere(source) if metric == "cosine" else source] * 2)
     others = squared_distances(mapped, mapped)
@@ -96,13 +110,14 @@ def _preservation(source: jax.Array, mapped: jax.Array, k: int, metric: Metric) 
         return jnp.sum(jnp.where(wrong, rank - k, 0).astype(source.dtype))
 
     pairs = jnp.triu_indices(count, 1)
-    return Preservation(
+    found = Preservation(
         overlap=jnp.sum(near & near_in_map) / (count * k),
         chance=jnp.asarray(k / (count - 1), source.dtype),
         trustworthiness=1 - scale * penalty(near_in_map & ~near, ranks),
         continuity=1 - scale * penalty(near & ~near_in_map, own),
         rank_correlation=_spearman(distances[pairs], others[pairs]),
     )
+    return jax.tree.map(lambda value: jnp.where(known, value, jnp.nan), found)
 
 
 def _ranks(distances: jax.Array) -> jax.Array:

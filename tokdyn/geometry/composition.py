@@ -72,7 +72,7 @@ def compose(
     given = _parts(parts, axes)
     if operator != "roles":
         _no_roles(operator, roles)
-        return _composed(given, operator, axes)
+        return _composed(given, operator, axes if operator == "binding" else 1)
     own = _roles(roles, given.shape[-axes:], len(given), axes)
     return _framed(given, own, axes)
 
@@ -337,11 +337,12 @@ def _back(spectrum: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.
     return jnp.fft.irfftn(spectrum, s=shape, axes=tuple(range(-len(shape), 0))).astype(dtype)
 
 
-def _codes(name: str, value: ArrayLike, axes: int) -> jax.Array:
+def _codes(name: str, value: ArrayLike, axes: int) -> jax.Array | np.ndarray:
     number = checks.whole_number("axes", axes, at_least=1, at_most=MOST_AXES)
     expected = f"floating-point codes [..., D] of {number} or more axes"
     try:
-        array = jnp.asarray(value)
+        # What is NumPy's stays so until a program takes it: putting it into JAX first would be a program of its own.
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
     except (TypeError, ValueError):
         raise checks.bad(name, expected, checks.describe_array(value)) from None
     if array.ndim < number or array.size == 0 or not jnp.issubdtype(array.dtype, jnp.floating):

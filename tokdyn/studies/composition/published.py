@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -51,17 +52,10 @@ class _Reader(layers.Module):
     @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
         if values.ndim > 2:
-            image = layers.GridStack(SIDE, (16, 32), untouched=True)(values.reshape(len(values), SIDE**2, -1))
+            image = layers.GridStack(SIDE, (16, 32))(values.reshape(len(values), SIDE**2, -1))
             pooled = image.reshape(len(values), SIDE // 2, 2, SIDE // 2, 2, -1).mean(axis=(2, 4))
             values = layers.flat(pooled.reshape(len(values), (SIDE // 2) ** 2, -1))
-        hidden = jax.nn.relu(_as_pytorch(64, values))
-        return _as_pytorch(len(CONCEPTS), hidden)
-
-
-def _as_pytorch(features: int, values: jax.Array) -> jax.Array:
-    made = layers.dense(features, layers.fan_in_uniform(), layers.fan_in_uniform(values.shape[-1]))(values)
-    assert isinstance(made, jax.Array)
-    return made
+        return layers.dense(len(CONCEPTS))(jax.nn.relu(layers.dense(64)(values)))
 
 
 class _Joined(layers.Module):
@@ -69,7 +63,30 @@ class _Joined(layers.Module):
 
     @layers.compact
     def __call__(self, values: jax.Array, *, train: bool) -> jax.Array:
-        return _as_pytorch(EMBEDDING, values)
+        return layers.dense(EMBEDDING)(values)
+
+
+def as_pytorch(key: jax.Array, shapes: Params) -> Params:
+    """Weights and biases as PyTorch draws them by default: uniform up to one over the root of a unit's inputs.
+
+    All from one draw: a draw for each would be most of what is compiled.
+
+    Args:
+        key: a JAX key.
+        shapes: of layers, as ``jax.eval_shape`` gives them: dicts with ``kernel`` and ``bias``.
+
+    Returns:
+        Arrays of these shapes.
+    """
+    leaves, structure = jax.tree.flatten_with_path(shapes)
+    inputs = {path[:-1]: math.prod(leaf.shape[:-1]) for path, leaf in leaves if path[-1].key == "kernel"}
+    ends = np.cumsum([leaf.size for _, leaf in leaves])
+    drawn = jnp.split(draws.uniform(key, (int(ends[-1]),), jnp.result_type(float), -1.0, 1.0), ends[:-1])
+    made = [
+        values.reshape(leaf.shape) / math.sqrt(inputs[path[:-1]])
+        for values, (path, leaf) in zip(drawn, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, made)
 
 
 class Concepts:
@@ -78,19 +95,20 @@ class Concepts:
     def __init__(self, model: str) -> None:
         self.is_visual = model == "visual"
         self.shape = (SIDE, SIDE, CHANNELS) if self.is_visual else (EMBEDDING,)
-        self.convolution = composers.convolution(num_parts=2, channels=CHANNELS, untouched=True)
+        self.convolution = composers.convolution(num_parts=2, channels=CHANNELS)
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Initial weights, as PyTorch has them."""
-        own = {name: keys.for_purpose(key, name) for name in ("concepts", "network", "reader")}
-        made = {
-            "concepts": draws.normal(own["concepts"], (len(CONCEPTS), *self.shape), jnp.result_type(float)),
-            "reader": layers.initial(_Reader(), own["reader"], jnp.zeros((1, *self.shape)))["params"],
-        }
-        if self.is_visual:
-            made["network"] = self.convolution.init(own["network"])["params"]
-        else:
-            made["network"] = layers.initial(_Joined(), own["network"], jnp.zeros((1, 2 * EMBEDDING)))["params"]
+
+        def shapes(key: jax.Array) -> dict[str, Any]:
+            both = jnp.zeros((1, 2 * EMBEDDING))
+            network = self.convolution.init(key) if self.is_visual else layers.initial(_Joined(), key, both)
+            reader = layers.initial(_Reader(), key, jnp.zeros((1, *self.shape)))
+            return {"network": network["params"], "reader": reader["params"]}
+
+        made = as_pytorch(keys.for_purpose(key, "weights"), jax.eval_shape(shapes, key))
+        own = keys.for_purpose(key, "concepts")
+        made["concepts"] = draws.normal(own, (len(CONCEPTS), *self.shape), jnp.result_type(float))
         return {"params": made, "state": {}}
 
     def codes(self, params: Params) -> jax.Array:
@@ -182,31 +200,34 @@ def on_concepts(config: dict[str, Any], key: jax.Array, *, model: str) -> dict[s
     return {**each, "epochs": made.step // count}
 
 
-def on_pairs(config: dict[str, Any], key: jax.Array, *, model: str, training: str, num_steps: int) -> dict[str, Any]:
+def on_pairs(config: dict[str, Any], key: jax.Array, *, model: str, num_steps: int) -> dict[str, Any]:
     """Trained on concepts and on two pairs, both of whose concepts are wanted; judged on the two other pairs.
 
     Args:
-        config: ``learning_rate``.
+        config: ``learning_rate``; ``network``: 1 where the composer is trained, 0 where patterns are averaged and
+            embeddings added.
         key: of the initial weights.
         model: "visual" or "embedding" (static).
-        training: "network": the composer is trained; "fixed": mean of patterns, sum of embeddings (static).
         num_steps: one concept or pair a step (static).
 
     Returns:
         ``pair_quality`` on the held-out pairs, ``seen_pair_quality`` on those trained on.
     """
     concepts = Concepts(model)
-    how = "network" if training == "network" else FIXED[model]
     pairs = np.array(PAIRS)
     items = np.concatenate([np.repeat(np.arange(len(CONCEPTS))[:, None], 2, axis=1), pairs[list(TRAINED_PAIRS)]])
 
-    def objective(model: Concepts, variables: Any, number: jax.Array, key: jax.Array) -> Any:
+    def composed(model_: Concepts, params: Params, first: jax.Array, second: jax.Array) -> jax.Array:
+        each = (model_.compose(params, first, second, how) for how in ("network", FIXED[model]))
+        return jnp.where(config["network"] > 0, *each)
+
+    def objective(model_: Concepts, variables: Any, number: jax.Array, key: jax.Array) -> Any:
         params = variables["params"]
         first, second = jnp.asarray(items)[number]
-        codes = model.codes(params)
-        whole = model.compose(params, codes[first][None], codes[second][None], how)
+        codes = model_.codes(params)
+        whole = composed(model_, params, codes[first][None], codes[second][None])
         code = jnp.where(first == second, codes[first][None], whole)
-        logs = jax.nn.log_softmax(model.read(params, code)[0])
+        logs = jax.nn.log_softmax(model_.read(params, code)[0])
         return -(logs[first] + logs[second]) / 2, (variables["state"], {})
 
     made = fit(
@@ -215,7 +236,7 @@ def on_pairs(config: dict[str, Any], key: jax.Array, *, model: str, training: st
     )  # fmt: skip
     params = made.variables["params"]
     codes = concepts.codes(params)
-    logits = concepts.read(params, concepts.compose(params, codes[pairs[:, 0]], codes[pairs[:, 1]], how))
+    logits = concepts.read(params, composed(concepts, params, codes[pairs[:, 0]], codes[pairs[:, 1]]))
     held, seen = (np.array(chosen) for chosen in (HELD_OUT_PAIRS, TRAINED_PAIRS))
     return {
         "pair_quality": judged(logits[held], pairs[held]).quality,

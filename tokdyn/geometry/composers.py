@@ -37,19 +37,19 @@ class _Attending(layers.Module):
     of: AttentionComposer
 
     @layers.compact
-    def __call__(self, parts: jax.Array, *, train: bool) -> jax.Array:
+    def __call__(self, parts: jax.Array, place: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
         of = self.of
         cells = math.prod(of.shape[:2])
         flat = parts.reshape(*parts.shape[:2], cells, of.shape[-1])
         where = self.param("cells", layers.normal(1.0), (cells, of.places))
         features = [flat, jnp.broadcast_to(where.astype(flat.dtype), (*flat.shape[:3], of.places))]
         if of.ordered:
-            which = self.param("parts", layers.normal(1.0), (of.num_parts, of.places))
+            which = self.param("parts", layers.normal(1.0), (of.num_parts, of.places))[place]
             features.append(jnp.broadcast_to(which[:, None, None].astype(flat.dtype), features[1].shape))
         hidden = jax.nn.gelu(layers.dense(of.width)(jnp.concatenate(features, axis=-1)))
-        weights = jax.nn.softmax(layers.dense(1)(hidden), axis=0)
         values = flat + layers.dense(of.shape[-1])(hidden)
-        return jnp.sum(weights * values, axis=0).reshape(parts.shape[1:])
+        scores = layers.dense(1)(hidden).reshape(*parts.shape[:2], *of.shape[:2], 1)
+        return scores, values.reshape(parts.shape)
 
 
 @part
@@ -85,15 +85,32 @@ class AttentionComposer:
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Initial weights."""
-        return layers.initial(_Attending(self), key, jnp.zeros((self.num_parts, 1, *self.shape)))
+        parts = jnp.zeros((self.num_parts, 1, *self.shape))
+        return layers.initial(_Attending(self), key, parts, jnp.arange(self.num_parts))
+
+    def weighed(
+        self, variables: dict[str, Any], parts: jax.Array, place: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """What is blended, before the softmax over parts.
+
+        Args:
+            variables: of ``init``.
+            parts: `[K, items, H, W, C]`, in any places.
+            place: the place of each `[K]`, from 0.
+
+        Returns:
+            Logits of the weights `[K, items, H, W, 1]`, and values `[K, items, H, W, C]`.
+        """
+        scores, values = layers.applied(_Attending(self), variables, parts, place, key=None, train=False)[0]
+        return scores, values
 
     def apply(self, variables: dict[str, Any], parts: ArrayLike | Sequence[ArrayLike]) -> jax.Array:
         """Patterns `[P, ..., H, W, C]` as one `[..., H, W, C]`."""
         given = _patterns(parts, self.num_parts, self.shape[-1])
         if given.shape[-PATTERN:] != self.shape:
             raise checks.bad("parts", f"patterns of shape {self.shape}", given.shape[-PATTERN:])
-        made = layers.applied(_Attending(self), variables, _one_batch(given), key=None, train=False)[0]
-        return made.reshape(given.shape[1:])
+        scores, values = self.weighed(variables, _one_batch(given), jnp.arange(self.num_parts))
+        return jnp.sum(jax.nn.softmax(scores, axis=0) * values, axis=0).reshape(given.shape[1:])
 
 
 def convolution(

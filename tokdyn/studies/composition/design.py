@@ -17,6 +17,7 @@ TRAININGS = ("network", "fixed")  # what composes the two pairs that are trained
 FIXED = {"visual": "mean", "embedding": "sum"}
 SIDE, CHANNELS, EMBEDDING = 8, 3, 64
 MOST_EPOCHS = 300
+BATCH = 16
 
 # The world: parts, and the published number of chance.
 WORLDS = {"factors": FACTORS, "relations": RELATION_FACTORS}

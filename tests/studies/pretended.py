@@ -7,9 +7,20 @@ import numpy as np
 import xarray
 
 import tokdyn as td
-from tokdyn.studies import autoencoder, dynamics, latent_optimisation, mechanisms, mediation, phase, scaling, theory
+from tokdyn.studies import (
+    autoencoder,
+    composition,
+    dynamics,
+    latent_optimisation,
+    mechanisms,
+    mediation,
+    phase,
+    scaling,
+    theory,
+)
 from tokdyn.studies.autoencoder import costs, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
+from tokdyn.studies.composition import design as parts
 from tokdyn.studies.latent_optimisation import analysis
 from tokdyn.studies.latent_optimisation import design as optimisations
 from tokdyn.studies.mechanisms import design as settings
@@ -172,6 +183,16 @@ def _scaling():
     return coords, dict.fromkeys(("operations", "peak_bytes"), (("size",), 1, 100)), scaling.Config()
 
 
+def _composition():
+    coords = {
+        "model": list(parts.MODELS), "composer": list(parts.COMPOSERS), "world": list(parts.WORLDS),
+        "operator": list(parts.OPERATORS),
+    }  # fmt: skip
+    of = ("model", "composer", "seed")
+    variables = {"quality": (of, 0.2, 0.7), "recognised": (of, 0, 1), "first_two": (of, 0, 1)}
+    return coords, variables | {"exact": (("world", "operator", "seed"), 0, 1)}, composition.Config()
+
+
 SHAPES = {
     "dynamics": _dynamics,
     "phase": _phase,
@@ -179,6 +200,7 @@ SHAPES = {
     "latent-optimisation": _latent_optimisation,
     "mechanisms": _mechanisms,
     "autoencoder": _autoencoder,
+    "composition": _composition,
     "theory": _theory,
     "scaling": _scaling,
 }

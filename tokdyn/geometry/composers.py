@@ -88,9 +88,7 @@ class AttentionComposer:
         parts = jnp.zeros((self.num_parts, 1, *self.shape))
         return layers.initial(_Attending(self), key, parts, jnp.arange(self.num_parts))
 
-    def weighed(
-        self, variables: dict[str, Any], parts: jax.Array, place: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    def weighed(self, variables: dict[str, Any], parts: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
         """What is blended, before the softmax over parts.
 
         Args:

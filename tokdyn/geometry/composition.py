@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -337,12 +337,12 @@ def _back(spectrum: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.
     return jnp.fft.irfftn(spectrum, s=shape, axes=tuple(range(-len(shape), 0))).astype(dtype)
 
 
-def _codes(name: str, value: ArrayLike, axes: int) -> jax.Array | np.ndarray:
+def _codes(name: str, value: ArrayLike | Sequence[ArrayLike], axes: int) -> jax.Array:
     number = checks.whole_number("axes", axes, at_least=1, at_most=MOST_AXES)
     expected = f"floating-point codes [..., D] of {number} or more axes"
     try:
         # What is NumPy's stays so until a program takes it: putting it into JAX first would be a program of its own.
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        array = cast("jax.Array", value if isinstance(value, jax.Array) else np.asarray(value))
     except (TypeError, ValueError):
         raise checks.bad(name, expected, checks.describe_array(value)) from None
     if array.ndim < number or array.size == 0 or not jnp.issubdtype(array.dtype, jnp.floating):

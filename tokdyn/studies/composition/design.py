@@ -17,18 +17,22 @@ TRAININGS = ("network", "fixed")  # what composes the two pairs that are trained
 FIXED = {"visual": "mean", "embedding": "sum"}
 SIDE, CHANNELS, EMBEDDING = 8, 3, 64
 MOST_EPOCHS = 300
-BATCH = 16
+PUBLISHED_RATE = 0.01  # of Adam
 
-# The world: parts, and the published number of chance.
+# The world: parts, operators, and their learning rates, of which each operator gets its best.
 WORLDS = {"factors": FACTORS, "relations": RELATION_FACTORS}
 OPERATORS = (
     "embedding sum", "pattern sum", "pattern mean", "untrained convolution", "convolution", "attention", "binding",
     "roles",
 )  # fmt: skip
+CONTROLS = ("embedding sum, linear reader", "convolution, linear reader")
 VISUAL = OPERATORS[1:]
-COMMUTATIVE = ("embedding sum", "pattern sum", "pattern mean", "binding")
-# What is compared first, and decided before any run: on the held-out combinations of the world of factors.
+COMMUTATIVE = ("embedding sum", "pattern sum", "pattern mean", "binding", CONTROLS[0])
+# What is compared first, and was decided before any run: on the combinations held out.
 PRIMARY = ("convolution", "embedding sum")
+RATES = (0.0003, 0.001, 0.003, 0.01)
+BATCH = 16
+# Frames: how many parts are put into roles, and of how many fillers each is found again.
 FRAMES = (2, 4, 8, 16)
 FILLERS = 64
 
@@ -39,12 +43,12 @@ class Config:
 
     seeds: int = 100
     """Trainings of each condition, and splits of the world; paired between conditions."""
+    tuning_seeds: int = 3
+    """Trainings at each learning rate, on other splits than the seeds above."""
     pair_steps: int = 300
     """Steps on concepts and two pairs, one item a step, a multiple of 6."""
-    num_steps: int = 300
-    """Steps in the world, all seen combinations a step."""
-    learning_rate: float = 0.01
-    """Of Adam, everywhere: the published one."""
+    num_steps: int = 240
+    """Steps in the world, 16 seen combinations a step."""
     hidden: int = 64
     """Width of the network that reads composed codes."""
     key: int = 0
@@ -53,8 +57,9 @@ class Config:
     def quick(self) -> Config:
         """Four seeds and few steps, to see that everything works."""
         return dataclasses.replace(
-            self, seeds=min(self.seeds, 4), pair_steps=min(self.pair_steps, 60), num_steps=min(self.num_steps, 60)
-        )
+            self, seeds=min(self.seeds, 4), tuning_seeds=1, pair_steps=min(self.pair_steps, 60),
+            num_steps=min(self.num_steps, 60),
+        )  # fmt: skip
 
     def checked(self) -> Config:
         """This design, if it can be run.
@@ -63,11 +68,11 @@ class Config:
             ValueError: naming the field.
         """
         checks.whole_number("seeds", self.seeds, at_least=3)
+        checks.whole_number("tuning_seeds", self.tuning_seeds, at_least=1)
         each = len(CONCEPTS) + len(TRAINED_PAIRS)
         if checks.whole_number("pair_steps", self.pair_steps, at_least=each) % each:
             raise checks.bad("pair_steps", f"a multiple of {each}", self.pair_steps)
         checks.whole_number("num_steps", self.num_steps, at_least=1)
-        checks.hyperparameter("learning_rate", self.learning_rate, above=0.0)
         checks.whole_number("hidden", self.hidden, at_least=1)
         checks.whole_number("key", self.key, at_least=0)
         return self

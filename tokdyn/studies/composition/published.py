@@ -218,8 +218,8 @@ def on_pairs(config: dict[str, Any], key: jax.Array, *, model: str, num_steps: i
     items = np.concatenate([np.repeat(np.arange(len(CONCEPTS))[:, None], 2, axis=1), pairs[list(TRAINED_PAIRS)]])
 
     def composed(model_: Concepts, params: Params, first: jax.Array, second: jax.Array) -> jax.Array:
-        each = (model_.compose(params, first, second, how) for how in ("network", FIXED[model]))
-        return jnp.where(config["network"] > 0, *each)
+        learned, fixed = (model_.compose(params, first, second, how) for how in ("network", FIXED[model]))
+        return jnp.where(config["network"] > 0, learned, fixed)
 
     def objective(model_: Concepts, variables: Any, number: jax.Array, key: jax.Array) -> Any:
         params = variables["params"]

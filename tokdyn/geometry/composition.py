@@ -22,7 +22,7 @@ from typing import Literal, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from tokdyn import checks
 from tokdyn.numerics import tempered_softmax

@@ -57,7 +57,7 @@ def expected() -> list[float]:
     Example:
         >>> from tokdyn.studies.composition.frames import expected
         >>> [round(value, 2) for value in expected()]
-        [1.0, 1.0, 0.99, 0.83]
+        [1.0, 1.0, 0.99, 0.85]
     """
     from scipy.special import ndtr
 

@@ -260,7 +260,7 @@ def chance(pairs: int) -> dict[str, float]:
     Example:
         >>> from tokdyn.studies.composition.published import chance
         >>> {name: round(value, 3) for name, value in chance(4).items()}
-        {'expected': 0.407, 'spread': 0.053, 'same': 0.4, 'most': 0.667}
+        {'expected': 0.407, 'spread': 0.055, 'same': 0.4, 'most': 0.667}
     """
     sums = [sum(two) for two in itertools.permutations(range(len(CONCEPTS)), 2)]
     one = np.bincount(sums) / len(sums)

@@ -164,19 +164,20 @@ def role_scores(pattern: ArrayLike, codes: ArrayLike, orders: ArrayLike) -> jax.
     return jax.vmap(lambda order: table @ jnp.zeros_like(whole).at[order].set(whole))(cells)
 
 
-def graph_pattern(edges: Edges, codes: ArrayLike, orders: ArrayLike) -> jax.Array:
+def graph_pattern(edges: Edges, codes: ArrayLike, orders: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
     r"""One pattern for a graph of words: `\sum_e x_{h_e} * \pi_{r_e}(x_{d_e})`, cell by cell.
 
     Args:
         edges: of the graph.
         codes: of all words, +1 or -1 in every cell, so that a word undoes itself `[V, cells]`.
         orders: of the relations `[R, cells]`.
+        mask: which edges exist `[E]`; by default all.
 
     Returns:
         `[cells]`.
 
     Raises:
-        ValueError: no edge.
+        ValueError: no edge, or a mask of another length.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -192,7 +193,9 @@ def graph_pattern(edges: Edges, codes: ArrayLike, orders: ArrayLike) -> jax.Arra
         raise checks.bad("edges", "at least one edge", "none")
     table, cells = checks.floating("codes", codes, axes="[V, cells]"), jnp.asarray(orders)
     placed = jnp.take_along_axis(table[edges.dependents], cells[edges.relations], axis=1)
-    return jnp.sum(table[edges.heads] * placed, axis=0)
+    exists = checks.boolean_mask("mask", mask, edges.heads.shape[0], axes="[E]")
+    each = table[edges.heads] * placed
+    return jnp.sum(each if exists is None else jnp.where(exists[:, None], each, 0.0), axis=0)
 
 
 def dependent_scores(pattern: ArrayLike, edges: Edges, codes: ArrayLike, orders: ArrayLike) -> jax.Array:

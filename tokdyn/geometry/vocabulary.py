@@ -18,7 +18,7 @@ from tokdyn import checks
 from tokdyn.dynamics import attraction, compose
 from tokdyn.dynamics.sphere import on_sphere
 from tokdyn.geometry.vectors import WordVectors
-from tokdyn.numerics import squared_distances
+from tokdyn.numerics import masked_mean, squared_distances
 from tokdyn.solve import run, vmap
 
 _STARTS, _STEPS = 8, 100
@@ -159,13 +159,14 @@ def with_split(table: WordVectors, word: str, uses: ArrayLike, names: Sequence[s
     return Split(_replaced(table, {word}, chosen, vectors), np.argsort(order)[np.asarray(found.labels)])
 
 
-def grouped_uses(uses: ArrayLike, *, key: jax.Array, parts: int) -> Uses:
+def grouped_uses(uses: ArrayLike, *, key: jax.Array, parts: int, mask: ArrayLike | None = None) -> Uses:
     """Uses of a word in groups: tokens that they attract, from eight starts, the one with the smallest squares kept.
 
     Args:
         uses: `[M, D]`.
         key: of the starts.
         parts: tokens (static), at least 2.
+        mask: which uses exist `[M]`; by default all.
 
     Returns:
         ``Uses``.
@@ -185,7 +186,8 @@ def grouped_uses(uses: ArrayLike, *, key: jax.Array, parts: int) -> Uses:
     checks.random_key("key", key)
     if rows.shape[0] < number:
         raise checks.bad("uses", f"at least one for each of the {number} parts", rows.shape[0])
-    return _grouped(rows, key, number)
+    exists = checks.boolean_mask("mask", mask, rows.shape[0], axes="[M]")
+    return _grouped(rows, jnp.ones(rows.shape[0], bool) if exists is None else exists, key, number)
 
 
 def coherence(before: ArrayLike, after: ArrayLike, stands_for: ArrayLike, *, num_neighbours: int = 5) -> jax.Array:
@@ -225,22 +227,23 @@ def coherence(before: ArrayLike, after: ArrayLike, stands_for: ArrayLike, *, num
     return _coherence(old, new, same, k)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _grouped(rows: jax.Array, key: jax.Array, parts: int) -> Uses:
-    away = rows - rows.mean(axis=0)
-    heat = _TEMPERATURE * jnp.maximum(jnp.mean(jnp.sum(away**2, axis=1)), jnp.finfo(rows.dtype).tiny)
+@functools.partial(jax.jit, static_argnums=3)
+def _grouped(rows: jax.Array, mask: jax.Array, key: jax.Array, parts: int) -> Uses:
+    away = jnp.sum((rows - masked_mean(rows, mask)) ** 2, axis=1)
+    heat = _TEMPERATURE * jnp.maximum(masked_mean(away, mask), jnp.finfo(rows.dtype).tiny)
     dynamics = compose(attract=attraction(temperature=heat))
 
     def ended(own: jax.Array) -> tuple[jax.Array, jax.Array]:
         found = run(
-            dynamics, own, rows, num_tokens=parts, max_steps=_STEPS, tol=0.0, start="kmeans++", assignment="none"
-        )
+            dynamics, own, rows, num_tokens=parts, max_steps=_STEPS, tol=0.0, start="kmeans++", mask=mask,
+            assignment="none",
+        )  # fmt: skip
         squares = squared_distances(rows, found.tokens)
-        return jnp.sum(squares.min(axis=1)), jnp.argmin(squares, axis=1)
+        return jnp.sum(jnp.where(mask, squares.min(axis=1), 0.0)), jnp.argmin(squares, axis=1)
 
     errors, labels = vmap(ended)(jax.random.split(key, _STARTS))
     best = labels[jnp.argmin(errors)]
-    member = jax.nn.one_hot(best, parts, dtype=rows.dtype)
+    member = jnp.where(mask[:, None], jax.nn.one_hot(best, parts, dtype=rows.dtype), 0.0)
     counts = member.sum(axis=0)
     return Uses(best, member.T @ rows / jnp.maximum(counts, 1)[:, None], counts)
 

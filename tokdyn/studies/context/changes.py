@@ -1,0 +1,124 @@
+"""A word added, two merged, one split: where they come to lie, and what the others keep; against training anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tokdyn import geometry, keys, solve
+from tokdyn.dynamics.sphere import on_sphere
+from tokdyn.geometry import Sentences
+from tokdyn.studies.context import design, readers
+from tokdyn.studies.context.design import DIMENSIONS, POLYSEMES, USES, WORDS
+
+NEAR = 5
+
+
+def changes(cell: dict[str, Any], key: jax.Array, *, number: int) -> dict[str, jax.Array]:
+    """One language whose vocabulary changes, by the number of uses that are known of the changed words.
+
+    Args:
+        cell: the numbers of a ``Condition`` of two senses.
+        key: of everything random.
+        number: of sentences (static); half of them are held out.
+
+    Returns:
+        Those of ``experiment.VARIABLES`` that are about changes.
+    """
+    from tokdyn.studies.context.experiment import world
+
+    made, vectors = world(cell, key)
+    length = int(design.BASE.length)
+    known, asked = (
+        geometry.sentences(keys.for_purpose(key, purpose), made, number=number, length=length)
+        for purpose in ("uses", "other uses")
+    )
+    count = vectors.shape[0]
+    everyone = jnp.arange(count)
+    new, one, other = POLYSEMES, POLYSEMES + WORDS, POLYSEMES + WORDS + 1  # of the first topic; two of the second
+    # Who is of the first topic: its own words, and the polysemes that have a sense in it.
+    of_polysemes = ((made.topics == 0) & (made.prior > 0)).any(axis=1)
+    akin = jnp.concatenate([of_polysemes, jnp.arange(count - POLYSEMES) < WORDS])
+
+    def kept(before: jax.Array, after: jax.Array, stands: jax.Array) -> jax.Array:
+        return geometry.coherence(before, after, stands, num_neighbours=NEAR)
+
+    # Added: the table without the word, then with it, last, at the mean of so many uses.
+    rest = jnp.delete(everyone, new, assume_unique_indices=True)
+    table = vectors[rest]
+    grown = jnp.eye(count, count - 1, dtype=bool)
+
+    def added(uses: jax.Array) -> tuple[jax.Array, jax.Array]:
+        place = _used(vectors, known, jnp.array([new]), uses)
+        return jnp.mean(akin[rest][_nearest(table, place)]), kept(table, jnp.concatenate([table, place[None]]), grown)
+
+    # Merged: the two words of the second topic as one, last.
+    left = jnp.delete(everyone, jnp.array([one, other]), assume_unique_indices=True)
+    merged = (vectors[one] + vectors[other]) / 2
+    smaller = jnp.concatenate([vectors[left], merged[None]])
+    stands = jnp.zeros((count - 1, count), bool).at[jnp.arange(count - 2), left].set(True)
+    stands = stands.at[-1, jnp.array([one, other])].set(True)
+    likeness = on_sphere(smaller) @ _used(vectors, known, jnp.array([one, other]), number)
+
+    # Split: the first polyseme by its uses.
+    later = jnp.arange(1, count)
+    parts = jnp.zeros((count + 1, count), bool).at[jnp.arange(count - 1), later].set(True).at[-2:, 0].set(True)
+    points, about = readers.contexts(vectors, asked), readers.polyseme(asked) == 0
+    points_known = readers.contexts(vectors, known)
+    ranks = jnp.arange(max(USES))
+    first = jnp.argsort(readers.polyseme(known) != 0, stable=True)[: max(USES)]  # sentences about it come first
+
+    def split(uses: jax.Array) -> tuple[jax.Array, jax.Array]:
+        groups = geometry.grouped_uses(
+            points_known[first], key=keys.for_purpose(key, "tokens"), parts=2, mask=ranks < uses
+        )
+        nearest = jnp.argmin(jnp.sum((points[:, None] - groups.centres) ** 2, axis=-1), axis=1)
+        agrees = jnp.sum((nearest == asked.sense) & about) / jnp.sum(about)
+        table = jnp.concatenate([vectors[later], groups.centres])
+        return jnp.maximum(agrees, 1 - agrees), kept(vectors, table, parts)
+
+    counts = jnp.array(USES)
+    placed, grew = jax.vmap(added)(counts)
+    told, tore = solve.vmap(split)(jnp.maximum(counts, 2))
+    anew = kept(*(_trained(of, count) for of in (known, asked)), jnp.eye(count, dtype=bool))
+    shrank = kept(vectors, smaller, stands)
+    posterior = jnp.argmax(geometry.sense_posterior(made, asked), axis=1) == asked.sense
+    return {
+        "added_place": placed,
+        "added_own": jnp.mean(akin[rest][_nearest(table, vectors[new])]),
+        "added_chance": jnp.mean(akin[rest]),
+        "coherence": jnp.stack([grew, jnp.full(len(USES), shrank), tore, jnp.full(len(USES), anew)]),
+        "merged_place": jnp.mean(likeness[:-1] < likeness[-1]),
+        "split_senses": told,
+        "split_oracle": jnp.sum(posterior & about) / jnp.sum(about),
+    }  # fmt: skip
+
+
+def _used(vectors: jax.Array, given: Sentences, words: jax.Array, uses: jax.Array | int) -> jax.Array:
+    """Mean of the words around some words, over the first so many sentences that have them `[D]`."""
+    own = jnp.isin(given.words, words) & given.mask
+    has = own.any(axis=1)
+    counted = has & (jnp.cumsum(has) <= uses)
+    around = (given.mask & ~own & counted[:, None]).astype(vectors.dtype)
+    means = jnp.einsum("nl,nld->nd", around, vectors[given.words]) / jnp.maximum(around.sum(axis=1), 1)[:, None]
+    return means.sum(axis=0) / jnp.maximum(counted.sum(), 1)
+
+
+def _nearest(table: jax.Array, place: jax.Array) -> jax.Array:
+    return jax.lax.top_k(on_sphere(table) @ place, NEAR)[1]
+
+
+def _trained(given: Sentences, count: int) -> jax.Array:
+    """Word vectors from scratch: positive pointwise mutual information of words in a sentence, its largest directions.
+
+    References:
+        O. Levy, Y. Goldberg, Neural word embedding as implicit matrix factorization, NeurIPS 2014.
+    """
+    has = jnp.zeros((given.words.shape[0], count)).at[jnp.arange(len(given.words))[:, None], given.words].set(1.0)
+    together = (has.T @ has) * (1 - jnp.eye(count))
+    each = together.sum(axis=1)
+    information = jnp.log(jnp.maximum(together * together.sum(), 1.0) / jnp.maximum(each[:, None] * each, 1.0))
+    sizes, directions = jnp.linalg.eigh(jnp.where(together > 0, jnp.maximum(information, 0.0), 0.0))
+    return directions[:, -DIMENSIONS:] * jnp.sqrt(jnp.maximum(sizes[-DIMENSIONS:], 0.0))

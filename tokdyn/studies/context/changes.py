@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from tokdyn import geometry, keys, solve
+from tokdyn import geometry, keys
 from tokdyn.dynamics.sphere import on_sphere
 from tokdyn.geometry import Sentences
 from tokdyn.studies.context import design, readers
@@ -81,16 +82,16 @@ def changes(cell: dict[str, Any], key: jax.Array, *, number: int) -> dict[str, j
 
     counts = jnp.array(USES)
     placed, grew = jax.vmap(added)(counts)
-    told, tore = solve.vmap(split)(jnp.maximum(counts, 2))
-    anew = kept(*(_trained(of, count) for of in (known, asked)), jnp.eye(count, dtype=bool))
+    told, tore = jax.vmap(split)(jnp.maximum(counts, 2))
     shrank = kept(vectors, smaller, stands)
     posterior = jnp.argmax(geometry.sense_posterior(made, asked), axis=1) == asked.sense
     return {
         "added_place": placed,
         "added_own": jnp.mean(akin[rest][_nearest(table, vectors[new])]),
         "added_chance": jnp.mean(akin[rest]),
-        "coherence": jnp.stack([grew, jnp.full(len(USES), shrank), tore, jnp.full(len(USES), anew)]),
+        "coherence": jnp.stack([grew, jnp.full(len(USES), shrank), tore]),
         "merged_place": jnp.mean(likeness[:-1] < likeness[-1]),
+        "information": jnp.stack([_information(of, count) for of in (known, asked)]),
         "split_senses": told,
         "split_oracle": jnp.sum(posterior & about) / jnp.sum(about),
     }  # fmt: skip
@@ -110,15 +111,31 @@ def _nearest(table: jax.Array, place: jax.Array) -> jax.Array:
     return jax.lax.top_k(on_sphere(table) @ place, NEAR)[1]
 
 
-def _trained(given: Sentences, count: int) -> jax.Array:
-    """Word vectors from scratch: positive pointwise mutual information of words in a sentence, its largest directions.
+def trained_anew(information: np.ndarray) -> np.ndarray:
+    """Share of neighbours that stay when word vectors are made from scratch, twice, from sentences of one language.
+
+    Args:
+        information: of ``changes`` `[seeds, 2, V, V]`. On the host: a batch of eigenvalue problems inside a compiled
+            loop can block jaxlib 0.10.1 for good.
+
+    Returns:
+        `[seeds]`.
 
     References:
         O. Levy, Y. Goldberg, Neural word embedding as implicit matrix factorization, NeurIPS 2014.
     """
+    sizes, directions = np.linalg.eigh(information.astype(np.float64))
+    scales = np.sqrt(np.maximum(sizes[..., None, -DIMENSIONS:], 0.0))
+    vectors = (directions[..., -DIMENSIONS:] * scales).astype(np.float32)
+    same = np.eye(vectors.shape[-2], dtype=bool)
+    kept = jax.jit(jax.vmap(lambda one, other: geometry.coherence(one, other, same, num_neighbours=NEAR)))
+    return np.asarray(kept(vectors[:, 0], vectors[:, 1]))
+
+
+def _information(given: Sentences, count: int) -> jax.Array:
+    """Positive pointwise mutual information of words that share a sentence `[V, V]`."""
     has = jnp.zeros((given.words.shape[0], count)).at[jnp.arange(len(given.words))[:, None], given.words].set(1.0)
     together = (has.T @ has) * (1 - jnp.eye(count))
     each = together.sum(axis=1)
-    information = jnp.log(jnp.maximum(together * together.sum(), 1.0) / jnp.maximum(each[:, None] * each, 1.0))
-    sizes, directions = jnp.linalg.eigh(jnp.where(together > 0, jnp.maximum(information, 0.0), 0.0))
-    return directions[:, -DIMENSIONS:] * jnp.sqrt(jnp.maximum(sizes[-DIMENSIONS:], 0.0))
+    found = jnp.log(jnp.maximum(together * together.sum(), 1.0) / jnp.maximum(each[:, None] * each, 1.0))
+    return jnp.where(together > 0, jnp.maximum(found, 0.0), 0.0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tokdyn import geometry, keys
 from tokdyn.studies.context import design, readers
-from tokdyn.studies.context.changes import changes
+from tokdyn.studies.context.changes import changes, trained_anew
 from tokdyn.studies.context.design import CONDITIONS, Condition, Config
 from tokdyn.studies.context.patterns import graphs, triples
 from tokdyn.sweeps import Plan, grid, sweep, variants, zipped
@@ -35,11 +35,12 @@ VARIABLES = {
     "added_own": "the same for the vector that the word had",
     "added_chance": "the same for a word placed at random",
     "coherence": "share of the other words' five nearest neighbours that stay, after each change",
+    "coherence_anew": "the same for word vectors made from scratch out of two sets of sentences of one language",
     "merged_place": "share of other words that lie farther from the uses of two merged words than the merged word does",
     "split_senses": "share of held-out uses that the two new words tell apart as their senses do",
     "split_oracle": "the same by the exact posterior",
 }
-CHANGES = ("added", "merged", "split", "trained anew")
+CHANGES = ("added", "merged", "split")
 
 
 def senses(cell: dict[str, Any], key: jax.Array, *, length: int, number: int, num_steps: int) -> dict[str, jax.Array]:
@@ -153,8 +154,11 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     base = {name: float(value[0]) for name, value in columns([CONDITIONS[0]._replace(senses=2)]).items()}
     changed = swept(
         "changes", functools.partial(changes, number=config.sentences), base, grid({"senses": [2.0]}),
-        {"coherence": ("change", "uses"), **dict.fromkeys(("added_place", "split_senses"), ("uses",))},
+        {"coherence": ("change", "uses"), "information": ("half", "word", "other"),
+         **dict.fromkeys(("added_place", "split_senses"), ("uses",))},
     ).isel(senses=0, drop=True)  # fmt: skip
+    information = changed["information"].transpose("seed", "half", "word", "other").values
+    changed = changed.drop_vars("information").assign(coherence_anew=("seed", trained_anew(information)))
     return xarray.merge([of_senses, decoded, whole, changed], join="outer").assign_coords(
         binding=["sum", "roles"], noise=list(design.NOISES), edges=list(design.EDGES), change=list(CHANGES),
         uses=list(design.USES),

@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from tokdyn import checks
-from tokdyn.numerics import ratio
+from tokdyn.numerics import ratio, whitening
 
 CORE, EDGE = 0.5, 0.95  # shares of a region's mass inside its core, and inside its boundary
 
@@ -283,7 +283,7 @@ def _merged(left: Region, right: Region) -> Region:
 
 @jax.jit
 def _parted(whole: Region, along: jax.Array, first: jax.Array, taken: jax.Array) -> tuple[Region, Region]:
-    length = jnp.sqrt(along @ jnp.linalg.solve(whole.covariance, along))
+    length = jnp.linalg.norm(whitening(whole.covariance) @ along)
     apart = jnp.sqrt(taken / (first * (1 - first))) * along / length
     covariance = whole.covariance - first * (1 - first) * jnp.outer(apart, apart)
     return (
@@ -302,8 +302,9 @@ def _stretched(whole: Region, along: jax.Array, times: jax.Array) -> Region:
 @jax.jit
 def _contracted(whole: Region, evidence: Region) -> Region:
     both = whole.covariance + evidence.covariance
-    gain = jnp.linalg.solve(both, whole.covariance).T
-    density = jnp.exp(_log_density(both, evidence.mean - whole.mean))
+    white = whitening(both)
+    gain = whole.covariance @ white.T @ white
+    density = jnp.exp(_log_density(white, evidence.mean - whole.mean))
     left = jnp.eye(len(whole.mean), dtype=gain.dtype) - gain
     # Joseph's form, which stays symmetric and positive.
     covariance = left @ whole.covariance @ left.T + gain @ evidence.covariance @ gain.T
@@ -313,17 +314,16 @@ def _contracted(whole: Region, evidence: Region) -> Region:
 @jax.jit
 def _depth(whole: Region, points: jax.Array) -> jax.Array:
     away = points - whole.mean
-    squares = jnp.sum(away * jnp.linalg.solve(whole.covariance, away.T).T, axis=1)
+    squares = jnp.sum((away @ whitening(whole.covariance).T) ** 2, axis=1)
     return jax.scipy.special.gammainc(whole.mean.shape[0] / 2, squares / 2)
 
 
 @jax.jit
 def _log_density_of(whole: Region, point: jax.Array) -> jax.Array:
-    return jnp.log(whole.mass) + _log_density(whole.covariance, point - whole.mean)
+    return jnp.log(whole.mass) + _log_density(whitening(whole.covariance), point - whole.mean)
 
 
-def _log_density(covariance: jax.Array, away: jax.Array) -> jax.Array:
-    triangle = jnp.linalg.cholesky(covariance)
-    scaled = jax.scipy.linalg.solve_triangular(triangle, away, lower=True)
-    halves = jnp.sum(jnp.log(jnp.diagonal(triangle)))
-    return -0.5 * (scaled @ scaled) - halves - 0.5 * len(away) * jnp.log(2 * jnp.pi)
+def _log_density(white: jax.Array, away: jax.Array) -> jax.Array:
+    """Of a Gaussian whose covariance has that ``whitening``."""
+    scaled, halves = white @ away, jnp.sum(jnp.log(jnp.diagonal(white)))
+    return -0.5 * (scaled @ scaled) + halves - 0.5 * len(away) * jnp.log(2 * jnp.pi)

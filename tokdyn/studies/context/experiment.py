@@ -109,8 +109,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     import xarray
 
     key = jax.random.key(config.key)
-    rooms = sorted({one.length for one in CONDITIONS})
-    rooms = [room for room in rooms if room >= 6]
+    rooms = sorted({one.length for one in CONDITIONS if one.length >= design.BASE.length})
     total = config.seeds * (len(CONDITIONS) + 2 * len(design.SIDES_OF_GRIDS) + 1)
     done = 0
 
@@ -135,7 +134,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     for room, below in zip(rooms, [0, *rooms], strict=False):
         chosen = [one for one in CONDITIONS if below < one.length <= room]
         evaluate = functools.partial(senses, length=room, number=config.sentences, num_steps=config.num_steps)
-        base = {name: float(value) for name, value in columns(chosen[:1]).items() for value in value}
+        base = {name: values[0] for name, values in columns(chosen[:1]).items()}
         found = swept(
             f"senses {room}", evaluate, base, zipped("condition", columns(chosen)), {"recovered": ("reader",)}
         )
@@ -151,7 +150,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
         "graphs", graphs, {"unused": 0.0}, variants(side=list(design.SIDES_OF_GRIDS)) * grid({"unused": [0.0]}),
         {"edges_right": ("edges",), "graph_right": ("edges",)},
     ).isel(unused=0, drop=True)  # fmt: skip
-    base = {name: float(value[0]) for name, value in columns([CONDITIONS[0]._replace(senses=2)]).items()}
+    base = {name: values[0] for name, values in columns([design.BASE._replace(senses=2)]).items()}
     changed = swept(
         "changes", functools.partial(changes, number=config.sentences), base, grid({"senses": [2.0]}),
         {"coherence": ("change", "uses"), "information": ("half", "word", "other"),

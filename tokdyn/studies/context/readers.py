@@ -125,7 +125,7 @@ class Transformer:
         embeddings = jnp.pad(tokens, ((0, 0), (0, WIDTH - tokens.shape[1])))
         sees = mask | jnp.eye(length, dtype=bool)
         cache = empty_cache(self.network, length, tokens.dtype)
-        found, _ = self.network.apply(params, embeddings, 0, None, cache, sees, None, method="extend")  # type: ignore[misc]
+        found, _ = self.network.apply(params, embeddings, 0, None, cache, sees, None, method="extend")
         return found.states[place]
 
 

@@ -41,7 +41,8 @@ def recovered(dataset: xarray.Dataset) -> Figure:
         panel.errorbar(
             found.mean, rows + 0.09 * (number - (len(readers) - 1) / 2),
             xerr=[found.mean - found.low, found.high - found.mean], color=COLOURS[number], marker=MARKERS[number],
-            markersize=3.8, markeredgecolor="0.3", markeredgewidth=0.4, linestyle="none", elinewidth=1.0, label=reader,
+            markersize=7.5 if reader == "oracle" else 3.8, markeredgecolor="0.3", markeredgewidth=0.4,
+            linestyle="none", elinewidth=1.0, label=reader,
         )  # fmt: skip
     chance = dataset["chance"].mean("seed").values
     panel.vlines(chance, rows - 0.45, rows + 0.45, color="0.35", linestyle=(0, (3, 2)), linewidth=1.2, label="chance")
@@ -100,11 +101,11 @@ def changes(dataset: xarray.Dataset) -> Figure:
         ("added_place", "added: near words of its topic", "added_own"),
         ("split_senses", "split: uses told apart by sense", "split_oracle"),
     )):  # fmt: skip
-        _band(placed, places, dataset[name].transpose("uses", "seed"), number + 1, label)
+        _band(placed, places, dataset[name].transpose("uses", "seed"), number + 5, label)
         level = float(dataset[most].mean())
-        placed.axhline(level, color=COLOURS[number + 1], linestyle=":", linewidth=1)
-    placed.axhline(float(dataset["added_chance"].mean()), color=COLOURS[1], linestyle=(0, (3, 2)), linewidth=1)
-    placed.axhline(0.5, color=COLOURS[2], linestyle=(0, (3, 2)), linewidth=1)
+        placed.axhline(level, color=COLOURS[number + 5], linestyle=":", linewidth=1)
+    placed.axhline(float(dataset["added_chance"].mean()), color=COLOURS[5], linestyle=(0, (3, 2)), linewidth=1)
+    placed.axhline(0.5, color=COLOURS[6], linestyle=(0, (3, 2)), linewidth=1)
     placed.set(title="new words", ylabel="share", ylim=(0, 1.03))
     for panel in axes[0]:
         panel.set_xticks(places, [str(one) for one in uses])

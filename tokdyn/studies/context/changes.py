@@ -38,30 +38,36 @@ def changes(cell: dict[str, Any], key: jax.Array, *, number: int) -> dict[str, j
     )
     count = vectors.shape[0]
     everyone = jnp.arange(count)
-    new, one, other = POLYSEMES, POLYSEMES + WORDS, POLYSEMES + WORDS + 1  # of the first topic; two of the second
+    # Of the topics of the first polyseme's senses, so that sentences are about them: a word of the first is added, two
+    # of the second are merged.
+    first_topic, second_topic = made.topics[0, 0], made.topics[0, 1]
+    new, one = (POLYSEMES + of * WORDS for of in (first_topic, second_topic))
+    pair = jnp.stack([one, one + 1])
+    used = ((made.topics == jnp.arange(made.likelihood.shape[0])[:, None, None]) & (made.prior > 0)).any(axis=(1, 2))
+    met = jnp.concatenate([jnp.ones(POLYSEMES, bool), jnp.repeat(used, WORDS)])
     # Who is of the first topic: its own words, and the polysemes that have a sense in it.
-    of_polysemes = ((made.topics == 0) & (made.prior > 0)).any(axis=1)
-    akin = jnp.concatenate([of_polysemes, jnp.arange(count - POLYSEMES) < WORDS])
+    of_polysemes = ((made.topics == first_topic) & (made.prior > 0)).any(axis=1)
+    akin = jnp.concatenate([of_polysemes, jnp.repeat(jnp.arange(len(used)) == first_topic, WORDS)])
 
     def kept(before: jax.Array, after: jax.Array, stands: jax.Array) -> jax.Array:
         return geometry.coherence(before, after, stands, num_neighbours=NEAR)
 
     # Added: the table without the word, then with it, last, at the mean of so many uses.
-    rest = jnp.delete(everyone, new, assume_unique_indices=True)
+    rest = everyone[:-1] + (everyone[:-1] >= new)
     table = vectors[rest]
     grown = jnp.eye(count, count - 1, dtype=bool)
 
     def added(uses: jax.Array) -> tuple[jax.Array, jax.Array]:
-        place = _used(vectors, known, jnp.array([new]), uses)
+        place = _used(vectors, known, new[None], uses)
         return jnp.mean(akin[rest][_nearest(table, place)]), kept(table, jnp.concatenate([table, place[None]]), grown)
 
     # Merged: the two words of the second topic as one, last.
-    left = jnp.delete(everyone, jnp.array([one, other]), assume_unique_indices=True)
-    merged = (vectors[one] + vectors[other]) / 2
+    left = everyone[:-2] + 2 * (everyone[:-2] >= one)
+    merged = vectors[pair].mean(axis=0)
     smaller = jnp.concatenate([vectors[left], merged[None]])
     stands = jnp.zeros((count - 1, count), bool).at[jnp.arange(count - 2), left].set(True)
-    stands = stands.at[-1, jnp.array([one, other])].set(True)
-    likeness = on_sphere(smaller) @ _used(vectors, known, jnp.array([one, other]), number)
+    stands = stands.at[-1, pair].set(True)
+    likeness = on_sphere(smaller) @ _used(vectors, known, pair, number)
 
     # Split: the first polyseme by its uses.
     later = jnp.arange(1, count)
@@ -82,7 +88,7 @@ def changes(cell: dict[str, Any], key: jax.Array, *, number: int) -> dict[str, j
 
     counts = jnp.array(USES)
     placed, grew = jax.vmap(added)(counts)
-    told, tore = jax.vmap(split)(jnp.maximum(counts, 2))
+    told, tore = jax.vmap(split)(counts)
     shrank = kept(vectors, smaller, stands)
     posterior = jnp.argmax(geometry.sense_posterior(made, asked), axis=1) == asked.sense
     return {
@@ -92,6 +98,7 @@ def changes(cell: dict[str, Any], key: jax.Array, *, number: int) -> dict[str, j
         "coherence": jnp.stack([grew, jnp.full(len(USES), shrank), tore]),
         "merged_place": jnp.mean(likeness[:-1] < likeness[-1]),
         "information": jnp.stack([_information(of, count) for of in (known, asked)]),
+        "met": met,
         "split_senses": told,
         "split_oracle": jnp.sum(posterior & about) / jnp.sum(about),
     }  # fmt: skip
@@ -111,10 +118,11 @@ def _nearest(table: jax.Array, place: jax.Array) -> jax.Array:
     return jax.lax.top_k(on_sphere(table) @ place, NEAR)[1]
 
 
-def trained_anew(information: np.ndarray) -> np.ndarray:
+def trained_anew(information: np.ndarray, met: np.ndarray) -> np.ndarray:
     """Share of neighbours that stay when word vectors are made from scratch, twice, from sentences of one language.
 
     Args:
+        met: words that sentences are about, others being met as noise alone: these are counted `[seeds, V]`.
         information: of ``changes`` `[seeds, 2, V, V]`. On the host: a batch of eigenvalue problems inside a compiled
             loop can block jaxlib 0.10.1 for good.
 
@@ -128,8 +136,8 @@ def trained_anew(information: np.ndarray) -> np.ndarray:
     scales = np.sqrt(np.maximum(sizes[..., None, -DIMENSIONS:], 0.0))
     vectors = (directions[..., -DIMENSIONS:] * scales).astype(np.float32)
     same = np.eye(vectors.shape[-2], dtype=bool)
-    kept = jax.jit(jax.vmap(lambda one, other: geometry.coherence(one, other, same, num_neighbours=NEAR)))
-    return np.asarray(kept(vectors[:, 0], vectors[:, 1]))
+    kept = jax.jit(jax.vmap(lambda one, other, met: geometry.coherence(one, other, same & met, num_neighbours=NEAR)))
+    return np.asarray(kept(vectors[:, 0], vectors[:, 1], met.astype(bool)))
 
 
 def _information(given: Sentences, count: int) -> jax.Array:

@@ -48,7 +48,7 @@ CONDITIONS = (
     Condition("2 senses", senses=2), Condition("4 senses", senses=4), Condition("uneven senses", skew=0.4),
     Condition("3 words", length=3), Condition("10 words", length=10),
     Condition("no noise", noise=0.0), Condition("noise 0.6", noise=0.6),
-    Condition("no ambiguous context", ambiguity=0.0), Condition("ambiguity 0.7", ambiguity=0.7),
+    Condition("ambiguity 0.7", ambiguity=0.7),
     Condition("real words", real=True),
     Condition("order, 10 words", length=10, ordered=True),
 )  # fmt: skip
@@ -63,7 +63,7 @@ SECONDARY = (
 SIDES_OF_GRIDS = (8, 32, 128)  # patterns of so many cells squared: of a word, a phrase, a sentence as published
 NOISES = (0.0, 1.0, 4.0, 16.0)  # of a pattern, in standard deviations of its cells
 EDGES = (1, 2, 4, 8, 16, 32, 64, 128)
-USES = (1, 4, 16, 64)
+USES = (2, 4, 16, 64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Config:
     """Languages, each with its own vectors, sentences and trainings."""
     sentences: int = 1024
     """Sentences with known senses to learn from, and as many held out."""
-    num_steps: int = 300
+    num_steps: int = 250
     """Steps of Adam for each trained reader, 64 sentences each."""
     triples: int = 64
     """Sentences of subject, verb and object for each seed."""

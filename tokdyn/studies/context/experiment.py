@@ -153,11 +153,12 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     base = {name: values[0] for name, values in columns([design.BASE._replace(senses=2)]).items()}
     changed = swept(
         "changes", functools.partial(changes, number=config.sentences), base, grid({"senses": [2.0]}),
-        {"coherence": ("change", "uses"), "information": ("half", "word", "other"),
+        {"coherence": ("change", "uses"), "information": ("half", "word", "other"), "met": ("word",),
          **dict.fromkeys(("added_place", "split_senses"), ("uses",))},
     ).isel(senses=0, drop=True)  # fmt: skip
     information = changed["information"].transpose("seed", "half", "word", "other").values
-    changed = changed.drop_vars("information").assign(coherence_anew=("seed", trained_anew(information)))
+    met = changed["met"].transpose("seed", "word").values
+    changed = changed.drop_vars(["information", "met"]).assign(coherence_anew=("seed", trained_anew(information, met)))
     return xarray.merge([of_senses, decoded, whole, changed], join="outer").assign_coords(
         binding=["sum", "roles"], noise=list(design.NOISES), edges=list(design.EDGES), change=list(CHANGES),
         uses=list(design.USES),

@@ -151,7 +151,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "regions by their contracted mass, the oracle not at all. The average has no order, and where order decides "
         "its "
         "best is to choose between the two topics of the sentence. Of the held-out sentences "
-        f"{float(dataset['seen'].max()):.1%} at most were among those learned from.",
+        f"{float(dataset['seen'].mean('seed').max()):.1%} at most, in one condition, were among those learned from.",
         _readers(dataset),
         f"Trained connections get {float(shares.min()):.0%} to {float(shares.max()):.0%} of what the oracle gains over "
         "the commonest sense.",

@@ -120,7 +120,7 @@ def test_random_state_in_sklearns_ways(random_state):
 
 @pytest.mark.parametrize("random_state", [-1, 2**32, 1.5, "x"])
 def test_bad_random_state(random_state):
-    with pytest.raises(ValueError, match="seed: expected a"):
+    with pytest.raises(ValueError, match="random_state: expected a"):
         td.TokenClustering(num_tokens=3, random_state=random_state).fit(X)
 
 

@@ -74,6 +74,7 @@ if _TYPE_CHECKING:
     from tokdyn.dynamics import static as static
     from tokdyn.dynamics import transport as transport
     from tokdyn.estimator import TokenClustering as TokenClustering
+    from tokdyn.geometry.token_map import TokenMap as TokenMap
     from tokdyn.solve import Result as Result
     from tokdyn.solve import init as init
     from tokdyn.solve import run as run
@@ -126,6 +127,7 @@ _HOME = {
     "SweepInterrupted": "tokdyn.sweeps",
     "Term": "tokdyn.dynamics",
     "TokenClustering": "tokdyn.estimator",
+    "TokenMap": "tokdyn.geometry.token_map",
     "annealing": "tokdyn.dynamics",
     "attention": "tokdyn.dynamics",
     "attraction": "tokdyn.dynamics",

@@ -1,7 +1,7 @@
 """scikit-learn's conventions: its base classes where it is installed, a stand-in where not, and how input is read.
 
-Importing this module imports scikit-learn, so only ``tokdyn.estimator`` does. The sentences of ``numbers`` are the same
-with and without scikit-learn; they hold the words that it expects of an estimator.
+Importing this module imports scikit-learn, so only the modules of estimators do, which are loaded on first use. The
+sentences of ``numbers`` are the same with and without scikit-learn, and hold the words that it expects of an estimator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,42 @@ from numpy.typing import ArrayLike
 from tokdyn import checks
 
 
-class Plain:
+class Reading:
+    """How an estimator reads what it is given, with and without scikit-learn."""
+
+    random_state: Any
+    n_features_in_: int
+
+    def _seed(self) -> int:
+        """scikit-learn's three ways to say it: a number, a generator, or None for another one every time."""
+        if self.random_state is None:
+            return int(np.random.default_rng().integers(2**32))
+        if isinstance(self.random_state, np.random.Generator):
+            return int(self.random_state.integers(2**32))
+        if hasattr(self.random_state, "randint"):
+            return int(self.random_state.randint(2**31))
+        return checks.whole_number("random_state", self.random_state, at_least=0, at_most=2**32 - 1)
+
+    def _features(self, X: Any) -> np.ndarray:
+        return numbers(X)
+
+    def _fitted(self, X: Any) -> np.ndarray:
+        """Features with the columns of fit."""
+        if not hasattr(self, "n_features_in_"):
+            raise not_fitted(type(self).__name__)
+        self._see_names(X, reset=False)  # first: a table of other columns says more than what is wrong inside it
+        features = self._features(X)
+        expected, got = self.n_features_in_, features.shape[1]
+        if got != expected:
+            same = f"X has {got} features, but {type(self).__name__} is expecting {expected} features as input"
+            raise checks.bad("X", f"{expected} columns, as in fit", f"{got} ({same})")
+        return features
+
+    def _see_names(self, X: Any, *, reset: bool) -> None:
+        """Compare, or with ``reset`` keep, the names of a table's columns."""
+
+
+class Plain(Reading):
     """An estimator without scikit-learn: parameters and a representation; names of columns are not looked at."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -47,9 +82,6 @@ class Plain:
 
     _n_features_out: int
 
-    def _see_names(self, X: Any, *, reset: bool) -> None:
-        """Compare, or with ``reset`` keep, the names of a table's columns."""
-
 
 def _defaults(estimator: type) -> dict[str, Any]:
     parameters = inspect.signature(estimator).parameters
@@ -64,7 +96,8 @@ def _known(estimator: Any, params: dict[str, Any]) -> None:
             raise checks.bad("params", f"names among {', '.join(known)}", repr(name))
 
 
-Estimator: Any = Plain
+Transformer: Any = Plain
+Clusterer: Any = Plain
 _NotFitted: type[Exception] = ValueError
 
 if not TYPE_CHECKING:
@@ -76,8 +109,8 @@ if not TYPE_CHECKING:
         pass
     else:
 
-        class Full(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
-            """An estimator with scikit-learn: its base classes, which also give ``set_output``."""
+        class Full(Reading, ClassNamePrefixFeaturesOutMixin):
+            """What is common to estimators with scikit-learn; its base classes also give ``set_output``."""
 
             def set_params(self, **params: Any) -> Self:
                 """Change constructor arguments.
@@ -98,7 +131,13 @@ if not TYPE_CHECKING:
             def _see_names(self, X: Any, *, reset: bool) -> None:
                 validate_data(self, X, reset=reset, skip_check_array=True, ensure_2d=False)
 
-        Estimator, _NotFitted = Full, NotFittedError
+        class FullTransformer(Full, TransformerMixin, BaseEstimator):
+            """One that transforms."""
+
+        class FullClusterer(Full, TransformerMixin, ClusterMixin, BaseEstimator):
+            """One that also clusters."""
+
+        Transformer, Clusterer, _NotFitted = FullTransformer, FullClusterer, NotFittedError
 
 
 def not_fitted(name: str) -> Exception:

@@ -19,7 +19,7 @@ from tokdyn.solve.starts import LARGEST, best_of
 from tokdyn.theory import CollapseWarning, Guide
 
 
-class TokenClustering(conventions.Estimator):
+class TokenClustering(conventions.Clusterer):
     """Cluster features by letting tokens move among them.
 
     A clusterer and transformer of scikit-learn (1.6 or newer) where that is installed: ``check_estimator`` passes;
@@ -175,33 +175,12 @@ class TokenClustering(conventions.Estimator):
         # By differences: the user's features may be of any spread, and may come in float32.
         return compose(attract=attraction(temperature=temperature, distances="difference"))
 
-    def _seed(self) -> int:
-        """scikit-learn's three ways to say it: a number, a generator, or None for another one every time."""
-        if self.random_state is None:
-            return int(np.random.default_rng().integers(2**32))
-        if isinstance(self.random_state, np.random.Generator):
-            return int(self.random_state.integers(2**32))
-        if hasattr(self.random_state, "randint"):
-            return int(self.random_state.randint(2**31))
-        return self.random_state
-
     def _features(self, X: Any) -> np.ndarray:
-        features = conventions.numbers(X)
+        features = super()._features(X)
         precision = conventions.computed_in(features.dtype).name
         largest = max(-features.min(), features.max())
         if largest > LARGEST[precision]:
             raise checks.bad("X", f"numbers up to {LARGEST[precision]:g} in size (in {precision})", f"{largest:g}")
-        return features
-
-    def _fitted(self, X: Any) -> np.ndarray:
-        if not hasattr(self, "tokens_"):
-            raise conventions.not_fitted(type(self).__name__)
-        self._see_names(X, reset=False)  # first: a table of other columns says more than what is wrong inside it
-        features = self._features(X)
-        expected, got = self.n_features_in_, features.shape[1]
-        if got != expected:
-            same = f"X has {got} features, but {type(self).__name__} is expecting {expected} features as input"
-            raise checks.bad("X", f"{expected} columns, as in fit", f"{got} ({same})")
         return features
 
 

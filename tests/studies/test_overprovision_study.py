@@ -10,7 +10,7 @@ import pytest
 import xarray
 
 from tokdyn.studies import overprovision
-from tokdyn.studies.overprovision import design, experiment, families, scenes
+from tokdyn.studies.overprovision import design, experiment, families, opponents, scenes
 from tokdyn.studies.overprovision.report import STUDY, comparison, exact_by_seed, headline, of_families
 
 
@@ -50,7 +50,7 @@ def test_scikit_learn_counts_clusters_that_are_far_apart():
     rows = np.repeat(np.eye(3) * 20, 40, axis=0) + rng.normal(size=(120, 3))
     labels = np.repeat(np.arange(3), 40)
     labels[0] = -1  # background is fitted, not scored
-    found = experiment.by_scikit_learn(rows, labels, 0)
+    found = opponents.by_scikit_learn(rows, labels, 0)
     assert found == {"mixture": (3, 1.0), "silhouette": (3, 1.0)}
 
 

@@ -1,9 +1,9 @@
-"""Nearest neighbours, exactly, and the weighted graph that a map is trained on."""
+"""Nearest neighbours, exact or approximate, and the weighted graph that a map is trained on."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +13,8 @@ from tokdyn.geometry.preservation import METRICS, Metric
 
 _BLOCK = 2**24  # distances that are held at a time
 _HALVINGS = 64
+Search = Literal["exact", "approximate"]
+SEARCHES = ("exact", "approximate")
 
 
 class Neighbours(NamedTuple):
@@ -41,22 +43,31 @@ class Graph(NamedTuple):
     weights: np.ndarray
 
 
-def nearest_neighbours(features: np.ndarray, num_neighbours: int, *, metric: Metric = "euclidean") -> Neighbours:
-    """The exact k nearest others of each row, from products of matrices, a block of rows at a time.
+def nearest_neighbours(
+    features: np.ndarray, num_neighbours: int, *, metric: Metric = "euclidean", search: Search = "exact"
+) -> Neighbours:
+    """The k nearest others of each row.
 
-    Time grows with the square of N: 10^5 rows of 100 numbers take about a minute on two cores. For more rows, hand
-    ``TokenMap`` neighbours that an approximate library found.
+    The exact ones come from products of matrices, a block of rows at a time; time grows with the square of N: 10^5 rows
+    of 100 numbers take about a minute on two cores. The approximate ones, for more rows, come from the library
+    pynndescent (``pip install "tokdyn[neighbours]"``), which finds nearly all of them.
 
     Args:
         features: `[N, D]`, floating point, finite.
         num_neighbours: k, below N.
         metric: "euclidean" or "cosine".
+        search: "exact" or "approximate".
 
     Returns:
-        ``Neighbours``; of equally near rows the first.
+        ``Neighbours``; of equally near rows the first, where they are exact.
 
     Raises:
-        ValueError: k not below N, an unknown metric, or a row of zeros, which has no direction.
+        ValueError: k not below N, an unknown metric or search, or a row of zeros, which has no direction.
+        ImportError: "approximate" without pynndescent.
+
+    References:
+        W. Dong, M. Charikar, K. Li, Efficient k-nearest neighbor graph construction for generic similarity measures,
+            WWW 2011: the method of pynndescent.
 
     Example:
         >>> import numpy as np
@@ -66,18 +77,44 @@ def nearest_neighbours(features: np.ndarray, num_neighbours: int, *, metric: Met
     """
     rows = np.asarray(features, np.float64)
     checks.choice("metric", metric, METRICS)
+    checks.choice("search", search, SEARCHES)
     count = checks.whole_number("num_neighbours", num_neighbours, at_least=1)
     if count >= len(rows):
         raise checks.bad("num_neighbours", f"less than the {len(rows)} rows", count)
     if metric == "cosine":
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not lengths.all():
-            raise checks.bad("features", "rows with a direction for cosines", f"row {int(np.argmin(lengths))} of zeros")
-        rows = rows / lengths
+        rows = directions("features", rows)
     rows = rows - rows.mean(axis=0)  # distances stay, and lose fewer digits
+    indices = _approximate(rows, count) if search == "approximate" else _exact(rows, count)
+    distances = np.empty(indices.shape)
+    for part in np.array_split(np.arange(len(rows)), math.ceil(rows.size * count / _BLOCK)):
+        # By differences: products lose the digits of near ones.
+        squares = np.sum((rows[part, None] - rows[indices[part]]) ** 2, axis=2)
+        distances[part] = squares / 2 if metric == "cosine" else np.sqrt(squares)
+    return Neighbours(indices, distances)
+
+
+def directions(name: str, rows: np.ndarray) -> np.ndarray:
+    """Rows divided by their lengths.
+
+    Raises:
+        ValueError: a row of zeros, in the words of the argument ``name``.
+
+    Example:
+        >>> import numpy as np
+        >>> from tokdyn.geometry.graph import directions
+        >>> directions("features", np.array([[3.0, 4.0]])).tolist()
+        [[0.6, 0.8]]
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    if not largest.all():
+        raise checks.bad(name, "rows with a direction for cosines", f"row {int(np.argmin(largest))} of zeros")
+    scaled = rows / largest  # squares of very large or small numbers leave the type
+    return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+
+
+def _exact(rows: np.ndarray, count: int) -> np.ndarray:
     squares = np.sum(rows**2, axis=1)
     indices = np.empty((len(rows), count), np.int64)
-    distances = np.empty((len(rows), count))
     for part in np.array_split(np.arange(len(rows)), math.ceil(len(rows) ** 2 / _BLOCK)):
         found = np.maximum(squares[part, None] + squares - 2 * rows[part] @ rows.T, 0)
         found[np.arange(len(part)), part] = np.inf
@@ -85,10 +122,21 @@ def nearest_neighbours(features: np.ndarray, num_neighbours: int, *, metric: Met
         near.sort(axis=1)
         order = np.argsort(np.take_along_axis(found, near, axis=1), axis=1, kind="stable")
         indices[part] = np.take_along_axis(near, order, axis=1)
-        # The few that are kept, once more by differences: products lose the digits of near ones.
-        exact = np.sum((rows[part, None] - rows[indices[part]]) ** 2, axis=2)
-        distances[part] = exact / 2 if metric == "cosine" else np.sqrt(exact)
-    return Neighbours(indices, distances)
+    return indices
+
+
+def _approximate(rows: np.ndarray, count: int) -> np.ndarray:
+    try:
+        from pynndescent import NNDescent
+    except ImportError as error:
+        raise ImportError(
+            'search: "approximate" needs pynndescent, which is not installed: pip install "tokdyn[neighbours]"'
+        ) from error
+    # One more than asked for: each row is its own nearest, and may be missing where others equal it.
+    found = NNDescent(rows.astype(np.float32), n_neighbors=count + 1, random_state=0).neighbor_graph[0]
+    others = found != np.arange(len(rows))[:, None]
+    order = np.argsort(~others, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(found, order, axis=1).astype(np.int64)
 
 
 def fuzzy_graph(neighbours: Neighbours) -> Graph:

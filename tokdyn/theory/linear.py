@@ -24,7 +24,7 @@ from tokdyn.solve import stepping
 
 # Up to this many numbers (tokens and memories), all eigenvalues are computed; beyond, a few of the largest.
 MOST_DENSE = 768
-_KRYLOV, _ACCURACY = 16, 1e-4  # vectors that Arnoldi keeps, and relative error of a radius
+_KRYLOV, _ACCURACY = 20, 1e-4  # vectors that Arnoldi keeps, and relative error of a radius
 
 
 class Stability(NamedTuple):
@@ -149,9 +149,12 @@ def stability(
     push = lambda vector: np.asarray(_applied(linear, vector.astype(flat.dtype)), np.float64)  # noqa: E731
     if not np.isfinite(push(np.ones(flat.size))).all():
         raise checks.bad("tokens", "tokens at which the step and its derivative are finite", "NaN or infinity")
-    alike = _largest(lambda v: split(push(split(v)[0]))[0], flat.size, split, 0)
-    apart = _largest(lambda v: split(push(split(v)[1]))[1], flat.size, split, 1) if several else np.zeros(1)
-    whole = _largest(push, flat.size, split, None)
+    start = np.random.default_rng(0).normal(size=flat.size)
+    first, second = split(start)
+    alike, along = _largest(lambda v: split(push(split(v)[0]))[0], first)
+    apart, across = _largest(lambda v: split(push(split(v)[1]))[1], second) if several else (np.zeros(1), second)
+    # All modes together, from near the two that were found, and a little of everything.
+    whole, _ = _largest(push, along + across + 0.01 * start / np.linalg.norm(start))
     values = _sorted(np.concatenate([whole, alike, apart]))
     return Stability(values, float(abs(whole[0])), float(abs(alike[0])), float(abs(apart[0])), residual, False)
 
@@ -242,29 +245,29 @@ def _splitter(state: State) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarr
     return split
 
 
-def _largest(push: Any, size: int, split: Any, kind: int | None) -> np.ndarray:
-    """Eigenvalues of largest modulus, by Arnoldi's method from products."""
+def _largest(push: Any, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of largest modulus by Arnoldi's method from products, and a direction of the first, of length 1."""
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-    start = np.random.default_rng(0).normal(size=size)
-    start = start if kind is None else split(start)[kind]
+    size, length = len(start), np.linalg.norm(start)
     operator = LinearOperator((size, size), matvec=lambda v: push(np.ravel(v)), dtype=np.float64)
-    if np.linalg.norm(push(start)) <= 1e-12 * np.linalg.norm(start):
-        return np.zeros(1, complex)  # maps everything to nothing, which Arnoldi does not take
+    vector = start / (length or 1.0)
+    if np.linalg.norm(push(vector)) <= 1e-12:
+        return np.zeros(1, complex), vector  # maps everything to nothing, which Arnoldi does not take
     try:
-        found = eigs(operator, k=1, v0=start, ncv=_KRYLOV, tol=_ACCURACY, return_eigenvectors=False, maxiter=50)
+        found, vectors = eigs(operator, k=1, v0=start, ncv=_KRYLOV, tol=_ACCURACY, maxiter=50)
     except ArpackNoConvergence as error:
-        found = np.asarray(error.eigenvalues, complex)
+        found, vectors = np.asarray(error.eigenvalues, complex), np.asarray(error.eigenvectors)
     if len(found):
-        return _sorted(found)
+        direction = vectors[:, 0].real + vectors[:, 0].imag  # both parts of a pair are of its plane
+        return _sorted(found), direction / np.linalg.norm(direction)
     # Not found to that accuracy: some steps of power iteration give the radius of what does not decay.
-    vector = start / np.linalg.norm(start)
     growth = 0.0
     for _ in range(20):
         vector = push(vector)
         growth = float(np.linalg.norm(vector))
         vector = vector / (growth or 1.0)
-    return np.full(1, growth, complex)
+    return np.full(1, growth, complex), vector
 
 
 def _sorted(values: np.ndarray) -> np.ndarray:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +12,11 @@ import numpy as np
 
 from tokdyn import keys, metrics, starts
 from tokdyn.dynamics import catalog
-from tokdyn.solve import run, vmap
-from tokdyn.studies.overprovision.design import METHODS, MOST_CLUSTERS, PLATEAU_TOKENS, STARTS, Config
-from tokdyn.studies.overprovision.families import BUILT_ON, HELD_BACK, PUBLISHED, Family
-from tokdyn.studies.overprovision.scenes import MOST_LABELS, Draw, Scene, drawing, shape_of
-from tokdyn.studies.store import kept
+from tokdyn.solve import run
+from tokdyn.studies.overprovision import opponents
+from tokdyn.studies.overprovision.design import METHODS, PLATEAU_TOKENS, STARTS, Config
+from tokdyn.studies.overprovision.families import BUILT_ON, HELD_BACK, PUBLISHED
+from tokdyn.studies.overprovision.scenes import MOST_LABELS, Draw, drawing, shape_of
 from tokdyn.sweeps import Plan, grid, sweep, variants
 from tokdyn.theory import order
 
@@ -106,44 +103,6 @@ def by_plateau(config: dict[str, Any], key: jax.Array, *, draw: Draw) -> dict[st
     }
 
 
-def by_scikit_learn(features: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, tuple[int, float]]:
-    """Number of clusters and adjusted Rand index by GMM + BIC and by k-means + silhouette.
-
-    Args:
-        features: `[N, D]`.
-        labels: true clusters `[N]`, -1 for background.
-        seed: of both methods' starts.
-    """
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.metrics import adjusted_rand_score, silhouette_score
-    from sklearn.mixture import GaussianMixture
-
-    criteria: list[float] = []
-    silhouettes: list[float] = []
-    partitions: dict[str, list[np.ndarray]] = {"mixture": [], "silhouette": []}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for count in range(1, MOST_CLUSTERS + 1):
-            mixture = GaussianMixture(count, covariance_type="spherical", random_state=seed).fit(features)
-            criteria.append(float(mixture.bic(features)))
-            partitions["mixture"].append(mixture.predict(features))
-            if count > 1:
-                found = KMeans(count, n_init=1, random_state=seed).fit(features)
-                several = len(set(found.labels_.tolist())) > 1
-                silhouettes.append(float(silhouette_score(features, found.labels_)) if several else -1.0)
-                partitions["silhouette"].append(found.labels_)
-    best = {"mixture": int(np.argmin(criteria)), "silhouette": int(np.argmax(silhouettes))}
-    counted = labels >= 0
-    return {
-        name: (
-            index + (1 if name == "mixture" else 2),
-            float(adjusted_rand_score(labels[counted], partitions[name][index][counted])),
-        )
-        for name, index in best.items()
-    }
-
-
 def measure(config: Config, *, progress: Progress | None = None, store: str = "") -> xarray.Dataset:
     """``VARIABLES`` over number of tokens, start, temperature, published condition and seed; and over family."""
     import xarray
@@ -197,7 +156,8 @@ def measure(config: Config, *, progress: Progress | None = None, store: str = ""
     each = {name: [plateaus[name].transpose("family", "seed").values.astype(float)] for name in ("chosen", "score")}
     methods = METHODS if config.opponents else METHODS[:1]
     if config.opponents:
-        theirs = _opponents(config, shapes, key, store, lambda finished: step(finished))
+        families = {shape: {name: FAMILIES[name] for name in members} for shape, members in shapes.items()}
+        theirs = opponents.on_all(families, config, key, store, step)
         for name in each:
             each[name] += [theirs[method][name] for method in METHODS[1:]]
     return dataset.assign(
@@ -206,47 +166,3 @@ def measure(config: Config, *, progress: Progress | None = None, store: str = ""
            "true": ("family", np.array([len(FAMILIES[name].sizes) for name in names])),
            "is_built_on": ("family", np.array([name in BUILT_ON for name in names]))}
     ).assign_coords(rule=np.array(methods, object), family=np.array(names, object))  # fmt: skip
-
-
-def scenes_of(members: list[Family], number: int, config: Config, key: jax.Array) -> Scene:
-    """The scenes of a family for all seeds, as the sweep draws them `[seeds, ...]`."""
-    own = drawing(members)
-    drawn = jax.jit(vmap(lambda seed: own(number, keys.for_seed(key, seed))))
-    return jax.tree.map(np.asarray, drawn(np.arange(config.seeds)))
-
-
-def _opponents(
-    config: Config, shapes: Mapping[str, list[str]], key: jax.Array, store: str, step: Callable[[int], None]
-) -> dict[str, dict[str, np.ndarray]]:
-    """``{method: {"chosen", "score": [family, seed]}}``, kept family by family."""
-    finished = 0
-    rows: dict[str, dict[str, list[np.ndarray]]] = {method: {"chosen": [], "score": []} for method in METHODS[1:]}
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    # One scene a thread; each fit is too small to be worth dividing.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for members in shapes.values():
-            families = [FAMILIES[name] for name in members]
-            for number, name in enumerate(members):
-
-                def make(number: int = number, families: list[Family] = families) -> dict[str, np.ndarray]:
-                    scenes = scenes_of(families, number, config, key)
-                    found = list(pool.map(
-                        lambda seed: by_scikit_learn(*_existing(scenes, seed), seed), range(config.seeds)
-                    ))  # fmt: skip
-                    return {method: np.array([one[method] for one in found]) for method in METHODS[1:]}
-
-                design = {"family": repr(FAMILIES[name]), "seeds": config.seeds, "key": config.key}
-                found = kept(store, name, design, make, format="tokdyn.overprovision", schema_version=1).value
-                for method in METHODS[1:]:
-                    rows[method]["chosen"].append(found[method][:, 0])
-                    rows[method]["score"].append(found[method][:, 1])
-                finished += config.seeds
-                step(finished)
-    return {method: {name: np.stack(values) for name, values in each.items()} for method, each in rows.items()}
-
-
-def _existing(scenes: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features and labels of a scene that exist, in float64."""
-    features, labels, mask = (np.asarray(one[seed]) for one in scenes)
-    return features[mask].astype(np.float64), labels[mask]

@@ -9,7 +9,6 @@ from tokdyn import geometry
 
 RNG = np.random.default_rng(0)
 TABLE = geometry.WordVectors(tuple("abcdefghij"), RNG.normal(size=(10, 4)).astype(np.float32))
-KEY = jax.random.key(0)
 
 
 def near(vectors, row, k):
@@ -53,7 +52,7 @@ def test_others_stay_where_they_are():
     added = geometry.with_word(TABLE, "new", TABLE.of(["a", "b"]))
     merged = geometry.with_merged(TABLE, ("a", "b"), "ab", counts=(3.0, 1.0))
     uses = np.concatenate([TABLE.vectors[[2]] + 0.01 * RNG.normal(size=(6, 4)), TABLE.vectors[[3]] * np.ones((4, 1))])
-    split = geometry.with_split(TABLE, "a", uses, ["a1", "a2"], key=KEY)
+    split = geometry.with_split(TABLE, "a", uses, ["a1", "a2"], key=jax.random.key(0))
     for table, gone in ((added, ""), (merged, "ab"), (split.table, "a")):
         stay = [word for word in TABLE.words if word not in gone]
         np.testing.assert_array_equal(table.of(stay), TABLE.of(stay))
@@ -74,7 +73,7 @@ def test_groups_are_those_of_k_means():
     uses = (centres[np.arange(30) % 3] + 0.3 * RNG.normal(size=(30, 2))).astype(np.float32)
     mask = np.arange(30) < 24
     wild = np.where(mask[:, None], uses, 1e3).astype(np.float32)
-    found = geometry.grouped_uses(wild, key=KEY, parts=3, mask=mask)
+    found = geometry.grouped_uses(wild, key=jax.random.key(0), parts=3, mask=mask)
     theirs = KMeans(3, n_init=10, random_state=0).fit(uses[:24])
     order = [int(np.argmin(np.sum((theirs.cluster_centers_ - centre) ** 2, axis=1))) for centre in found.centres]
     np.testing.assert_allclose(found.centres, theirs.cluster_centers_[order], atol=1e-4)
@@ -96,18 +95,21 @@ USES = np.ones((3, 4), np.float32)
         (lambda: geometry.with_merged(TABLE, ("a", "z"), "x"), "words: expected words of a table of 10, got 'z'"),
         (lambda: geometry.with_merged(TABLE, ("a", "b"), "c"), "name: expected a new word, got 'c'"),
         (lambda: geometry.with_merged(TABLE, ("a", "b"), "x", counts=(0.0, 1.0)), "counts: expected a number above 0"),
-        (lambda: geometry.with_split(TABLE, "a", USES, ["x"], key=KEY), "names: expected at least two"),
-        (lambda: geometry.with_split(TABLE, "z", USES, ["x", "y"], key=KEY), "words: expected words of a table"),
+        (lambda: geometry.with_split(TABLE, "a", USES, ["x"], key=jax.random.key(0)), "names: expected at least two"),
         (
-            lambda: geometry.with_split(TABLE, "a", USES[:1], ["x", "y"], key=KEY),
+            lambda: geometry.with_split(TABLE, "z", USES, ["x", "y"], key=jax.random.key(0)),
+            "words: expected words of a table",
+        ),
+        (
+            lambda: geometry.with_split(TABLE, "a", USES[:1], ["x", "y"], key=jax.random.key(0)),
             "uses: expected at least one for each",
         ),
         (
-            lambda: geometry.with_split(TABLE, "a", USES, ["x", "y"], key=KEY),
+            lambda: geometry.with_split(TABLE, "a", USES, ["x", "y"], key=jax.random.key(0)),
             "uses: expected at least 2 different ones",
         ),
         (
-            lambda: geometry.grouped_uses(USES, key=KEY, parts=1),
+            lambda: geometry.grouped_uses(USES, key=jax.random.key(0), parts=1),
             "parts: expected a static integer of at least 2, got 1",
         ),
         (

@@ -33,9 +33,9 @@ def gain(dataset: xarray.Dataset, reader: str) -> xarray.DataArray:
 
 
 def share_of_oracle(dataset: xarray.Dataset, reader: str) -> xarray.DataArray:
-    """A reader's gain over that of the exact posterior `[condition, seed]`."""
+    """A reader's gain over that of the exact posterior, 0 where that gains nothing `[condition, seed]`."""
     possible = gain(dataset, "oracle")
-    return gain(dataset, reader) / possible.where(possible > 0)
+    return (gain(dataset, reader) / possible.where(possible > 0)).fillna(0.0)
 
 
 def _alone(dataset: xarray.Dataset) -> list[Estimate]:
@@ -53,10 +53,8 @@ def _told(dataset: xarray.Dataset) -> str:
     shares = {name: share_of_oracle(dataset, name).mean("seed").values for name in (AVERAGE, CONNECTED)}
     return (
         f"the pattern alone gains {np.abs(alone).max():.3f} at most over the commonest sense; fixed patterns of the "
-        "words "
-        f"around, connected, {shares[CONNECTED].min():.0%} to {shares[CONNECTED].max():.0%} of what the exact "
-        "posterior "
-        f"gains, their mean {shares[AVERAGE].min():.0%} to {shares[AVERAGE].max():.0%}"
+        f"words around, connected, {shares[CONNECTED].min():.0%} to {shares[CONNECTED].max():.0%} of what the exact "
+        f"posterior gains, their mean {shares[AVERAGE].min():.0%} to {shares[AVERAGE].max():.0%}"
     )
 
 

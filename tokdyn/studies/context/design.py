@@ -45,11 +45,8 @@ class Condition(NamedTuple):
 BASE, ROLES = Condition("base"), Condition("order decides", ordered=True)
 CONDITIONS = (
     BASE, ROLES,
-    Condition("2 senses", senses=2), Condition("4 senses", senses=4), Condition("uneven senses", skew=0.4),
-    Condition("3 words", length=3), Condition("10 words", length=10),
-    Condition("no noise", noise=0.0), Condition("noise 0.6", noise=0.6),
-    Condition("ambiguity 0.7", ambiguity=0.7),
-    Condition("real words", real=True),
+    Condition("4 senses", senses=4), Condition("uneven senses", skew=0.4), Condition("3 words", length=3),
+    Condition("noise 0.6", noise=0.6), Condition("ambiguity 0.7", ambiguity=0.7), Condition("real words", real=True),
     Condition("order, 10 words", length=10, ordered=True),
 )  # fmt: skip
 # Primary, named before the run: trained connections minus the token alone, on held-out sentences, in both bases.
@@ -74,9 +71,9 @@ class Config:
     """Languages, each with its own vectors, sentences and trainings."""
     sentences: int = 1024
     """Sentences with known senses to learn from, and as many held out."""
-    num_steps: int = 250
+    num_steps: int = 200
     """Steps of Adam for each trained reader, 64 sentences each."""
-    triples: int = 64
+    triples: int = 32
     """Sentences of subject, verb and object for each seed."""
     key: int = 0
     """Seed of the JAX random key."""

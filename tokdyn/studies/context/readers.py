@@ -17,7 +17,7 @@ from tokdyn.train.fit import fit
 
 BATCH = 64
 RATE = 0.01
-WIDTH, HEADS, LAYERS, HIDDEN = 32, 4, 2, 64
+WIDTH, HEADS, LAYERS, HIDDEN = DIMENSIONS, 4, 2, 2 * DIMENSIONS
 Params = dict[str, Any]
 
 
@@ -105,7 +105,7 @@ class Connected(Alone):
 
 
 class Transformer:
-    """Two layers of attention over the same vectors, padded with zeros to the width of its stream."""
+    """Two layers of attention over the same vectors, in a stream of their width."""
 
     width = WIDTH
 
@@ -122,10 +122,9 @@ class Transformer:
     def pattern(self, params: Params, tokens: jax.Array, mask: jax.Array, place: jax.Array) -> jax.Array:
         """The last layer's state at the place."""
         length = tokens.shape[0]
-        embeddings = jnp.pad(tokens, ((0, 0), (0, WIDTH - tokens.shape[1])))
         sees = mask | jnp.eye(length, dtype=bool)
         cache = empty_cache(self.network, length, tokens.dtype)
-        found, _ = self.network.apply(params, embeddings, 0, None, cache, sees, None, method="extend")
+        found, _ = self.network.apply(params, tokens, 0, None, cache, sees, None, method="extend")
         return found.states[place]
 
 

@@ -130,10 +130,8 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         f"{dataset.attrs['simulation_seconds']:.0f} s, compilation included ({machine(dataset)}).",
         "The published text sketched tokens that depend on context (dynamic connection maps, subject-verb-object "
         "patterns, Gaussian regions, a vocabulary that evolves, patterns of words, phrases and sentences at three "
-        "scales "
-        "and as graphs) and tested none of them. Everything below is a first test, on languages whose truth is known; "
-        "no "
-        "published number stands behind any of it.",
+        "scales and as graphs) and tested none of them. Everything below is a first test, on languages whose truth "
+        "is known; no published number stands behind any of it.",
         "Named before the run: the primary outcome is the share of held-out sentences whose sense is recovered, by "
         f"*{CONNECTED}* minus *{ALONE}*, paired by seed, where topics decide and where order decides. All else is "
         "secondary. Intervals are 95 % over seeds (Student); p-values are corrected within each of the two families.",
@@ -144,50 +142,42 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         _tests(comparisons(dataset, SECONDARY)),
         "## Senses on held-out sentences, by reader",
         f"The base has {BASE.senses} equally frequent senses, sentences of {BASE.length} words, noise {BASE.noise:g} "
-        f"and ambiguity {BASE.ambiguity:g}. Chance guesses among a word's senses; *commonest* takes the sense that was "
-        "most frequent among the sentences learned from; the oracle is the exact posterior, which no reader can beat "
-        "but "
-        "by luck. All readers get the same fixed vectors and are read out alike, by one linear score for each sense; "
-        "regions by their contracted mass, the oracle not at all. The average has no order, and where order decides "
-        "its "
-        "best is to choose between the two topics of the sentence. Of the held-out sentences "
+        f"and ambiguity {BASE.ambiguity:g}. Chance guesses among a word's senses; *commonest* takes the sense that "
+        "was most frequent among the sentences learned from; the oracle is the exact posterior, which no reader can "
+        "beat but by luck. All readers get the same fixed vectors and are read out alike, by one linear score for "
+        "each sense; regions by their contracted mass, the oracle not at all. The average has no order, and where "
+        "order decides its best is to choose between the two topics of the sentence. Of the held-out sentences "
         f"{float(dataset['seen'].mean('seed').max()):.1%} at most, in one condition, were among those learned from.",
         _readers(dataset),
-        f"Trained connections get {float(shares.min()):.0%} to {float(shares.max()):.0%} of what the oracle gains over "
-        "the commonest sense.",
+        f"Trained connections get {float(shares.min()):.0%} to {float(shares.max()):.0%} of what the oracle gains "
+        "over the commonest sense.",
         "## Subject, verb and object",
         f"The pattern of the verb in its sentence, connected to subject and object, decoded back: {nouns} nouns, "
-        f"{verbs} "
-        f"verbs, subject and object different. Chance is 1 in {nouns * (nouns - 1) * verbs:,} for all three and a half "
-        "for the exchange of subject and object. Without roles the two orders fit equally well: a half is then the "
-        "most "
-        "there is. Noise is in standard deviations of a pattern's cells.",
+        f"{verbs} verbs, subject and object different. Chance is 1 in {nouns * (nouns - 1) * verbs:,} for all three "
+        "and a half for the exchange of subject and object. Without roles the two orders fit equally well: a half is "
+        "then the most there is. Noise is in standard deviations of a pattern's cells.",
         _patterns(dataset),
         "## Graphs of words",
         "Edges (head, relation, dependent) in one pattern: a phrase has one or two, a sentence a handful, a text "
-        "many. 128 "
-        "words, 8 relations; chance for an edge is 1 in 128. Which dependent a head has in a relation is read from the "
-        "pattern; *whole* counts graphs of which every edge comes back.",
+        "many. 128 words, 8 relations; chance for an edge is 1 in 128. Which dependent a head has in a relation is "
+        "read from the pattern; *whole* counts graphs of which every edge comes back.",
         _graphs(dataset),
         "## A vocabulary that changes",
         "A word is added at the mean of its uses, two of a topic are merged, one of two senses is split by tokens "
-        "that its "
-        "uses attract; no vector of another word moves. Chance for neighbours that stay is "
+        "that its uses attract; no vector of another word moves. Chance for neighbours that stay is "
         f"{5 / (count - 1):.3f}; vectors made anew (pointwise mutual information, factorised) from two sets of "
-        "sentences "
-        f"of one language keep {cell(dataset['coherence_anew'])}. Of an added word's five nearest "
+        f"sentences of one language keep {cell(dataset['coherence_anew'])}. Of an added word's five nearest "
         f"{cell(dataset['added_own'])} are of its topic where its own vector lies, "
-        f"{float(dataset['added_chance'].mean()):.3f} "
-        f"by chance. A merged word lies nearer to the uses of both than {cell(dataset['merged_place'])} of the other "
-        f"words. A split word's senses are told apart on held-out uses; chance is 0.5, the exact posterior "
-        f"{cell(dataset['split_oracle'])}.",
+        f"{float(dataset['added_chance'].mean()):.3f} by chance. A merged word lies nearer to the uses of both than "
+        f"{cell(dataset['merged_place'])} of the other words. A split word's senses are told apart on held-out uses; "
+        f"chance is 0.5, the exact posterior {cell(dataset['split_oracle'])}.",
         _changes(dataset),
     ]
     return Report("Context: tokens whose pattern depends on their sentence", blocks, _figures(dataset), notes=bullets([
         "Sentences are bags of words of a topic, or two such bags around a word: no syntax, no world.",
         "Senses are known for the sentences learned from. Nothing here finds senses without labels, but for splitting.",
-        f"The transformer is small and learns from {config.sentences} sentences in {config.num_steps} steps: that "
-        "it is not above simpler readers here says nothing of larger ones.",
+        f"The transformer is small and learns from {config.sentences} sentences in {config.num_steps} steps: that it "
+        "is not above simpler readers here says nothing of larger ones.",
     ]))  # fmt: skip
 
 
@@ -204,8 +194,7 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
                     "seeds; dashed: chance.",
         "changes": "Left: neighbours of the other words that stay when the vocabulary changes. Right: where new words "
                    "lie; dotted: the word's own vector, the exact posterior; dashed: chance. Mean and 95 % interval "
-                   "over "
-                   "seeds.",
+                   "over seeds.",
     }  # fmt: skip
     return [Figure(f"{name}.png", caption, partial(drawn, name)) for name, caption in captions.items()]
 

@@ -34,8 +34,11 @@ def comparisons(dataset: xarray.Dataset, pairs: tuple[tuple[str, str, str], ...]
 
 
 def cell(values: xarray.DataArray | np.ndarray, digits: int = 3) -> str:
-    """Mean over seeds and its 95 % interval, of shares."""
-    found = mean_interval(np.asarray(values, float), within=(0, 1))
+    """Mean over seeds and its 95 % interval, of shares; of one value in all seeds, which tells of no spread, that."""
+    shares = np.asarray(values, float)
+    if (shares == shares.flat[0]).all():
+        return f"{shares.flat[0]:.{digits}f} (all seeds)"
+    found = mean_interval(shares, within=(0, 1))
     return f"{float(found.mean):.{digits}f} {brackets(found.low, found.high, digits)}"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tokdyn import geometry
 from tokdyn.studies import context
-from tokdyn.studies.context import changes, design, experiment, readers
+from tokdyn.studies.context import changes, design, experiment, readers, worlds
 from tokdyn.studies.context.claims import gain, share_of_oracle
 from tokdyn.studies.context.report import comparisons
 
@@ -29,7 +29,7 @@ def test_every_condition_has_other_sentences_but_one_thing_alone_is_varied():
 
 
 def test_real_words_keep_what_is_near():
-    rows = experiment.real_vectors()
+    rows = worlds.real_vectors()
     words = geometry.word_vectors().of([word for of in geometry.PUBLISHED_CATEGORIES.values() for word in of])
     kept = jax.jit(lambda a, b: geometry.preservation(a, b, num_neighbours=5, metric="cosine"))(
         words, rows[design.POLYSEMES :].astype(np.float32)
@@ -103,7 +103,7 @@ def test_regions_are_the_same_as_a_quadratic_discriminant():
     from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
     cell = {name: np.float32(values[0]) for name, values in experiment.columns([design.BASE]).items()}
-    made, vectors = experiment.world(cell, jax.random.key(0))
+    made, vectors = worlds.world(cell, jax.random.key(0))
     learned, asked = (geometry.sentences(jax.random.key(seed), made, number=8000, length=6) for seed in (1, 2))
     logs = np.asarray(readers.by_regions(vectors, made, learned, asked))
     ours = logs.argmax(axis=1)

@@ -13,6 +13,7 @@ from tokdyn.dynamics.sphere import on_sphere
 from tokdyn.geometry import Sentences
 from tokdyn.studies.context import design, readers
 from tokdyn.studies.context.design import DIMENSIONS, POLYSEMES, USES, WORDS
+from tokdyn.studies.context.worlds import world
 
 NEAR = 5
 
@@ -28,8 +29,6 @@ def changes(cell: dict[str, Any], key: jax.Array, *, number: int) -> dict[str, j
     Returns:
         Those of ``experiment.VARIABLES`` that are about changes.
     """
-    from tokdyn.studies.context.experiment import world
-
     made, vectors = world(cell, key)
     length = int(design.BASE.length)
     known, asked = (

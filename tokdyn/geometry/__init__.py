@@ -1,13 +1,28 @@
-"""Meaning as geometry: word vectors, planted ones, maps that are trained to keep neighbours, and what a map keeps."""
+"""Meaning as geometry: word vectors, planted ones, maps that keep neighbours, and tokens that depend on context."""
 
+from tokdyn.geometry.context import (
+    Edges,
+    connected,
+    connections,
+    dependent_scores,
+    graph_pattern,
+    role_orders,
+    role_scores,
+)
 from tokdyn.geometry.graph import Graph, Neighbours, fuzzy_graph, nearest_neighbours
 from tokdyn.geometry.planted import Planted, planted_categories, planted_factors, planted_tree
 from tokdyn.geometry.preservation import Preservation, preservation
 from tokdyn.geometry.projection import FeatureMap, train_map
+from tokdyn.geometry.regions import Region, contracted, depth, log_density, merged, parted, region, region_of, stretched
+from tokdyn.geometry.senses import Language, Sentences, language, planted_words, sense_posterior, sentences
 from tokdyn.geometry.vectors import PUBLISHED_CATEGORIES, WordVectors, read_vectors, word_vectors
+from tokdyn.geometry.vocabulary import Split, Uses, coherence, grouped_uses, with_merged, with_split, with_word
 
 __all__ = [
-    "PUBLISHED_CATEGORIES", "FeatureMap", "Graph", "Neighbours", "Planted", "Preservation", "WordVectors",
-    "fuzzy_graph", "nearest_neighbours", "planted_categories", "planted_factors", "planted_tree", "preservation",
-    "read_vectors", "train_map", "word_vectors",
+    "PUBLISHED_CATEGORIES", "Edges", "FeatureMap", "Graph", "Language", "Neighbours", "Planted", "Preservation",
+    "Region", "Sentences", "Split", "Uses", "WordVectors", "coherence", "connected", "connections", "contracted",
+    "dependent_scores", "depth", "fuzzy_graph", "graph_pattern", "grouped_uses", "language", "log_density", "merged",
+    "nearest_neighbours", "parted", "planted_categories", "planted_factors", "planted_tree", "planted_words",
+    "preservation", "read_vectors", "region", "region_of", "role_orders", "role_scores", "sense_posterior",
+    "sentences", "stretched", "train_map", "with_merged", "with_split", "with_word", "word_vectors",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from tokdyn.studies.skeleton import Study, of_module
 
 GROUP = "tokdyn.studies"
 _NAMES = (
-    "autoencoder", "calibration", "collapse", "dynamics", "latent-optimisation", "mechanisms", "mediation",
+    "autoencoder", "calibration", "collapse", "context", "dynamics", "latent-optimisation", "mechanisms", "mediation",
     "overprovision", "phase", "quantizers", "recurrence", "scaling", "theory",
 )  # fmt: skip
 OURS = {name: f"tokdyn.studies.{name.replace('-', '_')}" for name in _NAMES}

@@ -44,6 +44,7 @@ ROWS = {
     "arms": Row("reasoning:measure", 0, "arms of an intervention battery that share a prompt"),
     "waiting": Row("waiting:measure", 0, "whole commands, the first and the second time, and where the time goes"),
     "diagnose": Row("diagnosing:measure", 0, "tokdyn diagnose of 50,000 x 512 features, nothing compiled before"),
+    "maps": Row("mapping:measure", 0, "maps that keep neighbours, beside umap-learn, t-SNE and PaCMAP: kept, and time"),
     "cold": Row("cold:measure", 0, "whole processes: import, compile, run, write"),
 }
 

@@ -322,3 +322,37 @@ def singular_values(matrix: jax.Array) -> jax.Array:
 def _singular_values_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     left, values, right = jnp.linalg.svd(primals[0], full_matrices=False)
     return values, jnp.sum(left * (tangents[0] @ right.T), axis=0)
+
+
+def _whitening(matrix: jax.Array) -> jax.Array:
+    lower = jnp.linalg.cholesky(matrix)
+    return jax.scipy.linalg.solve_triangular(lower, jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
+
+
+@jax.custom_jvp
+def whitening(matrix: jax.Array) -> jax.Array:
+    r"""The inverse W of Cholesky's factor of a positive definite matrix: `W M W^T = I`, `W^T W = M^{-1}`.
+
+    On CPU, under vmap, one matrix after the other, for the reason that ``singular_values`` gives.
+
+    Args:
+        matrix: `[D, D]`, at least float32.
+
+    Returns:
+        `[D, D]`, lower triangular; NaN where the matrix is not positive definite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from tokdyn.numerics import whitening
+        >>> whitening(jnp.diag(jnp.array([4.0, 1.0]))).tolist()
+        [[0.5, 0.0], [0.0, 1.0]]
+    """
+    alone = jax.custom_batching.sequential_vmap(_whitening)
+    return jax.lax.platform_dependent(matrix, cpu=alone, default=_whitening)
+
+
+@whitening.defjvp
+def _whitening_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    found = whitening(primals[0])
+    turned = found @ tangents[0] @ found.T
+    return found, -(jnp.tril(turned, -1) + jnp.diag(jnp.diagonal(turned) / 2)) @ found

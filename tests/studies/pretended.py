@@ -10,6 +10,7 @@ import tokdyn as td
 from tokdyn.studies import (
     autoencoder,
     composition,
+    context,
     dynamics,
     latent_optimisation,
     mechanisms,
@@ -21,6 +22,7 @@ from tokdyn.studies import (
 from tokdyn.studies.autoencoder import costs, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
 from tokdyn.studies.composition import design as parts
+from tokdyn.studies.context import design as contexts
 from tokdyn.studies.latent_optimisation import analysis
 from tokdyn.studies.latent_optimisation import design as optimisations
 from tokdyn.studies.mechanisms import design as settings
@@ -193,7 +195,26 @@ def _composition():
     return coords, variables | {"exact": (("world", "operator", "seed"), 0, 1)}, composition.Config()
 
 
+def _context():
+    config = context.Config()
+    coords = {
+        "condition": [one.name for one in contexts.CONDITIONS], "reader": list(contexts.READERS),
+        "side": list(contexts.SIDES_OF_GRIDS), "binding": ["sum", "roles"], "noise": list(contexts.NOISES),
+        "edges": list(contexts.EDGES), "change": ["added", "merged", "split"], "uses": list(contexts.USES),
+    }  # fmt: skip
+    of, whole = ("condition", "seed"), ("side", "seed", "binding", "noise")
+    dims = {
+        "recovered": (*of, "reader"), **dict.fromkeys(("expected", "commonest", "chance", "seen"), of),
+        "exact": whole, "told_apart": whole, "edges_right": ("side", "seed", "edges"),
+        "graph_right": ("side", "seed", "edges"), "coherence": ("seed", "change", "uses"),
+        "added_place": ("seed", "uses"), "split_senses": ("seed", "uses"),
+        **dict.fromkeys(("added_own", "added_chance", "coherence_anew", "merged_place", "split_oracle"), ("seed",)),
+    }  # fmt: skip
+    return coords, {name: (each, 0, 1) for name, each in dims.items()}, config
+
+
 SHAPES = {
+    "context": _context,
     "dynamics": _dynamics,
     "phase": _phase,
     "mediation": _mediation,

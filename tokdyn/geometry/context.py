@@ -161,7 +161,7 @@ def role_scores(pattern: ArrayLike, codes: ArrayLike, orders: ArrayLike) -> jax.
     for name, array in (("codes", table), ("orders", cells)):
         if array.shape[-1] != whole.shape[0]:
             raise checks.bad(name, f"{whole.shape[0]} cells, as the pattern has", array.shape[-1])
-    return jax.vmap(lambda order: table @ jnp.zeros_like(whole).at[order].set(whole))(cells)
+    return whole[_undone(cells)] @ table.T
 
 
 def graph_pattern(edges: Edges, codes: ArrayLike, orders: ArrayLike, *, mask: ArrayLike | None = None) -> jax.Array:
@@ -211,13 +211,15 @@ def dependent_scores(pattern: ArrayLike, edges: Edges, codes: ArrayLike, orders:
         `[E, V]`, 1 for the true word up to what the other edges add.
     """
     whole = checks.floating("pattern", pattern, axes="[cells]")
-    table, cells = checks.floating("codes", codes, axes="[V, cells]"), jnp.asarray(orders)
+    table, back = checks.floating("codes", codes, axes="[V, cells]"), _undone(jnp.asarray(orders))
+    undone = jax.vmap(lambda head, relation: (whole * table[head])[back[relation]])(edges.heads, edges.relations)
+    return undone @ table.T / whole.shape[0]
 
-    def of(head: jax.Array, relation: jax.Array) -> jax.Array:
-        undone = jnp.zeros_like(whole).at[cells[relation]].set(whole * table[head])
-        return table @ undone / whole.shape[0]
 
-    return jax.vmap(of)(edges.heads, edges.relations)
+def _undone(orders: jax.Array) -> jax.Array:
+    """The orders that undo others `[R, D]`: to take by them is several times faster than to put by the others."""
+    places = jnp.arange(orders.shape[-1])
+    return jax.vmap(lambda order: jnp.zeros_like(order).at[order].set(places.astype(order.dtype)))(orders)
 
 
 def _tokens(tokens: ArrayLike) -> jax.Array:

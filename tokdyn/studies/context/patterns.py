@@ -50,7 +50,7 @@ def triples(cell: dict[str, Any], key: jax.Array, *, side: int, number: int) -> 
             clean, noisy = (geometry.role_scores(of, codes, own) for of in (pattern, noise))
             return jax.vmap(lambda level: judged(clean + level * noisy, sentence))(jnp.array(NOISES))
 
-        exact, apart = jax.lax.map(one, (words, noise))
+        exact, apart = jax.vmap(one)((words, noise))
         return exact.mean(axis=0), apart.mean(axis=0)
 
     def judged(scores: jax.Array, sentence: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -62,11 +62,16 @@ def _held_out(of: xarray.Dataset) -> list[Estimate]:
     return [rules.mean(of["exact"].sel(world=w, operator=o), together=len(cases)) for w, o in cases]
 
 
+def best_operator(means: xarray.DataArray) -> str:
+    """Where the mean is largest. By number: xarray's ``idxmax`` does not take the names that Zarr gives back."""
+    return str(means["operator"].values[int(means.argmax("operator"))])
+
+
 def _told(of: xarray.Dataset) -> str:
     means = of["exact"].sel(operator=list(VISUAL)).mean("seed")
     each = []
     for world in of["world"].values:
-        best = str(means.sel(world=world).idxmax("operator").values)
+        best = best_operator(means.sel(world=world))
         each.append(f"{best} {float(means.sel(world=world, operator=best)):.2f} ({world})")
     return f"held-out combinations read right, best operator on patterns: {', '.join(each)}"
 

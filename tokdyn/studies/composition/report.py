@@ -10,7 +10,7 @@ import xarray
 
 from tokdyn.stats import mean_interval
 from tokdyn.studies.composition import world
-from tokdyn.studies.composition.claims import findings, ratio
+from tokdyn.studies.composition.claims import best_operator, findings, ratio
 from tokdyn.studies.composition.design import (
     COMMUTATIVE,
     CONCEPTS,
@@ -63,7 +63,7 @@ def headline(dataset: xarray.Dataset) -> str:
         means = dataset["exact"].sel(world=name).mean("seed")
         sums = means.sel(operator=[one for one in OPERATORS if one in COMMUTATIVE])
         gain = difference(dataset, name)
-        best = str(means.sel(operator=list(OPERATORS)).idxmax("operator").values)
+        best = best_operator(means.sel(operator=list(OPERATORS)))
         lines.append(
             f"{name}: convolution {float(means.sel(operator='convolution')):.2f}, embedding sum "
             f"{float(means.sel(operator='embedding sum')):.2f} (difference {gain[0]:+.2f} {brackets(*gain[1:], 2)}), "

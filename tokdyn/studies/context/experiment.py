@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,6 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     import xarray
 
     key = jax.random.key(config.key)
-    rooms = sorted({one.length for one in CONDITIONS if one.length >= design.BASE.length})
     total = config.seeds * (len(CONDITIONS) + 2 * len(design.SIDES_OF_GRIDS) + 1)
     done = 0
 
@@ -105,17 +104,14 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
         assert not isinstance(found, Plan)
         return found.load()
 
-    parts = []
-    for room, below in zip(rooms, [0, *rooms], strict=False):
-        chosen = [one for one in CONDITIONS if below < one.length <= room]
-        evaluate = functools.partial(senses, length=room, number=config.sentences, num_steps=config.num_steps)
-        base = {name: values[0] for name, values in columns(chosen[:1]).items()}
-        found = swept(
-            f"senses {room}", evaluate, base, zipped("condition", columns(chosen)), {"recovered": ("reader",)}
-        )
-        found = found.drop_vars([name for name in found.coords if name not in ("condition", "seed")])
-        parts.append(found.assign_coords(condition=[one.name for one in chosen], reader=list(design.READERS)))
-    of_senses = xarray.concat(parts, "condition").sel(condition=[one.name for one in CONDITIONS])
+    # One program for all lengths: compiling a second takes longer than the empty places of short sentences.
+    room = max(one.length for one in CONDITIONS)
+    evaluate = functools.partial(senses, length=room, number=config.sentences, num_steps=config.num_steps)
+    every = columns(CONDITIONS)
+    base = {name: values[0] for name, values in every.items()}
+    of_senses = swept("senses", evaluate, base, zipped("condition", every), {"recovered": ("reader",)})
+    of_senses = of_senses.drop_vars([name for name in of_senses.coords if name not in ("condition", "seed")])
+    of_senses = of_senses.assign_coords(condition=[one.name for one in CONDITIONS], reader=list(design.READERS))
     decoded = swept(
         "triples", functools.partial(triples, number=config.triples), {"unused": 0.0},
         variants(side=list(design.SIDES_OF_GRIDS)) * grid({"unused": [0.0]}),
@@ -140,6 +136,6 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     )  # fmt: skip
 
 
-def columns(chosen: list[Condition]) -> dict[str, list[float]]:
+def columns(chosen: Sequence[Condition]) -> dict[str, list[float]]:
     """The numbers of some conditions, by name."""
     return {name: [float(getattr(one, name)) for one in chosen] for name in Condition._fields[1:]}

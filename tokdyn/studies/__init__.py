@@ -16,8 +16,8 @@ from tokdyn.studies.skeleton import Study, of_module
 
 GROUP = "tokdyn.studies"
 _NAMES = (
-    "autoencoder", "calibration", "collapse", "composition", "context", "dynamics", "latent-optimisation", "mechanisms",
-    "mediation", "overprovision", "phase", "quantizers", "recurrence", "scaling", "theory",
+    "autoencoder", "calibration", "collapse", "composition", "context", "dynamics", "grounding", "latent-optimisation",
+    "mechanisms", "mediation", "overprovision", "phase", "quantizers", "recurrence", "scaling", "theory",
 )  # fmt: skip
 OURS = {name: f"tokdyn.studies.{name.replace('-', '_')}" for name in _NAMES}
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,7 +24,7 @@ from tokdyn.studies.composition.design import (
     WORLDS,
     Config,
 )
-from tokdyn.studies.store import kept
+from tokdyn.studies.jobs import Jobs
 
 if TYPE_CHECKING:
     import xarray
@@ -57,53 +55,24 @@ VARIABLES = {
 WORLD_VARIABLES = ("exact", "unordered", "drawn", "seen", "by_factor", "analogy")
 
 
-class _Stopped(Exception):
-    """Somebody wants to end."""
-
-
-class _Jobs:
-    """Runs of compiled programs in two threads, what is made kept in a store, and progress told."""
-
-    def __init__(self, config: Config, store: str, progress: Callable[[int, int], None] | None) -> None:
-        self.config, self.store, self.progress = config, store, progress
-        self.stopped, self._lock, self._done, self.total = threading.Event(), threading.Lock(), 0, 0
-
-    def made(self, name: str, design: dict[str, Any], make: Callable[[], Any], runs: int) -> Any:
-        """A tree of arrays, from the store where it is there."""
-        if self.stopped.is_set():
-            raise _Stopped
-        value = kept(self.store, name, design, make, format=FORMAT, schema_version=SCHEMA).value
-        with self._lock:
-            self._done += runs
-            if self.progress is not None:
-                self.progress(self._done, self.total)
-        return value
-
-
 def measure(config: Config, *, progress: Callable[[int, int], None] | None = None, store: str = "") -> xarray.Dataset:
     """``VARIABLES`` over model, composer and seed; over world, operator and seed; over frame and seed."""
     import xarray
 
-    jobs = _Jobs(config, store, progress)
+    each = config.seeds + len(RATES) * config.tuning_seeds
+    total = len(WORLDS) * len(EVERY) * each + len(MODELS) * config.seeds * (1 + len(TRAININGS)) + config.seeds
+    jobs = Jobs(store, progress, format=FORMAT, schema_version=SCHEMA, total=total)
     for name in WORLDS:
         world.world(name)
     # The longest first, so that no thread is left alone with one.
     calls: dict[Any, Callable[[], Any]] = {
-        (name, program): functools.partial(_in_world, jobs, name, program)
+        (name, program): functools.partial(_in_world, jobs, config, name, program)
         for program in world.PROGRAMS for name in WORLDS
     }  # fmt: skip
-    calls |= {("pairs", model): functools.partial(_on_pairs, jobs, model) for model in MODELS}
-    calls |= {("concepts", model): functools.partial(_on_concepts, jobs, model) for model in MODELS}
-    calls["frames"] = functools.partial(_frames, jobs)
-    each = config.seeds + len(RATES) * config.tuning_seeds
-    jobs.total = len(WORLDS) * len(EVERY) * each + len(MODELS) * config.seeds * (1 + len(TRAININGS)) + config.seeds
-    pool = ThreadPoolExecutor(2, thread_name_prefix="tokdyn-composition")
-    try:
-        futures = {name: pool.submit(call) for name, call in calls.items()}
-        found = {name: future.result() for name, future in futures.items()}
-    finally:
-        jobs.stopped.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+    calls |= {("pairs", model): functools.partial(_on_pairs, jobs, config, model) for model in MODELS}
+    calls |= {("concepts", model): functools.partial(_on_concepts, jobs, config, model) for model in MODELS}
+    calls["frames"] = functools.partial(_frames, jobs, config)
+    found = jobs.all(calls)
     variables: dict[str, Any] = {}
     alone = [found["concepts", model] for model in MODELS]
     for name in published.Composed._fields:
@@ -142,9 +111,8 @@ def _seeds(config: Config, purpose: str, numbers: np.ndarray) -> jax.Array:
     return jax.vmap(functools.partial(keys.for_seed, own))(jnp.asarray(numbers))
 
 
-def _in_world(jobs: _Jobs, name: str, program: str) -> dict[str, dict[str, np.ndarray]]:
+def _in_world(jobs: Jobs, config: Config, name: str, program: str) -> dict[str, dict[str, np.ndarray]]:
     """All operators of a program: the rate that does best on other splits, then every seed at that rate."""
-    config = jobs.config
     one = functools.partial(
         world.in_world, name=name, program=program, num_steps=config.num_steps, hidden=config.hidden
     )
@@ -155,8 +123,7 @@ def _in_world(jobs: _Jobs, name: str, program: str) -> dict[str, dict[str, np.nd
         columns = {key: np.full(UNIT, value, np.float32) for key, value in {**world.BASE, **numbers}.items()}
         parts = []
         for start in range(0, len(seeds), UNIT):
-            if jobs.stopped.is_set():
-                raise _Stopped
+            jobs.go_on()
             own, tried = seeds[start : start + UNIT], rates[start : start + UNIT]
             columns["learning_rate"] = np.resize(tried, UNIT).astype(np.float32)
             made = many(columns, _seeds(config, f"{name}, {purpose}", np.resize(own, UNIT)))
@@ -187,8 +154,7 @@ def _in_world(jobs: _Jobs, name: str, program: str) -> dict[str, dict[str, np.nd
     return found
 
 
-def _on_concepts(jobs: _Jobs, model: str) -> Any:
-    config = jobs.config
+def _on_concepts(jobs: Jobs, config: Config, model: str) -> Any:
     one = functools.partial(published.on_concepts, {"learning_rate": PUBLISHED_RATE}, model=model)
 
     def make() -> Any:
@@ -198,8 +164,7 @@ def _on_concepts(jobs: _Jobs, model: str) -> Any:
     return jobs.made(f"concepts {model}", design, make, config.seeds)
 
 
-def _on_pairs(jobs: _Jobs, model: str) -> Any:
-    config = jobs.config
+def _on_pairs(jobs: Jobs, config: Config, model: str) -> Any:
 
     def one(network: jax.Array, key: jax.Array) -> Any:
         numbers = {"learning_rate": PUBLISHED_RATE, "network": network}
@@ -214,8 +179,7 @@ def _on_pairs(jobs: _Jobs, model: str) -> Any:
     return jobs.made(f"pairs {model}", design, make, len(TRAININGS) * config.seeds)
 
 
-def _frames(jobs: _Jobs) -> Any:
-    config = jobs.config
+def _frames(jobs: Jobs, config: Config) -> Any:
     key = keys.for_purpose(jax.random.key(config.key), "frames")
     design = {"seeds": config.seeds, "key": config.key}
     return jobs.made("frames", design, lambda: frames.found_again(key, config.seeds), config.seeds)

@@ -103,14 +103,14 @@ def test_claims_and_list(capsys):
         (
             ["study", "none"],
             "tokdyn: study: expected one of 'autoencoder', 'calibration', 'collapse', 'composition', "
-            "'context', 'dynamics', 'latent-optimisation', 'mechanisms', 'mediation', 'overprovision', 'phase', "
-            "'quantizers', 'recurrence', 'scaling', 'theory', got 'none'",
+            "'context', 'dynamics', 'grounding', 'latent-optimisation', 'mechanisms', 'mediation', 'overprovision', "
+            "'phase', 'quantizers', 'recurrence', 'scaling', 'theory', got 'none'",
         ),
         (
             ["study"],
             "tokdyn: study: expected a name, one of autoencoder, calibration, collapse, composition, context, "
-            "dynamics, latent-optimisation, mechanisms, mediation, overprovision, phase, quantizers, recurrence, "
-            "scaling, theory, got none",
+            "dynamics, grounding, latent-optimisation, mechanisms, mediation, overprovision, phase, quantizers, "
+            "recurrence, scaling, theory, got none",
         ),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
         (

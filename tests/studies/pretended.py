@@ -12,6 +12,7 @@ from tokdyn.studies import (
     composition,
     context,
     dynamics,
+    grounding,
     latent_optimisation,
     mechanisms,
     mediation,
@@ -23,6 +24,7 @@ from tokdyn.studies.autoencoder import costs, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
 from tokdyn.studies.composition import design as parts
 from tokdyn.studies.context import design as contexts
+from tokdyn.studies.grounding import design as groundings
 from tokdyn.studies.latent_optimisation import analysis
 from tokdyn.studies.latent_optimisation import design as optimisations
 from tokdyn.studies.mechanisms import design as settings
@@ -195,6 +197,18 @@ def _composition():
     return coords, variables | {"exact": (("world", "operator", "seed"), 0, 1)}, composition.Config()
 
 
+def _grounding():
+    coords = {
+        "words": list(groundings.SIZES), "target": list(groundings.TARGETS), "step": np.arange(groundings.STEPS + 1),
+        "after": ["before", "published end", "100 steps"], "pair": [" ".join(of) for of in groundings.PAIRS],
+    }  # fmt: skip
+    of = ("words", "target", "seed")
+    return coords, {
+        "accuracy": ((*of, "step"), 0, 1), "agreement": (of, 0, 1), "first_alignment": (("target", "seed"), -0.1, 0.2),
+        "cosine": (("target", "seed", "after", "pair"), -1, 1),
+    }, grounding.Config()  # fmt: skip
+
+
 def _context():
     config = context.Config()
     coords = {
@@ -222,6 +236,7 @@ SHAPES = {
     "mechanisms": _mechanisms,
     "autoencoder": _autoencoder,
     "composition": _composition,
+    "grounding": _grounding,
     "theory": _theory,
     "scaling": _scaling,
 }

@@ -47,7 +47,7 @@ def channel(dataset: xarray.Dataset) -> Figure:
     sources, channels = dataset["source"].values, dataset["channel"].values
     made, axes = figure(len(channels), len(sources), width=2.3, height=2.1, sharey=True)
     titles = {"words": "real words", "tree": "a planted tree", "factors": "planted factors"}
-    for row, kind in zip(axes, channels, strict=True):
+    for place, (row, kind) in enumerate(zip(axes, channels, strict=True)):
         levels = dataset["noise"].sel(channel=kind).values
         for panel, source in zip(row, sources, strict=True):
             one = dataset.sel(source=source, channel=kind)
@@ -55,9 +55,9 @@ def channel(dataset: xarray.Dataset) -> Figure:
                 _dial(panel, one.isel(level=number + 1), number, f"noise {number + 1}")
             panel.axhline(0.5, color="0.35", linestyle=(0, (3, 2)), linewidth=1)
             panel.set(xlim=(0.15, 1.02), ylim=(-0.02, 0.62))
-            if row is axes[0]:
+            if not place:
                 panel.set_title(titles[str(source)])
-            if row is axes[-1]:
+            if place == len(channels) - 1:
                 panel.set_xlabel("words that come back")
         shown = ", ".join(f"{level:g}" for level in levels[1:])
         row[0].set_ylabel(f"rank of wrong words\n{'Gaussian' if kind == 'gaussian' else 'bit flips'}: {shown}")

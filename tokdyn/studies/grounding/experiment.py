@@ -61,7 +61,7 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     for source in SOURCES:
         for channel in NOISE:
             own = found[source, channel]
-            variables = {name: (("code", "level", "channel_seed"), own[name]) for name in CHANNEL}
+            variables: dict[str, Any] = {name: (("code", "level", "channel_seed"), own[name]) for name in CHANNEL}
             variables["overlap"] = (("code", "channel_seed"), own["overlap"])
             variables["noise"] = (("level",), np.array(NOISE[channel]))
             rows.append(xarray.Dataset(variables).expand_dims(source=[source], channel=[channel]))

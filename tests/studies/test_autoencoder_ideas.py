@@ -1,0 +1,87 @@
+"""The notebook's further proposals as a part of the autoencoder's study: rows, verdicts, report."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import xarray
+
+import tokdyn as td
+from tokdyn import claims
+from tokdyn.studies import autoencoder
+from tokdyn.studies.autoencoder import claims as verdicts
+from tokdyn.studies.autoencoder import ideas
+from tokdyn.studies.autoencoder.ideas.common import Row, as_dataset, seeds_of, table_rows
+
+
+def pretended(value=0.5):
+    """A Dataset of the study with rows of our choice: one value, or a function of the row's label."""
+    values = value if callable(value) else lambda _: value
+    made = {
+        name: [Row(*row, values(ideas.name_of(name, *row)) + np.linspace(-1e-3, 1e-3, 5), 0.1, 1.0) for row in of.ROWS]
+        for name, of in ideas.PARTS.items()
+    }
+    config = dataclasses.replace(autoencoder.Config(), groups=("ideas",))
+    attrs = {"config": json.dumps(dataclasses.asdict(config)), "study": "autoencoder", "schema_version": 1,
+             "environment": json.dumps(td.environment.describe()), "simulation_seconds": 1.0}  # fmt: skip
+    return as_dataset(made).assign_attrs(attrs)
+
+
+def test_rows_of_unlike_length_are_kept_whole():
+    made = as_dataset({"a": [Row("one", "x", np.arange(3.0)), Row("two", "x", np.array([7.0]), 0.25)]})
+    assert made["idea"].shape == (2, 3)
+    assert seeds_of(made, "a", "one", "x").tolist() == [0, 1, 2]
+    assert seeds_of(made, "a", "two", "x").tolist() == [7]
+    first, second = table_rows(made, "a")
+    assert (first["chance"], first["values"], second["chance"], second["95 %"]) == ("-", 3, "0.25", "exact")
+
+
+def test_the_ideas_alone_may_judge_their_claims_and_no_others():
+    dataset = pretended()
+    found = autoencoder.STUDY.found(dataset)
+    assert set(found) == {one.claim for one in ideas.CLAIMS}
+    assert set(found) <= {claim.id for claim in claims.load()}
+    assert set(verdicts.findings(dataset)) == set(found)
+    assert not autoencoder.STUDY.decides(autoencoder.Config(groups=("ideas", "phases")))
+    assert not autoencoder.STUDY.decides(autoencoder.Config(groups=("ideas",), seeds=3))
+
+
+def test_the_folder(tmp_path):
+    text = autoencoder.report(pretended(), tmp_path / "out").read_text()
+    for needed in (
+        "## The notebook's further proposals",
+        "## Claim by claim",
+        *(f"### {name.capitalize()}" for name in ideas.PARTS),
+    ):
+        assert needed in text
+    assert (tmp_path / "out" / "ideas.csv").exists()
+    for _, part in ideas.PARTS.items():
+        assert part.headline(pretended()).endswith(".")
+
+
+def test_a_text_of_one_s_own_leaves_them_out(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("a b\nb c\nc a")
+    with pytest.raises(ValueError, match=r"diagnosis and ideas do not"):
+        autoencoder.Config(text=str(path), groups=("ideas",)).checked()
+
+
+class TestOverheads:
+    @pytest.mark.parametrize(("ratio", "verdict"), [(3.2, "reproduced"), (5.8, "contradicted")])
+    def test_time_is_judged_by_seconds_and_operations(self, ratio, verdict):
+        found = verdicts.findings(pretended(ratio))["diffusion_lm.overhead_time"]
+        assert (found.verdict, found.design) == (verdict, claims.RERUN)
+
+    def test_one_case_outside_contradicts_memory(self):
+        assert verdicts.findings(pretended(6.1))["diffusion_lm.overhead_memory"].verdict == "reproduced"
+        alone = pretended(lambda name: 12.0 if "decoder alone: peak" in name else 6.0)
+        assert verdicts.findings(alone)["diffusion_lm.overhead_memory"].verdict == "contradicted"
+
+
+@pytest.mark.slow
+def test_every_part_measures_the_rows_that_it_declares():
+    made = ideas.measure(ideas.Run(2))
+    assert list(made["idea_row"].values) == ideas.row_names()
+    assert isinstance(made, xarray.Dataset)
+    assert np.isfinite(made["idea"].values[:, 0]).all()

@@ -79,6 +79,23 @@ class TestOverheads:
         assert verdicts.findings(alone)["diffusion_lm.overhead_memory"].verdict == "contradicted"
 
 
+def verdict(claim, value):
+    """Of a claim where rows have this value, or this one by their label."""
+    return verdicts.findings(pretended(value))[f"diffusion_lm.{claim}"].verdict
+
+
+def test_spectrograms_are_to_be_as_good_as_a_table_and_to_be_read():
+    assert verdict("spectrogram_patterns", 1.0) == "reproduced"
+    assert verdict("spectrogram_patterns", lambda name: 1.0 - 0.5 * ("noise 0:" in name)) == "qualified"
+    assert verdict("spectrogram_patterns", lambda name: 1.0 - 0.5 * name.startswith("spectrograms")) == "contradicted"
+
+
+def test_a_critic_helps_where_words_come_back_under_every_fault():
+    assert verdict("adversarial_training", lambda name: 0.1 + 0.8 * ("critic" in name)) == "reproduced"
+    assert verdict("adversarial_training", lambda name: 0.9 - 0.8 * ("critic" in name)) == "contradicted"
+    assert verdict("adversarial_training", 0.9) == "qualified"
+
+
 @pytest.mark.slow
 def test_every_part_measures_the_rows_that_it_declares():
     made = ideas.measure(ideas.Run(2))

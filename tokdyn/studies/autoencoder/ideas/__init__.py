@@ -1,7 +1,7 @@
 """What the published notebook asked for and never tried, and the overheads that it printed: a part for each.
 
 Every part says what it runs (``measure``), which rows come out (``ROWS``), what its
-table is about (``WORDS``), which measure is drawn (``SHOWN``), what it says to published claims (``claims``) and in one
+table is about (``ABOUT``), which measure is drawn (``SHOWN``), what it says to published claims (``claims``) and in one
 sentence (``headline``).
 """
 
@@ -16,14 +16,14 @@ from typing import Any
 import xarray
 
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder.ideas import overheads
+from tokdyn.studies.autoencoder.ideas import adversaries, overheads, spectrograms
 from tokdyn.studies.autoencoder.ideas.common import Row, Run, as_dataset, name_of, seeds_of, table_rows
 from tokdyn.studies.documents import Figure, table
 from tokdyn.studies.rules import Judgement
 
 PARTS: dict[str, ModuleType] = {
     part.PART: part
-    for part in (overheads,)
+    for part in (overheads, spectrograms, adversaries)
 }  # fmt: skip
 VARIABLES = {
     "idea": "what a proposal of the notebook gives, by part, condition and measure",
@@ -64,7 +64,7 @@ def blocks(dataset: xarray.Dataset) -> list[str]:
         "over seeds or blocks), chance is what knowing nothing gives, most is what can be reached at all.",
     ]
     for name, part in PARTS.items():
-        made += [f"### {name.capitalize()}", part.WORDS, table(table_rows(dataset, name))]
+        made += [f"### {name.capitalize()}", part.ABOUT, table(table_rows(dataset, name))]
     return made
 
 

@@ -7,14 +7,37 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray
 
+from tokdyn import autoencoder as ae
+from tokdyn import keys
+from tokdyn.autoencoder.diagnose.predictions import dominant_share
+from tokdyn.autoencoder.encoders.table import INITIALISATIONS
+from tokdyn.numerics import share
 from tokdyn.stats import mean_interval
 from tokdyn.studies import rules
+from tokdyn.studies.autoencoder.design import UNTOUCHED
+from tokdyn.studies.autoencoder.texts import corpus_of
 from tokdyn.studies.documents import brackets
 from tokdyn.sweeps import Plan, sweep, zipped
+from tokdyn.train import Fit, fit
 
+RIGHT, COMMONEST = "share of words right", "share of the commonest answer"
+BATCH, WIDTH = 48, 32  # tokens of a step; hidden layers
+WORDS = 48  # distinct words of the small text
+STEPS, RATE = 200, 2e-3
+# The published faults in this small world: of the loss, of the start, of both.
+PUBLISHED, LOSS, START, HEALTHY = "as published", "loss repaired", "start repaired", "repaired"
+_POOR = {**INITIALISATIONS["published"], "decoder_gain": UNTOUCHED}
+_SANE = {**INITIALISATIONS["unit"], "decoder_gain": 2.0**0.5}
+STARTS: dict[str, dict[str, float]] = {
+    PUBLISHED: {**_POOR, "double_softmax": 1.0},
+    LOSS: {**_POOR, "double_softmax": 0.0},
+    START: {**_SANE, "double_softmax": 1.0},
+    HEALTHY: {**_SANE, "double_softmax": 0.0},
+}
 Evaluate = Callable[[dict[str, Any], jax.Array], dict[str, jax.Array]]
 
 
@@ -108,6 +131,28 @@ class Reader:
     def percent(self, of: xarray.Dataset, condition: str, measure: str) -> str:
         """The mean in percent, as text."""
         return f"{100 * self.seeds(of, condition, measure).mean():.1f}"
+
+
+def words_right(model: Any, loss: Any, key: jax.Array, *, num_steps: int = STEPS) -> tuple[Fit, dict[str, jax.Array]]:
+    """One training on the small text (51 words of the published frequencies), and what comes back.
+
+    Args:
+        model: of so many words.
+        loss: of ``ae.losses``.
+        key: of weights, batches and noise.
+        num_steps: of ``BATCH`` tokens each.
+
+    Returns:
+        The training, and ``RIGHT`` and ``COMMONEST`` over the distinct words.
+    """
+    text = corpus_of("small")
+    draws = ae.word_draws(text.frequencies, batch_size=BATCH)
+    result = fit(model, loss, draws, key=key, num_steps=num_steps, hyper={"learning_rate": RATE})
+    types = jnp.asarray(text.types)
+    logits = model.apply(result.variables, types, key=keys.for_purpose(key, "judge"))[0].logits
+    predicted = jnp.argmax(logits, axis=-1)
+    found = {RIGHT: share(predicted == types), COMMONEST: dominant_share(predicted, text.vocabulary_size)}
+    return result, found
 
 
 def trained(

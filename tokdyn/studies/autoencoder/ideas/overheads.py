@@ -21,7 +21,7 @@ from tokdyn.studies.autoencoder.trainings import model_of
 from tokdyn.studies.rules import Equals, Every, Judgement, exact, one_more
 
 PART = "overheads"
-WORDS = (
+ABOUT = (
     "The extreme decoder beside the dense one at 192 words and 8 x 8 x 5, 128 tokens a step: a training step of the "
     "whole model (loss, gradient, Adam), and loss and gradient of the decoder alone. Operations and bytes are XLA's "
     "counts; seconds are timed in turn, four rounds a block, and each block gives the ratio of two medians. The "
@@ -60,7 +60,7 @@ class DecoderStep(TrainingStep):
 
 
 def measure(run: Run) -> list[Row]:
-    """Ratios, one for each of ``run.seeds`` blocks."""
+    """Ratios, one for each of so many blocks: half of ``run.seeds``, at least two."""
     models: dict[str, ae.Autoencoder] = {
         name: model_of(Program(decoder=name), dict(HEALTHY)) for name in ("extreme", "dense")
     }
@@ -69,7 +69,7 @@ def measure(run: Run) -> list[Row]:
         ALONE: [DecoderStep(model.decoder) for model in models.values()],
     }
     seconds: dict[str, list[float]] = {condition: [] for condition in steps}
-    for _ in range(run.seeds):
+    for _ in range(max(2, run.seeds // 2)):
         rounds = [{condition: [step() for step in pair] for condition, pair in steps.items()} for _ in range(ROUNDS)]
         for condition in steps:
             slow, fast = (statistics.median(one[condition][which] for one in rounds) for which in (0, 1))

@@ -96,6 +96,12 @@ def test_a_critic_helps_where_words_come_back_under_every_fault():
     assert verdict("adversarial_training", 0.9) == "qualified"
 
 
+def test_codes_are_judged_beside_the_vectors_own_map():
+    assert verdict("cross_lingual", 0.9) == "reproduced"
+    assert verdict("cross_lingual", lambda name: 0.6 + 0.3 * ("Procrustes" in name)) == "qualified"
+    assert verdict("cross_lingual", 0.1) == "contradicted"
+
+
 @pytest.mark.slow
 def test_every_part_measures_the_rows_that_it_declares():
     made = ideas.measure(ideas.Run(2))

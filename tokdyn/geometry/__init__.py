@@ -1,5 +1,6 @@
 """Meaning as geometry: word vectors, planted ones, maps that keep neighbours, and tokens that depend on context."""
 
+from tokdyn.geometry.bilingual import Bilingual, planted_translations, translated
 from tokdyn.geometry.context import (
     Edges,
     connected,
@@ -19,10 +20,11 @@ from tokdyn.geometry.vectors import PUBLISHED_CATEGORIES, WordVectors, read_vect
 from tokdyn.geometry.vocabulary import Split, Uses, coherence, grouped_uses, with_merged, with_split, with_word
 
 __all__ = [
-    "PUBLISHED_CATEGORIES", "Edges", "FeatureMap", "Graph", "Language", "Neighbours", "Planted", "Preservation",
-    "Region", "Sentences", "Split", "Uses", "WordVectors", "coherence", "connected", "connections", "contracted",
-    "dependent_scores", "depth", "fuzzy_graph", "graph_pattern", "grouped_uses", "language", "log_density", "merged",
-    "nearest_neighbours", "parted", "planted_categories", "planted_factors", "planted_tree", "planted_words",
-    "preservation", "read_vectors", "region", "region_of", "role_orders", "role_scores", "sense_posterior",
-    "sentences", "stretched", "train_map", "with_merged", "with_split", "with_word", "word_vectors",
+    "PUBLISHED_CATEGORIES", "Bilingual", "Edges", "FeatureMap", "Graph", "Language", "Neighbours", "Planted",
+    "Preservation", "Region", "Sentences", "Split", "Uses", "WordVectors", "coherence", "connected", "connections",
+    "contracted", "dependent_scores", "depth", "fuzzy_graph", "graph_pattern", "grouped_uses", "language",
+    "log_density", "merged", "nearest_neighbours", "parted", "planted_categories", "planted_factors",
+    "planted_translations", "planted_tree", "planted_words", "preservation", "read_vectors", "region", "region_of",
+    "role_orders", "role_scores", "sense_posterior", "sentences", "stretched", "train_map", "translated",
+    "with_merged", "with_split", "with_word", "word_vectors",
 ]  # fmt: skip

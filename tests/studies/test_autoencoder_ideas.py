@@ -3,15 +3,20 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import xarray
+from compiled import compiled
+from constant_keys import constant_key
 
 import tokdyn as td
+from tokdyn import autoencoder as ae
 from tokdyn import claims
 from tokdyn.studies import autoencoder
 from tokdyn.studies.autoencoder import claims as verdicts
 from tokdyn.studies.autoencoder import ideas
+from tokdyn.studies.autoencoder.ideas import guidance
 from tokdyn.studies.autoencoder.ideas.common import Row, as_dataset, seeds_of, table_rows
 
 
@@ -100,6 +105,41 @@ def test_codes_are_judged_beside_the_vectors_own_map():
     assert verdict("cross_lingual", 0.9) == "reproduced"
     assert verdict("cross_lingual", lambda name: 0.6 + 0.3 * ("Procrustes" in name)) == "qualified"
     assert verdict("cross_lingual", 0.1) == "contradicted"
+
+
+def test_a_guide_is_to_help_by_its_meaning():
+    assert verdict("language_guided", lambda name: 0.3 + 0.5 * ("by category" in name)) == "reproduced"
+    assert verdict("language_guided", lambda name: 0.3 + 0.5 * ("guided by" in name)) == "qualified"
+    assert verdict("language_guided", 0.5) == "contradicted"
+
+
+def test_decoupled_codes_are_to_be_better_than_shared_ones_of_as_many_cells():
+    assert verdict("decoupled_encoding", lambda name: 0.3 + 0.5 * ("+" in name)) == "reproduced"
+    assert verdict("decoupled_encoding", lambda name: 0.3 + 0.5 * ("6 + 6" in name)) == "contradicted"
+
+
+def test_a_reader_sees_its_own_cells_and_its_guide_alone():
+    words, generator = np.arange(3), np.random.default_rng(0)
+    vectors = generator.normal(size=(3, 4)).astype(np.float32)
+
+    @compiled
+    def readings(change, guides):
+        masks = (np.arange(4) < 2).astype(np.float32), (np.arange(4) >= 2).astype(np.float32)
+        model = guidance.TwoReaders(ae.encoders.grounded(vectors=vectors, cells=4, channels=2), guides, *masks)
+        variables = model.init(constant_key(0))
+        moved = jax.tree.map(lambda leaf: leaf + change, variables["params"]["encoder"])
+        return model.apply({**variables, "params": {**variables["params"], "encoder": moved}}, words)[0]
+
+    nothing, told = np.zeros((3, guidance.CATEGORIES), np.float32), np.eye(3, guidance.CATEGORIES, dtype=np.float32)
+    last = np.zeros(8, np.float32)
+    last[4:] = 9 * np.array([1, -1, 1, -1])  # the two colours of the last two cells
+    word, category = readings(0 * last, nothing)
+    other, changed = readings(last, nothing)
+    np.testing.assert_allclose(word, other, atol=1e-5)
+    assert np.abs(category - changed).max() > 0.01
+    guided, same = readings(0 * last, told)
+    assert np.abs(word - guided).max() > 0.01
+    np.testing.assert_allclose(category, same, atol=1e-5)
 
 
 @pytest.mark.slow

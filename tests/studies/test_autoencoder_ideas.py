@@ -127,19 +127,28 @@ def test_a_reader_sees_its_own_cells_and_its_guide_alone():
         masks = (np.arange(4) < 2).astype(np.float32), (np.arange(4) >= 2).astype(np.float32)
         model = guidance.TwoReaders(ae.encoders.grounded(vectors=vectors, cells=4, channels=2), guides, *masks)
         variables = model.init(constant_key(0))
-        moved = jax.tree.map(lambda leaf: leaf + change, variables["params"]["encoder"])
+        encoder = variables["params"]["encoder"]
+        moved = jax.tree.map(lambda leaf: leaf + change if leaf.ndim == 1 else leaf, encoder)
         return model.apply({**variables, "params": {**variables["params"], "encoder": moved}}, words)[0]
 
     nothing, told = np.zeros((3, guidance.CATEGORIES), np.float32), np.eye(3, guidance.CATEGORIES, dtype=np.float32)
     last = np.zeros(8, np.float32)
     last[4:] = 9 * np.array([1, -1, 1, -1])  # the two colours of the last two cells
-    word, category = readings(0 * last, nothing)
+    word, category = readings(-last, nothing)
     other, changed = readings(last, nothing)
     np.testing.assert_allclose(word, other, atol=1e-5)
     assert np.abs(category - changed).max() > 0.01
-    guided, same = readings(0 * last, told)
+    guided, same = readings(-last, told)
     assert np.abs(word - guided).max() > 0.01
     np.testing.assert_allclose(category, same, atol=1e-5)
+
+
+def test_subwords_are_judged_beside_words_and_characters():
+    assert verdict("subword_patterns", lambda name: 0.1 + 0.5 * ("whole" not in name)) == "reproduced"
+    assert (
+        verdict("subword_patterns", lambda name: 0.1 + 0.5 * ("pairs" in name) + 0.8 * ("char" in name)) == "qualified"
+    )
+    assert verdict("subword_patterns", 0.5) == "contradicted"
 
 
 @pytest.mark.slow

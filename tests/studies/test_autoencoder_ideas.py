@@ -151,6 +151,15 @@ def test_subwords_are_judged_beside_words_and_characters():
     assert verdict("subword_patterns", 0.5) == "contradicted"
 
 
+def test_a_learned_start_is_judged_beside_plain_training_and_a_readout():
+    assert verdict("meta_learning", lambda name: 0.3 + 0.5 * ("Reptile: " in name)) == "reproduced"
+    assert (
+        verdict("meta_learning", lambda name: 0.3 + 0.3 * ("Reptile: " in name) + 0.6 * ("alone" in name))
+        == "qualified"
+    )
+    assert verdict("meta_learning", 0.5) == "contradicted"
+
+
 @pytest.mark.slow
 def test_every_part_measures_the_rows_that_it_declares():
     made = ideas.measure(ideas.Run(2))

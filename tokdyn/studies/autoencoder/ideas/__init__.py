@@ -16,14 +16,22 @@ from typing import Any
 import xarray
 
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder.ideas import adversaries, guidance, languages, levels, overheads, spectrograms
+from tokdyn.studies.autoencoder.ideas import (
+    adversaries,
+    guidance,
+    languages,
+    levels,
+    newcomers,
+    overheads,
+    spectrograms,
+)
 from tokdyn.studies.autoencoder.ideas.common import Row, Run, as_dataset, name_of, seeds_of, table_rows
 from tokdyn.studies.documents import Figure, table
 from tokdyn.studies.rules import Judgement
 
 PARTS: dict[str, ModuleType] = {
     part.PART: part
-    for part in (overheads, spectrograms, adversaries, languages, guidance, levels)
+    for part in (overheads, spectrograms, adversaries, languages, guidance, levels, newcomers)
 }  # fmt: skip
 VARIABLES = {
     "idea": "what a proposal of the notebook gives, by part, condition and measure",

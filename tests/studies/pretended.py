@@ -20,7 +20,7 @@ from tokdyn.studies import (
     scaling,
     theory,
 )
-from tokdyn.studies.autoencoder import costs, trainings
+from tokdyn.studies.autoencoder import costs, ideas, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
 from tokdyn.studies.composition import design as parts
 from tokdyn.studies.context import design as contexts
@@ -77,6 +77,9 @@ def finished(study, made, generator):
         if name in made:
             half = generator.uniform(0.01, 0.4)
             made = made.assign({f"{name}_low": made[name] - half, f"{name}_high": made[name] + half})
+    if "idea_row" in made.coords:  # every proposal of the notebook has numbers of its own level
+        level = generator.uniform(0, 1, (made.sizes["idea_row"], 1))
+        made["idea"] = ("idea_row", "seed"), np.clip(generator.normal(level, 0.2, (len(level), SEEDS)), 0, 1)
     return made
 
 
@@ -174,6 +177,7 @@ def _autoencoder():
         variables[name] = (("condition", "seed", *(["record"] if name.endswith("curve") else [])), low, high)
     numbers = ("parameters", "operations", "peak_bytes", "seconds", "memory_ratio", "time_ratio")
     variables |= {f"cost_{name}": (("model",), 1, 40) for name in numbers}
+    coords["idea_row"] = ideas.row_names()
     return coords, variables | {"seconds": (("condition",), 1, 3e5)}, autoencoder.Config()
 
 

@@ -1,6 +1,6 @@
 """Visual-token autoencoders, word to pattern to code and back: what makes codes collapse, and what repairs them."""
 
-from tokdyn.autoencoder import bottlenecks, decoders, diagnose, encoders, losses, quantizers
+from tokdyn.autoencoder import bottlenecks, critics, decoders, diagnose, encoders, losses, quantizers
 from tokdyn.autoencoder.base import Autoencoder, Code, Model, Pass, autoencoder
 from tokdyn.autoencoder.batches import sentences, word_draws
 from tokdyn.autoencoder.contract import check_part
@@ -15,6 +15,7 @@ __all__ = [
     "autoencoder",
     "bottlenecks",
     "check_part",
+    "critics",
     "decoders",
     "diagnose",
     "encoders",

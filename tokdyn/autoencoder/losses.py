@@ -15,6 +15,10 @@ from numpy.typing import ArrayLike
 
 from tokdyn import checks, draws, keys
 from tokdyn.autoencoder.base import Pass, Variables
+from tokdyn.autoencoder.critics import AgainstCritic as AgainstCritic
+from tokdyn.autoencoder.critics import against_critic as against_critic
+from tokdyn.autoencoder.pairs import agreement as agreement
+from tokdyn.autoencoder.pairs import within_group as within_group
 from tokdyn.dynamics.base import Dynamics
 from tokdyn.dynamics.base import compose as _compose
 from tokdyn.dynamics.parts import part

@@ -1,6 +1,6 @@
 """Synthetic inputs as pure functions of a key, the published study's data, words, digits, tables, real data."""
 
-from tokdyn.data import clevr, combinations, glyphs, scene_graphs, sprites, words
+from tokdyn.data import clevr, combinations, glyphs, scene_graphs, sprites, subwords, words
 from tokdyn.data.blobs import Blobs, blobs, published_blobs, published_tokens
 from tokdyn.data.curves import moons, rings
 from tokdyn.data.digits import digits
@@ -32,6 +32,7 @@ __all__ = [
     "scene_graphs",
     "sprites",
     "standardised",
+    "subwords",
     "wine",
     "words",
 ]

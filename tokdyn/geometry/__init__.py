@@ -1,6 +1,7 @@
 """Meaning as geometry: word vectors, planted ones, maps, composition of codes and patterns, tokens in context."""
 
 from tokdyn.geometry.analogies import Analogies, analogies
+from tokdyn.geometry.bilingual import Bilingual, planted_translations, translated
 from tokdyn.geometry.channel import Recovery, equal_codes, recovery, whitened
 from tokdyn.geometry.composers import AttentionComposer, ConvolutionComposer, attention, convolution
 from tokdyn.geometry.composition import bind, blend, compose, remove, unbind, unitary, unitary_codes
@@ -23,12 +24,13 @@ from tokdyn.geometry.vectors import PUBLISHED_CATEGORIES, WordVectors, read_vect
 from tokdyn.geometry.vocabulary import Split, Uses, coherence, grouped_uses, with_merged, with_split, with_word
 
 __all__ = [
-    "PUBLISHED_CATEGORIES", "Analogies", "AttentionComposer", "ConvolutionComposer", "Edges", "FeatureMap", "Graph",
-    "Language", "Neighbours", "Planted", "Preservation", "Recovery", "Region", "Sentences", "Split", "Uses",
+    "PUBLISHED_CATEGORIES", "Analogies", "AttentionComposer", "Bilingual", "ConvolutionComposer", "Edges", "FeatureMap",
+    "Graph", "Language", "Neighbours", "Planted", "Preservation", "Recovery", "Region", "Sentences", "Split", "Uses",
     "WordVectors", "analogies", "attention", "bind", "blend", "coherence", "compose", "connected", "connections",
     "contracted", "convolution", "dependent_scores", "depth", "equal_codes", "fuzzy_graph", "graph_pattern",
     "grouped_uses", "language", "log_density", "merged", "nearest_neighbours", "parted", "planted_categories",
-    "planted_factors", "planted_tree", "planted_words", "preservation", "read_vectors", "recovery", "region",
-    "region_of", "remove", "role_orders", "role_scores", "sense_posterior", "sentences", "stretched", "train_map",
-    "unbind", "unitary", "unitary_codes", "whitened", "with_merged", "with_split", "with_word", "word_vectors",
+    "planted_factors", "planted_translations", "planted_tree", "planted_words", "preservation", "read_vectors",
+    "recovery", "region", "region_of", "remove", "role_orders", "role_scores", "sense_posterior", "sentences",
+    "stretched", "train_map", "translated", "unbind", "unitary", "unitary_codes", "whitened", "with_merged",
+    "with_split", "with_word", "word_vectors",
 ]  # fmt: skip

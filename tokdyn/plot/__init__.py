@@ -10,6 +10,7 @@ from tokdyn.plot.autoencoder import (
 )
 from tokdyn.plot.differences import paired_differences
 from tokdyn.plot.dynamics import convergence, save_animation, score_against_noise, token_paths
+from tokdyn.plot.live import LiveTraining, live_training
 from tokdyn.plot.style import COLOURS, MARKERS, figure, save
 from tokdyn.plot.sweeps import pareto, pareto_front, phase_diagram, slices
 from tokdyn.plot.training import gradient_flow, landscape, loss_curves, outcomes, scaling_curves
@@ -17,12 +18,14 @@ from tokdyn.plot.training import gradient_flow, landscape, loss_curves, outcomes
 __all__ = [
     "COLOURS",
     "MARKERS",
+    "LiveTraining",
     "association_matrices",
     "convergence",
     "fault_matrix",
     "figure",
     "gradient_flow",
     "landscape",
+    "live_training",
     "loss_curves",
     "outcomes",
     "paired_differences",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from tokdyn.autoencoder.decoders.composed import Composed, composed
 from tokdyn.autoencoder.decoders.extreme import Extreme, Hybrid, extreme, hybrid
 from tokdyn.autoencoder.decoders.plain import Convolutional, DenseDecoder, Linear, convolutional, dense, linear
 
@@ -19,11 +20,13 @@ CATALOG: dict[str, Callable[[int], Any]] = {
 
 __all__ = [
     "CATALOG",
+    "Composed",
     "Convolutional",
     "DenseDecoder",
     "Extreme",
     "Hybrid",
     "Linear",
+    "composed",
     "convolutional",
     "dense",
     "extreme",

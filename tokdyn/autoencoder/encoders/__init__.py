@@ -12,6 +12,7 @@ from tokdyn.autoencoder.encoders.graph import Graph, Neighbours, graph, nearest_
 from tokdyn.autoencoder.encoders.grounded import Grounded, grounded
 from tokdyn.autoencoder.encoders.multiscale import Multiscale, multiscale
 from tokdyn.autoencoder.encoders.sequence import Sequence, sequence
+from tokdyn.autoencoder.encoders.spectrogram import Spectrogram, spectrogram
 from tokdyn.autoencoder.encoders.table import INITIALISATIONS, Table, table
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Multiscale",
     "Neighbours",
     "Sequence",
+    "Spectrogram",
     "Table",
     "WordEncoder",
     "characters",
@@ -43,6 +45,7 @@ __all__ = [
     "multiscale",
     "nearest_neighbours",
     "sequence",
+    "spectrogram",
     "spell",
     "table",
     "waves",

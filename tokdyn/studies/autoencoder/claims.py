@@ -14,7 +14,7 @@ from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.claims import REPAIRED, RERUN, Finding
 from tokdyn.data.words import Corpus
 from tokdyn.studies import rules
-from tokdyn.studies.autoencoder import design
+from tokdyn.studies.autoencoder import design, ideas
 from tokdyn.studies.autoencoder.texts import corpus_of
 from tokdyn.studies.rules import (
     AtLeast,
@@ -77,12 +77,13 @@ def findings(dataset: xarray.Dataset) -> dict[str, Finding]:
     """What the study says to published claims. Every verdict follows from the numbers of this Dataset.
 
     Args:
-        dataset: from ``run`` with the default design.
+        dataset: from ``run`` with the default design, or with its part ``ideas`` alone.
 
     Returns:
         A ``Finding`` for each claim that it bears on.
     """
-    return rules.findings(CLAIMS, dataset, COMMAND)
+    declared: tuple[Judgement | Context, ...] = OF_CONDITIONS if "condition" in dataset.dims else ()
+    return rules.findings((*declared, *(ideas.CLAIMS if "idea_row" in dataset.dims else ())), dataset, COMMAND)
 
 
 _Measure = Callable[[xarray.Dataset], Measured]
@@ -136,10 +137,6 @@ def _hours(condition: str) -> Callable[[xarray.Dataset], Estimate]:
 
 def _beside_transformer(what: str) -> Callable[[xarray.Dataset], float]:
     return lambda of: float(of[f"cost_{what}_ratio"].sel(model="extreme"))
-
-
-def _beside_dense(what: str) -> Callable[[xarray.Dataset], float]:
-    return lambda of: float(of[f"cost_{what}"].sel(model="extreme") / of[f"cost_{what}"].sel(model="dense"))
 
 
 def _frequency(_: xarray.Dataset) -> Estimate:
@@ -385,14 +382,6 @@ def _of_cost() -> Iterator[tuple[str, Rule, _Measure, str, dict[str, Any]]]:
     yield "memory_over_transformer", AtLeast(5.0), lambda of: exact(memory(of)), RERUN, {
         "note": "the extreme decoder: peak bytes of a training step as XLA plans them, weights and Adam included",
     }  # fmt: skip
-    yield "overhead_time", Equals(3.0, 1.0), lambda of: rules.clock(_beside_dense("seconds")(of)), RERUN, {
-        "note": lambda of: f"seconds of a training step, extreme over dense decoder; {_machine(of)}",
-    }  # fmt: skip
-    yield "overhead_memory", Equals(6.0, 1.0), lambda of: exact(_beside_dense("peak_bytes")(of)), RERUN, {
-        "told": lambda of: f"{_beside_dense('peak_bytes')(of):.2f} of peak bytes, "
-        f"{_beside_dense('parameters')(of):.2f} of parameters",
-        "note": "extreme over dense decoder; the rule reads the peak bytes of a training step as XLA plans them",
-    }  # fmt: skip
 
 
 def _total(of: xarray.Dataset) -> str:
@@ -400,10 +389,11 @@ def _total(of: xarray.Dataset) -> str:
     return f"{hours:.2f} hours without a GPU for {of['types'].size} trainings; the published total cannot be checked"
 
 
-CLAIMS: tuple[Judgement | Context, ...] = (
+OF_CONDITIONS: tuple[Judgement | Context, ...] = (
     *(
         Judgement(f"diffusion_lm.{name}", rule, measure, design, **more)
         for name, rule, measure, design, more in _declared()
     ),
     Context("diffusion_lm.gpu_hours", _total),
 )
+CLAIMS: tuple[Judgement | Context, ...] = (*OF_CONDITIONS, *ideas.CLAIMS)

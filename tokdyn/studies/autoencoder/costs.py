@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +20,7 @@ from tokdyn.dynamics.parts import part, static
 from tokdyn.studies.autoencoder.design import HEALTHY, Program
 from tokdyn.studies.autoencoder.trainings import loss_of, model_of
 from tokdyn.studies.documents import table
+from tokdyn.typing import PyTree
 
 DECODERS = ("linear", "dense", "convolutional", "hybrid", "extreme")
 TOKENS = 128  # of a step, for every model
@@ -126,9 +128,13 @@ def costs(*, repeats: int = 30) -> list[dict[str, Any]]:
     return records
 
 
+def num_params(params: PyTree) -> int:
+    """Numbers in a pytree of arrays, or of their shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 def _num_params(model: Any) -> int:
-    shapes = jax.eval_shape(model.init, jax.random.key(0))["params"]
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    return num_params(jax.eval_shape(model.init, jax.random.key(0))["params"])
 
 
 class TrainingStep:
@@ -160,8 +166,12 @@ class TrainingStep:
             updates, memory = optimiser.update(gradients, memory)
             return {"params": optax.apply_updates(variables["params"], updates), "state": state}, memory
 
-        self.arguments = variables, optimiser.init(variables["params"]), jax.random.key(2)
-        self.compiled = jax.jit(step).lower(*self.arguments).compile()
+        self.compile(step, (variables, optimiser.init(variables["params"]), jax.random.key(2)))
+
+    def compile(self, step: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Compiles a step for its arguments, counts it, and runs it once."""
+        self.arguments = arguments
+        self.compiled = jax.jit(step).lower(*arguments).compile()
         counted, memory = self.compiled.cost_analysis(), self.compiled.memory_analysis()
         self.operations = float(counted["flops"]) if counted else math.nan
         self.peak_bytes = math.nan

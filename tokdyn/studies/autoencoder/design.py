@@ -292,9 +292,10 @@ class Config:
 
     seeds: int = 12
     """Number of trainings per condition; seed s has the same initial weights, batches and noise in every condition."""
-    groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes", "diagnosis")
+    groups: tuple[str, ...] = ("factorial", "phases", "extreme", "sizes", "diagnosis", "ideas")
     """Which parts of the study to run: factorial, phases, extreme, sizes, diagnosis (the held-out bench of
-    ``ae.diagnose``: 923 small models); starts (learned by Reptile) on request."""
+    ``ae.diagnose``: 923 small models), ideas (what the notebook proposed and did not try; twice as many seeds); starts
+    (learned by Reptile) on request."""
     full: bool = False
     """Run the whole factorial over bottlenecks, decoders and grids. It takes hours: use ``--store``."""
     tables: bool = False
@@ -322,13 +323,13 @@ class Config:
         """
         checks.whole_number("seeds", self.seeds, at_least=1)
         for group in self.groups:
-            checks.choice("groups", group, ("factorial", "phases", "extreme", "sizes", "diagnosis", "starts"))
+            checks.choice("groups", group, (*Config.groups, "starts"))
         checks.whole_number("every", self.every, at_least=1)
         if not self.groups:
             raise checks.bad("groups", "at least one part of the study", "none")
         if self.text is not None:
-            if self.groups == ("diagnosis",):
-                raise checks.bad("groups", "a part that uses your text (the bench of the diagnosis does not)", "none")
+            if set(self.groups) <= {"diagnosis", "ideas"}:
+                raise checks.bad("groups", "a part that uses your text (diagnosis and ideas do not)", "none")
             if self.tables:
                 raise checks.bad("tables", "False beside a text of your own (they are of published texts)", self.tables)
             name_of_text(self.text)

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import xarray
 
-from tokdyn.studies.autoencoder import design, diagnosing, tables
+from tokdyn.studies.autoencoder import design, diagnosing, ideas, tables
 from tokdyn.studies.autoencoder.costs import costs
 from tokdyn.studies.autoencoder.design import Config
 from tokdyn.studies.autoencoder.examples import examples
 from tokdyn.studies.autoencoder.trainings import joined, run_program
+
+IDEA_SEEDS = 2  # of the notebook's proposals for each seed of the study: their models are small
 
 
 def measure(
@@ -33,7 +35,8 @@ def measure(
     conditions = config.conditions()
     groups = design.by_program(conditions)
     bench = diagnosing.combinations(config.every) if "diagnosis" in config.groups and config.text is None else []
-    total, start = len(conditions) * config.seeds + len(bench), time.perf_counter()
+    proposals = len(ideas.PARTS) if "ideas" in config.groups and config.text is None else 0
+    total, start = len(conditions) * config.seeds + len(bench) + proposals, time.perf_counter()
     if config.tables:
         total += tables.num_runs(seeds=config.seeds)
     done, parts, seconds = 0, [], {}
@@ -63,7 +66,7 @@ def measure(
         )
     if conditions and with_example and config.text is None:  # the close look is at the published text
         dataset = dataset.merge(examples(config.key))
-    # The bench and the tables take a time of their own, told beside them.
+    # The bench, the ideas and the tables take a time of their own, told beside them.
     dataset = dataset.assign_attrs(simulation_seconds=time.perf_counter() - start)
     if config.text is not None:
         dataset = dataset.assign_attrs(text=config.described_text())
@@ -78,6 +81,11 @@ def measure(
         dataset = dataset.merge(diagnosing.run(bench, key=config.key, store=place, progress=further))
         dataset = dataset.assign_attrs(diagnosis_seconds=time.perf_counter() - began)
         done += len(bench)
+    if proposals:
+        began = time.perf_counter()
+        run = ideas.Run(IDEA_SEEDS * config.seeds, config.key, f"{store}/ideas" if store else "")
+        dataset = dataset.merge(ideas.measure(run, further)).assign_attrs(ideas_seconds=time.perf_counter() - began)
+        done += proposals
     if config.tables:
         dataset = _with_tables(dataset, config, further, store)
     return dataset

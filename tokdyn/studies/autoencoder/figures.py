@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder import claims, design, diagnosing
+from tokdyn.studies.autoencoder import claims, design, diagnosing, ideas
 from tokdyn.studies.autoencoder.texts import text_of
 from tokdyn.studies.documents import Figure
 
@@ -35,9 +35,13 @@ def figures(dataset: xarray.Dataset) -> list[Figure]:
         beside = "" if "text" in dataset.attrs else " beside the published log"
         caption = f"Training loss of the extreme decoder{beside} (means of 20 steps); bands span the seeds."
         made.append(Figure("extreme_loss.png", caption, partial(_curves, dataset)))
-    if "bench_model" in dataset.dims:
-        made += diagnosing.figures(dataset)
-    return made + (_looked_at(dataset) if "example_patterns" in dataset else [])
+    return made + further(dataset) + (_looked_at(dataset) if "example_patterns" in dataset else [])
+
+
+def further(dataset: xarray.Dataset) -> list[Figure]:
+    """What needs no condition: the bench of the diagnosis, and the notebook's proposals."""
+    made = diagnosing.figures(dataset) if "bench_model" in dataset.dims else []
+    return made + (ideas.figures(dataset) if "idea_row" in dataset.dims else [])
 
 
 def _faults(dataset: xarray.Dataset) -> Any:

@@ -12,7 +12,7 @@ import xarray
 
 from tokdyn.autoencoder.layers import capacity_bits
 from tokdyn.stats import mean_interval
-from tokdyn.studies.autoencoder import claims, design, diagnosing, figures, tables
+from tokdyn.studies.autoencoder import claims, design, diagnosing, figures, ideas, tables
 from tokdyn.studies.autoencoder.costs import cost_table
 from tokdyn.studies.autoencoder.design import Config
 from tokdyn.studies.autoencoder.effects import effects
@@ -44,6 +44,8 @@ def write(dataset: xarray.Dataset, folder: Path) -> None:
     """Every training, every model of the bench and every cell of the tables, a row each."""
     if "bench_model" in dataset.dims:
         dataset[list(diagnosing.VARIABLES)].to_dataframe().to_csv(folder / "diagnosis.csv", index=False)
+    if "idea_row" in dataset.dims:
+        dataset[list(ideas.VARIABLES)].to_dataframe().reset_index().to_csv(folder / "ideas.csv", index=False)
     if "condition" not in dataset.dims:
         return
     names = [name for name in dataset if "seed" in dataset[name].dims and "record" not in dataset[name].dims]
@@ -63,6 +65,8 @@ def _answers(dataset: xarray.Dataset) -> list[str]:
         rates = diagnosing.held_out.summary(diagnosing.outcomes(dataset))
         told = ", ".join(f"{name} {sum(flags)} of {len(flags)}" for name, flags in list(rates.items())[::3] if flags)
         lines.append(f"The diagnosis on its held-out bench: {told}.")
+    if "idea_row" in dataset.dims:
+        lines.append(ideas.headline(dataset))
     if "condition" not in dataset.dims:
         return lines
     there = set(dataset["condition"].values)
@@ -211,8 +215,11 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
     title = "Visual-token autoencoders: the published collapse, its causes and its repairs"
     bench = diagnosing.blocks(dataset) if "bench_model" in dataset.dims else []
     files = {"diagnosis.csv": "a row for every model of the bench"} if bench else {}
+    if "idea_row" in dataset.dims:
+        files["ideas.csv"] = "a row for every number of the notebook's further proposals"
+    bench += ideas.blocks(dataset) if "idea_row" in dataset.dims else []
     if "condition" not in dataset.dims:
-        return Report(title, bench, diagnosing.figures(dataset), files=files)
+        return Report(title, bench, figures.further(dataset), files=files)
     text, own_text = text_of(dataset), dataset.attrs.get("text")
     size = text.vocabulary_size
     blocks: list[str] = [
@@ -257,17 +264,17 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
 
 
 def decides(config: Config) -> bool:
-    """Neither tables nor the bench change anything in the conditions, on which the findings rest."""
+    """All conditions, or the ideas alone: neither tables nor the bench change anything on which findings rest."""
     usual = Config()
-    groups = tuple(group for group in usual.groups if group in {*config.groups, "diagnosis"})
-    if not set(config.groups) <= set(usual.groups):
+    decisive = set(config.groups) - {"diagnosis"}
+    if decisive != {"ideas"} and decisive | {"ideas"} != set(usual.groups) - {"diagnosis"}:
         return False
-    return dataclasses.replace(config, tables=False, every=1, groups=groups) == usual
+    return dataclasses.replace(config, tables=False, every=1, groups=usual.groups) == usual
 
 
 STUDY = Study(
     "autoencoder", measure, Config, contents=contents, write=write, headline=headline, findings=claims.findings,
     decides=decides,
-    variables={**VARIABLES, **diagnosing.VARIABLES,
+    variables={**VARIABLES, **diagnosing.VARIABLES, **ideas.VARIABLES,
                "seconds": "wall time of the condition, its share of compilation included"},
 )  # fmt: skip

@@ -104,13 +104,13 @@ def test_claims_and_list(capsys):
             ["study", "none"],
             "tokdyn: study: expected one of 'autoencoder', 'calibration', 'collapse', 'composition', "
             "'context', 'dynamics', 'grounding', 'latent-optimisation', 'mechanisms', 'mediation', 'overprovision', "
-            "'phase', 'quantizers', 'recurrence', 'scaling', 'theory', got 'none'",
+            "'phase', 'quantizers', 'recurrence', 'scaling', 'theory', 'topology', got 'none'",
         ),
         (
             ["study"],
             "tokdyn: study: expected a name, one of autoencoder, calibration, collapse, composition, context, "
             "dynamics, grounding, latent-optimisation, mechanisms, mediation, overprovision, phase, quantizers, "
-            "recurrence, scaling, theory, got none",
+            "recurrence, scaling, theory, topology, got none",
         ),
         (["study", "dynamics", "--seeds", "0"], "tokdyn: seeds: expected a static integer of at least 1, got 0"),
         (

@@ -19,6 +19,7 @@ from tokdyn.studies import (
     phase,
     scaling,
     theory,
+    topology,
 )
 from tokdyn.studies.autoencoder import costs, ideas, trainings
 from tokdyn.studies.autoencoder.design import default as conditions
@@ -30,6 +31,7 @@ from tokdyn.studies.latent_optimisation import design as optimisations
 from tokdyn.studies.mechanisms import design as settings
 from tokdyn.studies.mediation import design as references
 from tokdyn.studies.phase.design import MOMENTUM, REPULSION
+from tokdyn.studies.topology import design as topologies
 
 SEEDS = 5
 
@@ -83,7 +85,7 @@ def finished(study, made, generator):
     return made
 
 
-SIZES = {"seed": SEEDS, "item": 30, "record": 3, "slot": 3, "ratio": 4}
+SIZES = {"sweep_seed": 4, "map_seed": 4, "seed": SEEDS, "item": 30, "record": 3, "slot": 3, "ratio": 4}
 
 
 def _dynamics():
@@ -213,6 +215,19 @@ def _grounding():
     }, grounding.Config()  # fmt: skip
 
 
+def _topology():
+    of = ("model", "seed", "end")
+    shares = ("reconstruction", "overlap_published", "overlap", "overall", "spread", "topology")
+    coords = {
+        "model": list(topologies.MODELS), "end": ["before", "after"], "source": list(topologies.SOURCES),
+        "dimension": list(topologies.DIMENSIONS),
+    }  # fmt: skip
+    variables = dict.fromkeys(shares, (of, 0, 1))
+    coords["map"] = list(topologies.MAPS)
+    variables |= {"fitted": (("source", "dimension", "sweep_seed"), 0, 1), "map_overlap": (("map", "map_seed"), 0, 0.4)}
+    return coords, variables, topology.Config()
+
+
 def _context():
     config = context.Config()
     coords = {
@@ -241,6 +256,7 @@ SHAPES = {
     "autoencoder": _autoencoder,
     "composition": _composition,
     "grounding": _grounding,
+    "topology": _topology,
     "theory": _theory,
     "scaling": _scaling,
 }

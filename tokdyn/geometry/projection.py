@@ -180,6 +180,8 @@ def train_map(
     graph = fuzzy_graph(_neighbours(name, rows, int(which.max(initial=-1)) + 1, num_neighbours, metric, neighbours))
     is_whole = len(rows) <= _WHOLE[form]
     usual = _STEPS if is_whole else _in_parts(len(graph.heads), edges)
+    if is_whole:
+        graph = _filled(graph, len(rows))
     steps = usual if num_steps is None else num_steps
     mean = own.mean(axis=0)
     spread = math.sqrt(float(((own - mean) ** 2).mean()))
@@ -209,6 +211,13 @@ def _shared(positions: jax.Array, which: np.ndarray) -> jax.Array:
     sums = np.zeros((which.max() + 1, positions.shape[1]))
     np.add.at(sums, which, np.asarray(positions, np.float64))
     return _put((sums / np.bincount(which)[:, None])[which])[0]
+
+
+def _filled(graph: Graph, count: int) -> Graph:
+    """With edges of no weight, to a multiple of four for each row: graphs of as many rows then share their program."""
+    missing = -len(graph.heads) % (4 * count)
+    nothing = np.zeros(missing)
+    return Graph(*[np.concatenate([own, nothing.astype(own.dtype)]) for own in graph])
 
 
 def _in_parts(edges: int, batch_size: int) -> int:

@@ -17,7 +17,7 @@ from tokdyn.studies.skeleton import Study, of_module
 GROUP = "tokdyn.studies"
 _NAMES = (
     "autoencoder", "calibration", "collapse", "composition", "context", "dynamics", "grounding", "latent-optimisation",
-    "mechanisms", "mediation", "overprovision", "phase", "quantizers", "recurrence", "scaling", "theory",
+    "mechanisms", "mediation", "overprovision", "phase", "quantizers", "recurrence", "scaling", "theory", "topology",
 )  # fmt: skip
 OURS = {name: f"tokdyn.studies.{name.replace('-', '_')}" for name in _NAMES}
 

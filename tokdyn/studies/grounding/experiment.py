@@ -154,10 +154,10 @@ def _later(found: dict[str, np.ndarray]) -> xarray.Dataset:
     return xarray.Dataset(variables, {"after": list(after)})
 
 
-def vectors(source: str, key: jax.Array, real: jax.Array) -> jax.Array:
+def vectors(source: str, key: jax.Array, real: np.ndarray) -> jax.Array:
     """Meanings `[189, M]`: of real words always the same, of planted ones drawn anew."""
     if source == "words":
-        return real
+        return jnp.asarray(real)
     if source == "tree":
         return geometry.planted_tree(key, branches=design.BRANCHES, dimensions=design.PLANTED).vectors
     return geometry.planted_factors(key, sizes=design.FACTORS, dimensions=design.PLANTED, spread=0.3).vectors
@@ -176,35 +176,30 @@ def _sent(jobs: Jobs, config: Config, source: str, channel: Any) -> dict[str, np
     base = keys.for_purpose(jax.random.key(config.key), f"{source}, {channel}")
     is_bits = channel == "flips"
     numbers = design.BITS if is_bits else design.NUMBERS
-
     real = meanings(design.COUNT)[:, : geometry.word_vectors().vectors.shape[1]]
 
-    # The real ones are an argument: as constants they would be worked on by the compiler, which takes longer.
-    def once(seed: jax.Array, real: jax.Array) -> dict[str, jax.Array]:
-        own = keys.for_seed(base, seed)
-        meaning = vectors(source, keys.for_purpose(own, "vectors"), real)
+    @jax.jit
+    def at_every_level(key: jax.Array, codes: jax.Array, meaning: jax.Array) -> dict[str, jax.Array]:
+        def at(level: jax.Array) -> geometry.Recovery:
+            return geometry.recovery(key, codes, noise=level, meanings=meaning, channel=channel, num_draws=config.draws)
 
-        def of_code(place: jax.Array) -> dict[str, jax.Array]:
-            shown = geometry.whitened(meaning, jnp.asarray([*DIAL, 0.0])[place])
-            drawn = draws.normal(keys.for_purpose(own, "arbitrary"), meaning.shape, meaning.dtype)
-            shown = jnp.where(place == len(DIAL), drawn, shown)
-            codes = geometry.equal_codes(keys.for_purpose(own, "codes"), shown, numbers=numbers, bits=is_bits)
+        found = jax.lax.map(at, jnp.asarray(NOISE[channel]))._asdict()
+        return {**found, "overlap": geometry.preservation(meaning, codes, num_neighbours=5).overlap}
 
-            def at(level: jax.Array) -> geometry.Recovery:
-                return geometry.recovery(
-                    keys.for_purpose(own, "noise"), codes, noise=level, meanings=meaning, channel=channel,
-                    num_draws=config.draws,
-                )  # fmt: skip
-
-            found = jax.lax.map(at, jnp.asarray(NOISE[channel]))._asdict()
-            kept = geometry.preservation(meaning, codes, num_neighbours=5)
-            return {**found, "overlap": kept.overlap}
-
-        return jax.lax.map(of_code, jnp.arange(len(CODES)))
-
-    call = jax.jit(once)
     rows = []
     for seed in range(config.channel_seeds):
         jobs.go_on()
-        rows.append(jax.tree.map(np.asarray, call(seed, real)))
+        own = keys.for_seed(base, seed)
+        meaning = vectors(source, keys.for_purpose(own, "vectors"), real)
+        # Singular vectors stay outside of compiled loops: on CPU these can wait for each other's threads.
+        shown = [geometry.whitened(meaning, dial) for dial in DIAL]
+        shown.append(draws.normal(keys.for_purpose(own, "arbitrary"), meaning.shape, meaning.dtype))
+        each = [
+            at_every_level(
+                keys.for_purpose(own, "noise"),
+                geometry.equal_codes(keys.for_purpose(own, "codes"), one, numbers=numbers, bits=is_bits), meaning,
+            )
+            for one in shown
+        ]  # fmt: skip
+        rows.append({name: np.stack([np.asarray(of[name]) for of in each]) for name in each[0]})
     return {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}

@@ -94,8 +94,8 @@ def live_training(
         ...         hyper={"learning_rate": 0.1}, start=start, until=until,
         ...     )
         >>> view = td.plot.live_training(train, num_steps=40, every=20)
-        >>> len(view.figure.axes[0].lines[0].get_xdata()), int(view.result.step)
-        (4, 40)
+        >>> view.result is not None and int(view.result.step)
+        40
     """
     total = checks.whole_number("num_steps", num_steps, at_least=1)
     stretch = checks.whole_number("every", every, at_least=1)

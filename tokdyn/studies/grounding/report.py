@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray
+from numpy.typing import ArrayLike
 
 from tokdyn.stats import family, mean_interval
 from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
@@ -19,7 +20,7 @@ from tokdyn.studies.skeleton import Study, machine
 ARBITRARY, MEANT = CODES[-1], CODES[0]
 
 
-def interval(values: Any, within: tuple[float, float] | None = (0.0, 1.0)) -> tuple[float, float, float]:
+def interval(values: ArrayLike, within: tuple[float, float] | None = (0.0, 1.0)) -> tuple[float, float, float]:
     """Mean over seeds that are there, and its 95 % interval by Student; NaN for fewer than two."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]

@@ -97,7 +97,7 @@ def pulled(condition: str, key: jax.Array, rows: jax.Array, *, num_steps: int) -
     }
 
 
-def clipped(learning_rate: Any) -> optax.GradientTransformation:
+def clipped(learning_rate: jax.Array) -> optax.GradientTransformation:
     """Adam, of gradients that are cut to length 1."""
     return optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(learning_rate))
 

@@ -93,6 +93,10 @@ def _apart(key: jax.Array, places: jax.Array) -> jax.Array:
 
 def _principal(rows: np.ndarray, count: int) -> np.ndarray:
     """At most so many principal components of centred rows, the largest first `[N, count]`."""
+    if len(rows) < min(rows.shape[1], _DENSE):
+        # The same from the products of rows, of which there are fewer: a tenth of the time for 151 words.
+        squares, left = np.linalg.eigh(rows @ rows.T)
+        return (left * np.sqrt(np.maximum(squares, 0)))[:, ::-1][:, :count]
     if rows.shape[1] <= _DENSE:
         directions = np.linalg.eigh(rows.T @ rows)[1][:, ::-1]
         return rows @ directions[:, :count]

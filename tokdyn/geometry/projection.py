@@ -43,6 +43,7 @@ _NEGATIVES = {"umap": 5.0, "contrastive": 50.0, "attraction": 0.0}
 _RATES = {"positions": 1.0, "network": 3e-3}
 _NEAREST = 4  # neighbours among which new features are placed
 # Squared distances below it do not repel more: the logarithm has no bound there, and gradients would have none.
+_PADDED = 2048  # rows up to which edges of no weight cost less than a program
 _NEAR = 1e-4
 
 
@@ -177,11 +178,12 @@ def train_map(
     near = float(checks.hyperparameter("min_distance", min_distance, at_least=0.0, below=1.0))
     own = directions(name, rows) if metric == "cosine" else rows
     _, which = np.unique(own, axis=0, return_inverse=True)
-    graph = fuzzy_graph(_neighbours(name, rows, int(which.max(initial=-1)) + 1, num_neighbours, metric, neighbours))
+    near_ones = _neighbours(name, rows, int(which.max(initial=-1)) + 1, num_neighbours, metric, neighbours)
+    graph = fuzzy_graph(near_ones)
     is_whole = len(rows) <= _WHOLE[form]
     usual = _STEPS if is_whole else _in_parts(len(graph.heads), edges)
     if is_whole:
-        graph = _filled(graph, len(rows))
+        graph = _filled(graph, len(rows), near_ones.indices.shape[1])
     steps = usual if num_steps is None else num_steps
     mean = own.mean(axis=0)
     spread = math.sqrt(float(((own - mean) ** 2).mean()))
@@ -213,10 +215,12 @@ def _shared(positions: jax.Array, which: np.ndarray) -> jax.Array:
     return _put((sums / np.bincount(which)[:, None])[which])[0]
 
 
-def _filled(graph: Graph, count: int) -> Graph:
-    """With edges of no weight, to a multiple of four for each row: graphs of as many rows then share their program."""
-    missing = -len(graph.heads) % (4 * count)
-    nothing = np.zeros(missing)
+def _filled(graph: Graph, count: int, num_neighbours: int) -> Graph:
+    """With edges of no weight, as many as there can be: graphs of as many rows and neighbours share their program."""
+    most = 2 * num_neighbours * count
+    if count > _PADDED:
+        most = len(graph.heads) + -len(graph.heads) % (4 * count)
+    nothing = np.zeros(max(most - len(graph.heads), 0))
     return Graph(*[np.concatenate([own, nothing.astype(own.dtype)]) for own in graph])
 
 

@@ -24,7 +24,7 @@ Pull = Literal["attraction", "contrastive"]
 PULLS = ("attraction", "contrastive")
 Form = Literal["differences", "products"]
 _GRID = 8  # cells of a side that the reader sees
-_LEAST = 1e-8  # under the published logarithm
+LEAST = 1e-8  # under the published logarithm
 _ROUGH = 0.1  # the roughness that patterns were published to have
 
 
@@ -138,7 +138,7 @@ class TopologicalLoss:
         chosen = jnp.take_along_axis(squares, self.neighbours, axis=1)
         if self.pull == "attraction":
             near = jnp.where(chosen > 0, jnp.sqrt(jnp.where(chosen > 0, chosen, 1)), 0)
-            return jnp.mean(-jnp.log(jnp.exp(-near / temperature) + _LEAST))
+            return jnp.mean(-jnp.log(jnp.exp(-near / temperature) + LEAST))
         # InfoNCE with Student's kernel, on distances in units of a tenth: the plane ends at 1.
         logs = -jnp.log1p(100 * squares)
         others = jnp.where(jnp.eye(len(places), dtype=bool), -jnp.inf, logs)

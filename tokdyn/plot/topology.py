@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,22 +70,24 @@ def models(dataset: xarray.Dataset, *, chance: float) -> Figure:
 
 
 @styled
-def dimensions(dataset: xarray.Dataset, *, chance: float) -> Figure:
+def dimensions(dataset: xarray.Dataset, *, chance: Mapping[str, float]) -> Figure:
     """Overlap by the number of dimensions, a panel for each source.
 
     Args:
         dataset: of the study.
-        chance: of the overlap.
+        chance: of the overlap, by source.
 
     Returns:
         The figure.
     """
     sources = dataset["source"].values
-    titles = {"words": "real words", "tree": "a planted tree", "factors": "planted factors"}
+    titles = {"words": "189 real words", "published words": "the published 36 words", "tree": "a planted tree",
+              "factors": "planted factors", "categories": "planted categories"}  # fmt: skip
     labels = {"fitted": "rows of the map", "held_out": "rows held out", "components": "principal components"}
-    made, axes = figure(1, len(sources), width=2.3, height=2.3, sharey=True)
+    across = min(len(sources), 3)
+    made, axes = figure(-(-len(sources) // across), across, width=2.5, height=2.3, sharey=True)
     counts = dataset["dimension"].values
-    for panel, source in zip(axes[0], sources, strict=True):
+    for panel, source in zip(axes.ravel(), sources, strict=False):
         for number, (name, label) in enumerate(labels.items()):
             values = dataset[name].sel(source=source).transpose("dimension", "sweep_seed").values.astype(float)
             found = mean_interval(values, axis=1, within=(0, 1))
@@ -98,11 +101,14 @@ def dimensions(dataset: xarray.Dataset, *, chance: float) -> Figure:
                 first = int(np.argmax(means >= means.max() - _SHORT))
                 panel.plot([counts[first]], [means[first]], "o", markersize=10, markerfacecolor="none",
                            markeredgecolor=COLOURS[number + 1], markeredgewidth=1, clip_on=False)  # fmt: skip
-        panel.axhline(chance, color="0.35", linestyle=(0, (3, 2)), linewidth=1, label="chance")
+        panel.axhline(chance[str(source)], color="0.35", linestyle=(0, (3, 2)), linewidth=1, label="chance")
         panel.set_xscale("log", base=2)
         panel.set_xticks(counts, [str(count) for count in counts])
         panel.minorticks_off()
         panel.set(title=titles.get(str(source), str(source)), xlabel="dimensions", ylim=(0, 1.02))
-    axes[0, 0].set_ylabel("overlap of five nearest")
+    for panel in axes.ravel()[len(sources) :]:
+        panel.set_axis_off()
+    for panel in axes[:, 0]:
+        panel.set_ylabel("overlap of five nearest")
     legend_below(made, *axes[0, 0].get_legend_handles_labels())
     return made

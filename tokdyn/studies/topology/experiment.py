@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tokdyn import geometry, keys, solve
+from tokdyn.geometry import topology
 from tokdyn.studies.jobs import Jobs
 from tokdyn.studies.topology import design, whole
 from tokdyn.studies.topology.design import ALONE, BASELINES, DIMENSIONS, LOSSES, MAPS, MODELS, NEAR, SOURCES, Config
@@ -34,11 +35,17 @@ VARIABLES = {
     "steps": "steps until 95 % of the words were right, or all there were",
     "pull_overlap": "overlap of places trained by the pull alone, by right distances",
     "pull_published": "the same by the distances of the condition",
-    "pull_spread": "standard deviation of these places",
+    "pull_trustworthiness": "trustworthiness of these places",
+    "pull_continuity": "continuity of these places",
+    "pull_correlation": "rank correlation of their distances",
+    "pull_spread": "standard deviation of these places, before training and after",
+    "pull_loss": "the pull's loss on all words, without dropout, before and after",
+    "pull_temperature": "the learned temperature, before and after",
     "map_overlap": "overlap of five nearest, of maps of the same words",
     "map_trustworthiness": "trustworthiness of these maps",
     "map_continuity": "continuity of these maps",
     "map_correlation": "rank correlation of distances of these maps",
+    "map_shrunk_loss": "the published loss of these maps, shrunk to a standard deviation of 1e-6",
     "pearson": "absolute correlation of distances, as published for UMAP",
     "midpoints": "share of two words among the five nearest to the midpoint of their places, as published for UMAP",
     "fitted": "overlap of five nearest in a map of so many dimensions, of the rows that it was fitted to",
@@ -57,20 +64,22 @@ def measure(config: Config, *, progress: Callable[[int, int], None] | None = Non
     sweep = len(SOURCES) * len(DIMENSIONS) * config.sweep_seeds
     total = len(MODELS) * config.seeds + len(ALONE) * config.pull_seeds + len(MAPS) * config.map_seeds + sweep
     jobs = Jobs(store, progress, format=FORMAT, schema_version=SCHEMA, total=total)
-    calls: dict[Any, Callable[[], Any]] = {name: functools.partial(_whole, jobs, config, name) for name in MODELS}
+    # Between the whole models there is enough else that the second finds the program of the first compiled.
+    calls: dict[Any, Callable[[], Any]] = {MODELS[0]: functools.partial(_whole, jobs, config, MODELS[0])}
+    calls |= {"pull": functools.partial(_pulled, jobs, config)}
+    calls |= {name: functools.partial(_maps, jobs, config, name) for name in MAPS}
+    calls |= {name: functools.partial(_whole, jobs, config, name) for name in MODELS[1:]}
     calls |= {
         (source, count): functools.partial(_dimension, jobs, config, source, count)
-        for count in reversed(DIMENSIONS) for source in SOURCES
+        for source in SOURCES for count in reversed(DIMENSIONS)
     }  # fmt: skip
-    calls |= {name: functools.partial(_maps, jobs, config, name) for name in MAPS}
-    calls |= {name: functools.partial(_pulled, jobs, config, name) for name in ALONE}
     found = jobs.all(calls)
     variables: dict[str, Any] = {}
     for name in found[MODELS[0]]:
         values = np.stack([found[model][name] for model in MODELS])
         variables[name] = (("model", "seed") if values.ndim == 2 else ("model", "seed", "end"), values)
-    for name in found[ALONE[0]]:
-        variables[name] = (("pull", "pull_seed"), np.stack([found[one][name] for one in ALONE]))
+    for name, values in found["pull"].items():
+        variables[name] = (("pull", "pull_seed", "end")[: values.ndim], values)
     for name in found[MAPS[0]]:
         variables[name] = (("map", "map_seed"), np.stack([found[one][name] for one in MAPS]))
     for name in ("fitted", "held_out", "components"):
@@ -90,7 +99,7 @@ def _key(config: Config, purpose: str, seed: int) -> jax.Array:
 
 def _whole(jobs: Jobs, config: Config, condition: str) -> dict[str, np.ndarray]:
     """Every seed by itself: a training takes ten seconds, and no program of many is faster."""
-    call = jax.jit(functools.partial(whole.trained, condition, num_steps=config.num_steps))
+    call = functools.partial(whole.trained, condition, num_steps=config.num_steps)
     rows = jnp.asarray(whole.vectors())
     each = []
     for seed in range(config.seeds):
@@ -100,18 +109,19 @@ def _whole(jobs: Jobs, config: Config, condition: str) -> dict[str, np.ndarray]:
     return {name: np.stack([one[name] for one in each]) for name in each[0]}
 
 
-def _pulled(jobs: Jobs, config: Config, name: str) -> dict[str, np.ndarray]:
-    """All seeds of a pull as one program."""
+def _pulled(jobs: Jobs, config: Config) -> dict[str, np.ndarray]:
+    """All pulls and seeds as one program `[pull, seed, ...]`."""
     each = [_key(config, "pull", seed) for seed in range(config.pull_seeds)]
     rows = jnp.asarray(whole.vectors())
 
     def make() -> dict[str, jax.Array]:
-        one = functools.partial(whole.pulled, name, rows=rows, num_steps=config.num_steps)
-        found: dict[str, jax.Array] = jax.jit(solve.vmap(one))(jnp.stack(each))
-        return found
+        one = functools.partial(whole.pulled, rows=rows, num_steps=config.num_steps)
+        numbers = jnp.repeat(jnp.arange(len(ALONE)), config.pull_seeds)
+        found = jax.jit(solve.vmap(one))(numbers, jnp.tile(jnp.stack(each), len(ALONE)))
+        return {score: of.reshape(len(ALONE), config.pull_seeds, *of.shape[1:]) for score, of in found.items()}
 
-    plan = {"pull": name, "seeds": config.pull_seeds, "steps": config.num_steps, "key": config.key}
-    made: dict[str, np.ndarray] = jobs.made(f"pull {name}", plan, make, config.pull_seeds)
+    plan = {"pulls": list(ALONE), "seeds": config.pull_seeds, "steps": config.num_steps, "key": config.key}
+    made: dict[str, np.ndarray] = jobs.made("pull", plan, make, len(ALONE) * config.pull_seeds)
     return made
 
 
@@ -162,13 +172,26 @@ def _judged(rows: np.ndarray, places: np.ndarray) -> dict[str, np.ndarray]:
     meant, there = 1 - (unit @ unit.T)[pairs], np.linalg.norm(places[:, None] - places, axis=2)[pairs]
     pearson = 0.0 if there.std() == 0 else abs(float(np.corrcoef(meant, there)[0, 1]))
     scores = {ours: np.asarray(getattr(kept, theirs)) for ours, theirs in MAP_SCORES.items()}
-    return {**scores, "pearson": np.asarray(pearson), "midpoints": np.asarray(midpoints(places))}
+    return {
+        **scores,
+        "pearson": np.asarray(pearson),
+        "midpoints": np.asarray(midpoints(places)),
+        "map_shrunk_loss": np.asarray(shrunk_loss(rows, places)),
+    }
+
+
+def shrunk_loss(rows: np.ndarray, places: np.ndarray) -> float:
+    """The published pull's loss, at its first temperature, of a map that is shrunk and otherwise as it was."""
+    near = np.asarray(topology.topological_loss(rows, num_neighbours=NEAR).neighbours)
+    small = places * (design.SHRUNK / np.sqrt(places.var(axis=0).mean()))
+    away = np.linalg.norm(small[:, None] - small[near], axis=2)
+    return float(np.mean(-np.log(np.exp(-away) + topology.LEAST)))
 
 
 def midpoints(places: np.ndarray) -> float:
     """Share of two words among the five nearest to the midpoint of their places."""
     found = []
-    for pair in design.PAIRS:
+    for pair in design.MIDPOINTS:
         own = [design.WORDS.index(word) for word in pair]
         away = np.linalg.norm(places - places[own].mean(axis=0), axis=1)
         found.append(np.isin(own, np.argsort(away, kind="stable")[: design.TOP]).mean())
@@ -176,14 +199,20 @@ def midpoints(places: np.ndarray) -> float:
 
 
 def features(source: str, key: jax.Array) -> np.ndarray:
-    """189 rows: the commonest words of the table, or a planted structure drawn by the key."""
+    """The published 36 words, or 189 rows: the commonest words of the table, or a planted structure by the key."""
     if source == "words":
         return np.asarray(geometry.word_vectors().vectors[: design.COUNT], np.float32)
+    if source == "published words":
+        return np.asarray(geometry.word_vectors().of(design.WORDS), np.float32)
     if source == "tree":
         made = geometry.planted_tree(key, branches=design.BRANCHES, dimensions=design.PLANTED)
+    elif source == "categories":
+        made = geometry.planted_categories(key, sizes=design.CATEGORIES, dimensions=design.PLANTED)
     else:
         made = geometry.planted_factors(key, sizes=design.FACTORS, dimensions=design.PLANTED, spread=0.3)
-    return np.asarray(made.vectors, np.float32)
+    # As wide as real ones, which changes no angle: maps of both are one program.
+    wide = geometry.word_vectors().vectors.shape[1]
+    return np.pad(np.asarray(made.vectors, np.float32), ((0, 0), (0, wide - design.PLANTED)))
 
 
 def _dimension(jobs: Jobs, config: Config, source: str, count: int) -> dict[str, np.ndarray]:
@@ -196,10 +225,14 @@ def _dimension(jobs: Jobs, config: Config, source: str, count: int) -> dict[str,
             key = _key(config, f"dimensions, {source}", seed)
             rows = features(source, keys.for_purpose(key, "rows"))
             order = np.asarray(jax.random.permutation(keys.for_purpose(key, "held out"), len(rows)))
-            new, old = order[: design.HELD_OUT], order[design.HELD_OUT :]
-            made = geometry.train_map(rows[old], key=key, dimensions=count, metric="cosine")
-            places = np.zeros((len(rows), count), np.float32)
-            places[old], places[new] = np.asarray(made(rows[old])), np.asarray(made(rows[new]))
+            is_few = len(rows) == design.COUNT_PUBLISHED
+            held = design.HELD_OUT_PUBLISHED if is_few else design.HELD_OUT
+            new, old = order[:held], order[held:]
+            made = geometry.train_map(
+                rows[old], key=key, dimensions=count, metric="cosine", num_steps=design.SWEEP_STEPS,
+                num_neighbours=NEAR if is_few else 15,
+            )  # fmt: skip
+            places = np.asarray(made(rows))
             found["fitted"].append(kept_of_each(rows[old], places[old]).mean())
             found["held_out"].append(kept_of_each(rows, places)[new].mean())
             found["components"].append(kept_of_each(rows[old], principal(rows[old], count)).mean())

@@ -12,7 +12,7 @@ from tokdyn.stats import mean_interval
 from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
 from tokdyn.studies.skeleton import Study, machine
 from tokdyn.studies.topology import design
-from tokdyn.studies.topology.claims import CHANCE, enough, findings, linear_from
+from tokdyn.studies.topology.claims import CHANCE, enough, enough_without_one, findings, linear_from
 from tokdyn.studies.topology.design import DIMENSIONS, MODELS, NEAR, PAIRS, PUBLISHED, REPAIRED, SHORT, WORDS, Config
 from tokdyn.studies.topology.experiment import VARIABLES, measure
 
@@ -77,12 +77,22 @@ def _cause_rows(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _ends(dataset: xarray.Dataset, name: str, pull: str) -> str:
+    """Means before training and after."""
+    first, last = dataset[name].sel(pull=pull).mean("pull_seed").values
+    return f"{first:.2g} to {last:.2g}"
+
+
 def _pull_rows(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     return [
         {
             "pull, distances by": name, "overlap, its own distances": shown(dataset["pull_published"].sel(pull=name)),
             "overlap, right distances": shown(dataset["pull_overlap"].sel(pull=name)),
-            "chance": f"{CHANCE:.3f}", "spread of places": f"{float(dataset['pull_spread'].sel(pull=name).mean()):.2g}",
+            "trustworthiness": shown(dataset["pull_trustworthiness"].sel(pull=name)),
+            "continuity": shown(dataset["pull_continuity"].sel(pull=name)),
+            "distances (rank correlation)": shown(dataset["pull_correlation"].sel(pull=name), within=(-1, 1)),
+            "spread of places": _ends(dataset, "pull_spread", name), "loss": _ends(dataset, "pull_loss", name),
+            "temperature": _ends(dataset, "pull_temperature", name),
         }
         for name in dataset["pull"].values
     ]  # fmt: skip
@@ -96,6 +106,7 @@ def _map_rows(dataset: xarray.Dataset) -> list[dict[str, Any]]:
             "continuity": shown(dataset["map_continuity"].sel(map=name)),
             "distances (rank correlation)": shown(dataset["map_correlation"].sel(map=name), within=(-1, 1)),
             "distances (absolute Pearson)": shown(dataset["pearson"].sel(map=name)),
+            "loss, shrunk": f"{float(dataset['map_shrunk_loss'].sel(map=name).mean()):.1g}",
             "midpoints of pairs": shown(dataset["midpoints"].sel(map=name)),
         }
         for name in dataset["map"].values
@@ -116,7 +127,8 @@ def _dimension_rows(dataset: xarray.Dataset, source: str) -> list[dict[str, Any]
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
     """The report."""
-    titles = {"words": "Real words", "tree": "A planted tree", "factors": "Planted factors"}
+    titles = {"words": "189 real words", "published words": "The published 36 words", "tree": "A planted tree",
+              "factors": "Planted factors", "categories": "Planted categories"}  # fmt: skip
     blocks = [
         f"{config.seeds} trainings of the whole model in each condition, {config.map_seeds} maps with each loss, "
         f"{config.sweep_seeds} in each dimension. {dataset.attrs['simulation_seconds']:.0f} s, compilation included "
@@ -134,33 +146,39 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "*Composition* counts the two words of "
         f"{len(PAIRS)} pairs among the first {design.TOP} that the mean of their patterns is read as. *Overall* is the "
         "mean of reconstruction, overlap by its own distances, composition and the patterns' score (variance, "
-        "smoothness and likeness of channels), of which the last says nothing about meaning: it is as "
-        "high before training.",
+        "smoothness and likeness of channels), of which the last says nothing about meaning. Chance "
+        f"of the pull's scores is {CHANCE:.3f} (overlap), about 0.5 (trustworthiness, continuity) and 0 (distances).",
         "What happens to the map:",
         table(_cause_rows(dataset)),
         f"The pull alone, one change at a time ({config.pull_seeds} seeds; words to places and no further):",
         table(_pull_rows(dataset)),
-        "A pull without a push is least where all places are one. There the products leave rounding errors for "
-        "distances, and the published overlap counts these; by differences even the collapsed map keeps some order.",
+        "A pull without a push is least where all places are one: spread and loss fall together, while the temperature "
+        "hardly moves. There the products leave rounding errors for distances, and the published overlap counts these; "
+        "by differences even the collapsed map keeps some order. With a push places stay apart, and the form of "
+        "distances makes no difference: the missing push is the cause, the products add noise to its effect.",
         "## The loss alone",
         'The same 36 words in the plane by one network (`geometry.train_map(form="network")`) that differs in its '
-        "loss alone. Midpoints: two words among the five nearest to the middle of their places, published for a UMAP "
-        f"of CLIP vectors as 50 % (chance {design.TOP / len(WORDS):.3f}); its overlap of 49.4 % and correlation of "
-        "0.105 are of those vectors and stay open.",
+        "loss alone. *Loss, shrunk*: the published loss, when a map is shrunk to the spread where the published model "
+        f"ends ({design.SHRUNK:g}): it is as near to zero for a map that keeps its neighbours as for a random one, so "
+        "that a loss of zero does not show that topology was given up. Midpoints: two words among the five nearest to "
+        "the middle of their places, published for a UMAP of CLIP vectors as 50 %; random places are the chance level "
+        "(two words are the nearest to their own midpoint unless others lie between). The published overlap of 49.4 % "
+        "and correlation of 0.105 are of those vectors and stay open.",
         table(_map_rows(dataset)),
         "## Which dimension is enough?",
         f"{design.COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "
-        f"mapped afterwards. Chance is {NEAR / (design.COUNT - 1):.3f}. The rule, fixed before the run: the smallest "
-        f"dimension whose mean overlap is at most {SHORT:g} below the largest. Rows of the map are judged among "
-        "themselves, rows held out among all. A map of neighbours does not go on rising: where the number of "
+        f"mapped afterwards; of the published {len(WORDS)} words {design.HELD_OUT_PUBLISHED}. "
+        f"The rule, fixed before the run: the smallest dimension whose mean overlap is at most {SHORT:g} below the "
+        "largest. Rows of the map are judged among themselves, rows held out among all. A map of neighbours does not go on rising: where the number of "
         "dimensions nears that of the structure, a linear map keeps more.",
     ]
     for source in dataset["source"].values:
         held = enough(dataset, source, "held_out")
         blocks += [
             f"### {titles[str(source)]}",
-            f"Enough: **{enough(dataset, source)}** for rows of the map, {held} for rows that were held out. "
-            + _linear(dataset, source),
+            f"Enough: **{enough(dataset, source)}** for rows of the map{_without(dataset, source, 'fitted')}, "
+            f"{held} for rows that were held out{_without(dataset, source, 'held_out')}. "
+            f"Chance {chances(source)[0]:.3f} and {chances(source)[1]:.3f}. " + _linear(dataset, source),
             table(_dimension_rows(dataset, source)),
         ]
     return Report("Topology: what a map of meanings keeps", blocks, _figures(dataset), notes=bullets([
@@ -168,6 +186,19 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "36 words in six categories are easy: two principal components nearly keep their neighbours.",
         "Real words are the same in all seeds: their intervals are over starts and held-out rows, not over words.",
     ]))  # fmt: skip
+
+
+def chances(source: str) -> tuple[float, float]:
+    """Of the overlap of rows of the map, among themselves, and of rows held out, among all."""
+    few = source == "published words"
+    count, held = (design.COUNT_PUBLISHED, design.HELD_OUT_PUBLISHED) if few else (design.COUNT, design.HELD_OUT)
+    return NEAR / (count - held - 1), NEAR / (count - 1)
+
+
+def _without(dataset: xarray.Dataset, source: str, name: str) -> str:
+    """Whether the answer hangs on one seed."""
+    low, high = enough_without_one(dataset, source, name)
+    return "" if low == high else f" ({low} to {high} with any one seed left out)"
 
 
 def _linear(dataset: xarray.Dataset, source: str) -> str:
@@ -182,7 +213,7 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
         from tokdyn.plot import topology
 
         return topology.models(dataset, chance=CHANCE) if name == "models" else topology.dimensions(
-            dataset, chance=NEAR / (design.COUNT - 1))  # fmt: skip
+            dataset, chance={name: chances(name)[1] for name in design.SOURCES})  # fmt: skip
 
     captions = {
         "models": "Five nearest in meaning that are among the five nearest in the plane: left the whole model, by its "

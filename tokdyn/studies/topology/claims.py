@@ -36,10 +36,15 @@ def published(dataset: xarray.Dataset, name: str, end: str = "after") -> np.ndar
 
 
 def lost_in_two(dataset: xarray.Dataset, source: str) -> np.ndarray:
-    """What two dimensions keep less than the best number of them, of rows that are mapped `[seed]`."""
-    kept = dataset["fitted"].sel(source=source).transpose("dimension", "sweep_seed")
-    best = int(np.argmax(kept.mean("sweep_seed").values))
-    return np.asarray((kept[best] - kept.sel(dimension=2)).values, float)
+    """What two dimensions keep less than the best number of them, of rows that are mapped `[seed]`.
+
+    Which is best the other seeds say: chosen by the seed itself, the best would be above two by luck alone.
+    """
+    kept = dataset["fitted"].sel(source=source).transpose("dimension", "sweep_seed").values.astype(float)
+    two = int(np.flatnonzero(dataset["dimension"].values == 2)[0])
+    seeds = range(kept.shape[1])
+    best = [int(np.argmax(np.delete(kept, seed, axis=1).mean(axis=1))) for seed in seeds]
+    return np.array([kept[best[seed], seed] - kept[two, seed] for seed in seeds])
 
 
 def enough(dataset: xarray.Dataset, source: str, name: str = "fitted") -> int:
@@ -105,7 +110,7 @@ CLAIMS = (
     ),
     Judgement(
         "diffusion_lm.two_dimensions", InGeneral(Rises(SHORT)), _lost, REPAIRED, told=_dimensions,
-        note="overlap of five nearest among 189 rows, the best dimension less two: real words, a planted tree, planted "
-             "factors",
+        note="overlap of five nearest among 189 rows, the best dimension (by the other seeds) less two: real words, a "
+             "planted tree, planted factors",
     ),
 )  # fmt: skip

@@ -169,8 +169,8 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         f"{design.COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "
         f"mapped afterwards; of the published {len(WORDS)} words {design.HELD_OUT_PUBLISHED}. "
         f"The rule, fixed before the run: the smallest dimension whose mean overlap is at most {SHORT:g} below the "
-        "largest. Rows of the map are judged among themselves, rows held out among all. A map of neighbours does not go on rising: where the number of "
-        "dimensions nears that of the structure, a linear map keeps more.",
+        "largest. Rows of the map are judged among themselves, rows held out among all. A map of neighbours does not "
+        "go on rising: where the number of dimensions nears that of the structure, a linear map keeps more.",
     ]
     for source in dataset["source"].values:
         held = enough(dataset, source, "held_out")

@@ -205,8 +205,8 @@ def overlap_published(rows: jax.Array, places: jax.Array, by_products: ArrayLike
     """
     unit = rows / jnp.linalg.norm(rows, axis=1, keepdims=True)
     meant = jax.lax.top_k(unit @ unit.T, NEAR + 1)[1][:, 1:]
-    forms = [model_of.distances_squared(places, form) for form in ("products", "differences")]
-    there = jax.lax.top_k(-jnp.sqrt(jnp.where(by_products, *forms)), NEAR + 1)[1][:, 1:]
+    products, differences = (model_of.distances_squared(places, form) for form in ("products", "differences"))
+    there = jax.lax.top_k(-jnp.sqrt(jnp.where(by_products, products, differences)), NEAR + 1)[1][:, 1:]
     return jnp.mean((meant[:, :, None] == there[:, None]).any(axis=2))
 
 

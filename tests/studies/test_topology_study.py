@@ -45,10 +45,10 @@ def test_kept_of_each_is_the_library_overlap():
 
 def test_midpoints_of_places():
     places = np.full((36, 2), 50.0) + np.arange(36)[:, None]
-    for number, pair in enumerate(design.PAIRS):
+    for number, pair in enumerate(design.MIDPOINTS):
         for word in pair:
             places[design.WORDS.index(word)] = [10 * number, 0]
-    # "car" is in two pairs, and stays with the last but one that named it.
+    # "cat" is in two pairs, and stays with the one that named it last.
     assert experiment.midpoints(places) >= 0.8
 
 

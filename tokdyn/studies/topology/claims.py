@@ -90,7 +90,7 @@ CLAIMS = (
     Judgement(
         "diffusion_lm.topological_overall", Typical(0.323, SCORES),
         lambda of: rules.one_more(published(of, "overall")), RERUN,
-        note="mean of four scores, of which one, of patterns, is as high before training",
+        note="mean of four scores, of which one, of patterns, says nothing about meaning",
     ),
     Judgement(
         "diffusion_lm.topological_loss", AtMost(GONE), lambda of: rules.one_more(published(of, "topology")), RERUN,

@@ -18,6 +18,8 @@ SETTINGS = {PUBLISHED: ("attraction", "products"), REPAIRED: ("contrastive", "di
 ALONE = ("attraction, products", "attraction, differences", "contrastive, differences")
 # Pairs that were composed; "fast car" is skipped, as "fast" is not among the words.
 PAIRS = (("big", "cat"), ("red", "car"), ("happy", "dog"), ("small", "bird"), ("blue", "house"))
+# Pairs whose midpoints were looked up in the plane of UMAP; again without "fast car".
+MIDPOINTS = (("big", "cat"), ("small", "dog"), ("red", "car"), ("happy", "cat"), ("green", "tree"))
 TOP = 5
 # Maps of the same 36 words by one network, that differ in the loss alone; and no training at all.
 LOSSES: tuple[Loss, ...] = ("attraction", "umap", "contrastive")

@@ -168,7 +168,7 @@ def _judged(rows: np.ndarray, places: np.ndarray) -> dict[str, np.ndarray]:
 def midpoints(places: np.ndarray) -> float:
     """Share of two words among the five nearest to the midpoint of their places."""
     found = []
-    for pair in design.PAIRS:
+    for pair in design.MIDPOINTS:
         own = [design.WORDS.index(word) for word in pair]
         away = np.linalg.norm(places - places[own].mean(axis=0), axis=1)
         found.append(np.isin(own, np.argsort(away, kind="stable")[: design.TOP]).mean())

@@ -134,8 +134,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "*Composition* counts the two words of "
         f"{len(PAIRS)} pairs among the first {design.TOP} that the mean of their patterns is read as. *Overall* is the "
         "mean of reconstruction, overlap by its own distances, composition and the patterns' score (variance, "
-        "smoothness and likeness of channels), of which the last says nothing about meaning: it is as "
-        "high before training.",
+        "smoothness and likeness of channels), of which the last says nothing about meaning.",
         "What happens to the map:",
         table(_cause_rows(dataset)),
         f"The pull alone, one change at a time ({config.pull_seeds} seeds; words to places and no further):",
@@ -145,8 +144,9 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "## The loss alone",
         'The same 36 words in the plane by one network (`geometry.train_map(form="network")`) that differs in its '
         "loss alone. Midpoints: two words among the five nearest to the middle of their places, published for a UMAP "
-        f"of CLIP vectors as 50 % (chance {design.TOP / len(WORDS):.3f}); its overlap of 49.4 % and correlation of "
-        "0.105 are of those vectors and stay open.",
+        "of CLIP vectors as 50 %; chance is what random places have (two words are the nearest to their own midpoint "
+        "unless others lie between). The published overlap of 49.4 % and correlation of 0.105 are of those vectors and "
+        "stay open.",
         table(_map_rows(dataset)),
         "## Which dimension is enough?",
         f"{design.COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "

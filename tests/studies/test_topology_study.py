@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import xarray
 
+from tests.studies import resumed
 from tokdyn import environment, geometry
-from tokdyn.studies import topology
+from tokdyn.studies import meanings, topology
 from tokdyn.studies.topology import claims, design, experiment, whole
 
 SEEDS = 5
@@ -77,14 +78,14 @@ def dataset_of(*, overlap=0.23, published=0.1, spread=1e-3, last=1e-6, two=0.5):
         name: (("map", "map_seed"), 0.7 + 0.01 * draw(size=(len(design.MAPS), SEEDS))) for name in maps
     }  # fmt: skip
     levels = np.array([two, 0.7, 0.82, 0.84, 0.85, 0.85])[None, :, None]
-    sweep = (len(design.SOURCES), len(design.DIMENSIONS), SEEDS)
+    sweep = (len(meanings.SOURCES), len(design.DIMENSIONS), SEEDS)
     variables |= {
         name: (("source", "dimension", "sweep_seed"), levels + 0.002 * draw(size=sweep))
         for name in ("fitted", "held_out", "components")
     }
     coords = {
         "model": list(design.MODELS), "end": list(experiment.AFTER), "pull": list(design.ALONE),
-        "map": list(design.MAPS), "source": list(design.SOURCES), "dimension": list(design.DIMENSIONS),
+        "map": list(design.MAPS), "source": list(meanings.SOURCES), "dimension": list(design.DIMENSIONS),
     }  # fmt: skip
     return xarray.Dataset(variables, coords).assign_attrs(
         study="topology", schema_version=1, config=json.dumps(dataclasses.asdict(config)),
@@ -127,13 +128,7 @@ def test_the_report_says_what_the_dataset_has(tmp_path):
 @pytest.mark.slow
 def test_the_study_in_small_goes_on_from_its_store(tmp_path):
     config = design.Config(seeds=2, pull_seeds=3, map_seeds=2, sweep_seeds=2, num_steps=10)
-    place = str(tmp_path / "store")
-    told = []
-    one = experiment.measure(config, store=place, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
-    xarray.testing.assert_identical(one, experiment.measure(config, store=place))
-    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    one = resumed.measured(experiment.measure, config, tmp_path / "store")
     kept = one["map_overlap"].mean("map_seed")
     assert float(kept.sel(map="network, contrastive")) > float(kept.sel(map="network, attraction")) + 0.2
     assert float(one["fitted"].sel(source="words", dimension=8).mean()) > 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,6 @@ from tokdyn.stats import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_PUBLISHED = 0.094
-_SHORT = 0.05
 
 
 def _row(panel: Any, place: float, values: np.ndarray, number: int) -> Any:
@@ -31,12 +29,13 @@ def _row(panel: Any, place: float, values: np.ndarray, number: int) -> Any:
 
 
 @styled
-def models(dataset: xarray.Dataset, *, chance: float) -> Figure:
+def models(dataset: xarray.Dataset, *, chance: float, published: float) -> Figure:
     """Overlap of the whole model in its conditions, and of one network by its loss.
 
     Args:
         dataset: of the study.
         chance: of the overlap.
+        published: the overlap of the whole model.
 
     Returns:
         The figure.
@@ -63,24 +62,27 @@ def models(dataset: xarray.Dataset, *, chance: float) -> Figure:
         handles["chance"] = panel.axvline(chance, color="0.35", linestyle=(0, (3, 2)), linewidth=1)
         panel.set(xlabel="overlap of five nearest", xlim=(0, 1), ylim=(count - 0.5, -0.5))
         panel.grid(False, axis="y")
-    handles["published"] = left.axvline(_PUBLISHED, color=COLOURS[5], linestyle=":", linewidth=1.3)
+    handles["published"] = left.axvline(published, color=COLOURS[5], linestyle=":", linewidth=1.3)
     legend_below(made, list(handles.values()), list(handles))
     return made
 
 
 @styled
-def dimensions(dataset: xarray.Dataset, *, chance: float) -> Figure:
+def dimensions(
+    dataset: xarray.Dataset, *, chance: float, enough: Mapping[tuple[str, str], int], titles: Mapping[str, str]
+) -> Figure:
     """Overlap by the number of dimensions, a panel for each source.
 
     Args:
         dataset: of the study.
         chance: of the overlap.
+        enough: the dimension that is, by variable and source: it gets a ring.
+        titles: of the panels, by source.
 
     Returns:
         The figure.
     """
     sources = dataset["source"].values
-    titles = {"words": "real words", "tree": "a planted tree", "factors": "planted factors"}
     labels = {"fitted": "rows of the map", "held_out": "rows held out", "components": "principal components"}
     made, axes = figure(1, len(sources), width=2.3, height=2.3, sharey=True)
     counts = dataset["dimension"].values
@@ -93,16 +95,15 @@ def dimensions(dataset: xarray.Dataset, *, chance: float) -> Figure:
                 color=COLOURS[number + 1], marker=MARKERS[number + 1], markersize=3.8, linewidth=1.1, elinewidth=1,
                 capsize=1.5, label=label, linestyle="-" if name != "components" else ":", clip_on=False,
             )  # fmt: skip
-            if name != "components":
-                means = values.mean(axis=1)
-                first = int(np.argmax(means >= means.max() - _SHORT))
+            if (name, str(source)) in enough:
+                means, first = values.mean(axis=1), list(counts).index(enough[name, str(source)])
                 panel.plot([counts[first]], [means[first]], "o", markersize=10, markerfacecolor="none",
                            markeredgecolor=COLOURS[number + 1], markeredgewidth=1, clip_on=False)  # fmt: skip
         panel.axhline(chance, color="0.35", linestyle=(0, (3, 2)), linewidth=1, label="chance")
         panel.set_xscale("log", base=2)
         panel.set_xticks(counts, [str(count) for count in counts])
         panel.minorticks_off()
-        panel.set(title=titles.get(str(source), str(source)), xlabel="dimensions", ylim=(0, 1.02))
+        panel.set(title=titles[str(source)], xlabel="dimensions", ylim=(0, 1.02))
     axes[0, 0].set_ylabel("overlap of five nearest")
     legend_below(made, *axes[0, 0].get_legend_handles_labels())
     return made

@@ -10,7 +10,7 @@ from tokdyn.studies.skeleton import at_most
 
 WORDS = tuple(word for members in geometry.PUBLISHED_CATEGORIES.values() for word in members)  # 36
 NEAR = 5
-WIDTH, SIDE, RATE, STEPS, CLIP, ENOUGH = 512, 32, 1e-3, 200, 1.0, 0.95
+SIDE, RATE, STEPS, CLIP, ENOUGH = 32, 1e-3, 200, 1.0, 0.95
 # The published model, and with a pull that also pushes.
 PUBLISHED, REPAIRED = MODELS = ("published", "contrastive")
 SETTINGS = {PUBLISHED: ("attraction", "products"), REPAIRED: ("contrastive", "differences")}
@@ -27,9 +27,7 @@ BASELINES = ("principal components", "random")
 MAPS = (*(f"network, {loss}" for loss in LOSSES), *BASELINES)
 # Which dimension is enough?
 DIMENSIONS = (2, 3, 4, 8, 16, 32)
-SOURCES = ("words", "tree", "factors")
-COUNT, HELD_OUT = 189, 38
-BRANCHES, FACTORS, PLANTED = (3, 7, 9), (7, 9, 3), 64  # 189 of each
+HELD_OUT = 38
 # The rule, fixed before the run: the smallest dimension whose overlap is at most this much below the largest one's, in
 # the mean over seeds.
 SHORT = 0.05

@@ -12,8 +12,9 @@ import numpy as np
 
 from tokdyn import geometry, keys, solve
 from tokdyn.studies.jobs import Jobs
+from tokdyn.studies.meanings import COUNT, SOURCES, planted
 from tokdyn.studies.topology import design, whole
-from tokdyn.studies.topology.design import ALONE, BASELINES, DIMENSIONS, LOSSES, MAPS, MODELS, NEAR, SOURCES, Config
+from tokdyn.studies.topology.design import ALONE, BASELINES, DIMENSIONS, LOSSES, MAPS, MODELS, NEAR, Config
 
 if TYPE_CHECKING:
     import xarray
@@ -178,12 +179,8 @@ def midpoints(places: np.ndarray) -> float:
 def features(source: str, key: jax.Array) -> np.ndarray:
     """189 rows: the commonest words of the table, or a planted structure drawn by the key."""
     if source == "words":
-        return np.asarray(geometry.word_vectors().vectors[: design.COUNT], np.float32)
-    if source == "tree":
-        made = geometry.planted_tree(key, branches=design.BRANCHES, dimensions=design.PLANTED)
-    else:
-        made = geometry.planted_factors(key, sizes=design.FACTORS, dimensions=design.PLANTED, spread=0.3)
-    return np.asarray(made.vectors, np.float32)
+        return np.asarray(geometry.word_vectors().vectors[:COUNT], np.float32)
+    return np.asarray(planted(source, key), np.float32)
 
 
 def _dimension(jobs: Jobs, config: Config, source: str, count: int) -> dict[str, np.ndarray]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import xarray
 
-from tokdyn.stats import mean_interval
-from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
+from tokdyn.studies.documents import Figure, Report, bullets, table
+from tokdyn.studies.intervals import mean_shown as shown
+from tokdyn.studies.meanings import COUNT, TITLES
 from tokdyn.studies.skeleton import Study, machine
 from tokdyn.studies.topology import design
 from tokdyn.studies.topology.claims import CHANCE, enough, findings, linear_from
@@ -19,14 +19,6 @@ from tokdyn.studies.topology.experiment import VARIABLES, measure
 CHANCES = {"reconstruction": 1 / len(WORDS), "overlap_published": CHANCE, "overlap": CHANCE,
            "composition": design.TOP / len(WORDS)}  # fmt: skip
 PUBLISHED_NUMBERS = {"reconstruction": 0.528, "overlap_published": 0.094, "overall": 0.323}
-
-
-def shown(values: xarray.DataArray, digits: int = 3, within: tuple[float, float] | None = (0.0, 1.0)) -> str:
-    """Mean over seeds and its 95 % interval by Student."""
-    found = mean_interval(np.asarray(values, float), within=within)
-    if float(found.low) == float(found.high):
-        return f"{float(found.mean):.{digits}f}"
-    return f"{float(found.mean):.{digits}f} {brackets(found.low, found.high, digits)}"
 
 
 def headline(dataset: xarray.Dataset) -> str:
@@ -116,7 +108,6 @@ def _dimension_rows(dataset: xarray.Dataset, source: str) -> list[dict[str, Any]
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
     """The report."""
-    titles = {"words": "Real words", "tree": "A planted tree", "factors": "Planted factors"}
     blocks = [
         f"{config.seeds} trainings of the whole model in each condition, {config.map_seeds} maps with each loss, "
         f"{config.sweep_seeds} in each dimension. {dataset.attrs['simulation_seconds']:.0f} s, compilation included "
@@ -149,8 +140,8 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "stay open.",
         table(_map_rows(dataset)),
         "## Which dimension is enough?",
-        f"{design.COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "
-        f"mapped afterwards. Chance is {NEAR / (design.COUNT - 1):.3f}. The rule, fixed before the run: the smallest "
+        f"{COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "
+        f"mapped afterwards. Chance is {NEAR / (COUNT - 1):.3f}. The rule, fixed before the run: the smallest "
         f"dimension whose mean overlap is at most {SHORT:g} below the largest. Rows of the map are judged among "
         "themselves, rows held out among all. A map of neighbours does not go on rising: where the number of "
         "dimensions nears that of the structure, a linear map keeps more.",
@@ -158,7 +149,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
     for source in dataset["source"].values:
         held = enough(dataset, source, "held_out")
         blocks += [
-            f"### {titles[str(source)]}",
+            f"### {TITLES[str(source)].capitalize()}",
             f"Enough: **{enough(dataset, source)}** for rows of the map, {held} for rows that were held out. "
             + _linear(dataset, source),
             table(_dimension_rows(dataset, source)),
@@ -181,8 +172,13 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
     def drawn(name: str) -> Any:
         from tokdyn.plot import topology
 
-        return topology.models(dataset, chance=CHANCE) if name == "models" else topology.dimensions(
-            dataset, chance=NEAR / (design.COUNT - 1))  # fmt: skip
+        if name == "models":
+            return topology.models(dataset, chance=CHANCE, published=PUBLISHED_NUMBERS["overlap_published"])
+        chosen = {
+            (kind, str(source)): enough(dataset, source, kind)
+            for kind in ("fitted", "held_out") for source in dataset["source"].values
+        }  # fmt: skip
+        return topology.dimensions(dataset, chance=NEAR / (COUNT - 1), enough=chosen, titles=TITLES)
 
     captions = {
         "models": "Five nearest in meaning that are among the five nearest in the plane: left the whole model, by its "

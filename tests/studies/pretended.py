@@ -14,6 +14,7 @@ from tokdyn.studies import (
     dynamics,
     grounding,
     latent_optimisation,
+    meanings,
     mechanisms,
     mediation,
     phase,
@@ -219,7 +220,7 @@ def _topology():
     of = ("model", "seed", "end")
     shares = ("reconstruction", "overlap_published", "overlap", "overall", "spread", "topology")
     coords = {
-        "model": list(topologies.MODELS), "end": ["before", "after"], "source": list(topologies.SOURCES),
+        "model": list(topologies.MODELS), "end": ["before", "after"], "source": list(meanings.SOURCES),
         "dimension": list(topologies.DIMENSIONS),
     }  # fmt: skip
     variables = dict.fromkeys(shares, (of, 0, 1))

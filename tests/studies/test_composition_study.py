@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray
 
+from tests.studies import resumed
 from tokdyn import environment, geometry
 from tokdyn.data import combinations
 from tokdyn.studies import composition
@@ -250,14 +251,7 @@ def test_verdicts_follow_the_numbers():
 def test_the_study_in_small_goes_on_from_its_store(tmp_path):
     """Whole, with what is chosen; a second call reads everything, and a chance number is not what was trained."""
     config = design.Config(seeds=3, tuning_seeds=1, pair_steps=60, num_steps=60)
-    told = []
-    place = str(tmp_path / "store")
-    one = experiment.measure(config, store=place, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
-    again = experiment.measure(config, store=place)
-    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
-    xarray.testing.assert_identical(one, again)
+    one = resumed.measured(experiment.measure, config, tmp_path / "store")
     exact = one["exact"].mean("seed")
     assert float(exact.sel(world="relations", operator="convolution")) > 0.2
     assert float(exact.sel(world="relations", operator="pattern mean")) <= 0.5

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import xarray
 
+from tests.studies import resumed
 from tokdyn import environment
-from tokdyn.studies import grounding
+from tokdyn.studies import grounding, meanings
 from tokdyn.studies.grounding import claims, design, experiment, training
 
 SEEDS, CHANNEL_SEEDS = 10, 4
@@ -22,7 +23,7 @@ def test_words_and_their_vectors():
     assert names[:5] == design.FIVE
     assert len(set(names)) == 189
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=2e-3)
-    assert rows.shape == (189, design.WIDTH)
+    assert rows.shape == (189, meanings.WIDTH)
 
 
 @functools.cache
@@ -58,7 +59,7 @@ def dataset_of(*, gain=0.0, steps=1, cosine=0.48, agreement=(0.4, 0.2, 0.9, 0.8)
     accuracy[:, :-1, :, 1:] -= gain
     shape = (len(targets), SEEDS)
     noise = 0.01 * draw(size=SEEDS)
-    codes = (len(design.SOURCES), len(design.NOISE), len(design.CODES), 5, CHANNEL_SEEDS)
+    codes = (len(meanings.SOURCES), len(design.NOISE), len(design.CODES), 5, CHANNEL_SEEDS)
     variables = {
         "accuracy": (("words", "target", "seed", "step"), accuracy),
         "alignment": (("words", "target", "seed", "end"), 0.01 * draw(size=(len(sizes), *shape, 2))),
@@ -78,7 +79,7 @@ def dataset_of(*, gain=0.0, steps=1, cosine=0.48, agreement=(0.4, 0.2, 0.9, 0.8)
     coords = {
         "words": sizes, "target": targets, "seed": np.arange(SEEDS), "step": np.arange(design.STEPS + 1),
         "after": ["before", "published end", "100 steps"], "pair": [" ".join(pair) for pair in design.PAIRS],
-        "source": list(design.SOURCES), "channel": list(design.NOISE), "code": list(design.CODES),
+        "source": list(meanings.SOURCES), "channel": list(design.NOISE), "code": list(design.CODES),
         "channel_seed": np.arange(CHANNEL_SEEDS),
     }  # fmt: skip
     return xarray.Dataset(variables, coords).assign_attrs(
@@ -125,13 +126,7 @@ def test_the_report_says_what_the_dataset_has(tmp_path):
 def test_the_study_in_small_goes_on_from_its_store(tmp_path):
     """Whole: one step is enough with any target, codes keep their bounds, a second call reads everything."""
     config = design.Config(seeds=10, channel_seeds=3, draws=10)
-    place = str(tmp_path / "store")
-    told = []
-    one = experiment.measure(config, store=place, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
-    xarray.testing.assert_identical(one, experiment.measure(config, store=place))
-    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    one = resumed.measured(experiment.measure, config, tmp_path / "store")
     after = one["accuracy"].sel(step=1).mean("seed")
     assert float(after.min()) > 0.98
     # Shares of 1,890 words, averaged: four standard errors of a share of a half.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray
 
+from tests.studies import resumed
 from tokdyn import environment, geometry
 from tokdyn.studies import topology
 from tokdyn.studies.topology import claims, design, experiment, whole
@@ -48,7 +49,7 @@ def test_midpoints_of_places():
     for number, pair in enumerate(design.MIDPOINTS):
         for word in pair:
             places[design.WORDS.index(word)] = [10 * number, 0]
-    # "cat" is in two pairs, and stays with the last that named it.
+    # "cat" is in two pairs, and stays with the one that named it last.
     assert experiment.midpoints(places) >= 0.8
 
 
@@ -158,13 +159,7 @@ def test_the_report_says_what_the_dataset_has(tmp_path):
 @pytest.mark.slow
 def test_the_study_in_small_goes_on_from_its_store(tmp_path):
     config = design.Config(seeds=2, pull_seeds=3, map_seeds=2, sweep_seeds=2, num_steps=10)
-    place = str(tmp_path / "store")
-    told = []
-    one = experiment.measure(config, store=place, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1]
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
-    xarray.testing.assert_identical(one, experiment.measure(config, store=place))
-    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    one = resumed.measured(experiment.measure, config, tmp_path / "store")
     kept = one["map_overlap"].mean("map_seed")
     assert float(kept.sel(map="network, contrastive")) > float(kept.sel(map="network, attraction")) + 0.2
     assert float(one["fitted"].sel(source="words", dimension=8).mean()) > 0.5

@@ -43,9 +43,7 @@ def agreement(partners: ArrayLike, *, weight: float = 1.0) -> Agreement:
     Raises:
         ValueError: no vector of whole numbers, or a negative weight.
     """
-    found = jnp.asarray(partners)
-    if found.ndim != 1 or not jnp.issubdtype(found.dtype, jnp.integer):
-        raise checks.bad("partners", "whole numbers [vocabulary]", checks.describe_array(found))
+    found = _of_words("partners", partners)
     return Agreement(checks.hyperparameter("weight", weight, at_least=0.0), found)
 
 
@@ -76,7 +74,13 @@ def within_group(groups: ArrayLike, *, weight: float = 1.0) -> WithinGroup:
     Raises:
         ValueError: no vector of whole numbers, or a negative weight.
     """
-    found = jnp.asarray(groups)
-    if found.ndim != 1 or not jnp.issubdtype(found.dtype, jnp.integer):
-        raise checks.bad("groups", "whole numbers [vocabulary]", checks.describe_array(found))
+    found = _of_words("groups", groups)
     return WithinGroup(checks.hyperparameter("weight", weight, at_least=0.0), found)
+
+
+def _of_words(name: str, value: ArrayLike) -> jax.Array:
+    """A whole number for each word."""
+    found = jnp.asarray(value)
+    if found.ndim != 1 or not jnp.issubdtype(found.dtype, jnp.integer):
+        raise checks.bad(name, "whole numbers [vocabulary]", checks.describe_array(found))
+    return found

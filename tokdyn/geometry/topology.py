@@ -17,6 +17,7 @@ from tokdyn import checks, keys
 from tokdyn.autoencoder import layers
 from tokdyn.autoencoder.base import Variables
 from tokdyn.dynamics.parts import part, static
+from tokdyn.geometry.graph import nearest_neighbours
 from tokdyn.numerics import squared_distances
 from tokdyn.train.fit import Metrics
 
@@ -219,10 +220,7 @@ def topological_loss(
         raise checks.bad("vectors", f"more words than the {count} neighbours", len(rows))
     if (rows == rows[0]).all():
         raise checks.bad("vectors", "different rows", "duplicates of one")
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    likeness = unit @ unit.T
-    np.fill_diagonal(likeness, -np.inf)
-    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :count]
+    nearest = nearest_neighbours(rows, count, metric="cosine").indices
     return TopologicalLoss(jnp.asarray(nearest.astype(np.int32)), pull, form)
 
 

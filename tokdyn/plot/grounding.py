@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +43,18 @@ def targets(dataset: xarray.Dataset) -> Figure:
 
 
 @styled
-def channel(dataset: xarray.Dataset) -> Figure:
-    """Exact recovery against the rank of wrong words, along the dial, for each source and channel."""
+def channel(dataset: xarray.Dataset, *, titles: Mapping[str, str]) -> Figure:
+    """Exact recovery against the rank of wrong words, along the dial, for each source and channel.
+
+    Args:
+        dataset: of the study.
+        titles: of the sources.
+
+    Returns:
+        The figure.
+    """
     sources, channels = dataset["source"].values, dataset["channel"].values
     made, axes = figure(len(channels), len(sources), width=2.3, height=2.1, sharey=True)
-    titles = {"words": "real words", "tree": "a planted tree", "factors": "planted factors"}
     for place, (row, kind) in enumerate(zip(axes, channels, strict=True)):
         levels = dataset["noise"].sel(channel=kind).values
         for panel, source in zip(row, sources, strict=True):

@@ -15,9 +15,6 @@ from tokdyn.stats import mean_interval
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PUBLISHED = 0.094
-_SHORT = 0.05
-
 
 def _row(panel: Any, place: float, values: np.ndarray, number: int) -> Any:
     """All seeds of a row as dots, and their mean with its interval."""
@@ -32,12 +29,13 @@ def _row(panel: Any, place: float, values: np.ndarray, number: int) -> Any:
 
 
 @styled
-def models(dataset: xarray.Dataset, *, chance: float) -> Figure:
+def models(dataset: xarray.Dataset, *, chance: float, published: float) -> Figure:
     """Overlap of the whole model in its conditions, and of one network by its loss.
 
     Args:
         dataset: of the study.
         chance: of the overlap.
+        published: the overlap of the whole model.
 
     Returns:
         The figure.
@@ -64,25 +62,31 @@ def models(dataset: xarray.Dataset, *, chance: float) -> Figure:
         handles["chance"] = panel.axvline(chance, color="0.35", linestyle=(0, (3, 2)), linewidth=1)
         panel.set(xlabel="overlap of five nearest", xlim=(0, 1), ylim=(count - 0.5, -0.5))
         panel.grid(False, axis="y")
-    handles["published"] = left.axvline(_PUBLISHED, color=COLOURS[5], linestyle=":", linewidth=1.3)
+    handles["published"] = left.axvline(published, color=COLOURS[5], linestyle=":", linewidth=1.3)
     legend_below(made, list(handles.values()), list(handles))
     return made
 
 
 @styled
-def dimensions(dataset: xarray.Dataset, *, chance: Mapping[str, float]) -> Figure:
+def dimensions(
+    dataset: xarray.Dataset,
+    *,
+    chance: Mapping[str, float],
+    enough: Mapping[tuple[str, str], int],
+    titles: Mapping[str, str],
+) -> Figure:
     """Overlap by the number of dimensions, a panel for each source.
 
     Args:
         dataset: of the study.
-        chance: of the overlap, by source.
+        chance: of the overlap of rows held out, by source.
+        enough: the dimension that is, by variable and source: it gets a ring.
+        titles: of the panels, by source.
 
     Returns:
         The figure.
     """
     sources = dataset["source"].values
-    titles = {"words": "189 real words", "published words": "the published 36 words", "tree": "a planted tree",
-              "factors": "planted factors", "categories": "planted categories"}  # fmt: skip
     labels = {"fitted": "rows of the map", "held_out": "rows held out", "components": "principal components"}
     across = min(len(sources), 3)
     made, axes = figure(-(-len(sources) // across), across, width=2.5, height=2.3, sharey=True)
@@ -96,16 +100,15 @@ def dimensions(dataset: xarray.Dataset, *, chance: Mapping[str, float]) -> Figur
                 color=COLOURS[number + 1], marker=MARKERS[number + 1], markersize=3.8, linewidth=1.1, elinewidth=1,
                 capsize=1.5, label=label, linestyle="-" if name != "components" else ":", clip_on=False,
             )  # fmt: skip
-            if name != "components":
-                means = values.mean(axis=1)
-                first = int(np.argmax(means >= means.max() - _SHORT))
+            if (name, str(source)) in enough:
+                means, first = values.mean(axis=1), list(counts).index(enough[name, str(source)])
                 panel.plot([counts[first]], [means[first]], "o", markersize=10, markerfacecolor="none",
                            markeredgecolor=COLOURS[number + 1], markeredgewidth=1, clip_on=False)  # fmt: skip
         panel.axhline(chance[str(source)], color="0.35", linestyle=(0, (3, 2)), linewidth=1, label="chance")
         panel.set_xscale("log", base=2)
         panel.set_xticks(counts, [str(count) for count in counts])
         panel.minorticks_off()
-        panel.set(title=titles.get(str(source), str(source)), xlabel="dimensions", ylim=(0, 1.02))
+        panel.set(title=titles[str(source)], xlabel="dimensions", ylim=(0, 1.02))
     for panel in axes.ravel()[len(sources) :]:
         panel.set_axis_off()
     for panel in axes[:, 0]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tokdyn.studies.store import kept
 
 Name = TypeVar("Name", bound=Hashable)
@@ -53,6 +55,30 @@ class Jobs:
             if self._progress is not None:
                 self._progress(self._done, self.total)
         return value
+
+    def in_units(
+        self, call: Callable[..., dict[str, Any]], columns: tuple[np.ndarray, ...], unit: int
+    ) -> dict[str, np.ndarray]:
+        """Runs in calls of so many, which share their program; what is missing to a unit is made twice.
+
+        Args:
+            call: of so many rows of every column `[unit]`; returns arrays `[unit, ...]` by name.
+            columns: what tells runs apart `[runs]` each.
+            unit: runs of a call.
+
+        Returns:
+            Arrays `[runs, ...]` by name.
+
+        Raises:
+            Stopped: it is to end.
+        """
+        parts = []
+        for start in range(0, len(columns[0]), unit):
+            self.go_on()
+            rows = [column[start : start + unit] for column in columns]
+            made = call(*[np.resize(row, unit) for row in rows])
+            parts.append({name: np.asarray(value)[: len(rows[0])] for name, value in made.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def all(self, calls: Mapping[Name, Callable[[], Any]]) -> dict[Name, Any]:
         """What every call returns. Give the longest first, so that no thread is left alone with one.

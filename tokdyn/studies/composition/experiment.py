@@ -119,16 +119,15 @@ def _in_world(jobs: Jobs, config: Config, name: str, program: str) -> dict[str, 
     many = jax.jit(solve.vmap(one))
 
     def run(numbers: dict[str, float], rates: np.ndarray, seeds: np.ndarray, purpose: str) -> Any:
-        """So many runs, in calls of a unit; what is missing to a unit is made twice."""
+        """So many runs, each with its rate."""
         columns = {key: np.full(UNIT, value, np.float32) for key, value in {**world.BASE, **numbers}.items()}
-        parts = []
-        for start in range(0, len(seeds), UNIT):
-            jobs.go_on()
-            own, tried = seeds[start : start + UNIT], rates[start : start + UNIT]
-            columns["learning_rate"] = np.resize(tried, UNIT).astype(np.float32)
-            made = many(columns, _seeds(config, f"{name}, {purpose}", np.resize(own, UNIT)))
-            parts.append({key: np.asarray(value)[: len(own)] for key, value in made.items()})
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+        def call(tried: np.ndarray, own: np.ndarray) -> Any:
+            return many(
+                {**columns, "learning_rate": tried.astype(np.float32)}, _seeds(config, f"{name}, {purpose}", own)
+            )
+
+        return jobs.in_units(call, (rates, seeds), UNIT)
 
     def whole(numbers: dict[str, float], rates: np.ndarray, seeds: np.ndarray, purpose: str, label: str) -> Any:
         parts = []

@@ -7,10 +7,10 @@ import dataclasses
 from tokdyn import checks
 from tokdyn.studies.skeleton import at_most
 
-# The published experiment: words, width of their features, learning rate of Adam, weights of the two further losses.
+# The published experiment: words, learning rate of Adam, weights of the two further losses.
 FIVE = ("cat", "dog", "red", "blue", "big")
 PAIRS = (("cat", "dog"), ("red", "blue"), ("cat", "big"), ("dog", "big"))
-WIDTH, RATE, ALIGN, GRAM = 512, 0.01, 1.0, 0.1
+RATE, ALIGN, GRAM = 0.01, 1.0, 0.1
 NONE, RANDOM, IDENTICAL, SEMANTIC = TARGETS = ("none", "random", "identical", "semantic")
 # By number of words: the published two, and what "ready to scale" is about. Seeds are a share of the design's.
 SIZES = {5: 1.0, 189: 0.2, 1000: 0.05}
@@ -22,9 +22,6 @@ DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 CODES = (*[f"semantic, {dial:g} whitened" for dial in DIAL], "arbitrary")
 NUMBERS, BITS = 320, 128  # of a code: the 8 x 8 x 5 pattern of the published model; signs
 NOISE = {"gaussian": (2.5, 3.0, 3.5, 4.0, 5.0), "flips": (0.2, 0.25, 0.3, 0.35, 0.4)}
-SOURCES = ("words", "tree", "factors")  # real vectors, and two whose structure is planted
-COUNT = 189
-BRANCHES, FACTORS, PLANTED = (3, 7, 9), (7, 9, 3), 64  # 189 of each
 # Named before the run: semantic codes as they are against arbitrary ones, real words, at these two levels.
 PRIMARY = (("gaussian", 4.0), ("flips", 0.35))
 

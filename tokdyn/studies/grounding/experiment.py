@@ -12,9 +12,10 @@ import numpy as np
 
 from tokdyn import draws, geometry, keys, solve
 from tokdyn.studies.grounding import design
-from tokdyn.studies.grounding.design import CODES, DIAL, FIVE, NOISE, PAIRS, SIZES, SOURCES, STEPS, TARGETS, Config
+from tokdyn.studies.grounding.design import CODES, DIAL, FIVE, NOISE, PAIRS, SIZES, STEPS, TARGETS, Config
 from tokdyn.studies.grounding.training import meanings, trained
 from tokdyn.studies.jobs import Jobs
+from tokdyn.studies.meanings import COUNT, SOURCES, planted
 
 if TYPE_CHECKING:
     import xarray
@@ -90,16 +91,12 @@ def _trained(jobs: Jobs, config: Config, size: int) -> dict[str, np.ndarray]:
     seeds = np.tile(np.arange(config.seeds_of(size)), len(TARGETS))
     kinds = np.repeat(np.arange(len(TARGETS)), config.seeds_of(size))
     base = keys.for_purpose(jax.random.key(config.key), "grounding")
+
+    def call(kinds: np.ndarray, seeds: np.ndarray) -> Any:
+        return many(jnp.asarray(kinds), jax.vmap(functools.partial(keys.for_seed, base))(jnp.asarray(seeds)))
+
     unit = min(UNIT if size > 5 else len(seeds), len(seeds))
-    rows = []
-    for start in range(0, len(seeds), unit):
-        jobs.go_on()
-        own = slice(start, start + unit)
-        count = len(seeds[own])
-        each = jax.vmap(functools.partial(keys.for_seed, base))(jnp.asarray(np.resize(seeds[own], unit)))
-        found = many(jnp.asarray(np.resize(kinds[own], unit)), each)
-        rows.append({name: np.asarray(value)[:count] for name, value in found.items()})
-    joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    joined = jobs.in_units(call, (kinds, seeds), unit)
     return {name: of.reshape(len(TARGETS), -1, *of.shape[1:]) for name, of in joined.items()}
 
 
@@ -154,15 +151,6 @@ def _later(found: dict[str, np.ndarray]) -> xarray.Dataset:
     return xarray.Dataset(variables, {"after": list(after)})
 
 
-def vectors(source: str, key: jax.Array, real: np.ndarray) -> jax.Array:
-    """Meanings `[189, M]`: of real words always the same, of planted ones drawn anew."""
-    if source == "words":
-        return jnp.asarray(real)
-    if source == "tree":
-        return geometry.planted_tree(key, branches=design.BRANCHES, dimensions=design.PLANTED).vectors
-    return geometry.planted_factors(key, sizes=design.FACTORS, dimensions=design.PLANTED, spread=0.3).vectors
-
-
 def _through(jobs: Jobs, config: Config, source: str, channel: Any) -> dict[str, np.ndarray]:
     """All codes at all levels of noise `[codes, levels, seeds]`."""
     plan = {"source": source, "channel": channel, "seeds": config.channel_seeds, "draws": config.draws,
@@ -176,7 +164,13 @@ def _sent(jobs: Jobs, config: Config, source: str, channel: Any) -> dict[str, np
     base = keys.for_purpose(jax.random.key(config.key), f"{source}, {channel}")
     is_bits = channel == "flips"
     numbers = design.BITS if is_bits else design.NUMBERS
-    real = meanings(design.COUNT)[:, : geometry.word_vectors().vectors.shape[1]]
+    real = jnp.asarray(meanings(COUNT)[:, : geometry.word_vectors().vectors.shape[1]])
+
+    # Singular vectors stay outside of compiled loops: on CPU these can wait for each other's threads.
+    def dialled(meaning: jax.Array) -> list[jax.Array]:
+        return [geometry.whitened(meaning, dial) for dial in DIAL]
+
+    of_real = dialled(real) if source == "words" else []  # the same in every seed
 
     @jax.jit
     def at_every_level(key: jax.Array, codes: jax.Array, meaning: jax.Array) -> dict[str, jax.Array]:
@@ -190,10 +184,9 @@ def _sent(jobs: Jobs, config: Config, source: str, channel: Any) -> dict[str, np
     for seed in range(config.channel_seeds):
         jobs.go_on()
         own = keys.for_seed(base, seed)
-        meaning = vectors(source, keys.for_purpose(own, "vectors"), real)
-        # Singular vectors stay outside of compiled loops: on CPU these can wait for each other's threads.
-        shown = [geometry.whitened(meaning, dial) for dial in DIAL]
-        shown.append(draws.normal(keys.for_purpose(own, "arbitrary"), meaning.shape, meaning.dtype))
+        meaning = real if of_real else planted(source, keys.for_purpose(own, "vectors"))
+        arbitrary = draws.normal(keys.for_purpose(own, "arbitrary"), meaning.shape, meaning.dtype)
+        shown = [*(of_real or dialled(meaning)), arbitrary]
         each = [
             at_every_level(
                 keys.for_purpose(own, "noise"),

@@ -7,34 +7,19 @@ from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike
 
-from tokdyn.stats import family, mean_interval
+from tokdyn.stats import family
 from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
 from tokdyn.studies.grounding import design
 from tokdyn.studies.grounding.claims import accuracy, findings, steps_to_all
 from tokdyn.studies.grounding.design import CODES, NONE, PRIMARY, SEMANTIC, SIZES, STEPS, TARGETS, Config
 from tokdyn.studies.grounding.experiment import VARIABLES, measure
+from tokdyn.studies.intervals import mean_shown as _shown
+from tokdyn.studies.intervals import of_seeds as interval
+from tokdyn.studies.meanings import COUNT, SOURCES, TITLES
 from tokdyn.studies.skeleton import Study, machine
 
 ARBITRARY, MEANT = CODES[-1], CODES[0]
-
-
-def interval(values: ArrayLike, within: tuple[float, float] | None = (0.0, 1.0)) -> tuple[float, float, float]:
-    """Mean over seeds that are there, and its 95 % interval by Student; NaN for fewer than two."""
-    known = np.asarray(values, float)
-    known = known[np.isfinite(known)]
-    if len(known) < 2:
-        return (float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
-    found = mean_interval(known, within=within)
-    return float(found.mean), float(found.low), float(found.high)
-
-
-def _shown(values: Any, within: tuple[float, float] | None = (0.0, 1.0), digits: int = 3) -> str:
-    mean, low, high = interval(values, within)
-    if np.isnan(mean):
-        return "no error"
-    return f"{mean:.{digits}f}" if np.isnan(low) or low == high else f"{mean:.{digits}f} {brackets(low, high, digits)}"
 
 
 def at_level(dataset: xarray.Dataset, source: str, channel: str, level: float) -> xarray.Dataset:
@@ -87,12 +72,12 @@ def _target_rows(dataset: xarray.Dataset) -> list[dict[str, Any]]:
                 "before": _shown(accuracy(dataset, size, name, 0)),
                 "after one step": _shown(accuracy(dataset, size, name, 1)),
                 f"after {STEPS}": _shown(accuracy(dataset, size, name, STEPS)),
-                "steps until all are right": _shown(steps_to_all(dataset, size, name), None, 2),
+                "steps until all are right": _shown(steps_to_all(dataset, size, name), 2, within=None),
                 "likeness to the vectors, at the end": _shown(
-                    dataset["alignment"].sel(words=size, target=name).isel(end=1), (-1, 1)),
+                    dataset["alignment"].sel(words=size, target=name).isel(end=1), within=(-1, 1)),
             }  # fmt: skip
             if size == 189:
-                row["gradients agree"] = _shown(dataset["agreement"].sel(words=size, target=name), (-1, 1))
+                row["gradients agree"] = _shown(dataset["agreement"].sel(words=size, target=name), within=(-1, 1))
             rows.append({"gradients agree": "", **row})
     return [{key: row[key] for key in (*[k for k in row if k != "gradients agree"], "gradients agree")} for row in rows]
 
@@ -100,7 +85,7 @@ def _target_rows(dataset: xarray.Dataset) -> list[dict[str, Any]]:
 def _pair_rows(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     return [
         {"words": pair, "target": name} | {
-            str(after): _shown(dataset["cosine"].sel(pair=pair, target=name, after=after), (-1, 1))
+            str(after): _shown(dataset["cosine"].sel(pair=pair, target=name, after=after), within=(-1, 1))
             for after in dataset["after"].values
         }
         for pair in ("cat dog", "red blue") for name in TARGETS
@@ -115,7 +100,8 @@ def _code_rows(dataset: xarray.Dataset, source: str, channel: str, level: float)
         rows.append({
             "codes": name, "neighbours of the meaning": _shown(own["overlap"]), "come back": _shown(own["exact"]),
             "bounds": brackets(float(own["at_least"].mean()), float(own["at_most"].mean())),
-            "wrong word: cosine": _shown(own["closeness"], (-1, 1)), "wrong word: rank": _shown(own["rank"]),
+            "wrong word: cosine": _shown(own["closeness"], within=(-1, 1), none="no error"),
+            "wrong word: rank": _shown(own["rank"], none="no error"),
         })  # fmt: skip
     return rows
 
@@ -158,7 +144,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         f"they are what the targets are: {_meant(dataset)}.",
         table(_pair_rows(dataset)),
         "## Codes with meaning through a noisy channel",
-        f"{design.COUNT} words as patterns of {design.NUMBERS} numbers with Gaussian noise, or of {design.BITS} bits "
+        f"{COUNT} words as patterns of {design.NUMBERS} numbers with Gaussian noise, or of {design.BITS} bits "
         "of which some flip; all codes have the same energy, and the nearest code is taken. Whitening is the dial from "
         "codes with the geometry of the meanings to codes without any. *Bounds* are what the pairwise errors say "
         "beforehand. *Cosine* and *rank* are of wrong words alone: their likeness in meaning to the word that was "
@@ -178,12 +164,12 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
             ]
         ),
     ]
-    for source in design.SOURCES:
+    for source in SOURCES:
         for channel, level in PRIMARY:
             one = at_level(dataset, source, channel, level)
             chance, most = (float(one[name].mean()) for name in ("closeness_by_chance", "closeness_at_most"))
             blocks += [
-                f"### {_title(source)}, {channel} {level:g}",
+                f"### {TITLES[source].capitalize()}, {channel} {level:g}",
                 f"Cosine of two words by chance {chance:.3f}, of a word and the most alike {most:.3f}.",
                 table(_code_rows(dataset, source, channel, level)),
             ]
@@ -197,10 +183,6 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
     ]))  # fmt: skip
 
 
-def _title(source: str) -> str:
-    return {"words": "Real words", "tree": "A planted tree", "factors": "Planted factors"}[source]
-
-
 def _meant(dataset: xarray.Dataset) -> str:
     last = dataset["cosine"].isel(after=-1)
     return ", ".join(
@@ -212,7 +194,7 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
     def drawn(name: str) -> Any:
         from tokdyn.plot import grounding
 
-        return getattr(grounding, name)(dataset)
+        return grounding.targets(dataset) if name == "targets" else grounding.channel(dataset, titles=TITLES)
 
     captions = {
         "targets": "Words read right after the first steps, by target: means with 95 % intervals over seeds, moved "

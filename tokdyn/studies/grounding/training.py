@@ -10,7 +10,8 @@ import numpy as np
 
 from tokdyn import draws, geometry, keys
 from tokdyn.dynamics.sphere import on_sphere
-from tokdyn.studies.grounding.design import ALIGN, FIVE, GRAM, IDENTICAL, NONE, RANDOM, RATE, SEMANTIC, TARGETS, WIDTH
+from tokdyn.studies.grounding.design import ALIGN, FIVE, GRAM, IDENTICAL, NONE, RANDOM, RATE, SEMANTIC, TARGETS
+from tokdyn.studies.meanings import WIDTH, of_words
 from tokdyn.train.fit import Variables, fit
 
 AHEAD = 0.01  # how far each weight goes, down its gradient, to where the gradient is compared
@@ -23,11 +24,8 @@ def words(size: int) -> tuple[str, ...]:
 
 
 def meanings(size: int) -> np.ndarray:
-    """Vectors of these words, of length 1, in the published width: more numbers are 0, which changes no angle."""
-    table = geometry.word_vectors()
-    place = {word: number for number, word in enumerate(table.words)}
-    rows = table.vectors[[place[word] for word in words(size)]]
-    return np.pad(rows, ((0, 0), (0, WIDTH - rows.shape[1])))
+    """Vectors of these words, in the published width `[V, 512]`."""
+    return of_words(words(size))
 
 
 class Words:

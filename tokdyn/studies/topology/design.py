@@ -6,11 +6,12 @@ import dataclasses
 
 from tokdyn import checks, geometry
 from tokdyn.geometry.projection import Loss
+from tokdyn.studies import meanings
 from tokdyn.studies.skeleton import at_most
 
 WORDS = tuple(word for members in geometry.PUBLISHED_CATEGORIES.values() for word in members)  # 36
 NEAR = 5
-WIDTH, SIDE, RATE, STEPS, CLIP, ENOUGH = 512, 32, 1e-3, 200, 1.0, 0.95
+SIDE, RATE, STEPS, CLIP, ENOUGH = 32, 1e-3, 200, 1.0, 0.95
 # The published model, and with a pull that also pushes.
 PUBLISHED, REPAIRED = MODELS = ("published", "contrastive")
 SETTINGS = {PUBLISHED: ("attraction", "products"), REPAIRED: ("contrastive", "differences")}
@@ -18,19 +19,17 @@ SETTINGS = {PUBLISHED: ("attraction", "products"), REPAIRED: ("contrastive", "di
 ALONE = ("attraction, products", "attraction, differences", "contrastive, products", "contrastive, differences")
 # Pairs that were composed; "fast car" is skipped, as "fast" is not among the words.
 PAIRS = (("big", "cat"), ("red", "car"), ("happy", "dog"), ("small", "bird"), ("blue", "house"))
-TOP = 5
 # Pairs whose midpoints were looked up in the plane of UMAP; again without "fast car".
 MIDPOINTS = (("big", "cat"), ("small", "dog"), ("red", "car"), ("happy", "cat"), ("green", "tree"))
+TOP = 5
 # Maps of the same 36 words by one network, that differ in the loss alone; and no training at all.
 LOSSES: tuple[Loss, ...] = ("attraction", "umap", "contrastive")
 BASELINES = ("principal components", "random")
 MAPS = (*(f"network, {loss}" for loss in LOSSES), *BASELINES)
 # Which dimension is enough?
 DIMENSIONS = (2, 3, 4, 8, 16, 32, 64)
-SOURCES = ("words", "published words", "tree", "factors", "categories")
-COUNT, HELD_OUT = 189, 38
-COUNT_PUBLISHED, HELD_OUT_PUBLISHED = len(WORDS), 6
-BRANCHES, FACTORS, CATEGORIES, PLANTED = (3, 7, 9), (7, 9, 3), (21,) * 9, 64  # 189 of each
+SOURCES = (*meanings.SOURCES, "published words", "categories")
+HELD_OUT, HELD_OUT_PUBLISHED = 38, 6
 SWEEP_STEPS = 200  # as good as the usual 500 here, which a test checks
 # The rule, fixed before the run: the smallest dimension whose overlap is at most this much below the largest one's, in
 # the mean over seeds.

@@ -13,6 +13,7 @@ import numpy as np
 from tokdyn import geometry, keys, solve
 from tokdyn.geometry import topology
 from tokdyn.studies.jobs import Jobs
+from tokdyn.studies.meanings import COUNT, WIDTH, of_words, planted
 from tokdyn.studies.topology import design, whole
 from tokdyn.studies.topology.design import ALONE, BASELINES, DIMENSIONS, LOSSES, MAPS, MODELS, NEAR, SOURCES, Config
 
@@ -201,18 +202,12 @@ def midpoints(places: np.ndarray) -> float:
 def features(source: str, key: jax.Array) -> np.ndarray:
     """The published 36 words, or 189 rows: the commonest words of the table, or a planted structure by the key."""
     if source == "words":
-        return np.asarray(geometry.word_vectors().vectors[: design.COUNT], np.float32)
+        return of_words(geometry.word_vectors().words[:COUNT])
     if source == "published words":
-        return np.asarray(geometry.word_vectors().of(design.WORDS), np.float32)
-    if source == "tree":
-        made = geometry.planted_tree(key, branches=design.BRANCHES, dimensions=design.PLANTED)
-    elif source == "categories":
-        made = geometry.planted_categories(key, sizes=design.CATEGORIES, dimensions=design.PLANTED)
-    else:
-        made = geometry.planted_factors(key, sizes=design.FACTORS, dimensions=design.PLANTED, spread=0.3)
-    # As wide as real ones, which changes no angle: maps of both are one program.
-    wide = geometry.word_vectors().vectors.shape[1]
-    return np.pad(np.asarray(made.vectors, np.float32), ((0, 0), (0, wide - design.PLANTED)))
+        return of_words(design.WORDS)
+    # As wide as words, which changes no angle: maps of all are one program.
+    made = np.asarray(planted(source, key), np.float32)
+    return np.pad(made, ((0, 0), (0, WIDTH - made.shape[1])))
 
 
 def _dimension(jobs: Jobs, config: Config, source: str, count: int) -> dict[str, np.ndarray]:
@@ -225,7 +220,7 @@ def _dimension(jobs: Jobs, config: Config, source: str, count: int) -> dict[str,
             key = _key(config, f"dimensions, {source}", seed)
             rows = features(source, keys.for_purpose(key, "rows"))
             order = np.asarray(jax.random.permutation(keys.for_purpose(key, "held out"), len(rows)))
-            is_few = len(rows) == design.COUNT_PUBLISHED
+            is_few = len(rows) == len(design.WORDS)
             held = design.HELD_OUT_PUBLISHED if is_few else design.HELD_OUT
             new, old = order[:held], order[held:]
             made = geometry.train_map(
@@ -238,7 +233,10 @@ def _dimension(jobs: Jobs, config: Config, source: str, count: int) -> dict[str,
             found["components"].append(kept_of_each(rows[old], principal(rows[old], count)).mean())
         return {name: np.array(values) for name, values in found.items()}
 
-    plan = {"source": source, "dimension": count, "seeds": config.sweep_seeds, "key": config.key}
+    plan = {
+        "source": source, "dimension": count, "seeds": config.sweep_seeds, "steps": design.SWEEP_STEPS,
+        "key": config.key,
+    }  # fmt: skip
     made: dict[str, np.ndarray] = jobs.made(f"dimension {source} {count}", plan, make, config.sweep_seeds)
     return made
 

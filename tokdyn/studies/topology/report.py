@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import xarray
 
-from tokdyn.stats import mean_interval
-from tokdyn.studies.documents import Figure, Report, brackets, bullets, table
+from tokdyn.studies.documents import Figure, Report, bullets, table
+from tokdyn.studies.intervals import mean_shown as shown
+from tokdyn.studies.meanings import COUNT, TITLES
 from tokdyn.studies.skeleton import Study, machine
 from tokdyn.studies.topology import design
 from tokdyn.studies.topology.claims import CHANCE, enough, enough_without_one, findings, linear_from
@@ -19,14 +19,6 @@ from tokdyn.studies.topology.experiment import VARIABLES, measure
 CHANCES = {"reconstruction": 1 / len(WORDS), "overlap_published": CHANCE, "overlap": CHANCE,
            "composition": design.TOP / len(WORDS)}  # fmt: skip
 PUBLISHED_NUMBERS = {"reconstruction": 0.528, "overlap_published": 0.094, "overall": 0.323}
-
-
-def shown(values: xarray.DataArray, digits: int = 3, within: tuple[float, float] | None = (0.0, 1.0)) -> str:
-    """Mean over seeds and its 95 % interval by Student."""
-    found = mean_interval(np.asarray(values, float), within=within)
-    if float(found.low) == float(found.high):
-        return f"{float(found.mean):.{digits}f}"
-    return f"{float(found.mean):.{digits}f} {brackets(found.low, found.high, digits)}"
 
 
 def headline(dataset: xarray.Dataset) -> str:
@@ -127,8 +119,6 @@ def _dimension_rows(dataset: xarray.Dataset, source: str) -> list[dict[str, Any]
 
 def contents(dataset: xarray.Dataset, config: Config) -> Report:
     """The report."""
-    titles = {"words": "189 real words", "published words": "The published 36 words", "tree": "A planted tree",
-              "factors": "Planted factors", "categories": "Planted categories"}  # fmt: skip
     blocks = [
         f"{config.seeds} trainings of the whole model in each condition, {config.map_seeds} maps with each loss, "
         f"{config.sweep_seeds} in each dimension. {dataset.attrs['simulation_seconds']:.0f} s, compilation included "
@@ -166,7 +156,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
         "and correlation of 0.105 are of those vectors and stay open.",
         table(_map_rows(dataset)),
         "## Which dimension is enough?",
-        f"{design.COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "
+        f"{COUNT} rows in maps of positions (`geometry.train_map`), of which {design.HELD_OUT} are held out and "
         f"mapped afterwards; of the published {len(WORDS)} words {design.HELD_OUT_PUBLISHED}. "
         f"The rule, fixed before the run: the smallest dimension whose mean overlap is at most {SHORT:g} below the "
         "largest. Rows of the map are judged among themselves, rows held out among all. A map of neighbours does not "
@@ -175,7 +165,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
     for source in dataset["source"].values:
         held = enough(dataset, source, "held_out")
         blocks += [
-            f"### {titles[str(source)]}",
+            f"### {TITLES[str(source)].capitalize()}",
             f"Enough: **{enough(dataset, source)}** for rows of the map{_without(dataset, source, 'fitted')}, "
             f"{held} for rows that were held out{_without(dataset, source, 'held_out')}. "
             f"Chance {chances(source)[0]:.3f} and {chances(source)[1]:.3f}. " + _linear(dataset, source),
@@ -191,7 +181,7 @@ def contents(dataset: xarray.Dataset, config: Config) -> Report:
 def chances(source: str) -> tuple[float, float]:
     """Of the overlap of rows of the map, among themselves, and of rows held out, among all."""
     few = source == "published words"
-    count, held = (design.COUNT_PUBLISHED, design.HELD_OUT_PUBLISHED) if few else (design.COUNT, design.HELD_OUT)
+    count, held = (len(WORDS), design.HELD_OUT_PUBLISHED) if few else (COUNT, design.HELD_OUT)
     return NEAR / (count - held - 1), NEAR / (count - 1)
 
 
@@ -212,8 +202,14 @@ def _figures(dataset: xarray.Dataset) -> list[Figure]:
     def drawn(name: str) -> Any:
         from tokdyn.plot import topology
 
-        return topology.models(dataset, chance=CHANCE) if name == "models" else topology.dimensions(
-            dataset, chance={name: chances(name)[1] for name in design.SOURCES})  # fmt: skip
+        if name == "models":
+            return topology.models(dataset, chance=CHANCE, published=PUBLISHED_NUMBERS["overlap_published"])
+        chosen = {
+            (kind, str(source)): enough(dataset, source, kind)
+            for kind in ("fitted", "held_out") for source in dataset["source"].values
+        }  # fmt: skip
+        held_out = {source: chances(source)[1] for source in design.SOURCES}
+        return topology.dimensions(dataset, chance=held_out, enough=chosen, titles=TITLES)
 
     captions = {
         "models": "Five nearest in meaning that are among the five nearest in the plane: left the whole model, by its "

@@ -15,28 +15,16 @@ from tokdyn import geometry
 from tokdyn.autoencoder import layers
 from tokdyn.dynamics.parts import part
 from tokdyn.geometry import topology as model_of
-from tokdyn.studies.topology.design import (
-    ALONE,
-    CLIP,
-    ENOUGH,
-    NEAR,
-    PAIRS,
-    RATE,
-    SETTINGS,
-    SIDE,
-    TOP,
-    WIDTH,
-    WORDS,
-)
+from tokdyn.studies.meanings import WIDTH, of_words
+from tokdyn.studies.topology.design import ALONE, CLIP, ENOUGH, NEAR, PAIRS, RATE, SETTINGS, SIDE, TOP, WORDS
 from tokdyn.train.fit import Fit, Variables, fit
 
 SCORES = ("reconstruction", "overlap_published", "composition", "interpretability", "overall")
 
 
 def vectors() -> np.ndarray:
-    """Of the 36 words, of length 1, in the published width: more numbers are 0, which changes no angle."""
-    rows = geometry.word_vectors().of(WORDS)
-    return np.pad(np.asarray(rows, np.float32), ((0, 0), (0, WIDTH - rows.shape[1])))
+    """Of the 36 words, in the published width `[36, 512]`."""
+    return of_words(WORDS)
 
 
 def trained(condition: str, key: jax.Array, rows: jax.Array, *, num_steps: int) -> dict[str, Any]:

@@ -139,3 +139,29 @@ BAD = {"nan": np.where(np.eye(4, 3) > 0, np.nan, GOOD).astype(np.float32), "same
 def test_bad_input(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e18])
+def test_any_unit_is_as_good(unit):
+    """Squares of such vectors vanish or overflow in single precision."""
+    rows = np.random.default_rng(4).normal(size=(12, 5))
+    turned = np.asarray(geometry.whitened((rows * unit).astype(np.float32), 0.5), np.float64) / unit
+    left, sizes, right = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    dialled = np.sqrt(sizes) * np.sqrt(np.sum(sizes**2) / np.sum(sizes))
+    np.testing.assert_allclose(turned, (left * dialled) @ right, atol=2e-5)
+
+
+def test_vectors_in_half_precision():
+    rows = np.random.default_rng(5).normal(size=(12, 5)).astype(np.float16)
+    wide = geometry.whitened(rows.astype(np.float32), 1.0)
+    np.testing.assert_array_equal(geometry.whitened(rows, 1.0), wide)
+    codes = geometry.equal_codes(key(), rows, numbers=5)
+    assert codes.dtype == np.float32
+    np.testing.assert_array_equal(codes, geometry.equal_codes(key(), rows.astype(np.float32), numbers=5))
+
+
+def test_vectors_without_a_direction():
+    with pytest.raises(ValueError, match="vectors: expected rows that differ from their mean"):
+        geometry.equal_codes(key(), np.array([[1.0], [0.0], [-1.0]]), numbers=4)
+    with pytest.raises(ValueError, match="codes: expected vectors that have a direction"):
+        geometry.recovery(key(), np.array([[1.0, 0.0], [0.0, 0.0]]), noise=0.1)

@@ -283,3 +283,14 @@ def test_bad_input(call, sentence):
     with pytest.raises(ValueError, match=sentence) as raised:
         call()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e18])
+def test_unbinding_in_any_unit(unit):
+    """Squares of the spectrum vanish or overflow in single precision; what is unbound is not changed by the unit."""
+    code, other = draws(8, 2, DIMENSIONS)
+    bound = geometry.bind(other, code)
+    scale = np.float32(unit)
+    expected = np.asarray(geometry.unbind(bound, code))
+    np.testing.assert_allclose(np.asarray(geometry.unbind(bound * scale, code * scale)), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(geometry.unitary(code * scale), geometry.unitary(code), atol=1e-5)

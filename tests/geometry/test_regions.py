@@ -128,3 +128,32 @@ def test_whitening_and_its_slope():
 def test_bad_regions(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_singular_regions_say_so():
+    """More dimensions than points and no floor: Cholesky's factor is NaN."""
+    points = np.random.default_rng(3).normal(size=(3, 5)).astype(np.float32)
+    flat = geometry.region_of(points)
+    sentence = "whole: expected a covariance that is.* positive definite to rounding, got a singular one"
+    with pytest.raises(ValueError, match=sentence):
+        geometry.depth(flat, points)
+    with pytest.raises(ValueError, match=sentence):
+        geometry.log_density(flat, points[0])
+    with pytest.raises(ValueError, match=sentence):
+        geometry.contracted(flat, flat)
+    assert np.isfinite(geometry.depth(geometry.region_of(points, floor=0.1), points)).all()
+
+
+def test_points_of_another_space():
+    whole = one_of(0)
+    with pytest.raises(ValueError, match=r"points: expected 3 numbers each, as the region's mean has, got shape"):
+        geometry.depth(whole, np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="point: expected finite numbers"):
+        geometry.log_density(whole, np.full(3, np.nan))
+
+
+def test_points_in_half_precision():
+    points = np.random.default_rng(3).normal(size=(20, 3)).astype(np.float16)
+    np.testing.assert_array_equal(
+        geometry.region_of(points).covariance, geometry.region_of(points.astype(np.float32)).covariance
+    )

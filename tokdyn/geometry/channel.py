@@ -91,7 +91,7 @@ def equal_codes(key: jax.Array, vectors: ArrayLike, *, numbers: int, bits: bool 
         `[N, D]`.
 
     Raises:
-        ValueError: no two different vectors, NaN, or no number.
+        ValueError: no two different vectors, a vector that is the mean of all, NaN, or no number.
 
     References:
         M. Charikar, Similarity estimation techniques from rounding algorithms, STOC 2002 (signs).
@@ -106,6 +106,8 @@ def equal_codes(key: jax.Array, vectors: ArrayLike, *, numbers: int, bits: bool 
     """
     checks.random_key("key", key)
     rows = _vectors("vectors", vectors, apart=True)
+    if checks.is_concrete(rows) and not np.any(np.asarray(rows) != np.asarray(rows).mean(axis=0), axis=1).all():
+        raise checks.bad("vectors", "rows that differ from their mean, which have a direction", "one that is the mean")
     return _equal_codes(key, rows, checks.whole_number("numbers", numbers, at_least=1), bool(bits))
 
 
@@ -152,11 +154,12 @@ def recovery(
     checks.random_key("key", key)
     checks.choice("channel", channel, CHANNELS)
     sent = _vectors("codes", codes)
-    said = sent if meanings is None else _vectors("meanings", meanings)
+    judged = "codes" if meanings is None else "meanings"
+    said = sent if meanings is None else _vectors(judged, meanings)
     if len(said) != len(sent):
         raise checks.bad("meanings", f"{len(sent)} rows, one for each code", len(said))
     if checks.is_concrete(said) and not np.any(np.asarray(said), axis=1).all():
-        raise checks.bad("meanings", "vectors that have a direction", "a zero vector")
+        raise checks.bad(judged, "vectors that have a direction", "a zero vector")
     level = checks.hyperparameter("noise", noise, at_least=0.0)
     if channel == "flips":
         if checks.is_concrete(level) and np.any(np.asarray(level) > 0.5):
@@ -168,12 +171,14 @@ def recovery(
 
 @jax.jit
 def _whitened(rows: jax.Array, exponent: jax.Array) -> jax.Array:
-    centred = rows - rows.mean(axis=0)
+    # Over the largest entry: squares of vectors in very small units would vanish, of very large ones overflow.
+    unit = jnp.abs(rows).max()
+    centred = rows / unit - (rows / unit).mean(axis=0)
     left, sizes, right = jnp.linalg.svd(centred, full_matrices=False)
     there = sizes > sizes[0] * jnp.finfo(rows.dtype).eps * max(rows.shape)
     dialled = jnp.where(there, jnp.where(there, sizes, 1) ** (1 - exponent), 0)
     scale = jnp.sqrt(jnp.sum(sizes**2) / jnp.sum(dialled**2))
-    return (left * (scale * dialled)) @ right
+    return (left * (scale * dialled)) @ right * unit
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -256,4 +261,4 @@ def _vectors(name: str, value: ArrayLike, *, apart: bool = False) -> jax.Array:
             raise checks.bad(name, "finite numbers", "infinite or NaN entries")
         if apart and (known == known[0]).all():
             raise checks.bad(name, "different rows", "duplicates of one")
-    return rows
+    return rows.astype(jnp.promote_types(rows.dtype, jnp.float32))

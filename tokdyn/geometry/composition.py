@@ -297,15 +297,15 @@ def _bound(left: jax.Array, right: jax.Array, axes: int) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=2)
 def _unbound(bound: jax.Array, code: jax.Array, axes: int) -> jax.Array:
-    own = _spectrum(code, axes)
+    own, size = _of_size_one(_spectrum(code, axes), axes)
     squares = jnp.real(own * jnp.conj(own))
     inverse = jnp.where(squares > 0, jnp.conj(own) / jnp.where(squares > 0, squares, 1), 0)
-    return _back(_spectrum(bound, axes) * inverse, bound.shape[-axes:], jnp.result_type(bound, code))
+    return _back(_spectrum(bound, axes) / size * inverse, bound.shape[-axes:], jnp.result_type(bound, code))
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _unitary(codes: jax.Array, axes: int) -> jax.Array:
-    own = _spectrum(codes, axes)
+    own, _ = _of_size_one(_spectrum(codes, axes), axes)
     # The square root at 0 has no derivative.
     squares = jnp.real(own * jnp.conj(own))
     places = tuple(range(-axes, 0))
@@ -331,6 +331,14 @@ def _blended(parts: jax.Array, query: jax.Array, temperature: jax.Array, axes: i
 
 def _spectrum(codes: jax.Array, axes: int) -> jax.Array:
     return jnp.fft.rfftn(codes.astype(jnp.promote_types(codes.dtype, jnp.float32)), axes=tuple(range(-axes, 0)))
+
+
+def _of_size_one(spectrum: jax.Array, axes: int) -> tuple[jax.Array, jax.Array]:
+    """A spectrum over its largest part, whose squares neither overflow nor vanish, and what it was divided by."""
+    parts = jnp.maximum(jnp.abs(jnp.real(spectrum)), jnp.abs(jnp.imag(spectrum)))
+    size = jax.lax.stop_gradient(parts.max(axis=tuple(range(-axes, 0)), keepdims=True))
+    size = jnp.where(size > 0, size, 1)
+    return spectrum / size, size
 
 
 def _back(spectrum: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:

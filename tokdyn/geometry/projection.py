@@ -42,8 +42,8 @@ _LARGEST = 4.0  # entry of an edge's gradient, where edges come a few at a time
 _NEGATIVES = {"umap": 5.0, "contrastive": 50.0, "attraction": 0.0}
 _RATES = {"positions": 1.0, "network": 3e-3}
 _NEAREST = 4  # neighbours among which new features are placed
+_PADDED = 256  # rows up to which edges of no weight cost less than a program
 # Squared distances below it do not repel more: the logarithm has no bound there, and gradients would have none.
-_PADDED = 2048  # rows up to which edges of no weight cost less than a program
 _NEAR = 1e-4
 
 

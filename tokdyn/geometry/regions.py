@@ -56,8 +56,8 @@ def region(mass: ArrayLike, mean: ArrayLike, covariance: ArrayLike) -> Region:
     amount = jnp.asarray(checks.one_number("mass", mass), jnp.result_type(float))
     if checks.is_concrete(amount) and not amount > 0:
         raise checks.bad("mass", "a number above 0", checks.shown(mass))
-    middle = checks.floating("mean", mean, axes="[D]")
-    spread = checks.floating("covariance", covariance, axes="[D, D]")
+    middle = _floats("mean", mean, axes="[D]")
+    spread = _floats("covariance", covariance, axes="[D, D]")
     if spread.shape != (middle.shape[0],) * 2:
         raise checks.bad("covariance", f"shape {(middle.shape[0],) * 2}, as the mean has it", spread.shape)
     for name, array in (("mean", middle), ("covariance", spread)):
@@ -93,12 +93,12 @@ def region_of(points: ArrayLike, *, weights: ArrayLike | None = None, floor: Arr
         >>> float(found.mass), found.mean.tolist(), found.covariance.tolist()
         (2.0, [1.0], [[1.0]])
     """
-    rows = checks.floating("points", points, axes="[N, D]")
+    rows = _floats("points", points, axes="[N, D]")
     if rows.shape[0] == 0:
         raise checks.bad("points", "at least one point", "none")
     if checks.is_concrete(rows) and not np.isfinite(np.asarray(rows)).all():
         raise checks.bad("points", "finite numbers", "infinite or NaN entries")
-    shares = jnp.ones(rows.shape[0], rows.dtype) if weights is None else checks.floating("weights", weights, axes="[N]")
+    shares = jnp.ones(rows.shape[0], rows.dtype) if weights is None else _floats("weights", weights, axes="[N]")
     if shares.shape[0] != rows.shape[0]:
         raise checks.bad("weights", f"one for each of the {rows.shape[0]} points", shares.shape[0])
     return _region_of(rows, shares, checks.hyperparameter("floor", floor, at_least=0.0))
@@ -160,7 +160,7 @@ def parted(
         >>> float(one.mass), one.covariance.tolist(), abs(geometry.merged(one, other).covariance - 1).max() < 1e-6
         (1.0, [[0.25]], Array(True, dtype=bool))
     """
-    along = checks.floating("direction", direction, axes="[D]")
+    along = _floats("direction", direction, axes="[D]")
     if along.shape != whole.mean.shape:
         raise checks.bad("direction", f"{whole.mean.shape[-1]} numbers, as the mean has", along.shape[-1])
     if checks.is_concrete(along) and not (np.isfinite(np.asarray(along)).all() and np.asarray(along).any()):
@@ -194,7 +194,7 @@ def stretched(whole: Region, direction: ArrayLike, *, factor: ArrayLike) -> Regi
         >>> geometry.stretched(whole, jnp.array([2.0, 0.0]), factor=3.0).covariance.tolist()
         [[9.0, 0.0], [0.0, 1.0]]
     """
-    along = checks.floating("direction", direction, axes="[D]")
+    along = _floats("direction", direction, axes="[D]")
     if along.shape != whole.mean.shape:
         raise checks.bad("direction", f"{whole.mean.shape[-1]} numbers, as the mean has", along.shape[-1])
     if checks.is_concrete(along) and not (np.isfinite(np.asarray(along)).all() and np.asarray(along).any()):
@@ -217,6 +217,9 @@ def contracted(whole: Region, evidence: Region) -> Region:
     Returns:
         A ``Region``.
 
+    Raises:
+        ValueError: outside jit, covariances whose sum is singular to rounding.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from tokdyn import geometry
@@ -225,11 +228,16 @@ def contracted(whole: Region, evidence: Region) -> Region:
         >>> found.mean.round(3).tolist(), found.covariance.round(3).tolist()
         ([0.5], [[0.5]])
     """
-    return _contracted(whole, evidence)
+    found = _contracted(whole, evidence)
+    _demand_definite(found, "a covariance that is, with that of the evidence,")
+    return found
 
 
 def log_density(whole: Region, point: ArrayLike) -> jax.Array:
     """Logarithm of mass times Gaussian density at a point `[D]`: `[]`.
+
+    Raises:
+        ValueError: a point of another length; and, outside jit, NaN, or a covariance that is singular to rounding.
 
     Example:
         >>> import jax.numpy as jnp
@@ -237,7 +245,11 @@ def log_density(whole: Region, point: ArrayLike) -> jax.Array:
         >>> round(float(geometry.log_density(geometry.region(1.0, jnp.zeros(1), jnp.eye(1)), jnp.zeros(1))), 4)
         -0.9189
     """
-    return _log_density_of(whole, checks.floating("point", point, axes="[D]"))
+    place = _floats("point", point, axes="[D]")
+    _same_space("point", place, whole)
+    found = _log_density_of(whole, place)
+    _demand_definite(found, "a covariance that is")
+    return found
 
 
 def depth(whole: Region, points: ArrayLike) -> jax.Array:
@@ -253,6 +265,9 @@ def depth(whole: Region, points: ArrayLike) -> jax.Array:
     Returns:
         `[N]`, from 0 at the mean to 1.
 
+    Raises:
+        ValueError: points of another width; and, outside jit, NaN, or a covariance that is singular to rounding.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from tokdyn import geometry
@@ -260,7 +275,32 @@ def depth(whole: Region, points: ArrayLike) -> jax.Array:
         >>> geometry.depth(whole, jnp.array([[0.0, 0.0], [1.0, 1.0]])).round(1).tolist()  # 1 - exp(-r^2 / 2)
         [0.0, 0.6000000238418579]
     """
-    return _depth(whole, checks.floating("points", points, axes="[N, D]"))
+    rows = _floats("points", points, axes="[N, D]")
+    _same_space("points", rows, whole)
+    found = _depth(whole, rows)
+    _demand_definite(found, "a covariance that is")
+    return found
+
+
+def _floats(name: str, value: ArrayLike, *, axes: str) -> jax.Array:
+    """At least single precision: Cholesky's factor knows no less."""
+    array = checks.floating(name, value, axes=axes)
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def _same_space(name: str, given: jax.Array, whole: Region) -> None:
+    width = whole.mean.shape[0]
+    if given.shape[-1] != width:
+        raise checks.bad(name, f"{width} numbers each, as the region's mean has", f"shape {given.shape}")
+    if checks.is_concrete(given) and not np.isfinite(np.asarray(given)).all():
+        raise checks.bad(name, "finite numbers", "infinite or NaN entries")
+
+
+def _demand_definite(found: Region | jax.Array, what: str) -> None:
+    """Outside jit: what was found is NaN where a covariance is singular to rounding."""
+    known = [np.asarray(leaf) for leaf in jax.tree.leaves(found) if checks.is_concrete(leaf)]
+    if any(np.isnan(values).any() for values in known):
+        raise checks.bad("whole", f"{what} positive definite to rounding", "a singular one, which a floor would help")
 
 
 @jax.jit

@@ -46,9 +46,9 @@ class Config:
     """Trainings of the whole model in each condition."""
     pull_seeds: int = 20
     """Trainings with the pull alone."""
-    map_seeds: int = 20
+    map_seeds: int = 10
     """Maps of the 36 words with each loss."""
-    sweep_seeds: int = 10
+    sweep_seeds: int = 5
     """Maps in each dimension, each with its own held-out rows."""
     num_steps: int = STEPS
     """Steps of the whole model at most; it stops where 95 % of the words are right, as published."""

@@ -14,7 +14,6 @@ from tokdyn.studies import (
     dynamics,
     grounding,
     latent_optimisation,
-    meanings,
     mechanisms,
     mediation,
     phase,
@@ -220,12 +219,13 @@ def _topology():
     of = ("model", "seed", "end")
     shares = ("reconstruction", "overlap_published", "overlap", "overall", "spread", "topology")
     coords = {
-        "model": list(topologies.MODELS), "end": ["before", "after"], "source": list(meanings.SOURCES),
+        "model": list(topologies.MODELS), "end": ["before", "after"], "source": list(topologies.SOURCES),
         "dimension": list(topologies.DIMENSIONS),
     }  # fmt: skip
     variables = dict.fromkeys(shares, (of, 0, 1))
     coords["map"] = list(topologies.MAPS)
-    variables |= {"fitted": (("source", "dimension", "sweep_seed"), 0, 1), "map_overlap": (("map", "map_seed"), 0, 0.4)}
+    variables |= dict.fromkeys(("map_overlap", "pearson", "midpoints"), (("map", "map_seed"), 0, 0.4))
+    variables["fitted"] = (("source", "dimension", "sweep_seed"), 0, 1)
     return coords, variables, topology.Config()
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray
 
 from tokdyn.claims import CONTEXT, REPAIRED, RERUN, Finding
+from tokdyn.stats import mean_interval
 from tokdyn.studies import rules
-from tokdyn.studies.rules import AtMost, Equals, Estimate, InGeneral, Judgement, Rises, Typical
+from tokdyn.studies.documents import brackets
+from tokdyn.studies.rules import AtMost, Context, Equals, Estimate, InGeneral, Judgement, Rises, Typical
 from tokdyn.studies.topology.design import NEAR, PUBLISHED, SHORT, WORDS
 
 COMMAND = "tokdyn study topology"
@@ -84,6 +88,22 @@ def _dimensions(of: xarray.Dataset) -> str:
     return "dimensions that are enough: " + ", ".join(f"{enough(of, name)} ({name})" for name in of["source"].values)
 
 
+def _projected(words: str, **names: str) -> Callable[[xarray.Dataset], str]:
+    """Scores of a map by UMAP's loss beside those of random places: the published ones are of vectors of CLIP."""
+
+    def told(of: xarray.Dataset) -> str:
+        each = []
+        for name, label in names.items():
+            own, chance = (of[name].sel(map=one).values.astype(float) for one in ("network, umap", "random"))
+            found = mean_interval(own)
+            each.append(f"{label} {found.mean:.3f} {brackets(found.low, found.high, 3)} (random {chance.mean():.3f})")
+        ours = "vectors of a sentence encoder, as CLIP's are not at hand, mapped by UMAP's loss: "
+        return ours + ", ".join(each) + words
+
+    return told
+
+
+_KEPT, _FAR, _BETWEEN = {"map_overlap": "overlap"}, {"pearson": "correlation"}, {"midpoints": "midpoints"}
 CLAIMS = (
     Judgement(
         "diffusion_lm.topological_reconstruction", Typical(0.528, SHARES),
@@ -118,6 +138,13 @@ CLAIMS = (
         "diffusion_lm.umap_chance", Equals(0.14, 0.03),
         lambda of: rules.mean(of["map_overlap"].sel(map="random").values), CONTEXT,
         note="places at random; by counting, 5 of the 35 others",
+    ),
+    Context("diffusion_lm.umap_neighbours", _projected("", **_KEPT)),
+    Context("diffusion_lm.umap_over_chance", _projected("", **_KEPT)),
+    Context("diffusion_lm.umap_global", _projected("", **_FAR)),
+    Context("diffusion_lm.umap_composition", _projected("", **_BETWEEN)),
+    Context(
+        "diffusion_lm.umap_overall", _projected("; published is the mean of the three", **_KEPT, **_FAR, **_BETWEEN)
     ),
     Judgement(
         "diffusion_lm.two_dimensions", InGeneral(Rises(SHORT)), _lost, REPAIRED, told=_dimensions,

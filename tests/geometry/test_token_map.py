@@ -154,7 +154,7 @@ def test_all_checks_of_scikit_learn_hold(options, x64):
 
 @pytest.mark.slow
 def test_approximate_neighbours_are_nearly_all_of_the_exact_ones():
-    pytest.importorskip("pynndescent")
+    pytest.importorskip("pynndescent", reason="no pynndescent here: pip install tokdyn[neighbours]")
     rows = np.random.default_rng(0).normal(size=(3000, 8))
     exact, found = (geometry.nearest_neighbours(rows, 10, search=way) for way in ("exact", "approximate"))
     common = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact.indices, found.indices, strict=True)])

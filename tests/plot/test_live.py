@@ -70,7 +70,7 @@ def test_without_a_notebook_nothing_is_shown(seen):
 
 
 def test_a_notebook_gets_one_display_that_is_redrawn(seen, monkeypatch):
-    display = pytest.importorskip("IPython.display")
+    display = pytest.importorskip("IPython.display", reason="no IPython here to show a figure in")
     import IPython
 
     calls = []

@@ -217,10 +217,10 @@ def _shared(positions: jax.Array, which: np.ndarray) -> jax.Array:
 
 def _filled(graph: Graph, count: int, num_neighbours: int) -> Graph:
     """With edges of no weight, as many as there can be: graphs of as many rows and neighbours share their program."""
-    most = 2 * num_neighbours * count
-    if count > _PADDED:
-        most = len(graph.heads) + -len(graph.heads) % (4 * count)
-    nothing = np.zeros(max(most - len(graph.heads), 0))
+    edges = len(graph.heads)
+    # Of many rows these would cost more than a program: a multiple of four for each row is then enough.
+    missing = 2 * num_neighbours * count - edges if count <= _PADDED else -edges % (4 * count)
+    nothing = np.zeros(max(missing, 0))
     return Graph(*[np.concatenate([own, nothing.astype(own.dtype)]) for own in graph])
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import xarray
 
 from tokdyn.claims import CONTEXT, REPAIRED, RERUN, Finding
-from tokdyn.stats import mean_interval
 from tokdyn.studies import rules
-from tokdyn.studies.documents import brackets
+from tokdyn.studies.intervals import mean_shown
 from tokdyn.studies.rules import AtMost, Context, Equals, Estimate, InGeneral, Judgement, Rises, Typical
 from tokdyn.studies.topology.design import NEAR, PUBLISHED, SHORT, WORDS
 
@@ -95,8 +94,7 @@ def _projected(words: str, **names: str) -> Callable[[xarray.Dataset], str]:
         each = []
         for name, label in names.items():
             own, chance = (of[name].sel(map=one).values.astype(float) for one in ("network, umap", "random"))
-            found = mean_interval(own)
-            each.append(f"{label} {found.mean:.3f} {brackets(found.low, found.high, 3)} (random {chance.mean():.3f})")
+            each.append(f"{label} {mean_shown(own, within=None)} (random {chance.mean():.3f})")
         ours = "vectors of a sentence encoder, as CLIP's are not at hand, mapped by UMAP's loss: "
         return ours + ", ".join(each) + words
 
